@@ -1,0 +1,53 @@
+"""Optimal transport maps between two sets of samples, from one potential network."""
+
+from brenier.conjugate import Conjugate, conjugate
+from brenier.coordinates import Coordinates
+from brenier.costs import SquaredEuclidean
+from brenier.distance import Distance
+from brenier.dual import DualObjective, DualValue
+from brenier.errors import (
+    BrenierError,
+    ConvergenceError,
+    ConvergenceWarning,
+    DataError,
+    DataWarning,
+    ModelFileError,
+)
+from brenier.estimator import OptimalTransport, load
+from brenier.potentials import DenseICNN, Potential, Quadratic, ResidualPotential
+from brenier.solve import LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
+from brenier.training import Run, Settings
+from brenier.transport import TransportMap
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LBFGS",
+    "Anderson",
+    "BrenierError",
+    "Conjugate",
+    "ConvergenceError",
+    "ConvergenceWarning",
+    "Coordinates",
+    "DataError",
+    "DataWarning",
+    "DenseICNN",
+    "Distance",
+    "DualObjective",
+    "DualValue",
+    "GradientStep",
+    "ModelFileError",
+    "NewtonCG",
+    "OptimalTransport",
+    "Potential",
+    "Quadratic",
+    "ResidualPotential",
+    "Run",
+    "Settings",
+    "Solution",
+    "SquaredEuclidean",
+    "Status",
+    "TransportMap",
+    "conjugate",
+    "load",
+]

@@ -1,0 +1,99 @@
+"""The conjugate of a potential, and with it the inverse map.
+
+For g: R^d -> R and a target point z,
+
+    env(z) = min over y of F(y),   F(y) = |y - z|^2/2 + g(y),   R(y) = grad F(y) = y - z + grad g(y).
+
+env is the Moreau envelope of g, the c-transform of -g for the quadratic cost ("Fixed-Point Neural Optimal
+Transport...", Park et al., 2026, (15)-(22)); its minimiser y*(z), the proximal point of g, is the inverse T^{-1}(z).
+By the envelope theorem the gradient of env(z) in the parameters of g is that of g at y* held fixed (Lemma 3.2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.costs import SquaredEuclidean
+from brenier.potentials import Potential
+from brenier.solve import LBFGS, Method, Solution, detached, minimise
+from brenier.solve.gradients import Rule
+
+COST = SquaredEuclidean()
+
+
+@dataclasses.dataclass(frozen=True)
+class Proximal:
+    """The inner problem of every row: F(y) = |y - z|^2/2 + g(y)."""
+
+    potential: Potential
+    z: Tensor
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F(y) (n,) and R(y) (n, d)."""
+        value, gradient = self.potential.value_and_gradient(y)
+        away = y - self.z
+        return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        """Return (I + Hess g(y)) v: (n, d)."""
+        return v + self.potential.hessian_product(y, v)
+
+    def rows(self, index: Tensor) -> Proximal:
+        """Return the problem for some of the target points."""
+        return Proximal(self.potential, self.z[index])
+
+
+@dataclasses.dataclass(frozen=True)
+class Conjugate:
+    """The envelope of a potential at some points.
+
+    Attributes:
+        value: (n,), env(z), differentiable in the potential's parameters and in z.
+        point: (n, d), the minimiser y*(z) = T^{-1}(z), differentiable as `gradients` says.
+        solution: how the solve went, row by row.
+    """
+
+    value: Tensor
+    point: Tensor
+    solution: Solution
+
+
+def conjugate(
+    potential: Potential,
+    z: Tensor,
+    *,
+    method: Method | None = None,
+    start: Tensor | None = None,
+    tol: float | Tensor = 1e-3,
+    max_steps: int = 200,
+    check_every: int = 1,
+    gradients: Rule = detached,
+) -> Conjugate:
+    """Return env(z) and its minimiser, for every row of z (n, d).
+
+    Args:
+        potential: g.
+        z: (n, d), target points.
+        method: inner solver, `LBFGS()` by default.
+        start: (n, d), first iterates; z itself by default. Rows of z far from it only cost more steps.
+        tol: bound on |R(y)|, one number or one per row.
+        max_steps: steps after which a row is given up, and says so in `solution.status`.
+        check_every: steps between two stop tests (see `minimise`).
+        gradients: how `point` is differentiated: `detached`, or `one_step`, `implicit`, `unrolled` of `brenier.solve`.
+
+    >>> import torch
+    >>> from brenier.potentials import Quadratic
+    >>> found = conjugate(Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]]))  # T(x) = 2x
+    >>> round(found.point.item(), 3), found.solution.report()
+    (1.5, 'all 1 rows converged')
+    """
+    problem = Proximal(potential, z.detach())
+    start = z.detach() if start is None else start.detach()
+    solution = minimise(problem, method or LBFGS(), start, tol=tol, max_steps=max_steps, check_every=check_every)
+    y = solution.point
+    value = COST(y, z) + potential(y)
+    point = gradients(lambda at: at - z + potential.gradient(at), y)
+    return Conjugate(value, point, solution)

@@ -1,0 +1,142 @@
+"""The coordinates a potential works in, chosen so that the same transport problem becomes an easy one.
+
+The cost is c(x, z) = sum_i ((x_i - z_i) / s_i)^2 / 2 with a unit s_i per feature. With a = (x - m0)/s, b = (z - m1)/s
+and any invertible A, put u = A^{-1} a and w = A' b. Then <u, w> = <a, b>: a gradient of a convex function of u is a
+gradient of a convex function of a, so T is optimal between x and z exactly when w = T~(u) is between u and w. Gaussian
+coordinates take A = M^{-1/2} Q, where M is the linear part of the optimal map between the two Gaussian fits: in them
+that map is the identity, both covariances are the same diagonal matrix, and inner problems are well conditioned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.gaussian import fit_gaussian, gaussian_map, matrix_power
+
+# A feature whose scale is below this share of the largest contributes less to the cost than float32 resolves.
+COMMENSURATE = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinates:
+    """Affine coordinates of both sides, float64.
+
+    Attributes:
+        unit: (d,), s: what one unit of cost is in each feature.
+        source_mean, target_mean: (d,), m0 and m1, in the units of the data.
+        basis: (d, d), A.
+        inverse: (d, d), A^{-1}.
+    """
+
+    unit: Tensor
+    source_mean: Tensor
+    target_mean: Tensor
+    basis: Tensor
+    inverse: Tensor
+
+    def source_in(self, x: Tensor) -> Tensor:
+        """Return u = A^{-1} (x - m0)/s: (n, d)."""
+        return ((x - self.source_mean) / self.unit) @ self.inverse.mT
+
+    def source_out(self, u: Tensor) -> Tensor:
+        """Return x, the inverse of `source_in`: (n, d)."""
+        return (u @ self.basis.mT) * self.unit + self.source_mean
+
+    def target_in(self, z: Tensor) -> Tensor:
+        """Return w = A' (z - m1)/s: (n, d)."""
+        return ((z - self.target_mean) / self.unit) @ self.basis
+
+    def target_out(self, w: Tensor) -> Tensor:
+        """Return z, the inverse of `target_in`: (n, d)."""
+        return (w @ self.inverse) * self.unit + self.target_mean
+
+    def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
+        """Return phi(x) = |a|^2/2 - |u|^2/2 - g~(u) + <delta, a> + |delta|^2/4, given value = g~(u): (n,).
+
+        Here delta = (m0 - m1)/s. With `target_terms`, E phi + E phi^c is the dual value of the cost between x and z;
+        written in centred quantities it loses no digits when the data lie far from the origin.
+        """
+        a, delta = (x - self.source_mean) / self.unit, self._delta()
+        return 0.5 * (_square(a) - _square(u)) - value.to(a) + a @ delta + delta @ delta / 4
+
+    def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
+        """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4: (n,)."""
+        b, delta = (z - self.target_mean) / self.unit, self._delta()
+        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - b @ delta + delta @ delta / 4
+
+    def cost(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
+        return 0.5 * _square((x - z) / self.unit)
+
+    def squared_unit(self) -> float | None:
+        """Return s^2 where every feature has the same unit, so that s^2 c is |x - z|^2/2; None otherwise."""
+        return float(self.unit[0]) ** 2 if bool((self.unit == self.unit[0]).all()) else None
+
+    def to(self, device: torch.device | str) -> Coordinates:
+        """Return the same coordinates on a device."""
+        parts = {field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)}
+        return Coordinates(**parts)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parts by name, as they are saved."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def _delta(self) -> Tensor:
+        return (self.source_mean - self.target_mean) / self.unit
+
+
+def _square(a: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, a)
+
+
+def feature_units(x: Tensor, z: Tensor, scale: str | Tensor) -> tuple[Tensor, bool]:
+    """Return a unit per feature (d,), and whether `scale="auto"` had to give features different units.
+
+    Args:
+        x, z: (n, d), (m, d), samples in float64.
+        scale: "common" (one unit: the cost is the ordinary squared distance), "feature" (each feature's pooled standard
+            deviation), "auto" (common, unless a varying feature would fall below `COMMENSURATE`), or a (d,) tensor.
+    """
+    pooled = (0.5 * (x.var(0, correction=0) + z.var(0, correction=0))).sqrt()
+    # A constant feature's rounding error is not a scale.
+    noise = 1e-12 * torch.maximum(x.abs().amax(0), z.abs().amax(0))
+    varies = pooled > noise
+    largest = pooled[varies].max() if bool(varies.any()) else torch.ones((), dtype=pooled.dtype)
+    mixed = bool(varies.any()) and bool((pooled[varies] < COMMENSURATE * largest).any())
+    if isinstance(scale, Tensor):
+        return scale.to(pooled), False
+    if scale == "feature" or (scale == "auto" and mixed):
+        return torch.where(varies, pooled, largest), scale == "auto"
+    return torch.full_like(pooled, float(largest)), False
+
+
+def gaussian_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
+    """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity."""
+    x_mean, z_mean = x.mean(0), z.mean(0)
+    a, b = (x - x_mean) / unit, (z - z_mean) / unit
+    floor = 1e-8 * 0.5 * float(a.var(0, correction=0).mean() + b.var(0, correction=0).mean()) + 1e-30
+    source, target = fit_gaussian(a, floor), fit_gaussian(b, floor)
+    matrix = gaussian_map(source, target)
+    root, inverse_root = matrix_power(matrix, 0.5), matrix_power(matrix, -0.5)
+    values, vectors = torch.linalg.eigh(root @ source.covariance @ root)
+    scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
+    if not scale > 0:
+        scale = 1.0
+    return Coordinates(unit * scale, x_mean, z_mean, inverse_root @ vectors, vectors.mT @ root)
+
+
+def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
+    """Return coordinates that only centre both sides at one point and scale them: the identity stays the identity."""
+    centre = 0.5 * (x.mean(0) + z.mean(0))
+    spread = 0.5 * (((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean())
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    return Coordinates(unit * (float(spread) ** 0.5 or 1.0), centre, centre, eye, eye.clone())
+
+
+def identity_coordinates(dim: int) -> Coordinates:
+    """Return the coordinates of the data themselves."""
+    zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    return Coordinates(torch.ones(dim, dtype=torch.float64), zero, zero.clone(), eye, eye.clone())

@@ -1,0 +1,84 @@
+"""The dual objective of quadratic optimal transport.
+
+    J(g) = E_mu g(x) - E_nu env(z),     env(z) = min over y of |y - z|^2/2 + g(y)
+
+-J(g) <= W2^2(mu, nu)/2 for every g whose inner minima are exact, with equality at the Brenier potential ("Fixed-Point
+Neural Optimal Transport...", Park et al., 2026, (15), (18)). The loss returned *is* J, quadratic term included, and its
+gradient in the parameters is the envelope gradient E d g(x) - E d g(y*): one number is optimised, reported and used for
+selection.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.conjugate import conjugate
+from brenier.potentials import Potential
+from brenier.solve import LBFGS, Method, Solution
+
+
+@dataclasses.dataclass(frozen=True)
+class DualValue:
+    """J on a batch.
+
+    Attributes:
+        loss: J, a scalar with the envelope gradient.
+        source: (n,), g(x), whose mean is the first term.
+        target: (m,), env(z), whose mean is the second.
+        solution: how the inner solves went.
+    """
+
+    loss: Tensor
+    source: Tensor
+    target: Tensor
+    solution: Solution
+
+    def standard_error(self) -> float:
+        """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
+        return standard_error(self.source, self.target)
+
+
+def standard_error(*terms: Tensor) -> float:
+    """Return the standard error of a sum of independent sample means, each given by its terms (n_i,)."""
+    if min(term.numel() for term in terms) < 2:
+        return float("inf")
+    return float(sum(term.detach().double().var() / term.numel() for term in terms)) ** 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class DualObjective:
+    """J with a given inner solver: `objective(potential, x, z).loss.backward()`.
+
+    Attributes:
+        method: inner solver, `LBFGS()` by default.
+        tol: bound on the inner residual.
+        max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
+            counted in `solution`; rows without any finite iterate are left out of it.
+        check_every: inner steps between two stop tests.
+    """
+
+    method: Method = dataclasses.field(default_factory=LBFGS)
+    tol: float = 1e-3
+    max_steps: int = 200
+    check_every: int = 1
+
+    def __call__(
+        self, potential: Potential, x: Tensor, z: Tensor, *, start: Tensor | None = None, tol: float | None = None
+    ) -> DualValue:
+        """Return J(g) on source points x (n, d) and target points z (m, d)."""
+        found = conjugate(
+            potential,
+            z,
+            method=self.method,
+            start=start,
+            tol=self.tol if tol is None else tol,
+            max_steps=self.max_steps,
+            check_every=self.check_every,
+        )
+        source, target = potential(x), found.value
+        usable = torch.isfinite(found.solution.residual)
+        mean = torch.where(usable, target, 0.0).sum() / usable.sum()
+        return DualValue(source.mean() - mean, source, target, found.solution)

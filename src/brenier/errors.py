@@ -1,0 +1,25 @@
+"""What can go wrong, by name. Every message says what happened, how much of it, and what to do."""
+
+
+class BrenierError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class DataError(BrenierError, ValueError):
+    """Samples, files or arguments that cannot be used; the message names the argument and the remedy."""
+
+
+class ConvergenceError(BrenierError, RuntimeError):
+    """Inner problems, or a training run, that did not reach their tolerance."""
+
+
+class ModelFileError(BrenierError, ValueError):
+    """A saved model or run that is missing, damaged, or newer than this library."""
+
+
+class DataWarning(UserWarning):
+    """Samples that can be used, with a consequence the user should know."""
+
+
+class ConvergenceWarning(UserWarning):
+    """Rows whose inner problem did not converge: how many, how far, and what to try."""

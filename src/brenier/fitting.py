@@ -1,0 +1,254 @@
+"""From two populations to a transport map: split, coordinates, training, selection, certificate.
+
+Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
+the result and take part in nothing else. The trained network must beat the map training started from by `BEATS` standard
+errors of held-out J; otherwise there is nothing to learn beyond that map at this sample size, and it is returned,
+refitted to all samples.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from brenier import checkpoint
+from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates, plain_coordinates
+from brenier.dual import DualObjective
+from brenier.errors import ConvergenceWarning, DataWarning
+from brenier.populations import Population
+from brenier.potentials import Potential, Quadratic
+from brenier.training import Draw, Run, Settings
+from brenier.transport import TransportMap
+
+HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
+MOMENTS = 200_000  # rows that determine the coordinates
+BEATS = 3.0
+
+MakePotential = Callable[[int, torch.Generator], Potential]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a fit is told.
+
+    Attributes:
+        make_potential: (d, generator) -> a potential that starts at the identity.
+        start: "affine" or "identity".
+        scale: how features are weighed: "auto", "common", "feature" or a (d,) tensor of units.
+        objective: J and its inner solver.
+        settings: how to train.
+        seed: the only source of randomness.
+        device: where to train.
+        dtype: precision of the network.
+        folder: where the unfinished run is kept, or None.
+        progress: whether to show a progress bar.
+        warm: a map to go on from, or None.
+    """
+
+    make_potential: MakePotential
+    start: str
+    scale: str | Tensor
+    objective: DualObjective
+    settings: Settings
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    folder: str | None
+    progress: bool
+    warm: TransportMap | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What a fit gives back: the map, how training went, and how the certificate rows came out."""
+
+    map: TransportMap
+    history: list[dict[str, float]]
+    diagnostics: dict[str, Any]
+
+
+def fit_map(source: Population, target: Population, options: Options) -> Fitted:
+    """Return the transport map between two populations."""
+    seed = options.seed
+    state = checkpoint.read_run(options.folder) if options.folder else None
+    if state is not None:
+        seed = state["seed"]
+    generator = torch.Generator().manual_seed(seed)
+    split = Split.of(source, target, generator)
+    coordinates = _coordinates(split.source, split.target, options, generator)
+    run = _run(split, coordinates, options, generator)
+    mark = ""
+    if options.folder:
+        mark = checkpoint.fingerprint(_describe(options), *run.held_out, coordinates.basis, coordinates.unit)
+        if state is not None:
+            checkpoint.restore_run(state, run, mark, options.folder)
+    _train(run, options, mark, seed)
+    transport, selected = _select(run, coordinates, source, target, options, generator)
+    transport.held_out = transport.measure(*split.certify, held_out=split.held_out)
+    diagnostics = {"selected": selected, "stopped": run.finished, "steps": run.step, "setbacks": run.setbacks}
+    diagnostics |= round_trip(transport, split.certify[0])
+    _warn(diagnostics, run)
+    if options.folder:
+        checkpoint.remove_run(options.folder)
+    return Fitted(transport, run.history, diagnostics)
+
+
+def round_trip(transport: TransportMap, x: Tensor) -> dict[str, Any]:
+    """Return the median of |T^{-1}(T(x)) - x| relative to the spread of x, and rows that did not converge."""
+    back, solution = transport.inverse(transport(x), return_solution=True)
+    unit = transport.coordinates.unit.to(x)
+    error = torch.linalg.vector_norm((back - x) / unit, dim=-1)
+    spread = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
+    median = float(error.median() / spread) if float(spread) > 0 else float(error.median())
+    return {"round_trip": median, "round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Disjoint parts of both populations; (source rows, target rows) to select by and to certify with."""
+
+    source: Population
+    target: Population
+    select: tuple[Tensor, Tensor]
+    certify: tuple[Tensor, Tensor]
+    held_out: bool
+
+    @classmethod
+    def of(cls, source: Population, target: Population, generator: torch.Generator) -> Split:
+        """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
+        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // 10) for side in (source, target)]
+        if min(counts) < 2:
+            whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
+            return cls(source, target, whole, whole, held_out=False)
+        source, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
+        target, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
+        return cls(source, target, (x_select, z_select), (x_certify, z_certify), held_out=True)
+
+
+def _coordinates(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:
+    """Return the coordinates to train in, determined by training rows alone."""
+    if options.warm is not None:
+        return options.warm.coordinates
+    x, z = (side.some(MOMENTS, generator).cpu() for side in (source, target))
+    unit, mixed = feature_units(x, z, options.scale)
+    if mixed:
+        warnings.warn(
+            f"X, Y: feature scales differ by a factor of {float(unit.max() / unit.min()):.1e}, so the squared distance "
+            "would ignore the smaller ones; cost is measured in units of each feature's standard deviation. Pass "
+            "scale='common' for the plain squared distance, or your own units",
+            DataWarning,
+            stacklevel=4,
+        )
+    make = gaussian_coordinates if options.start == "affine" else plain_coordinates
+    return make(x, z, unit).to(options.device)
+
+
+def _run(split: Split, coordinates: Coordinates, options: Options, generator: torch.Generator) -> Run:
+    """Return a fresh run in the given coordinates."""
+
+    def inward(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda rows: transform(rows.to(options.device)).to(options.dtype)
+
+    if options.warm is None or isinstance(options.warm.network, Quadratic):
+        potential = options.make_potential(split.source.dim, generator)
+    else:
+        potential = copy.deepcopy(options.warm.network)
+    potential = potential.to(options.device, options.dtype).requires_grad_(True)
+    source_in, target_in = inward(coordinates.source_in), inward(coordinates.target_in)
+    held_out = (source_in(split.select[0]), target_in(split.select[1]))
+    draws = _draw(split.source, source_in), _draw(split.target, target_in)
+    return Run(potential, options.objective, *draws, held_out, options.settings, generator)
+
+
+def _draw(side: Population, inward: Callable[[Tensor], Tensor]) -> Draw:
+    """Return how batches of a population are drawn in the coordinates; rows in memory are moved there once."""
+    if not side.in_memory:
+        return lambda n, generator: inward(side.draw(n, generator))
+    size = side.size or 0
+    rows = inward(side.some(size, torch.Generator()))
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        return rows[torch.randint(size, (min(n, size),), generator=generator).to(rows.device)]
+
+    return draw
+
+
+def _train(run: Run, options: Options, mark: str, seed: int) -> None:
+    """Advance the run to its end; an interrupted one is written down first, if it has a folder."""
+    saved = -1
+    with tqdm(total=options.settings.max_steps, initial=run.step, disable=not options.progress, unit="step") as bar:
+        try:
+            while not run.finished:
+                run.advance()
+                bar.update(run.step - bar.n)
+                if run.history and run.history[-1]["step"] > saved:
+                    saved = int(run.history[-1]["step"])
+                    bar.set_postfix_str(_postfix(run.history[-1]))
+                    if options.folder:
+                        checkpoint.save_run(options.folder, run, mark, seed)
+        except KeyboardInterrupt:
+            if options.folder:
+                checkpoint.save_run(options.folder, run, mark, seed)
+            raise
+
+
+def _postfix(row: dict[str, float]) -> str:
+    return (
+        f"J={row['value']:.5g}±{row['standard_error']:.1g} inner={row['inner_evaluations']:.1f} "
+        f"unconverged={row['unconverged']:.0f}"
+    )
+
+
+def _select(
+    run: Run,
+    coordinates: Coordinates,
+    source: Population,
+    target: Population,
+    options: Options,
+    generator: torch.Generator,
+) -> tuple[TransportMap, str]:
+    """Return the trained map, or the one it started from where training found nothing significantly better."""
+    network, objective = run.result(), options.objective
+    with torch.no_grad():
+        value = objective(network, *run.held_out)
+    # In these coordinates the start is the identity, whose J is zero row by row.
+    learnt = options.warm is not None or value.loss.item() < -BEATS * value.standard_error()
+    if not learnt:
+        network = Quadratic(source.dim).to(options.device, options.dtype).eval().requires_grad_(False)
+        if options.start == "affine":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DataWarning)  # said once already
+                coordinates = _coordinates(source, target, options, generator)
+    transport = TransportMap(network, coordinates, method=objective.method, tol=objective.tol)
+    return transport, "network" if learnt else options.start
+
+
+def _warn(diagnostics: dict[str, Any], run: Run) -> None:
+    """Say what a user must not miss."""
+    if run.finished.startswith("gave up"):
+        warnings.warn(
+            f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    missed = diagnostics["round_trip_unconverged"]
+    if missed:
+        warnings.warn(
+            f"the inverse of {missed} of {diagnostics['round_trip_rows']} held-out rows did not converge; raise "
+            "`map_.max_steps`, or use potential='convex'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _describe(options: Options) -> str:
+    """Return the settings that a resumed run must share."""
+    settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
+    return f"{options.start} {options.objective} {settings} {options.dtype}"

@@ -1,0 +1,132 @@
+"""Where batches come from: rows held in memory, rows of a file larger than memory, or an endless sampler.
+
+A population splits off disjoint held-out samples and draws batches; randomness is passed in. Both kinds give float64
+tensors on the CPU or on the device of the samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.errors import DataError
+from brenier.samples import Samples, check_finite, read
+
+Sampler = Callable[[int, torch.Generator], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Some rows of a table, in memory or memory-mapped.
+
+    Attributes:
+        values: (n, d).
+        index: the rows that belong to this population, all if None.
+        name: the argument the table came from.
+    """
+
+    values: Tensor | np.memmap
+    name: str
+    index: Tensor | None = None
+
+    @property
+    def dim(self) -> int:
+        """Features."""
+        return self.values.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Rows."""
+        return self.values.shape[0] if self.index is None else self.index.numel()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether all rows fit in memory."""
+        return isinstance(self.values, Tensor)
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n rows drawn with replacement: (n, d)."""
+        return self._get(torch.randint(self.size, (n,), generator=generator))
+
+    def some(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n distinct rows, or all in order if there are no more: (min(n, size), d)."""
+        if n >= self.size:
+            return self._get(torch.arange(self.size))
+        return self._get(torch.randperm(self.size, generator=generator)[:n])
+
+    def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Rows, list[Tensor]]:
+        """Return the rest of the population and disjoint samples of the given sizes."""
+        order = torch.randperm(self.size, generator=generator)
+        parts = order.split([*counts, self.size - sum(counts)])
+        held = [self._get(part) for part in parts[:-1]]
+        rest = parts[-1] if self.index is None else self.index[parts[-1]]
+        return Rows(self.values, self.name, rest), held
+
+    def _get(self, positions: Tensor) -> Tensor:
+        rows = positions if self.index is None else self.index[positions]
+        if isinstance(self.values, Tensor):
+            return self.values[rows.to(self.values.device)].double()
+        order = torch.argsort(rows)  # a disk is read forwards
+        found = torch.from_numpy(np.asarray(self.values[rows[order].numpy()], dtype=np.float64))
+        check_finite(found, self.name)
+        result = torch.empty_like(found)
+        result[order] = found
+        return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """An endless population given by a function (n, generator) -> (n, d)."""
+
+    sampler: Sampler
+    name: str
+    dim: int
+
+    size = None
+    in_memory = False
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n fresh samples: (n, d).
+
+        Raises:
+            DataError: where the sampler returns another shape, or values that are not finite.
+        """
+        return draw_checked(self.sampler, self.name, n, generator, self.dim)
+
+    def some(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n fresh samples: (n, d)."""
+        return self.draw(n, generator)
+
+    def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Stream, list[Tensor]]:
+        """Return the stream itself, and fresh samples of the given sizes."""
+        return self, [self.draw(count, generator) for count in counts]
+
+
+Population = Rows | Stream
+
+
+def population(given: Any, name: str, min_rows: int = 2) -> tuple[Population, Samples | None]:
+    """Return the population given as a table or as a sampler, and the checked table if it is one.
+
+    Raises:
+        DataError: for a table that cannot be used (see `samples.read`) or a sampler that returns no (n, d) numbers.
+    """
+    if not callable(given) or hasattr(given, "__array__"):
+        samples = read(given, name, min_rows=min_rows)
+        return Rows(samples.values, name), samples
+    trial = draw_checked(given, name, 2, torch.Generator().manual_seed(0), None)
+    return Stream(given, name, trial.shape[1]), None
+
+
+def draw_checked(sampler: Sampler, name: str, n: int, generator: torch.Generator, dim: int | None) -> Tensor:
+    """Return n samples of a sampler in float64, or say what it did wrong."""
+    drawn = read(sampler(n, generator), f"{name} (returned by the sampler)", min_rows=0)
+    if drawn.shape[0] != n or (dim is not None and drawn.shape[1] != dim):
+        expected = f"({n}, {'d' if dim is None else dim})"
+        raise DataError(f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows")
+    return torch.as_tensor(drawn.values).double()

@@ -1,0 +1,75 @@
+"""The quadratic potential: affine maps, and the coercive part of every other potential."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brenier.errors import DataError
+from brenier.potentials.base import Potential
+
+EPS = 1e-3  # smallest curvature of psi that parameters can reach
+
+
+class Quadratic(Potential):
+    """g(x) = x'(M - I)x/2 + c.x with M = L L' + eps I: the map T(x) = M x + c.
+
+    Args:
+        dim: d.
+        matrix: (d, d) symmetric positive definite, the M to start at; the identity by default.
+        shift: (d,), the c to start at; zero by default.
+        eps: smallest eigenvalue M can reach, whatever the parameters.
+
+    Raises:
+        DataError: where the matrix is not symmetric with eigenvalues above eps.
+    """
+
+    def __init__(
+        self, dim: int, matrix: Tensor | None = None, shift: Tensor | None = None, *, eps: float = EPS
+    ) -> None:
+        super().__init__()
+        self.dim, self.eps = dim, eps
+        matrix = torch.eye(dim) if matrix is None else matrix.detach()
+        shift = torch.zeros(dim, dtype=matrix.dtype, device=matrix.device) if shift is None else shift.detach()
+        self.factor = nn.Parameter(_factor(matrix, eps))
+        self.shift = nn.Parameter(shift.clone())
+
+    def matrix(self) -> Tensor:
+        """Return M - I: (d, d)."""
+        eye = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
+        return self.factor @ self.factor.mT + (self.eps - 1) * eye
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return g(x): (n, d) -> (n,)."""
+        return self.value_and_gradient(x)[0]
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x) (n,) and grad g(x) (n, d)."""
+        moved = x @ self.matrix()
+        return (x * (0.5 * moved + self.shift)).sum(-1), moved + self.shift
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return (M - I) v: (n, d)."""
+        return (v @ self.matrix()).detach()
+
+    def strong_convexity(self) -> float:
+        """Return the smallest eigenvalue of M."""
+        return max(self.eps, 1 + float(torch.linalg.eigvalsh(self.matrix().detach().double())[0]))
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"dim": self.dim, "eps": self.eps}
+
+
+def _factor(matrix: Tensor, eps: float) -> Tensor:
+    """Return L with L L' + eps I = matrix."""
+    eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    factor, failed = torch.linalg.cholesky_ex(matrix - eps * eye)
+    if int(failed) or not torch.allclose(matrix, matrix.mT, rtol=1e-4, atol=1e-6):
+        raise DataError(
+            f"matrix: must be symmetric with every eigenvalue above eps = {eps:g}; regularise it, for example "
+            "matrix + 0.01 * torch.eye(d), or pass a smaller eps"
+        )
+    return factor

@@ -1,0 +1,97 @@
+"""The residual potential of the image experiments: a residual network beside a quadratic part.
+
+    psi(x) = x'(L L' + eps I)x/2 + c.x + w.N(x),   N: u_0 = act(W_0 x + b_0),  u_i = u_{i-1} + h act(W_i u_{i-1} + b_i)
+
+with h = 1 / number of layers: "Fixed-Point Neural Optimal Transport..." (Park et al., 2026), equation (77), where
+the quadratic part is of low rank and not bounded below. The activations being Lipschitz, N grows at most linearly.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brenier.potentials.activations import activation_named
+from brenier.potentials.base import Potential
+from brenier.potentials.quadratic import EPS, Quadratic
+
+
+class ResidualPotential(Potential):
+    """A residual network of the given width and number of layers; fresh, it is the affine map it is started at.
+
+    Args:
+        dim: d.
+        width: units per layer.
+        layers: residual layers after the opening one.
+        activation: "softplus", "celu" or "tanh".
+        matrix: (d, d), linear part of the affine map to start at; the identity by default.
+        shift: (d,), its constant part; zero by default.
+        eps: smallest curvature the quadratic part can reach.
+        generator: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        width: int = 128,
+        layers: int = 2,
+        *,
+        activation: str = "softplus",
+        matrix: Tensor | None = None,
+        shift: Tensor | None = None,
+        eps: float = EPS,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.dim, self.layers = dim, layers
+        self.activation = activation_named(activation)
+        self.affine = Quadratic(dim, matrix, shift, eps=eps)
+        self.opening = nn.Parameter(torch.randn(dim, width, generator=generator) / math.sqrt(dim))
+        self.weights = nn.ParameterList(
+            torch.randn(width, width, generator=generator) / math.sqrt(width) for _ in range(layers)
+        )
+        self.biases = nn.ParameterList(torch.randn(width, generator=generator) for _ in range(layers + 1))
+        self.readout = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return g(x): (n, d) -> (n,)."""
+        return self.affine(x) + self._states(x)[1] @ self.readout
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x) (n,) and grad g(x) (n, d), by the chain rule written out."""
+        value, gradient = self.affine.value_and_gradient(x)
+        slopes, u = self._states(x)
+        down = self.readout.expand(x.shape[0], -1)
+        for weight, slope in zip(reversed(list(self.weights)), reversed(slopes[1:]), strict=True):
+            down = down + (down * slope) @ weight.mT / self.layers
+        return value + u @ self.readout, gradient + (down * slopes[0]) @ self.opening.mT
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return Hess g(x) v, by forward differentiation of the written-out gradient: (n, d)."""
+        with torch.no_grad():
+            return torch.func.jvp(lambda y: self.value_and_gradient(y)[1], (x,), (v,))[1]
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            "dim": self.dim,
+            "width": self.opening.shape[1],
+            "layers": self.layers,
+            "activation": self.activation.name,
+            "eps": self.affine.eps,
+        }
+
+    def _states(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Return the activation's derivative at every layer, and the last layer's units."""
+        s = x @ self.opening + self.biases[0]
+        u = self.activation.value(s)
+        slopes = [self.activation.derivative(s, u)]
+        for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
+            s = u @ weight + bias
+            a = self.activation.value(s)
+            slopes.append(self.activation.derivative(s, a))
+            u = u + a / self.layers
+        return slopes, u

@@ -1,0 +1,24 @@
+"""Row-wise solvers: many independent minimisations at once. Knows tensors and functions, not transport."""
+
+from brenier.solve.firstorder import Anderson, GradientStep
+from brenier.solve.gradients import detached, implicit, one_step, unrolled
+from brenier.solve.loop import Iterate, Method, Problem, minimise
+from brenier.solve.secondorder import LBFGS, NewtonCG
+from brenier.solve.solution import Solution, Status
+
+__all__ = [
+    "LBFGS",
+    "Anderson",
+    "GradientStep",
+    "Iterate",
+    "Method",
+    "NewtonCG",
+    "Problem",
+    "Solution",
+    "Status",
+    "detached",
+    "implicit",
+    "minimise",
+    "one_step",
+    "unrolled",
+]

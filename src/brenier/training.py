@@ -1,0 +1,251 @@
+"""Training: one object that can be put down and picked up, and a thin `fit` around it.
+
+Every step draws a batch from either side, solves the inner problems to the current tolerance, and takes one optimiser
+step along the envelope gradient of J. The tolerance follows the learning rate,
+
+    tol_k = tol * max(1, loosest * lr_k / lr_0),
+
+since an inner error of size eps perturbs the gradient by O(eps), and matters only once steps are as small ("Fixed-Point
+Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary 3.12: shrinking tolerances).
+
+Evaluation and the result use the running average of the weights. What is selected is the evaluation of least held-out
+J; one with unconverged rows cannot be selected, since under-solved inner problems make J look smaller than it is.
+Training that loses its inner solves or turns non-finite steps back to the last selected state with half the rate.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from brenier.dual import DualObjective, DualValue
+from brenier.potentials import Potential
+
+Draw = Callable[[int, torch.Generator], Tensor]
+MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+def cosine(progress: float) -> float:
+    """Return the factor on the learning rate at progress in [0, 1]: a short warm-up, then half a cosine."""
+    return min(1.0, progress / 0.01 + 0.05) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    Attributes:
+        max_steps: optimiser steps at most; the learning-rate schedule is laid over them.
+        max_time: seconds at most, or None; the schedule then follows whichever budget is used up faster, and a run
+            is no longer reproducible to the bit.
+        batch_size: rows drawn from either side per step.
+        learning_rate: rate of the default optimiser, Adam with betas (0.5, 0.9).
+        optimizer: a function of the parameters that makes another torch optimiser, or None.
+        schedule: factor on the learning rate as a function of progress in [0, 1].
+        clip: largest gradient norm.
+        averaging: decay of the running average of the weights, 0 for none.
+        loosest: how many times looser the inner tolerance is at full learning rate.
+        evaluate_every: steps between two evaluations on held-out samples.
+        patience: evaluations without a better held-out J after which training stops.
+    """
+
+    max_steps: int = 3000
+    max_time: float | None = None
+    batch_size: int = 1024
+    learning_rate: float = 1e-2
+    optimizer: MakeOptimiser | None = None
+    schedule: Callable[[float], float] = cosine
+    clip: float = 10.0
+    averaging: float = 0.99
+    loosest: float = 20.0
+    evaluate_every: int = 50
+    patience: int = 12
+
+    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Return the optimiser for some parameters."""
+        if self.optimizer is not None:
+            return self.optimizer(parameters)
+        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+
+
+MAX_SETBACKS = 6
+TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
+
+
+class Run:
+    """A training run: everything that changes while training, and nothing else.
+
+    Args:
+        potential: the potential to train, in place.
+        objective: J and its inner solver.
+        source, target: functions (n, generator) -> (n, d) that draw batches.
+        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
+        settings: how to train.
+        generator: the only source of randomness.
+    """
+
+    def __init__(
+        self,
+        potential: Potential,
+        objective: DualObjective,
+        source: Draw,
+        target: Draw,
+        held_out: tuple[Tensor, Tensor],
+        settings: Settings,
+        generator: torch.Generator,
+    ) -> None:
+        self.potential, self.objective, self.settings = potential, objective, settings
+        self.source, self.target, self.held_out, self.generator = source, target, held_out, generator
+        self.average = copy.deepcopy(potential).requires_grad_(False)
+        self.step, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0.0, 1.0, 0, 0
+        self.history: list[dict[str, float]] = []
+        self.finished = ""
+        self._since: list[dict[str, float]] = []
+        self._new_optimizer()
+        self.best = copy.deepcopy(potential.state_dict())
+        self.best_value = float("inf")
+
+    def advance(self) -> None:
+        """Take one training step, evaluating first whenever one is due."""
+        if self.step % self.settings.evaluate_every == 0:
+            self._evaluate()
+            if self.finished:
+                return
+        began = time.perf_counter()
+        rate = self._set_rate()
+        n = self.settings.batch_size
+        x, z = self.source(n, self.generator), self.target(n, self.generator)
+        tol = self.objective.tol * max(1.0, self.settings.loosest * rate)
+        value = self.objective(self.potential, x, z, tol=tol)
+        unconverged = value.solution.unconverged
+        if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * n:
+            self._step_back(f"{unconverged} of {n} inner problems unconverged, J = {value.loss.item():.3g}")
+        else:
+            self._descend(value)
+        self.step += 1
+        self.seconds += time.perf_counter() - began
+        self._since.append(
+            {
+                "train_value": value.loss.item(),
+                "inner_evaluations": value.solution.evaluations_per_row,
+                "unconverged": unconverged,
+            }
+        )
+
+    def result(self) -> Potential:
+        """Return a copy of the potential with the selected weights."""
+        chosen = copy.deepcopy(self.potential)
+        chosen.load_state_dict(self.best)
+        return chosen.eval().requires_grad_(False)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything needed to go on as if never stopped; copies, safe to write while training goes on."""
+        return copy.deepcopy(
+            {
+                "potential": self.potential.state_dict(),
+                "average": self.average.state_dict(),
+                "best": self.best,
+                "optimizer": self.optimizer.state_dict(),
+                "generator": self.generator.get_state(),
+                "counters": {name: getattr(self, name) for name in _COUNTERS},
+                "history": self.history,
+                "since": self._since,
+            }
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a run where `state_dict` was called."""
+        self.potential.load_state_dict(state["potential"])
+        self.average.load_state_dict(state["average"])
+        self.best = copy.deepcopy(state["best"])
+        self._new_optimizer()
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+        self.history, self._since = list(state["history"]), list(state["since"])
+
+    def _descend(self, value: DualValue) -> None:
+        self.optimizer.zero_grad()
+        value.loss.backward()
+        nn.utils.clip_grad_norm_(self.potential.parameters(), self.settings.clip)
+        self.optimizer.step()
+        decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            averages: list[Tensor] = list(self.average.parameters())
+            weights: list[Tensor] = list(self.potential.parameters())
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+
+    def _set_rate(self) -> float:
+        """Set the scheduled learning rate; return its factor."""
+        progress = self.step / max(1, self.settings.max_steps)
+        if self.settings.max_time is not None:
+            progress = max(progress, self.seconds / self.settings.max_time)
+        factor = self.settings.schedule(progress) * self.rate_factor
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        return factor
+
+    def _evaluate(self) -> None:
+        """Evaluate the averaged weights on the held-out samples, select, and decide whether to stop."""
+        began = time.perf_counter()
+        with torch.no_grad():
+            value = self.objective(self.average, *self.held_out)
+        now, solved = value.loss.item(), value.solution.unconverged == 0
+        if math.isfinite(now) and solved and now < self.best_value:
+            self.best_value, self.best, self.idle = now, copy.deepcopy(self.average.state_dict()), 0
+        else:
+            self.idle += 1
+        self.seconds += time.perf_counter() - began
+        self.history.append(self._row(value))
+        self._since = []
+        limit = self.settings.max_time
+        if self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit):
+            self.finished = "budget"
+        elif self.idle >= self.settings.patience:
+            self.finished = "held-out value stopped improving"
+
+    def _row(self, value: DualValue) -> dict[str, float]:
+        means = {name: _mean([row[name] for row in self._since]) for name in _AVERAGED}
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "value": value.loss.item(),
+            "standard_error": value.standard_error(),
+            "evaluations": value.solution.evaluations_per_row,
+            "held_out_unconverged": value.solution.unconverged,
+            **means,
+            "unconverged": sum(row["unconverged"] for row in self._since),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "setbacks": self.setbacks,
+        }
+
+    def _step_back(self, reason: str) -> None:
+        """Return to the selected weights with half the learning rate and a fresh optimiser."""
+        self.potential.load_state_dict(self.best)
+        self.average.load_state_dict(self.best)
+        self.rate_factor /= 2
+        self.setbacks += 1
+        self._new_optimizer()
+        if self.setbacks >= MAX_SETBACKS:
+            self.finished = f"gave up after {self.setbacks} setbacks: {reason}"
+
+    def _new_optimizer(self) -> None:
+        self.optimizer = self.settings.make_optimizer(self.potential.parameters())
+        for group in self.optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+
+
+_COUNTERS = ("step", "seconds", "rate_factor", "setbacks", "idle", "best_value", "finished")
+_AVERAGED = ("train_value", "inner_evaluations")
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")

@@ -1,0 +1,29 @@
+"""What every test may lean on: few threads, a seeded generator, the folder of real data if there is one."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
+torch.set_num_threads(min(2, torch.get_num_threads()))
+pytest.register_assert_rewrite("contracts", "problems")  # so that a broken law shows its numbers
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A source of random numbers that starts the same in every test."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real data, which BRENIER_DATA names; without it the test is skipped."""
+    named = os.environ.get("BRENIER_DATA")
+    if not named:
+        pytest.skip("needs real data: set BRENIER_DATA to the folder that holds them")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"BRENIER_DATA names {named}, which is not a folder")
+    return folder
