@@ -32,7 +32,7 @@ LAYERS = (
 
 # And these rooms of its own layer: importer -> imported.
 NEIGHBOURS: dict[str, set[str]] = {
-    "metrics": {"gaussian"},
+    "metrics": {"gaussian", "samples"},
     "transport": {"distance"},
     "storage": {"distance", "transport"},
     "training": {"batches", "run"},

@@ -21,7 +21,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # writable, or Windows refuses to flush it
             os.fsync(written.fileno())
         _usual_mode(temporary)
         os.replace(temporary, path)

@@ -38,8 +38,9 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        return {name: state[name] for name in ("fingerprint", "seed", "run")}
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError) as error:
         raise ModelFileError(f"{path}: the unfinished run cannot be read ({error}); delete it to start anew") from error
 
 
@@ -49,12 +50,16 @@ def restore_run(state: dict[str, Any], run: Run, fingerprint: str, folder: str |
     Raises:
         ModelFileError: where the file belongs to other samples or settings.
     """
+    path = Path(folder) / FILE
     if state["fingerprint"] != fingerprint:
         raise ModelFileError(
-            f"{Path(folder) / FILE}: the unfinished run there was started with other samples or settings; "
+            f"{path}: the unfinished run there was started with other samples or settings; "
             "give those again to resume it, or delete the file to start anew"
         )
-    run.load_state_dict(state["run"])
+    try:
+        run.load_state_dict(state["run"])
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{path}: the parts of the run do not fit ({error}); delete it to start anew") from error
 
 
 def remove_run(folder: str | Path) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from brenier import validation
 from brenier.dual import DualObjective
-from brenier.errors import DataError
+from brenier.errors import DataError, ModelFileError
 from brenier.fitting import MakePotential, Options, fit_map
 from brenier.populations import Population, Rows, population
 from brenier.potentials import DenseICNN, Potential, ResidualPotential
-from brenier.samples import read
+from brenier.samples import Samples, read
 from brenier.solve import LBFGS, Method
 from brenier.storage import load_map, method_from_json, save_map
 from brenier.training import Settings
@@ -48,7 +50,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
             array (d,).
         method: inner solver, `LBFGS()` by default.
-        tol: bound on the residual of inner problems, in coordinates where the average feature has variance one.
+        tol: bound on the residual of inner problems, in coordinates where the average feature has variance one, at the
+            end of training; the inverse is solved to a tenth of it.
         max_steps: training steps at most.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step.
@@ -82,7 +85,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        potential: str | Callable[[int, torch.Generator], Potential] = "convex",
+        potential: str | Callable[[int, torch.Generator], Potential] = "free",
         *,
         start: str = "affine",
         scale: Any = "auto",
@@ -138,23 +141,20 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 "both sides must have the same features, in the same order"
             )
         if source_samples is not None and target_samples is not None:
-            _check_columns(source_samples.columns, target_samples.columns)
+            validation.check_columns(source_samples.columns, target_samples.columns)
+        names = None if source_samples is None else validation.feature_names(X, "X")
         fitted = fit_map(source, target, self._options(source))
         self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
-        if source_samples is None:
-            self.n_features_in_ = source.dim
-        else:
-            validate_data(self, X, reset=True, skip_check_array=True)
-            self.n_features_in_ = source.dim
+        self._remember(source.dim, names)
         return self
 
     def transform(self, X: Any) -> Any:
         """Return T(X): (n, d) -> (n, d), the same kind as X."""
-        return self._apply(X, self._fitted())
+        return self._apply(self._read(X, "X"), self._fitted())
 
     def inverse_transform(self, Z: Any) -> Any:
         """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
-        return self._apply(Z, self._fitted().inverse)
+        return self._apply(self._read(Z, "Z"), self._fitted().inverse)
 
     def score(self, X: Any, Y: Any) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
@@ -162,7 +162,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
         """
         transport = self._fitted()
-        phi, phi_c, _ = transport.dual_terms(self._read(X), self._read(Y))
+        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"))
         return (transport.coordinates.squared_unit() or 1.0) * float(phi.mean() + phi_c.mean())
 
     def save(self, folder: str | Path) -> None:
@@ -180,34 +180,51 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         }
         save_map(folder, transport, extra)
 
-    def _apply(self, X: Any, function: Callable[[Any], Any]) -> Any:
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _apply(self, samples: Samples, function: Callable[[Any], Any]) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
-        moved = function(self._read(X))
-        configured = getattr(self, "_sklearn_output_config", {}).get("transform", "default") != "default"
-        return moved.cpu().numpy() if configured and isinstance(moved, Tensor) else moved
+        moved = function(samples)
+        output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
+        return moved.cpu().numpy() if output != "default" and isinstance(moved, Tensor) else moved
 
     def _fitted(self) -> TransportMap:
         check_is_fitted(self, "map_")
         return self.map_
 
-    def _read(self, X: Any) -> Any:
-        """Check samples against those of fit, and return them."""
+    def _read(self, values: Any, name: str) -> Samples:
+        """Return samples, checked against those of fit."""
         self._fitted()
-        read(X, "X", min_rows=1)
-        validate_data(self, X, reset=False, skip_check_array=True)
-        return X
+        samples = read(values, name)
+        validation.check_seen(self, values, name, samples.shape[1])
+        return samples
+
+    def _remember(self, dim: int, names: np.ndarray | None) -> None:
+        """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
+        self.n_features_in_ = dim
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
 
     def _options(self, source: Population) -> Options:
         """Return the parameters, checked."""
-        for name in ("tol", "max_steps", "batch_size", "learning_rate", "patience"):
-            _check_positive(name, getattr(self, name))
-        if self.max_time is not None:
-            _check_positive("max_time", self.max_time)
-        _check_choice("start", self.start, ("affine", "identity"))
-        _check_choice("dtype", self.dtype, ("float32", "float64"))
+        for name in ("max_steps", "batch_size", "patience"):
+            validation.check_positive(name, getattr(self, name), whole=True)
+        for name in ("tol", "learning_rate") + (() if self.max_time is None else ("max_time",)):
+            validation.check_positive(name, getattr(self, name))
+        validation.check_choice("start", self.start, ("affine", "identity"))
+        validation.check_choice("dtype", self.dtype, ("float32", "float64"))
+        if self.checkpoint is not None:
+            validation.check_folder("checkpoint", self.checkpoint)
+        if not (self.optimizer is None or callable(self.optimizer)):
+            raise DataError(f"optimizer: must be a function of the parameters or None, got {self.optimizer!r}")
         make = self.potential
         if not callable(make):
-            _check_choice("potential", make, tuple(POTENTIALS))
+            validation.check_choice("potential", make, tuple(POTENTIALS))
             make = POTENTIALS[make]
         settings = Settings(
             max_steps=self.max_steps,
@@ -220,16 +237,27 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return Options(
             make_potential=make,
             start=self.start,
-            scale=_check_scale(self.scale, source.dim),
-            objective=DualObjective(self.method or LBFGS(), tol=self.tol, max_steps=500),
+            scale=validation.check_scale(self.scale, source.dim),
+            objective=DualObjective(validation.check_method(self.method or LBFGS()), tol=self.tol, max_steps=500),
             settings=settings,
-            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
-            device=_device(self.device, source),
+            seed=validation.draw_seed(self.random_state),
+            seed_given=isinstance(self.random_state, numbers.Integral),
+            device=_device_of(source) if self.device is None else validation.check_device(self.device),
             dtype=getattr(torch, self.dtype),
             folder=self.checkpoint,
             progress=bool(self.verbose),
-            warm=getattr(self, "map_", None) if self.warm_start else None,
+            warm=self._warm(source.dim),
         )
+
+    def _warm(self, dim: int) -> TransportMap | None:
+        """Return the map to go on from."""
+        transport = getattr(self, "map_", None) if self.warm_start else None
+        if transport is not None and transport.dim != dim:
+            raise DataError(
+                f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
+                "warm_start=False"
+            )
+        return transport
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTransport:
@@ -238,54 +266,21 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTrans
     Raises:
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
-    transport, description = load_map(folder, device)
-    parameters = description["parameters"]
-    ot = OptimalTransport(
-        **{name: value for name, value in parameters.items() if name in OptimalTransport().get_params()}
-    )
+    transport, description = load_map(folder, validation.check_device(device))
+    try:
+        parameters, features = description["parameters"], description["features"]
+        known = parameters.keys() & OptimalTransport().get_params().keys()
+        ot = OptimalTransport(**{name: parameters[name] for name in known})
+        ot.map_, ot.history_, ot.diagnostics_ = transport, description["history"], description["diagnostics"]
+    except (KeyError, AttributeError) as error:
+        raise ModelFileError(f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote") from error
     ot.method = method_from_json(description["method"])
-    ot.map_, ot.history_, ot.diagnostics_ = transport, description["history"], description["diagnostics"]
-    ot.n_features_in_ = transport.dim
-    if description["features"] is not None:
-        ot.feature_names_in_ = np.asarray(description["features"], dtype=object)
+    ot._remember(transport.dim, None if features is None else np.asarray(features, dtype=object))
     return ot
 
 
-def _check_columns(source: tuple[str, ...] | None, target: tuple[str, ...] | None) -> None:
-    """Raise where two frames do not have the same columns in the same order."""
-    if source is None or target is None or source == target:
-        return
-    if sorted(source) == sorted(target):
-        raise DataError("Y: has the columns of X in another order; reorder with Y[X.columns]")
-    odd = sorted(set(source) ^ set(target))
-    raise DataError(f"Y: its columns differ from those of X ({', '.join(odd[:5])}); give both sides the same features")
-
-
-def _check_positive(name: str, value: Any) -> None:
-    if not isinstance(value, numbers.Real) or not 0 < float(value) < float("inf"):
-        raise DataError(f"{name}: must be a positive number, got {value!r}")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise DataError(f"{name}: must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def _check_scale(scale: Any, dim: int) -> str | Tensor:
-    """Return the scale as a name or a (d,) tensor of positive units."""
-    if isinstance(scale, str):
-        _check_choice("scale", scale, ("auto", "common", "feature"))
-        return scale
-    unit = torch.as_tensor(np.asarray(scale, dtype=np.float64))
-    if unit.shape != (dim,) or not bool((torch.isfinite(unit) & (unit > 0)).all()):
-        raise DataError(f"scale: must be a name or {dim} positive numbers, one per feature")
-    return unit
-
-
-def _device(device: Any, source: Population) -> torch.device:
-    """Return the device asked for, or the one the source tensor lies on."""
-    if device is not None:
-        return torch.device(device)
+def _device_of(source: Population) -> torch.device:
+    """Return the device the source samples lie on."""
     if isinstance(source, Rows) and isinstance(source.values, Tensor):
         return source.values.device
     return torch.device("cpu")

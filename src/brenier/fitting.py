@@ -1,9 +1,9 @@
 """From two populations to a transport map: split, coordinates, training, selection, certificate.
 
 Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
-the result and take part in nothing else. The trained network must beat the map training started from by `BEATS` standard
-errors of held-out J; otherwise there is nothing to learn beyond that map at this sample size, and it is returned,
-refitted to all samples.
+the result and take part in nothing else. The trained network must beat the map training started from by `BEATS`
+standard errors of held-out J; otherwise there is nothing to learn beyond that map at this sample size, and it is
+returned, refitted to all samples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tqdm import tqdm
 from brenier import checkpoint
 from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates, plain_coordinates
 from brenier.dual import DualObjective
-from brenier.errors import ConvergenceWarning, DataWarning
+from brenier.errors import ConvergenceWarning, DataError, DataWarning, ModelFileError
 from brenier.populations import Population
 from brenier.potentials import Potential, Quadratic
 from brenier.training import Draw, Run, Settings
@@ -30,6 +30,8 @@ from brenier.transport import TransportMap
 HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
 MOMENTS = 200_000  # rows that determine the coordinates
 BEATS = 3.0
+INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
+SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
 
 MakePotential = Callable[[int, torch.Generator], Potential]
 
@@ -45,6 +47,7 @@ class Options:
         objective: J and its inner solver.
         settings: how to train.
         seed: the only source of randomness.
+        seed_given: whether a run resumed must have that seed.
         device: where to train.
         dtype: precision of the network.
         folder: where the unfinished run is kept, or None.
@@ -58,6 +61,7 @@ class Options:
     objective: DualObjective
     settings: Settings
     seed: int
+    seed_given: bool
     device: torch.device
     dtype: torch.dtype
     folder: str | None
@@ -76,17 +80,15 @@ class Fitted:
 
 def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     """Return the transport map between two populations."""
-    seed = options.seed
     state = checkpoint.read_run(options.folder) if options.folder else None
-    if state is not None:
-        seed = state["seed"]
+    seed = options.seed if state is None else _resumed_seed(state, options)
     generator = torch.Generator().manual_seed(seed)
     split = Split.of(source, target, generator)
     coordinates = _coordinates(split.source, split.target, options, generator)
     run = _run(split, coordinates, options, generator)
     mark = ""
     if options.folder:
-        mark = checkpoint.fingerprint(_describe(options), *run.held_out, coordinates.basis, coordinates.unit)
+        mark = checkpoint.fingerprint(_describe(options, run), *run.held_out, coordinates.basis, coordinates.unit)
         if state is not None:
             checkpoint.restore_run(state, run, mark, options.folder)
     _train(run, options, mark, seed)
@@ -135,8 +137,9 @@ class Split:
 def _coordinates(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:
     """Return the coordinates to train in, determined by training rows alone."""
     if options.warm is not None:
-        return options.warm.coordinates
+        return options.warm.coordinates.to(options.device)
     x, z = (side.some(MOMENTS, generator).cpu() for side in (source, target))
+    _check_range(x, z)
     unit, mixed = feature_units(x, z, options.scale)
     if mixed:
         warnings.warn(
@@ -157,7 +160,7 @@ def _run(split: Split, coordinates: Coordinates, options: Options, generator: to
         return lambda rows: transform(rows.to(options.device)).to(options.dtype)
 
     if options.warm is None or isinstance(options.warm.network, Quadratic):
-        potential = options.make_potential(split.source.dim, generator)
+        potential = _fresh(options.make_potential, split.source.dim, generator)
     else:
         potential = copy.deepcopy(options.warm.network)
     potential = potential.to(options.device, options.dtype).requires_grad_(True)
@@ -165,6 +168,15 @@ def _run(split: Split, coordinates: Coordinates, options: Options, generator: to
     held_out = (source_in(split.select[0]), target_in(split.select[1]))
     draws = _draw(split.source, source_in), _draw(split.target, target_in)
     return Run(potential, options.objective, *draws, held_out, options.settings, generator)
+
+
+def _fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+    """Return a new potential, checked."""
+    made = make(dim, generator)
+    if not isinstance(made, Potential) or made.dim != dim:
+        found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
+        raise DataError(f"potential: the function returned {found}; return a `Potential` with dim={dim}")
+    return made
 
 
 def _draw(side: Population, inward: Callable[[Tensor], Tensor]) -> Draw:
@@ -181,22 +193,20 @@ def _draw(side: Population, inward: Callable[[Tensor], Tensor]) -> Draw:
 
 
 def _train(run: Run, options: Options, mark: str, seed: int) -> None:
-    """Advance the run to its end; an interrupted one is written down first, if it has a folder."""
+    """Advance the run to its end, written down at every evaluation if it has a folder.
+
+    An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
+    """
     saved = -1
     with tqdm(total=options.settings.max_steps, initial=run.step, disable=not options.progress, unit="step") as bar:
-        try:
-            while not run.finished:
-                run.advance()
-                bar.update(run.step - bar.n)
-                if run.history and run.history[-1]["step"] > saved:
-                    saved = int(run.history[-1]["step"])
-                    bar.set_postfix_str(_postfix(run.history[-1]))
-                    if options.folder:
-                        checkpoint.save_run(options.folder, run, mark, seed)
-        except KeyboardInterrupt:
-            if options.folder:
-                checkpoint.save_run(options.folder, run, mark, seed)
-            raise
+        while not run.finished:
+            run.advance()
+            bar.update(run.step - bar.n)
+            if run.history and run.history[-1]["step"] > saved:
+                saved = int(run.history[-1]["step"])
+                bar.set_postfix_str(_postfix(run.history[-1]))
+                if options.folder:
+                    checkpoint.save_run(options.folder, run, mark, seed)
 
 
 def _postfix(row: dict[str, float]) -> str:
@@ -226,7 +236,7 @@ def _select(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DataWarning)  # said once already
                 coordinates = _coordinates(source, target, options, generator)
-    transport = TransportMap(network, coordinates, method=objective.method, tol=objective.tol)
+    transport = TransportMap(network, coordinates, method=objective.method, tol=INVERSE * objective.tol)
     return transport, "network" if learnt else options.start
 
 
@@ -248,7 +258,33 @@ def _warn(diagnostics: dict[str, Any], run: Run) -> None:
         )
 
 
-def _describe(options: Options) -> str:
+def _describe(options: Options, run: Run) -> str:
     """Return the settings that a resumed run must share."""
     settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
-    return f"{options.start} {options.objective} {settings} {options.dtype}"
+    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults}"
+    try:
+        potential = f"{type(run.potential).__name__} {run.potential.config()}"
+    except NotImplementedError:
+        potential = type(run.potential).__name__
+    return f"{options.start} {options.objective} {settings} {options.dtype} {optimizer} {potential}"
+
+
+def _resumed_seed(state: dict[str, Any], options: Options) -> int:
+    """Return the seed of an unfinished run."""
+    if options.seed_given and options.seed != state["seed"]:
+        raise ModelFileError(
+            f"{options.folder}: the unfinished run there was started with another `random_state`; "
+            "give that again to resume it, or delete its file to start anew"
+        )
+    return state["seed"]
+
+
+def _check_range(x: Tensor, z: Tensor) -> None:
+    """Raise where squares of the values, or of their spreads, leave float64."""
+    for name, side in (("X", x), ("Y", z)):
+        largest, spread = side.abs().max(), side.amax(0) - side.amin(0)
+        if float(largest) > 1 / SMALLEST or bool(((spread > 0) & (spread < SMALLEST)).any()):
+            raise DataError(
+                f"{name}: has values as large as {float(largest):.1e} or features that vary by less than "
+                f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units"
+            )

@@ -18,6 +18,7 @@ from brenier.errors import DataError
 from brenier.samples import Samples, check_finite, read
 
 Sampler = Callable[[int, torch.Generator], Any]
+LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +27,15 @@ class Rows:
 
     Attributes:
         values: (n, d).
-        index: the rows that belong to this population, all if None.
         name: the argument the table came from.
+        index: the rows that belong to this population, all if None.
+        without: rows that do not, where listing those that do would take too much memory.
     """
 
     values: Tensor | np.memmap
     name: str
     index: Tensor | None = None
+    without: Tensor | None = None
 
     @property
     def dim(self) -> int:
@@ -51,21 +54,43 @@ class Rows:
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n rows drawn with replacement: (n, d)."""
-        return self._get(torch.randint(self.size, (n,), generator=generator))
+        positions = torch.randint(self.size, (n,), generator=generator)
+        while self.without is not None and bool((held := torch.isin(positions, self.without)).any()):
+            positions[held] = torch.randint(self.size, (int(held.sum()),), generator=generator)
+        return self._get(positions)
 
     def some(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n distinct rows, or all in order if there are no more: (min(n, size), d)."""
         if n >= self.size:
             return self._get(torch.arange(self.size))
-        return self._get(torch.randperm(self.size, generator=generator)[:n])
+        return self._get(self._distinct(n, generator))
 
     def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Rows, list[Tensor]]:
         """Return the rest of the population and disjoint samples of the given sizes."""
-        order = torch.randperm(self.size, generator=generator)
-        parts = order.split([*counts, self.size - sum(counts)])
-        held = [self._get(part) for part in parts[:-1]]
-        rest = parts[-1] if self.index is None else self.index[parts[-1]]
-        return Rows(self.values, self.name, rest), held
+        if self._listable:
+            order = torch.randperm(self.size, generator=generator)
+            *parts, rest = order.split([*counts, self.size - sum(counts)])
+            kept = Rows(self.values, self.name, rest if self.index is None else self.index[rest])
+        else:
+            held = self._distinct(sum(counts), generator)
+            parts = list(held.split(list(counts)))
+            kept = Rows(self.values, self.name, None, held)
+        return kept, [self._get(part) for part in parts]
+
+    @property
+    def _listable(self) -> bool:
+        """Whether a list of the rows is small beside the memory at hand."""
+        return self.in_memory or self.index is not None or self.size <= LISTABLE
+
+    def _distinct(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n distinct row numbers of this population in random order."""
+        if self._listable:
+            return torch.randperm(self.size, generator=generator)[:n]
+        held = 0 if self.without is None else self.without.numel()
+        found = torch.unique(torch.randint(self.size, (n + n // 2 + held,), generator=generator))
+        if self.without is not None:
+            found = found[~torch.isin(found, self.without)]
+        return found[torch.randperm(found.numel(), generator=generator)[:n]]
 
     def _get(self, positions: Tensor) -> Tensor:
         rows = positions if self.index is None else self.index[positions]
@@ -73,7 +98,7 @@ class Rows:
             return self.values[rows.to(self.values.device)].double()
         order = torch.argsort(rows)  # a disk is read forwards
         found = torch.from_numpy(np.asarray(self.values[rows[order].numpy()], dtype=np.float64))
-        check_finite(found, self.name)
+        check_finite(found, self.name, rows[order])
         result = torch.empty_like(found)
         result[order] = found
         return result
@@ -129,4 +154,4 @@ def draw_checked(sampler: Sampler, name: str, n: int, generator: torch.Generator
     if drawn.shape[0] != n or (dim is not None and drawn.shape[1] != dim):
         expected = f"({n}, {'d' if dim is None else dim})"
         raise DataError(f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows")
-    return torch.as_tensor(drawn.values).double()
+    return drawn.rows(0, n).double()

@@ -39,7 +39,7 @@ def save_map(folder: str | Path, transport: TransportMap, extra: dict[str, Any])
     """
     folder = Path(folder)
     network = transport.network
-    if type(network).__name__ not in KNOWN:
+    if KNOWN.get(type(network).__name__) is not type(network):
         raise DataError(
             f"potential: {type(network).__name__} cannot be rebuilt from a file; save "
             f"`map_.network.state_dict()` yourself, or use one of {', '.join(sorted(KNOWN))}"

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from brenier.dual import DualObjective, DualValue
+from brenier.errors import DataError
 from brenier.potentials import Potential
 
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -59,7 +60,7 @@ class Settings:
     max_steps: int = 3000
     max_time: float | None = None
     batch_size: int = 1024
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     optimizer: MakeOptimiser | None = None
     schedule: Callable[[float], float] = cosine
     clip: float = 10.0
@@ -70,9 +71,12 @@ class Settings:
 
     def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         """Return the optimiser for some parameters."""
-        if self.optimizer is not None:
-            return self.optimizer(parameters)
-        return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+        if self.optimizer is None:
+            return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+        made = self.optimizer(parameters)
+        if not isinstance(made, torch.optim.Optimizer):
+            raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")
+        return made
 
 
 MAX_SETBACKS = 6
@@ -114,7 +118,7 @@ class Run:
 
     def advance(self) -> None:
         """Take one training step, evaluating first whenever one is due."""
-        if self.step % self.settings.evaluate_every == 0:
+        if self.step % self.settings.evaluate_every == 0 or self._spent():
             self._evaluate()
             if self.finished:
                 return
@@ -125,8 +129,8 @@ class Run:
         tol = self.objective.tol * max(1.0, self.settings.loosest * rate)
         value = self.objective(self.potential, x, z, tol=tol)
         unconverged = value.solution.unconverged
-        if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * n:
-            self._step_back(f"{unconverged} of {n} inner problems unconverged, J = {value.loss.item():.3g}")
+        if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * len(z):
+            self._step_back(f"{unconverged} of {len(z)} inner problems unconverged, J = {value.loss.item():.3g}")
         else:
             self._descend(value)
         self.step += 1
@@ -206,11 +210,15 @@ class Run:
         self.seconds += time.perf_counter() - began
         self.history.append(self._row(value))
         self._since = []
-        limit = self.settings.max_time
-        if self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit):
+        if self._spent():
             self.finished = "budget"
         elif self.idle >= self.settings.patience:
             self.finished = "held-out value stopped improving"
+
+    def _spent(self) -> bool:
+        """Say whether the steps or the seconds are used up."""
+        limit = self.settings.max_time
+        return self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit)
 
     def _row(self, value: DualValue) -> dict[str, float]:
         means = {name: _mean([row[name] for row in self._since]) for name in _AVERAGED}

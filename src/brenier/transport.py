@@ -34,7 +34,8 @@ class TransportMap:
         potential: g, in the given coordinates.
         coordinates: affine coordinates of both sides; those of the data themselves by default.
         method: inner solver of the inverse, `LBFGS()` by default.
-        tol: bound on the inner residual, in the coordinates, where the average feature has variance one.
+        tol: bound on the inner residual in the coordinates, where the average feature has variance one; rows more than
+            one standard deviation out are held to this share of their distance.
         max_steps: inner steps after which a row is reported as unconverged.
         batch_size: rows per batch.
         held_out: the distance measured on held-out samples at fit time, if any.
@@ -46,9 +47,9 @@ class TransportMap:
         coordinates: Coordinates | None = None,
         *,
         method: Method | None = None,
-        tol: float = 1e-3,
+        tol: float = 1e-4,
         max_steps: int = 500,
-        batch_size: int = 65_536,
+        batch_size: int = 8192,
         held_out: Distance | None = None,
     ) -> None:
         self.network = potential
@@ -185,7 +186,9 @@ class TransportMap:
         return self.coordinates.source_terms(x, u, self.network(u.to(self._type)))
 
     def _conjugate(self, w: Tensor) -> Conjugate:
-        return conjugate(self.network, w, method=self.method, tol=self.tol, max_steps=self.max_steps)
+        # Far from the centre rounding grows with |w|, and so does what is close enough.
+        tol = self.tol * (torch.linalg.vector_norm(w, dim=-1) / self.dim**0.5).clamp(min=1.0)
+        return conjugate(self.network, w, method=self.method, tol=tol, max_steps=self.max_steps)
 
     def _read(self, values: Any, name: str) -> Samples:
         return read(values, name, self.dim, min_rows=0)
@@ -195,7 +198,16 @@ class TransportMap:
         """Apply a function of float64 rows on the map's device, batch by batch."""
         device = self.coordinates.unit.device
         parts = [
-            function(torch.as_tensor(samples.values[first : first + self.batch_size]).to(device, torch.float64))
+            function(samples.rows(first, first + self.batch_size).to(device, torch.float64))
             for first in range(0, max(1, samples.shape[0]), self.batch_size)
         ]
-        return torch.cat(parts)
+        result = torch.cat(parts)
+        finite = torch.isfinite(result)
+        lost = ~(finite if result.ndim == 1 else finite.all(-1))
+        if bool(lost.any()):
+            raise DataError(
+                f"{samples.name}: {int(lost.sum())} of {len(result)} rows, the first row {int(lost.nonzero()[0])}, lie "
+                f"so far from the training data that {str(self._type).removeprefix('torch.')} overflows; remove them, "
+                "or fit in other units or with dtype='float64'"
+            )
+        return result

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# A little less than a whole step, so that a colour that is a level already stays that level in spite of rounding errors.
+# A little less than a whole step, so that a colour that is a level stays that level in spite of rounding errors.
 SPREAD = 0.96
 CHANNEL_SHIFT = 5.588238  # the source's shift between frames, here between channels
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brenier.colour.dither import quantise
-from brenier.colour.images import Pixels, Photo
+from brenier.colour.photo import Photo, Pixels
 from brenier.colour.spaces import Colours, ColourSpace, get_space
 from brenier.errors import DataError
 
@@ -58,7 +58,7 @@ def sample_pixels(
 
 
 def grade(photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: int = 65_536) -> Graded:
-    """Return the photograph with every colour moved, x -> move(x) in the colour space, clipped to the gamut and dithered.
+    """Return the photograph with every colour moved, x -> move(x) in a colour space, clipped to the gamut and dithered.
 
     Colours are moved `rows` at a time, and with 8 bits each distinct colour once, so memory stays bounded.
 
@@ -69,7 +69,7 @@ def grade(photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: in
         rows: how many colours `move` gets at once.
 
     Raises:
-        DataError: if the space is unknown, `rows` is not positive, or `move` returns another shape or non-finite values.
+        DataError: if the space is unknown, `rows` not positive, or `move` returns another shape or non-finite values.
     """
     chosen = get_space(space)
     if rows < 1:
@@ -110,9 +110,7 @@ def _one_by_one(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> It
     """Yield blocks and their moved colours, every pixel on its own: 16-bit colours seldom repeat."""
     for block in _blocks(pixels, rows):
         colours = pixels[block].reshape(-1, 3)
-        parts = [
-            _moved(colours[start : start + rows], move, space, 65535) for start in range(0, len(colours), rows)
-        ]
+        parts = [_moved(colours[start : start + rows], move, space, 65535) for start in range(0, len(colours), rows)]
         yield block, np.concatenate(parts).reshape(*pixels[block].shape)
 
 

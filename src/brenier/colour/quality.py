@@ -1,6 +1,6 @@
 """Whether a grade posterised: how far neighbouring pixels were pulled apart.
 
-    stretch = 99.9th percentile over neighbouring pairs (p, q) of |after_p - after_q| / max(|before_p - before_q|, 1 level)
+    stretch = 99.9th percentile of |after_p - after_q| / max(|before_p - before_q|, 1 level) over neighbours p, q
 
 A gradient that posterises is one whose small jumps became large ones. Dither alone gives a stretch of about 2.
 """
@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.colour.images import Pixels
+from brenier.colour.photo import Pixels
 from brenier.errors import DataError
 
 PERCENTILE = 99.9
@@ -24,7 +24,7 @@ class Banding:
     """How a grade treated gradients.
 
     Attributes:
-        stretch: largest local stretch (its 99.9th percentile); 1 where nothing was stretched, or nothing has a neighbour.
+        stretch: largest local stretch (its 99.9th percentile); 1 for a picture of one pixel.
         colours_before: distinct colours of the photograph.
         colours_after: distinct colours of the grade; far fewer means that gradients collapsed.
     """
@@ -47,7 +47,7 @@ def banding(before: Pixels, after: Pixels, seed: int | np.random.Generator = 0) 
             f"before is {before.dtype} {before.shape} but after is {after.dtype} {after.shape}: "
             "compare a picture with its own grade"
         )
-    first, second = _pairs(*before.shape[:2], np.random.default_rng(seed))
+    first, second = _pairs(before.shape[0], before.shape[1], np.random.default_rng(seed))
     ratio = _jumps(after, first, second) / np.maximum(_jumps(before, first, second), 1)
     stretch = float(np.percentile(ratio, PERCENTILE)) if ratio.size else 1.0
     return Banding(stretch, _distinct(before), _distinct(after))

@@ -1,7 +1,7 @@
 """Colour spaces in which pixels are points: functions from and to sRGB with components in [0, 1].
 
-    sRGB to linear light:  f(v) = v / 12.92 for v <= 0.04045,  ((v + 0.055) / 1.055)^2.4 above  (IEC 61966-2-1)
-    Oklab:                 (L, a, b) = M2 cbrt(M1 f(v))  ("A perceptual color space for image processing", Ottosson, 2020)
+    linear light:  f(v) = v / 12.92 for v <= 0.04045,  ((v + 0.055) / 1.055)^2.4 above  (IEC 61966-2-1)
+    Oklab:         (L, a, b) = M2 cbrt(M1 f(v))  ("A perceptual color space for image processing", Ottosson, 2020)
 
 Every function is odd or linear outside [0, 1], so that colours beyond the gamut survive the way there and back.
 """

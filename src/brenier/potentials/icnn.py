@@ -134,8 +134,8 @@ class DenseICNN(Potential):
         return nonnegative(raw) if self.convex else raw
 
 
-SOFTNESS = 1e-4
-RAW_ZERO = -0.3  # nonnegative(RAW_ZERO) is about 3e-4, with a gradient large enough to leave it
+SOFTNESS = 1e-3
+RAW_ZERO = -1.0  # nonnegative(RAW_ZERO) is about 1e-3, with a gradient large enough to leave it
 
 
 def nonnegative(raw: Tensor) -> Tensor:

@@ -21,13 +21,16 @@ GIVE_UP = 25  # rejected trials in a row after which no step length can help at 
 
 
 def accepted(old: Iterate, new: Iterate) -> Tensor:
-    """Say per row whether the trial `new` may replace `old`: (n,) bool, false for anything not finite."""
+    """Say per row whether the trial `new` may replace `old`: (n,) bool, false for anything not finite.
+
+    A move too short to change y at this precision is no progress: rows that make only such moves have stalled.
+    """
     move = new.y - old.y
     slope = vecdot(old.residual, move)
     change = new.value - old.value
     noise = 32 * torch.finfo(change.dtype).eps * (1 + old.value.abs())
     flat = (change <= noise) & (vecdot(new.residual, move) <= (2 * ARMIJO - 1) * slope)
-    return ((change <= ARMIJO * slope) | flat) & torch.isfinite(vecdot(new.residual, new.residual))
+    return ((change <= ARMIJO * slope) | flat) & (slope < 0) & torch.isfinite(vecdot(new.residual, new.residual))
 
 
 class _Memory(NamedTuple):

@@ -1,0 +1,8 @@
+"""`python -m brenier` is the command `brenier`."""
+
+import sys
+
+from brenier.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

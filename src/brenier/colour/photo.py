@@ -1,0 +1,99 @@
+"""A photograph in memory: pixels as an array, with what must be restored so that its file stays the user's."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brenier.errors import DataError
+
+Pixels: TypeAlias = NDArray[np.unsignedinteger]
+
+ORIENTATION = 274  # the EXIF tag
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Photo:
+    """A photograph, unrotated as it is stored.
+
+    Attributes:
+        pixels: (h, w, 3), RGB, uint8 or uint16.
+        alpha: (h, w), uint8, or None where the file has no transparency.
+        exif: EXIF block with its orientation tag, without its thumbnail of the old colours; empty if none.
+        icc: ICC profile that gives the RGB numbers their meaning; empty if none, which means sRGB.
+        format: Pillow's name of the file format it came from.
+        mode: Pillow's mode of the file it came from.
+    """
+
+    pixels: Pixels
+    alpha: NDArray[np.uint8] | None = None
+    exif: bytes = b""
+    icc: bytes = b""
+    format: str = "PNG"
+    mode: str = "RGB"
+
+    @property
+    def depth(self) -> int:
+        """Bits per channel, 8 or 16."""
+        return 8 * self.pixels.dtype.itemsize
+
+    @property
+    def levels(self) -> int:
+        """The largest value of a channel, 255 or 65535."""
+        return (1 << self.depth) - 1
+
+    @property
+    def height(self) -> int:
+        """Rows of the stored picture."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns of the stored picture."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def orientation(self) -> int:
+        """How the stored picture is turned, 1 to 8 as EXIF counts; 1 is upright."""
+        if not self.exif:
+            return 1
+        exif = pillow("Image").Exif()
+        exif.load(self.exif)
+        turned = exif.get(ORIENTATION, 1)
+        return turned if turned in range(1, 9) else 1
+
+    def with_pixels(self, pixels: Pixels) -> Photo:
+        """Return the same photograph with other colours (h, w, 3)."""
+        return dataclasses.replace(self, pixels=pixels)
+
+
+def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return a stored picture (h, w, ...) turned as EXIF says it should be seen: (h, w, ...) or (w, h, ...).
+
+    >>> upright(np.array([[1, 2]]), 6).tolist()
+    [[1], [2]]
+    """
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
+def pillow(module: str) -> ModuleType:
+    """Return a module of Pillow.
+
+    Raises:
+        DataError: if Pillow is not installed.
+    """
+    try:
+        return importlib.import_module(f"PIL.{module}")
+    except ImportError as error:
+        raise DataError('pictures need Pillow: pip install "brenier[images]"') from error

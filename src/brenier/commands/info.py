@@ -1,0 +1,80 @@
+"""`brenier info`: what a saved model is, how it was made, and what is certified about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from brenier.commands.console import OK, print_json
+from brenier.report import shown
+from brenier.storage import load_map
+
+
+def info(model: Path, *, as_json: bool = False) -> int:
+    """Print what a saved model is.
+
+    Args:
+        model: the folder that `fit` wrote.
+        as_json: whether to print JSON.
+    """
+    transport, description = load_map(model)
+    summary = {
+        "model": str(model),
+        "format": description["format"],
+        "dimension": transport.dim,
+        "features": description["features"],
+        "potential": description["potential"],
+        "weights": sum(part.numel() for part in transport.network.parameters()),
+        "dtype": description["dtype"],
+        "settings": {name: value for name, value in description["parameters"].items() if value is not None},
+        "certificate": description["held_out"],
+        "diagnostics": description["diagnostics"],
+        "training": _training(description["history"]),
+    }
+    if as_json:
+        print_json(summary)
+        return OK
+    print(_page(summary))
+    if transport.held_out is not None:
+        print(f"\n{transport.held_out.statement()}")
+    return OK
+
+
+def _training(history: list[dict[str, float]]) -> dict[str, float]:
+    """Return the summary of a training record."""
+    if not history:
+        return {}
+    first, last, best = history[0], history[-1], min(history, key=lambda row: row["value"])
+    return {
+        "steps": last["step"],
+        "seconds": last["seconds"],
+        "evaluations": len(history),
+        "held_out_J_at_start": first["value"],
+        "held_out_J_at_best": best["value"],
+        "best_step": best["step"],
+        "setbacks": last["setbacks"],
+    }
+
+
+def _page(summary: dict[str, Any]) -> str:
+    """Return the summary for people: one fact a line, grouped."""
+    spec = summary["potential"]
+    features = summary["features"]
+    rows = [
+        ["model", summary["model"]],
+        ["map", f"{summary['dimension']} features -> {summary['dimension']} features"],
+        ["features", "unnamed" if features is None else ", ".join(features)],
+        ["potential", f"{spec['class']}, {summary['weights']} weights, {summary['dtype']}"],
+    ]
+    rows += [[name, shown(value)] for name, value in spec["config"].items() if name != "dim"]
+    groups = [("", rows)]
+    for heading in ("settings", "training", "diagnostics"):
+        facts = [[name.replace("_", " "), shown(value)] for name, value in summary[heading].items()]
+        groups.append((heading, facts))
+    return "\n\n".join(_group(heading, facts) for heading, facts in groups if facts)
+
+
+def _group(heading: str, facts: list[list[str]]) -> str:
+    width = max(len(name) for name, _ in facts)
+    lines = [f"  {name.ljust(width)}  {value}" for name, value in facts]
+    return "\n".join([heading.capitalize(), *lines] if heading else lines)

@@ -1,0 +1,112 @@
+"""Sample files as commands take them: two that belong together, checked, faults told by file and column."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from brenier.datasets import Samples, read_samples
+from brenier.errors import DataError
+from brenier.samples import is_mapped
+
+MAPPED = 2**30  # bytes of a .npy file above which it is left on disk
+
+
+def read_file(path: Path, columns: Sequence[str] | None = None, key: str | None = None) -> Samples:
+    """Return the samples in a file; large .npy files stay on disk, everything else is read and checked now.
+
+    Raises:
+        DataError: for a file that cannot be used, or holds NaN or inf.
+    """
+    large = path.is_file() and path.stat().st_size > MAPPED
+    samples = read_samples(path, columns=columns, key=key, mmap=large)
+    if not is_mapped(samples.values):
+        check_finite(samples.values, path, samples.columns)
+    return samples
+
+
+def read_pair(
+    source: Path, target: Path, columns: Sequence[str] | None, source_key: str | None, target_key: str | None
+) -> tuple[Samples, Samples]:
+    """Return the samples of both sides, with the same features in the same order.
+
+    Raises:
+        DataError: for a file that cannot be used, or sides that do not fit together.
+    """
+    x, z = read_file(source, columns, source_key), read_file(target, columns, target_key)
+    if x.columns and z.columns and x.columns != z.columns:
+        odd = sorted(set(x.columns) ^ set(z.columns))
+        if odd:
+            raise DataError(
+                f"{target}: its numeric columns differ from those of {source} ({', '.join(odd[:5])}); "
+                "name the columns to use with --columns"
+            )
+        z = read_file(target, x.columns, target_key)
+    check_dim(z, x.values.shape[1], f"{source} has")
+    return x, z
+
+
+def check_dim(samples: Samples, dim: int, who: str) -> None:
+    """Raise a DataError unless samples have d features; `who` says what asks for them, as in "the model has"."""
+    found = samples.values.shape[1]
+    if found != dim:
+        raise DataError(f"{samples.path}: has {found} features, but {who} {dim}; give files with the same features")
+
+
+def check_finite(values: NDArray[Any], path: Path, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
+    """Raise a DataError that names file, column and row where values (n, d) hold NaN or inf."""
+    if values.dtype.kind != "f" or np.isfinite(values.sum()):
+        return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return  # the sum overflowed, not the values
+    row, column = np.argwhere(bad)[0]
+    name = f"column {column}" if columns is None else f"column {columns[column]!r}"
+    raise DataError(
+        f"{path}: {int(bad.any(1).sum())} rows hold NaN or inf, the first is row {first_row + row} in {name} "
+        "(counted from 0); remove or impute them"
+    )
+
+
+def as_features(samples: Samples) -> Any:
+    """Return what the estimator takes: a frame where the columns have names, else the array."""
+    if samples.columns is None:
+        return samples.values
+    import pandas
+
+    return pandas.DataFrame(samples.values, columns=list(samples.columns))
+
+
+def some_rows(samples: Samples, n: int, seed: int) -> torch.Tensor:
+    """Return at most n random rows in float64, in their order: (min(n, rows), d).
+
+    Raises:
+        DataError: where a row of a file left on disk holds NaN or inf.
+    """
+    values = samples.values
+    if len(values) > n:
+        values = values[np.sort(np.random.default_rng(seed).choice(len(values), n, replace=False))]
+    check_finite(values, samples.path, samples.columns)
+    return torch.from_numpy(np.array(values, dtype=np.float64))
+
+
+@contextlib.contextmanager
+def named(source: Path, target: Path) -> Iterator[None]:
+    """Tell faults of the arguments X and Y as faults of the files they came from."""
+    files = {"X": str(source), "Y": str(target)}
+    try:
+        yield
+    except DataError as error:
+        message = re.sub(r"^(X, Y|X|Y)(?=:)", lambda found: _files(found[0], files), str(error))
+        raise type(error)(message) from error
+
+
+def _files(arguments: str, files: dict[str, str]) -> str:
+    return " and ".join(files[name] for name in arguments.split(", "))

@@ -1,0 +1,300 @@
+"""How good a map is, in numbers.
+
+Against the true map T*, from the source mu to the target nu:
+
+    L2-UVP = 100 E|T(x) - T*(x)|^2 / tr Cov(nu)            in percent: 0 is perfect, the mean of nu scores 100
+    cosine = <T - id, T* - id> / (|T - id| |T* - id|)      in L2(mu): 1 is the right direction everywhere
+
+and between two sets of samples, of any two sizes:
+
+    MMD^2  = E k(x, x') + E k(y, y') - 2 E k(x, y)         k(a, b) = mean_j exp(-|a - b|^2 / (2 s_j))
+    energy = the same with k(a, b) = -|a - b|
+
+together with sliced, entropic, exact and Gaussian Wasserstein distances. Samples are tensors (n, d) on any device and
+of any real type; sums are taken in float64, block by block. Metrics that need all pairs look at `max_points` rows a
+side at most, chosen by `seed`. Everything raises a `DataError` for samples that are not finite or do not fit together,
+for settings out of range, and where POT is needed and missing.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.errors import ConvergenceWarning, DataError
+from brenier.gaussian import matrix_power
+from brenier.samples import check_finite
+
+Kernel = Callable[[Tensor], Tensor]  # of squared distances
+
+BLOCK = 2**20  # entries of a distance matrix, or of a set of samples, handled at once: few enough for a cache
+BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # relative to the median squared distance
+UNDERFLOW = 300.0  # exp(-cost/reg) and its reciprocal are far from the ends of float64 below this
+
+
+def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float:
+    """Return 100 E|moved - truth|^2 / tr Cov(target), the unexplained variance percentage.
+
+    "Do Neural Optimal Transport Solvers Work? A Continuous Wasserstein-2 Benchmark", Korotin et al., 2021.
+
+    Args:
+        moved: (n, d), T(x).
+        truth: (n, d), T*(x), row by row.
+        variance: the trace of the covariance of the target; None for that of truth.
+    """
+    _check(paired=True, moved=moved, truth=truth)
+    variance = _variance(truth) if variance is None else variance
+    if not variance > 0:
+        raise DataError(f"variance: is {variance}; give the trace of the target's covariance, a positive number")
+    error = math.fsum(float((a - b).square().sum()) for a, b in _blocks(moved, truth))
+    return 100 * error / len(moved) / variance
+
+
+def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
+    """Return the cosine of T - id and T* - id in L2, NaN where one of the maps moves nothing.
+
+    Its source is that of `l2_uvp`.
+
+    Args:
+        x, moved, truth: (n, d), x, T(x) and T*(x), row by row.
+    """
+    _check(paired=True, x=x, moved=moved, truth=truth)
+    sums = torch.zeros(3, dtype=torch.float64)
+    for start, a, b in _blocks(x, moved, truth):
+        a, b = a - start, b - start
+        sums += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
+    product, first, second = sums.tolist()
+    return product / math.sqrt(first * second) if first * second > 0 else math.nan
+
+
+def mmd(
+    x: Tensor, y: Tensor, bandwidths: Sequence[float] | None = None, *, max_points: int = 5000, seed: int = 0
+) -> float:
+    """Return the unbiased estimate of the squared maximum mean discrepancy; below zero by chance where laws agree.
+
+    "A Kernel Two-Sample Test", Gretton et al., 2012, Lemma 6, with the mean of several Gaussian kernels.
+
+    Args:
+        x, y: (n, d), (m, d), at least two rows each.
+        bandwidths: the s_j; None for `median_bandwidths(x, y)`. Give the same to all methods that are compared.
+    """
+    _check(min_rows=2, x=x, y=y)
+    chosen = median_bandwidths(x, y, seed=seed) if bandwidths is None else tuple(bandwidths)
+    if not chosen or not all(s > 0 for s in chosen):
+        raise DataError(f"bandwidths: are {chosen}; give one or more positive squared lengths")
+
+    def kernel(squares: Tensor) -> Tensor:
+        return torch.stack([torch.exp(squares / (-2 * s)) for s in chosen]).mean(0)
+
+    return _discrepancy(kernel, *_subsets(x, y, max_points, seed))
+
+
+def median_bandwidths(x: Tensor, y: Tensor, *, max_points: int = 1000, seed: int = 0) -> tuple[float, ...]:
+    """Return the median squared distance within x (n, d) and y (m, d) together, times 1/4, 1/2, 1, 2 and 4.
+
+    The median heuristic of "A Kernel Two-Sample Test", Gretton et al., 2012, section 8.
+    """
+    _check(x=x, y=y)
+    squares = torch.pdist(torch.cat(_subsets(x, y, max_points, seed))).square()
+    scale = float(squares.median()) or float(squares.mean()) or 1.0  # most rows, or all, may be equal
+    return tuple(factor * scale for factor in BANDWIDTHS)
+
+
+def energy_distance(x: Tensor, y: Tensor, *, max_points: int = 5000, seed: int = 0) -> float:
+    """Return the unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| for x (n, d) and y (m, d), n, m > 1.
+
+    "Energy statistics: A class of statistics based on distances", Székely and Rizzo, 2013. No square root is taken;
+    it is below zero by chance where laws agree.
+    """
+    _check(min_rows=2, x=x, y=y)
+    return _discrepancy(lambda squares: -squares.sqrt(), *_subsets(x, y, max_points, seed))
+
+
+def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> float:
+    """Return (E_u W2(<u, x>, <u, y>)^2)^(1/2) over random directions u of the unit sphere; all rows are used.
+
+    "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it.
+
+    Args:
+        x, y: (n, d), (m, d).
+        n_projections: number of directions.
+        seed: which directions.
+    """
+    _check(x=x, y=y)
+    ot = _pot()
+    if n_projections < 1:
+        raise DataError(f"n_projections: is {n_projections}; give at least 1")
+    a, b = _centred(x, y)
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(n_projections, x.shape[1], generator=generator, dtype=torch.float64)
+    directions = torch.nn.functional.normalize(directions).to(a.device)
+    parts = directions.split(max(1, BLOCK // (len(x) + len(y))))
+    squares = (len(part) * ot.sliced_wasserstein_distance(a, b, projections=part.mT) ** 2 for part in parts)
+    return math.sqrt(math.fsum(map(float, squares)) / n_projections)
+
+
+def sinkhorn_divergence(
+    x: Tensor,
+    y: Tensor,
+    reg: float | None = None,
+    *,
+    tol: float = 1e-6,
+    max_steps: int = 5000,
+    max_points: int = 2000,
+    seed: int = 0,
+) -> float:
+    """Return S(x, y) - (S(x, x) + S(y, y))/2, S the squared-distance cost of the entropic plan; never below zero.
+
+    "Learning Generative Models with Sinkhorn Divergences", Genevay et al., 2018, as POT computes it: the entropy
+    shapes the plan and is not part of the value, which approaches W2^2 as reg shrinks.
+
+    Args:
+        x, y: (n, d), (m, d).
+        reg: weight of the entropy, in squared units of the data; None for a twentieth of tr Cov(x) + tr Cov(y).
+        tol: norm of the error in the plan's marginals at which to stop.
+        max_steps: Sinkhorn steps at most; a `ConvergenceWarning` says so if they did not suffice.
+    """
+    _check(x=x, y=y)
+    ot = _pot()
+    a, b = _subsets(x, y, max_points, seed)
+    reg = (0.05 * (_variance(a) + _variance(b)) or 1.0) if reg is None else reg
+    if not reg > 0:
+        raise DataError(f"reg: is {reg}; give a positive weight, or None")
+    largest = max(float(_squared_distances(p, q).max()) for p, q in ((a, b), (a, a), (b, b)))
+    # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
+    method = "sinkhorn" if largest < UNDERFLOW * reg else "sinkhorn_log"
+    options = {"method": method, "numIterMax": max_steps, "stopThr": tol, "log": True, "warn": False}
+    value, log = ot.bregman.empirical_sinkhorn_divergence(a, b, reg, **options)
+    error = max(float(log[f"log_sinkhorn_{side}"]["err"][-1]) for side in ("ab", "a", "b"))
+    if not error <= tol:
+        warnings.warn(
+            f"sinkhorn_divergence: marginals are off by {error:.1e} (tol={tol:g}) after {max_steps} steps; "
+            f"raise max_steps, or reg={reg:.3g}",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return float(value)
+
+
+def exact_w2(x: Tensor, y: Tensor, *, max_points: int = 2000, seed: int = 0) -> float:
+    """Return (min over plans E|x - y|^2)^(1/2), W2 between the two sets of samples, as POT computes it.
+
+    It lies above the W2 of the laws they come from, by much in high dimension: compare it with its value between two
+    sets of one law. "Displacement Interpolation Using Lagrangian Mass Transport", Bonneel et al., 2011.
+
+    Args:
+        x, y: (n, d), (m, d).
+        max_points: rows used of each side; time grows with its cube.
+    """
+    _check(x=x, y=y)
+    ot = _pot()
+    cost = _squared_distances(*_subsets(x, y, max_points, seed)).cpu().numpy()
+    return math.sqrt(max(float(ot.emd2([], [], cost, numItermax=10**7)), 0.0))
+
+
+def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
+    """Return W2 between two Gaussians, a lower bound on W2 between any two laws with these moments.
+
+        W2^2 = |m0 - m1|^2 + tr(S0 + S1 - 2 (S0^{1/2} S1 S0^{1/2})^{1/2})
+
+    "On a Formula for the L2 Wasserstein Metric between Measures on Euclidean and Hilbert Spaces", Gelbrich, 1990.
+
+    Args:
+        mean0, cov0, mean1, cov1: (d,), (d, d), twice; singular covariances are fine.
+    """
+    for name, mean, covariance in (("cov0", mean0, cov0), ("cov1", mean1, cov1)):
+        if mean.shape != mean0.shape or covariance.shape != (mean.numel(), *mean.shape):
+            shapes = f"{tuple(mean.shape)} and {tuple(covariance.shape)}"
+            raise DataError(f"{name}: it and its mean have shapes {shapes}; give (d, d) and (d,), one d for both laws")
+        check_finite(covariance + mean, name)
+    m0, s0, m1, s1 = (_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
+    root = matrix_power(s0, 0.5)
+    cross = matrix_power(root @ s1 @ root, 0.5)
+    square = (m0 - m1).square().sum() + (s0 + s1 - 2 * cross).trace()
+    return math.sqrt(max(float(square), 0.0))
+
+
+def _check(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
+    """Raise a DataError unless samples are finite (n, d) tensors with equal d, and equal n where paired."""
+    (first, reference), *_ = samples.items()
+    for name, given in samples.items():
+        if given.ndim != 2 or len(given) < min_rows or given.shape[1] < 1:
+            raise DataError(f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}")
+        if given.shape[1] != reference.shape[1] or (paired and len(given) != len(reference)):
+            fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
+            raise DataError(f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both")
+        check_finite(given, name)
+
+
+def _pot() -> Any:
+    """Return POT's module, imported here because it is optional."""
+    try:
+        import ot
+    except ImportError as error:
+        raise DataError('POT: this metric needs it; install it with pip install "brenier[metrics]"') from error
+    return ot
+
+
+def _double(x: Tensor) -> Tensor:
+    """Return x in float64, on its own device unless that has none."""
+    return (x.detach().cpu() if x.device.type == "mps" else x.detach()).double()
+
+
+def _blocks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same rows of all samples, in float64, a few at a time."""
+    rows = max(1, BLOCK // samples[0].shape[1])
+    for parts in zip(*(x.split(rows) for x in samples), strict=True):
+        yield tuple(map(_double, parts))
+
+
+def _variance(x: Tensor) -> float:
+    """Return tr Cov(x), dividing by n."""
+    mean = torch.stack([part.sum(0) for (part,) in _blocks(x)]).sum(0) / len(x)
+    return math.fsum(float((part - mean).square().sum()) for (part,) in _blocks(x)) / len(x)
+
+
+def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both in float64 about the mean of y, so that differences of large numbers keep their digits."""
+    centre = _double(y).mean(0)
+    return _double(x) - centre, _double(y) - centre
+
+
+def _subsets(x: Tensor, y: Tensor, max_points: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return at most max_points rows of each, drawn without replacement, centred."""
+    if max_points < 2:
+        raise DataError(f"max_points: is {max_points}; give at least 2")
+    generator = torch.Generator().manual_seed(seed)
+
+    def subset(a: Tensor) -> Tensor:
+        order = torch.randperm(len(a), generator=generator)
+        return a[order[:max_points].to(a.device)]
+
+    return _centred(subset(x), subset(y))
+
+
+def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
+    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_(min=0)
+
+
+def _discrepancy(kernel: Kernel, x: Tensor, y: Tensor) -> float:
+    """Return E k(x, x') + E k(y, y') - 2 E k(x, y), over distinct pairs."""
+    return _mean_kernel(kernel, x) + _mean_kernel(kernel, y) - 2 * _mean_kernel(kernel, x, y)
+
+
+def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor | None = None) -> float:
+    """Return the mean of k(a_i, b_j), or that of k(a_i, a_j) over i != j."""
+    other = a if b is None else b
+    rows = max(1, BLOCK // len(other))
+    sums = []
+    for start in range(0, len(a), rows):
+        block = kernel(_squared_distances(a[start : start + rows], other))
+        if b is None:
+            block.diagonal(offset=start).zero_()
+        sums.append(float(block.sum()))
+    return math.fsum(sums) / (len(a) * (len(other) if b is not None else len(a) - 1))

@@ -1,0 +1,112 @@
+"""What the estimator is given, checked: every fault is a `DataError` that names the argument and the remedy."""
+
+from __future__ import annotations
+
+import numbers
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+from torch import Tensor
+
+from brenier.errors import DataError
+from brenier.solve import Method
+
+
+def check_positive(name: str, value: Any, whole: bool = False) -> None:
+    """Raise where a value is not a positive number, or not a positive whole number."""
+    kind, words = (numbers.Integral, "a positive whole number") if whole else (numbers.Real, "a positive number")
+    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < float("inf"):
+        raise DataError(f"{name}: must be {words}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raise where a value is not one of some names."""
+    if not isinstance(value, str) or value not in choices:
+        raise DataError(f"{name}: must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_scale(scale: Any, dim: int) -> str | Tensor:
+    """Return the scale as a name or a (d,) tensor of positive units."""
+    if isinstance(scale, str):
+        check_choice("scale", scale, ("auto", "common", "feature"))
+        return scale
+    try:
+        unit = torch.as_tensor(np.asarray(scale, dtype=np.float64))
+    except (TypeError, ValueError):
+        unit = torch.empty(0)
+    if unit.shape != (dim,) or not bool((torch.isfinite(unit) & (unit > 0)).all()):
+        raise DataError(f"scale: must be a name or {dim} positive numbers, one per feature, got {scale!r}")
+    return unit
+
+
+def check_method(method: Any) -> Method:
+    """Return an inner solver, or raise where it is none."""
+    if isinstance(method, type) or not (hasattr(method, "init") and hasattr(method, "step")):
+        raise DataError(f"method: must be an inner solver such as LBFGS(), got {method!r}")
+    return method
+
+
+def check_device(device: Any) -> torch.device:
+    """Return a device that can be used here."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        fault = str(error).partition("\n")[0]
+        raise DataError(f"device: {device!r} cannot be used ({fault}); give 'cpu', or None for that of X") from error
+
+
+def check_folder(name: str, folder: Any) -> None:
+    """Raise where something cannot be the path of a folder."""
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError(f"{name}: must be the path of a folder or None, got {folder!r}")
+    if os.path.isfile(folder):
+        raise DataError(f"{name}: {os.fspath(folder)} is a file; give a folder, which need not exist yet")
+
+
+def draw_seed(random_state: Any) -> int:
+    """Return a seed drawn from what scikit-learn or numpy call a random state."""
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise DataError(f"random_state: {error}; give a whole number below 2**32, a generator or None") from error
+
+
+def check_columns(source: tuple[str, ...] | None, target: tuple[str, ...] | None) -> None:
+    """Raise where two frames do not have the same columns in the same order."""
+    if source is None or target is None or source == target:
+        return
+    if sorted(source) == sorted(target):
+        raise DataError("Y: has the columns of X in another order; reorder with Y[X.columns]")
+    odd = sorted(set(source) ^ set(target))
+    raise DataError(f"Y: its columns differ from those of X ({', '.join(odd[:5])}); give both sides the same features")
+
+
+def feature_names(values: Any, name: str) -> np.ndarray | None:
+    """Return what scikit-learn keeps as `feature_names_in_`, None where there are no names."""
+    blank = BaseEstimator()
+    try:
+        validate_data(blank, values, reset=True, skip_check_array=True)
+    except TypeError as error:
+        raise DataError(f"{name}: {error}") from error
+    return getattr(blank, "feature_names_in_", None)
+
+
+def check_seen(estimator: BaseEstimator, values: Any, name: str, dim: int) -> None:
+    """Raise where samples with dim features differ from those seen in fit, by their number or names."""
+    expected = estimator.n_features_in_
+    if dim != expected:
+        raise DataError(
+            f"{name} has {dim} features, but {type(estimator).__name__} is expecting {expected} features as input; "
+            "give the columns used in fit"
+        )
+    try:
+        validate_data(estimator, values, reset=False, skip_check_array=True)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{name}: {error}Give the columns used in fit, in that order") from error
