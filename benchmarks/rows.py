@@ -98,7 +98,8 @@ class Ledger:
         facts["wall_seconds"] = round(time.perf_counter() - began, 3)
         facts["peak_memory_mib"] = round(machine.peak_memory(), 1)
         status, message = judge(numbers, failure)
-        said = list(dict.fromkeys(machine.without_folders(str(warning.message)) for warning in caught))
+        telling = [w.message for w in caught if not issubclass(w.category, DeprecationWarning | FutureWarning)]
+        said = list(dict.fromkeys(machine.without_folders(str(told)) for told in telling))
         row = Row(
             self.benchmark,
             problem,

@@ -2,7 +2,6 @@
 
 import functools
 import pickle
-import tracemalloc
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,37 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
-import sklearn
 import torch
+from fits import NAMES, PAIR, X, Y, curved, quick, same, uvp, weights
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brenier import DenseICNN, NewtonCG, OptimalTransport, Potential, Quadratic, fitting, load
-from brenier.metrics import l2_uvp
-
-RNG = np.random.default_rng(0)
-X, Y = RNG.normal(size=(400, 2)), RNG.normal(size=(300, 2)) @ np.array([[1.5, 0.5], [0.5, 1.0]]) + 1
-
-
-def curved(x: np.ndarray) -> np.ndarray:
-    """The gradient of a convex function: an optimal map, far from affine."""
-    return x + 2 * np.tanh(3 * x)
-
-
-SAMPLES = RNG.normal(size=(2000, 2))
-PAIR = SAMPLES[:1000], curved(SAMPLES[1000:])
-
-
-def quick(potential: Any = "free", **parameters: Any) -> OptimalTransport:
-    return OptimalTransport(potential, **{"max_steps": 20, "batch_size": 128, "random_state": 0, **parameters})
-
-
-def weights(ot: OptimalTransport) -> dict[str, torch.Tensor]:
-    return ot.map_.network.state_dict()
+from brenier import LBFGS, DenseICNN, OptimalTransport, Potential, Quadratic, TransportMap, load
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +77,9 @@ def test_fit_returns_self_and_says_what_it_found(fitted: OptimalTransport) -> No
 def test_max_steps_is_what_is_taken(max_steps: int) -> None:
     ot = quick(max_steps=max_steps).fit(X, Y)
     assert ot.diagnostics_["steps"] == max_steps
-    assert [row["step"] for row in ot.history_] == sorted({0, max_steps} | set(range(0, max_steps, 50)))
+    evaluated = [row["step"] for row in ot.history_]
+    assert (evaluated[0], evaluated[-1]) == (0, max_steps)
+    assert evaluated == sorted(set(evaluated))
 
 
 def test_max_time_ends_a_run() -> None:
@@ -132,138 +111,15 @@ def test_the_score_is_half_the_squared_distance(fitted: OptimalTransport) -> Non
     assert fitted.score(X, Y) == pytest.approx(fitted.map_.distance(X, Y).w2 ** 2 / 2)
 
 
-# ---- kinds in and out
-
-NAMES = ["a", "b"]
-KINDS: dict[str, Callable[[np.ndarray], Any]] = {
-    "float64": lambda x: x,
-    "float32": lambda x: x.astype(np.float32),
-    "float16": lambda x: x.astype(np.float16),
-    "longdouble": lambda x: x.astype(np.longdouble),
-    "int64": lambda x: (10 * x).astype(np.int64),
-    "uint8": lambda x: (10 * x + 100).astype(np.uint8),
-    "bool": lambda x: x > 0,
-    "object": lambda x: x.astype(object),
-    "list": lambda x: x.tolist(),
-    "tensor float64": torch.from_numpy,
-    "tensor float32": lambda x: torch.from_numpy(x).float(),
-    "tensor float16": lambda x: torch.from_numpy(x).half(),
-    "tensor bfloat16": lambda x: torch.from_numpy(x).bfloat16(),
-    "tensor int32": lambda x: torch.from_numpy(10 * x).int(),
-    "tensor with gradient": lambda x: torch.from_numpy(x).requires_grad_(),
-    "pandas": lambda x: pd.DataFrame(x, columns=NAMES, index=range(7, 7 + len(x))),
-    "pandas float32": lambda x: pd.DataFrame(x, columns=NAMES, dtype="float32"),
-    "pandas nullable": lambda x: pd.DataFrame(x, columns=NAMES).convert_dtypes(),
-    "polars": lambda x: pl.DataFrame(x, schema=NAMES),
-    "polars float32": lambda x: pl.DataFrame(x.astype(np.float32), schema=NAMES),
-}
-SINGLE = {"float32", "float16", "tensor float32", "tensor float16", "tensor bfloat16", "pandas float32", "polars float32"}
-
-
-def array_of(values: Any) -> np.ndarray:
-    return values.detach().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_kind_given_comes_back(kind: str) -> None:
-    given, target = KINDS[kind](X), KINDS[kind](Y)
-    ot = quick(max_steps=1).fit(given, target)
-    moved = ot.transform(given)
-    back = ot.inverse_transform(moved)
-    expected = list if kind == "list" else type(given)
-    for result in (moved, back):
-        assert type(result) is (np.ndarray if expected is list else expected)
-        assert array_of(result).dtype == (np.float32 if kind in SINGLE else np.float64)
-        assert array_of(result).shape == X.shape
-    start = array_of(given.float() if kind == "tensor bfloat16" else given).astype(np.float64)
-    np.testing.assert_allclose(array_of(back).astype(np.float64), start, atol=2e-3 * np.abs(start).max())
-    if isinstance(given, pd.DataFrame | pl.DataFrame):
-        assert list(moved.columns) == list(ot.feature_names_in_) == NAMES
-    if isinstance(given, pd.DataFrame):
-        assert moved.index.equals(given.index)
-    if isinstance(given, torch.Tensor):
-        assert not moved.requires_grad
-
-
-def test_the_kind_is_that_of_each_call(fitted: OptimalTransport) -> None:
-    reference = fitted.transform(X)
-    moved = fitted.transform(torch.from_numpy(X).float())
-    np.testing.assert_allclose(moved.numpy(), reference, rtol=1e-5, atol=1e-5)
-
-
-def test_both_sides_may_be_of_different_kinds_and_sizes() -> None:
-    first = quick().fit(X, Y)
-    second = quick().fit(pd.DataFrame(X, columns=NAMES), torch.from_numpy(Y))
-    assert all(torch.equal(a, b) for a, b in zip(weights(first).values(), weights(second).values(), strict=True))
-
-
-def test_samplers_are_endless_samples() -> None:
-    def source(n: int, generator: torch.Generator) -> torch.Tensor:
-        return torch.randn(n, 2, generator=generator)
-
-    ot = quick().fit(source, lambda n, generator: (source(n, generator) + 3).numpy())
-    assert ot.n_features_in_ == 2
-    np.testing.assert_allclose(ot.transform(X), X + 3, atol=0.1)
-
-
-class Counting(np.memmap):
-    """A memory-mapped array that notes how many rows each read brings into memory."""
-
-    read: list[int]
-
-    def __getitem__(self, index: Any) -> Any:
-        part = super().__getitem__(index)
-        Counting.read.append(len(part))
-        return part
-
-
-def test_mapped_files_are_never_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    n = 60_000
-    generator = np.random.default_rng(2)
-    np.save(tmp_path / "x.npy", generator.normal(size=(n, 8)).astype(np.float32))
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    monkeypatch.setattr(fitting, "HELD_OUT", 500)
-    monkeypatch.setattr(fitting, "MOMENTS", 2000)
-    monkeypatch.setattr(Counting, "read", [], raising=False)
-    tracemalloc.start()
-    ot = quick().fit(mapped.view(Counting), Y[:, :1] + np.zeros(8) + generator.normal(size=(300, 8)))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert max(Counting.read) <= 2000
-    assert sum(Counting.read) < n
-    assert peak < mapped.nbytes
-    Counting.read.clear()
-    ot.map_.batch_size = 1000
-    moved = ot.transform(mapped.view(Counting))
-    assert set(Counting.read) == {1000}
-    assert (type(moved), moved.dtype) == (np.ndarray, np.float32)
-    np.testing.assert_allclose(moved, ot.transform(np.array(mapped)), rtol=1e-6)
-
-
 # ---- scikit-learn
 
 
 def test_a_pipeline_with_a_scaler() -> None:
     pipeline = make_pipeline(StandardScaler(), quick()).fit(X, Y)
     moved = pipeline.transform(X)
-    assert l2_uvp(*map(torch.from_numpy, (moved, quick().fit(X, Y).transform(X)))) < 1
+    assert uvp(moved, quick().fit(X, Y).transform(X)) < 1
     np.testing.assert_allclose(pipeline.inverse_transform(moved), X, atol=1e-2)
     assert list(pipeline.get_feature_names_out(NAMES)) == NAMES
-
-
-@pytest.mark.parametrize("kind", ["float64", "tensor float32", "pandas", "polars"])
-@pytest.mark.parametrize("container", ["pandas", "polars"])
-def test_set_output_asks_for_another_kind(kind: str, container: str) -> None:
-    ot = quick(max_steps=1).fit(KINDS[kind](X), KINDS[kind](Y))
-    plain = ot.transform(KINDS[kind](X))
-    frame = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[container]
-    outputs = [clone(ot).set_output(transform=container).fit(KINDS[kind](X), KINDS[kind](Y)).transform(KINDS[kind](X))]
-    with sklearn.config_context(transform_output=container):
-        outputs.append(ot.transform(KINDS[kind](X)))
-    for moved in outputs:
-        assert type(moved) is frame
-        assert list(moved.columns) == list(ot.get_feature_names_out())
-        np.testing.assert_array_equal(np.asarray(moved), array_of(plain))
 
 
 def test_names_of_an_earlier_fit_are_forgotten() -> None:
@@ -286,25 +142,25 @@ def test_one_seed_one_map(learnt: OptimalTransport) -> None:
     again, other = clone(learnt), clone(learnt).set_params(random_state=1)
     again.fit(*PAIR)
     other.fit(*PAIR)
-    assert all(torch.equal(value, weights(learnt)[name]) for name, value in weights(again).items())
+    assert same(weights(again), weights(learnt))
     assert [row["value"] for row in again.history_] == [row["value"] for row in learnt.history_]
     assert again.map_.distance() == learnt.map_.distance()
-    assert not all(torch.equal(value, weights(learnt)[name]) for name, value in weights(other).items())
+    assert not same(weights(other), weights(learnt))
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
 def test_generators_of_numpy_are_seeds(make: Callable[[int], Any]) -> None:
-    first, second = (quick(random_state=make(3)).fit(X, Y).history_[-1]["value"] for _ in range(2))
-    assert first == second != quick(random_state=make(4)).fit(X, Y).history_[-1]["value"]
+    first, second, other = (quick(random_state=make(seed)).fit(X, Y).history_[-1]["value"] for seed in (3, 3, 4))
+    assert first == second != other
 
 
 def test_fitting_leaves_the_global_generators_alone() -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
     quick().fit(X, Y)
     assert torch.equal(before[0], torch.get_rng_state())
-    assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before[1], np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
 
 
 def test_a_warm_start_goes_on(learnt: OptimalTransport) -> None:
@@ -313,7 +169,7 @@ def test_a_warm_start_goes_on(learnt: OptimalTransport) -> None:
     ot.fit(*PAIR)
     assert ot.history_[0]["value"] == pytest.approx(first, abs=1e-6)  # the same held-out rows, since the same seed
     assert min(row["value"] for row in ot.history_) <= first + 1e-6
-    assert weights(learnt).keys() == weights(ot).keys()
+    assert same(learnt.map_.coordinates.tensors(), ot.map_.coordinates.tensors())
 
 
 # ---- saved
@@ -335,11 +191,11 @@ def test_a_saved_model_is_the_model(learnt: OptimalTransport, tmp_path: Path) ->
 @pytest.mark.parametrize("potential", ["free", "convex", "residual"])
 def test_every_potential_and_names_are_saved(potential: str, tmp_path: Path) -> None:
     frame = pd.DataFrame(X, columns=NAMES)
-    ot = quick(potential, dtype="float64", method=NewtonCG()).fit(frame, Y)
+    ot = quick(potential, dtype="float64", method=LBFGS(memory=3)).fit(frame, Y)
     ot.save(tmp_path)
     again = load(tmp_path)
     assert list(again.feature_names_in_) == NAMES
-    assert (again.potential, again.dtype, again.method) == (potential, "float64", NewtonCG())
+    assert (again.potential, again.dtype, again.method) == (potential, "float64", LBFGS(memory=3))
     pd.testing.assert_frame_equal(again.transform(frame), ot.transform(frame))
 
 
@@ -348,7 +204,12 @@ def test_every_potential_and_names_are_saved(potential: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "optimizer",
-    [functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9), torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD],
+    [
+        functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9),
+        torch.optim.AdamW,
+        torch.optim.RMSprop,
+        torch.optim.SGD,
+    ],
     ids=["SGD with momentum", "AdamW", "RMSprop", "SGD"],
 )
 def test_any_optimiser_trains(optimizer: Any) -> None:
@@ -373,7 +234,7 @@ def test_a_potential_of_ones_own() -> None:
 @pytest.mark.parametrize("start", ["affine", "identity"])
 def test_precision_and_start_are_kept(dtype: str, start: str) -> None:
     ot = quick(dtype=dtype, start=start, max_steps=1).fit(X, Y)
-    assert {str(value.dtype) for value in weights(ot).values()} == {f"torch.{dtype}"}
+    assert {str(value.dtype) for value in ot.map_.network.state_dict().values()} == {f"torch.{dtype}"}
     assert ot.diagnostics_["selected"] in ("network", start)
     if start == "identity" and ot.diagnostics_["selected"] == start:
         np.testing.assert_allclose(ot.transform(X), X, atol=1e-5)
@@ -384,8 +245,9 @@ def test_a_separable_map_does_not_depend_on_the_units(scale: Any) -> None:
     target = 2 * np.random.default_rng(3).normal(size=(5000, 2)) + 1
     x = np.random.default_rng(4).normal(size=(5000, 2))
     ot = quick(scale=scale, max_steps=1).fit(x, target)
-    assert l2_uvp(*map(torch.from_numpy, (ot.transform(x), 2 * x + 1))) < 0.5
-    assert ot.map_.distance().unit.startswith("units of the data" if isinstance(scale, str) else "units of each")
+    assert uvp(ot.transform(x), 2 * x + 1) < 0.5
+    expected = "units of the data" if isinstance(scale, str) and scale == "common" else "units of each feature's scale"
+    assert ot.map_.distance().unit == expected
 
 
 def test_nothing_is_warned_about_on_ordinary_samples() -> None:
@@ -398,8 +260,9 @@ def test_nothing_is_warned_about_on_ordinary_samples() -> None:
 
 
 def test_a_translation_is_found() -> None:
-    ot = quick().fit(X, X[:300] + [10.0, -20.0])
-    assert l2_uvp(*map(torch.from_numpy, (ot.transform(X), X + [10.0, -20.0]))) < 1
+    shift = np.array([10.0, -20.0])
+    ot = quick().fit(X, X[:300] + shift)
+    assert uvp(ot.transform(X), X + shift) < 1
     assert ot.map_.distance().w2 == pytest.approx(500**0.5, rel=0.02)
 
 
@@ -408,7 +271,7 @@ def test_a_gaussian_pair_is_at_the_floor_of_its_affine_start() -> None:
     matrix = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.2], [0.0, 0.2, 0.5]])
     ot = quick().fit(x, z @ matrix)
     assert ot.diagnostics_["selected"] == "affine"
-    assert l2_uvp(*map(torch.from_numpy, (ot.transform(x), x @ matrix))) < 0.5
+    assert uvp(ot.transform(x), x @ matrix) < 0.5
     assert isinstance(ot.map_.network, Quadratic)
 
 
@@ -416,12 +279,11 @@ def test_a_gaussian_pair_is_at_the_floor_of_its_affine_start() -> None:
     ("potential", "d"), [("free", 1), ("convex", 1), ("residual", 1), ("free", 2), ("residual", 2)]
 )
 def test_a_curved_map_is_learnt(potential: str, d: int) -> None:
-    x, fresh = np.random.default_rng(6).normal(size=(5000, d)), np.random.default_rng(7).normal(size=(2000, d))
-    ot, affine = (quick(potential, max_steps=n, batch_size=256).fit(x[:2500], curved(x[2500:])) for n in (100, 1))
-    assert (ot.diagnostics_["selected"], affine.diagnostics_["selected"]) == ("network", "affine")
-    learnt, start = (
-        l2_uvp(torch.from_numpy(one.transform(fresh)), torch.from_numpy(curved(fresh))) for one in (ot, affine)
-    )
+    x, fresh = np.random.default_rng(6).normal(size=(20_000, d)), np.random.default_rng(7).normal(size=(2000, d))
+    ot = quick(potential, max_steps=100, batch_size=256).fit(x[:10_000], curved(x[10_000:]))
+    affine = TransportMap(Quadratic(d), ot.map_.coordinates)
+    learnt, start = (uvp(one(fresh), curved(fresh)) for one in (ot.map_, affine))
+    assert ot.diagnostics_["selected"] == "network"
     assert learnt < 0.5 * start
     assert ot.diagnostics_["round_trip"] < 0.01
     assert ot.map_.distance().w2 == pytest.approx(np.square(curved(fresh) - fresh).sum(-1).mean() ** 0.5, rel=0.1)

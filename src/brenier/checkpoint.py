@@ -39,9 +39,24 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        return {name: state[name] for name in ("fingerprint", "seed", "run")}
+        return {"fingerprint": state["fingerprint"], "seed": int(state["seed"]), "run": state["run"]}
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError) as error:
-        raise ModelFileError(f"{path}: the unfinished run cannot be read ({error}); delete it to start anew") from error
+        fault = type(error).__name__  # what torch says is about other files
+        raise ModelFileError(f"{path}: is damaged or no unfinished run ({fault}); delete it to start anew") from error
+
+
+def resumed_seed(state: dict[str, Any], given: int | None, folder: str | Path) -> int:
+    """Return the seed a run was started with.
+
+    Raises:
+        ModelFileError: where another one is given.
+    """
+    if given is not None and given != state["seed"]:
+        raise ModelFileError(
+            f"{Path(folder) / FILE}: the unfinished run there was started with another `random_state`; "
+            "give that again to resume it, or delete the file to start anew"
+        )
+    return state["seed"]
 
 
 def restore_run(state: dict[str, Any], run: Run, fingerprint: str, folder: str | Path) -> None:
@@ -59,7 +74,8 @@ def restore_run(state: dict[str, Any], run: Run, fingerprint: str, folder: str |
     try:
         run.load_state_dict(state["run"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise ModelFileError(f"{path}: the parts of the run do not fit ({error}); delete it to start anew") from error
+        fault = " ".join(str(error).split())
+        raise ModelFileError(f"{path}: the parts of the run do not fit ({fault}); delete it to start anew") from error
 
 
 def remove_run(folder: str | Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.metadata
 import os
 import shlex
 import shutil
@@ -15,9 +16,9 @@ from typing import Any, NoReturn
 
 import torch
 
-import brenier
 from brenier import commands
 from brenier.colour import SPACES
+from brenier.colouring import EVENNESS
 from brenier.commands.console import BAD_INPUT, INTERRUPTED, NOTHING_CONVERGED, UNEXPECTED, note, one_line_warnings
 from brenier.demo import demo
 from brenier.errors import BrenierError, ConvergenceError
@@ -109,12 +110,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=" ".join(_program()),
         usage=f"{' '.join(_program())} COMMAND [options]",
-        description=brenier.__doc__,
+        description="Optimal transport maps between two sets of samples, from one potential network.",
         epilog=MAIN_EPILOG,
         formatter_class=_Formatter,
         allow_abbrev=False,
     )
-    parser.add_argument("-V", "--version", action="version", version=f"brenier {brenier.__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"brenier {importlib.metadata.version('brenier')}")
     commands_ = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for add in (_add_fit, _add_transport, _add_evaluate, _add_info, _add_colour, _add_demo):
         add(commands_)
@@ -216,8 +217,8 @@ def _add_colour(group: Any) -> None:
     look = parser.add_argument_group("the look")
     look.add_argument("--strength", type=float, default=1.0, metavar="X", help="from 0 to 1, the default: all the way")
     look.add_argument("--space", choices=SPACES, default="oklab", help="where colours are compared (default: oklab)")
-    text = "0: large plain areas dominate, as pixels do; 1, the default: every colour counts alike"
-    look.add_argument("--evenness", type=float, default=1.0, metavar="X", help=text)
+    text = f"0: every pixel counts alike, plain areas dominate; 1: every colour does (default: {EVENNESS})"
+    look.add_argument("--evenness", type=float, default=EVENNESS, metavar="X", help=text)
     training = parser.add_argument_group("training")
     training.add_argument("--max-steps", type=int, default=1000, metavar="N", help="training steps (default: 1000)")
     training.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random (default: 0)")

@@ -7,8 +7,9 @@ apart to fill a palette's many colours, which posterises it; at 1 every colour c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,6 +27,7 @@ from brenier.transport import TransportMap
 
 Move: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
+EVENNESS = 0.8
 CELLS = 40  # along the longest axis of the sRGB cube in the colour space
 POOL = 4  # pixels looked at for every one that is drawn
 READING = (
@@ -40,7 +42,7 @@ def colour_map(
     *,
     space: str = "oklab",
     seed: int = 0,
-    evenness: float = 1.0,
+    evenness: float = EVENNESS,
     potential: str | Callable[[int, torch.Generator], Potential] = "convex",
     max_steps: int = 1000,
     n: int = 40_000,
@@ -62,7 +64,8 @@ def colour_map(
     """
     x, z = sample_palette(photo, n, seed, space, evenness), sample_palette(palette, n, seed + 1, space, evenness)
     ot = OptimalTransport(potential, max_steps=max_steps, random_state=seed, verbose=verbose)
-    return ot.fit(x, z)
+    with _one_thread():
+        return ot.fit(x, z)
 
 
 def sample_palette(photo: Photo, n: int, seed: int, space: str, evenness: float) -> NDArray[np.float32]:
@@ -143,6 +146,17 @@ def pictures_section(pictures: Sequence[Picture], sheet: str) -> Section:
     header = ["picture", *pictures[0].facts()]
     table = markdown_table(header, [[picture.path.name, *picture.facts().values()] for picture in pictures])
     return Section("Pictures", f"![contact sheet]({sheet})\n\n{table}\n\n{READING}")
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread: steps of three features are too small to share, and on a busy machine wait for it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _corners(space: str) -> NDArray[np.floating]:

@@ -51,7 +51,7 @@ class Conjugate:
     """The envelope of a potential at some points.
 
     Attributes:
-        value: (n,), env(z), differentiable in the potential's parameters and in z.
+        value: (n,), env(z), differentiable in the potential's parameters and in z; NaN for rows without finite iterate.
         point: (n, d), the minimiser y*(z) = T^{-1}(z), differentiable as `gradients` says.
         solution: how the solve went, row by row.
     """
@@ -93,7 +93,9 @@ def conjugate(
     problem = Proximal(potential, z.detach())
     start = z.detach() if start is None else start.detach()
     solution = minimise(problem, method or LBFGS(), start, tol=tol, max_steps=max_steps, check_every=check_every)
-    y = solution.point
-    value = COST(y, z) + potential(y)
+    y, usable = solution.point, torch.isfinite(solution.residual)
+    # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
+    value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
+    value = torch.where(usable, value, torch.nan)
     point = gradients(lambda at: at - z + potential.gradient(at), y)
     return Conjugate(value, point, solution)

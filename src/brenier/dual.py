@@ -38,7 +38,7 @@ class DualValue:
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
-        return standard_error(self.source, self.target)
+        return standard_error(self.source, self.target[torch.isfinite(self.solution.residual)])
 
 
 def standard_error(*terms: Tensor) -> float:

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from brenier import checkpoint
 from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates, plain_coordinates
 from brenier.dual import DualObjective
-from brenier.errors import ConvergenceWarning, DataError, DataWarning, ModelFileError
+from brenier.errors import ConvergenceWarning, DataError, DataWarning
+from brenier.evidence import adjusted_difference
 from brenier.populations import Population
 from brenier.potentials import Potential, Quadratic
 from brenier.training import Draw, Run, Settings
@@ -30,6 +31,7 @@ from brenier.transport import TransportMap
 HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
 MOMENTS = 200_000  # rows that determine the coordinates
 BEATS = 3.0
+MANY = 65_536  # rows that determine the moments in the comparison with the start
 INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
 SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
 
@@ -81,7 +83,9 @@ class Fitted:
 def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     """Return the transport map between two populations."""
     state = checkpoint.read_run(options.folder) if options.folder else None
-    seed = options.seed if state is None else _resumed_seed(state, options)
+    seed = options.seed
+    if state is not None:
+        seed = checkpoint.resumed_seed(state, seed if options.seed_given else None, options.folder or "")
     generator = torch.Generator().manual_seed(seed)
     split = Split.of(source, target, generator)
     coordinates = _coordinates(split.source, split.target, options, generator)
@@ -92,11 +96,17 @@ def fit_map(source: Population, target: Population, options: Options) -> Fitted:
         if state is not None:
             checkpoint.restore_run(state, run, mark, options.folder)
     _train(run, options, mark, seed)
-    transport, selected = _select(run, coordinates, source, target, options, generator)
-    transport.held_out = transport.measure(*split.certify, held_out=split.held_out)
-    diagnostics = {"selected": selected, "stopped": run.finished, "steps": run.step, "setbacks": run.setbacks}
-    diagnostics |= round_trip(transport, split.certify[0])
+    many = source.some(MANY, generator).to(options.device), target.some(MANY, generator).to(options.device)
+    learnt = options.warm is not None or _beats_start(run, coordinates, many)
+    network = run.result() if learnt else _identity(source.dim, options)
+    transport = TransportMap(network, coordinates, method=run.objective.method, tol=INVERSE * run.objective.tol)
+    certificate = transport.measure(*split.certify, held_out=split.held_out, many=many)
+    diagnostics = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
+    diagnostics |= {"setbacks": run.setbacks, **round_trip(transport, split.certify[0])}
     _warn(diagnostics, run)
+    if not learnt and options.start == "affine":
+        transport.coordinates = _refitted(source, target, options, generator)
+    transport.held_out = certificate
     if options.folder:
         checkpoint.remove_run(options.folder)
     return Fitted(transport, run.history, diagnostics)
@@ -216,28 +226,29 @@ def _postfix(row: dict[str, float]) -> str:
     )
 
 
-def _select(
-    run: Run,
-    coordinates: Coordinates,
-    source: Population,
-    target: Population,
-    options: Options,
-    generator: torch.Generator,
-) -> tuple[TransportMap, str]:
-    """Return the trained map, or the one it started from where training found nothing significantly better."""
-    network, objective = run.result(), options.objective
+def _beats_start(run: Run, coordinates: Coordinates, many: tuple[Tensor, Tensor]) -> bool:
+    """Say whether held-out J is significantly below the start's, which is zero row by row in these coordinates."""
+    x, z = run.held_out
     with torch.no_grad():
-        value = objective(network, *run.held_out)
-    # In these coordinates the start is the identity, whose J is zero row by row.
-    learnt = options.warm is not None or value.loss.item() < -BEATS * value.standard_error()
-    if not learnt:
-        network = Quadratic(source.dim).to(options.device, options.dtype).eval().requires_grad_(False)
-        if options.start == "affine":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DataWarning)  # said once already
-                coordinates = _coordinates(source, target, options, generator)
-    transport = TransportMap(network, coordinates, method=objective.method, tol=INVERSE * objective.tol)
-    return transport, "network" if learnt else options.start
+        value = run.objective(run.result(), x, z)
+    if not value.loss.isfinite():
+        return False
+    difference, error = adjusted_difference(
+        (value.source, x, coordinates.source_in(many[0])), (value.target, z, coordinates.target_in(many[1]))
+    )
+    return difference < -BEATS * error
+
+
+def _identity(dim: int, options: Options) -> Potential:
+    """Return the potential of the identity, which in Gaussian coordinates is the affine map."""
+    return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
+
+
+def _refitted(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:
+    """Return the coordinates determined by all samples; the certificate, measured before, is the poorer map's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said once already
+        return _coordinates(source, target, options, generator)
 
 
 def _warn(diagnostics: dict[str, Any], run: Run) -> None:
@@ -267,16 +278,6 @@ def _describe(options: Options, run: Run) -> str:
     except NotImplementedError:
         potential = type(run.potential).__name__
     return f"{options.start} {options.objective} {settings} {options.dtype} {optimizer} {potential}"
-
-
-def _resumed_seed(state: dict[str, Any], options: Options) -> int:
-    """Return the seed of an unfinished run."""
-    if options.seed_given and options.seed != state["seed"]:
-        raise ModelFileError(
-            f"{options.folder}: the unfinished run there was started with another `random_state`; "
-            "give that again to resume it, or delete its file to start anew"
-        )
-    return state["seed"]
 
 
 def _check_range(x: Tensor, z: Tensor) -> None:

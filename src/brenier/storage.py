@@ -93,7 +93,8 @@ def load_map(folder: str | Path, device: torch.device | str = "cpu") -> tuple[Tr
             held_out=None if held is None else Distance(**{**held, "rows": tuple(held["rows"])}),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ModelFileError(f"{folder}: the parts of the model do not fit together ({error}); {_REMEDY}") from error
+        fault = " ".join(str(error).split())
+        raise ModelFileError(f"{folder}: the parts of the model do not fit together ({fault}); {_REMEDY}") from error
     return transport.to(device), description
 
 

@@ -54,7 +54,8 @@ class Settings:
         averaging: decay of the running average of the weights, 0 for none.
         loosest: how many times looser the inner tolerance is at full learning rate.
         evaluate_every: steps between two evaluations on held-out samples.
-        patience: evaluations without a better held-out J after which training stops.
+        patience: evaluations without a better held-out J after which training stops; one that is significantly worse
+            counts threefold.
     """
 
     max_steps: int = 3000
@@ -80,6 +81,8 @@ class Settings:
 
 
 MAX_SETBACKS = 6
+SIGNIFICANT = 3.0  # standard errors of held-out J
+OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
 TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
 
 
@@ -206,7 +209,8 @@ class Run:
         if math.isfinite(now) and solved and now < self.best_value:
             self.best_value, self.best, self.idle = now, copy.deepcopy(self.average.state_dict()), 0
         else:
-            self.idle += 1
+            worse = now > self.best_value + SIGNIFICANT * value.standard_error()
+            self.idle += OVERFITTED if worse else 1
         self.seconds += time.perf_counter() - began
         self.history.append(self._row(value))
         self._since = []

@@ -19,6 +19,7 @@ from brenier.coordinates import Coordinates, identity_coordinates
 from brenier.distance import Distance, root_with_error
 from brenier.dual import standard_error
 from brenier.errors import ConvergenceWarning, DataError
+from brenier.evidence import adjusted_difference
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
 from brenier.solve import LBFGS, Method, Solution
@@ -144,15 +145,24 @@ class TransportMap:
             raise DataError("x, z: give both source and target samples; this map carries no held-out measurement")
         return self.measure(x, z, held_out=False)
 
-    def measure(self, x: Any, z: Any, held_out: bool) -> Distance:
-        """Return the distance on samples that training has or has not seen."""
+    def measure(self, x: Any, z: Any, held_out: bool, many: tuple[Tensor, Tensor] | None = None) -> Distance:
+        """Return the distance on samples that training has or has not seen.
+
+        With `many` more rows of either side, in the units of the data, the noise of the samples' moments is taken out
+        of the dual value (see `evidence`).
+        """
         phi, phi_c, solution = self.dual_terms(x, z)
         samples = self._read(x, "x")
         cost = self._in_batches(lambda rows: self.coordinates.cost(rows, self._forward(rows)), samples)
         unit = self.coordinates.squared_unit()
         scale = 2.0 * (unit or 1.0)  # from c to squared distance
         convexity = self.network.strong_convexity()
-        dual, error = scale * float(phi.mean() + phi_c.mean()), scale * standard_error(phi, phi_c)
+        dual, error = float(phi.mean() + phi_c.mean()), standard_error(phi, phi_c)
+        if many is not None:
+            u, w = self.coordinates.source_in, self.coordinates.target_in
+            x, z = x.to(phi.device), z.to(phi.device)
+            dual, error = adjusted_difference((phi, u(x), u(many[0])), (-phi_c, w(z), w(many[1])))
+        dual, error = scale * dual, scale * error
         excess = scale * float(solution.residual.double().square().mean()) / (2 * convexity) if convexity else 0.0
         w2, w2_error = root_with_error(dual, error)
         lower, lower_error = root_with_error(dual - excess, error)

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -216,14 +217,13 @@ def test_descriptive_tags_of_a_tiff_survive(tmp_path: Path) -> None:
 
 def test_the_thumbnail_of_the_old_colours_is_forgotten(tmp_path: Path) -> None:
     block = exif().tobytes()[6:]
-    start = int.from_bytes(block[4:8], "little" if block[:2] == b"II" else "big")
-    order = "little" if block[:2] == b"II" else "big"
+    order: Literal["little", "big"] = "little" if block[:2] == b"II" else "big"
+    start = int.from_bytes(block[4:8], order)
     entries = int.from_bytes(block[start : start + 2], order)
     pointer = start + 2 + 12 * entries
     linked = block[:pointer] + len(block).to_bytes(4, order) + block[pointer + 4 :] + block[start:]
     kept = Image.Exif()
     kept.load(linked)
-    assert kept.get_ifd(1) == {}  # a name for no directory: loads nothing
     assert kept._info is not None
     assert kept._info.next != 0
     kept.load(without_thumbnail(b"Exif\0\0" + linked))
@@ -235,9 +235,8 @@ def test_a_damaged_exif_block_is_left_as_it_is() -> None:
     assert without_thumbnail(b"Exif\0\0II*\0") == b"Exif\0\0II*\0"
 
 
-def test_grey_profile_is_used_and_dropped(tmp_path: Path) -> None:
-    grey = b"".join([b"\0" * 16, b"GRAY", b"\0" * 200])
-    picture("L").save(tmp_path / "grey.png", icc_profile=grey)
+def test_a_damaged_grey_profile_is_dropped(tmp_path: Path) -> None:
+    picture("L").save(tmp_path / "grey.png", icc_profile=b"\0" * 16 + b"GRAY" + b"\0" * 200)
     photo = read_photo(tmp_path / "grey.png")
     assert photo.icc == b""
     np.testing.assert_array_equal(photo.pixels, np.array(picture("L").convert("RGB")))

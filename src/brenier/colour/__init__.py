@@ -2,7 +2,8 @@
 
 Pixels are samples in a colour space; any map of colours, such as a fitted transport map, then grades the photograph:
 
-    photo, palette = read_photo("photo.jpg"), read_photo("palette.jpg")
+    photo = read_photo("photo.jpg")
+    palette = in_profile_of(read_photo("palette.jpg"), photo)
     x, y = sample_pixels(photo, 20_000, seed=0), sample_pixels(palette, 20_000, seed=1)
     graded = grade(photo, OptimalTransport(random_state=0).fit(x, y).transform)
     write_photo("moved.png", photo, graded.pixels)
@@ -11,6 +12,7 @@ Pixels are samples in a colour space; any map of colours, such as a fitted trans
 from brenier.colour.grade import Graded, grade, sample_pixels
 from brenier.colour.images import read_photo, write_photo
 from brenier.colour.photo import Photo
+from brenier.colour.profiles import in_profile_of
 from brenier.colour.quality import Banding, banding
 from brenier.colour.sheet import contact_sheet
 from brenier.colour.spaces import SPACES, ColourSpace
@@ -24,6 +26,7 @@ __all__ = [
     "banding",
     "contact_sheet",
     "grade",
+    "in_profile_of",
     "read_photo",
     "sample_pixels",
     "write_photo",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import struct
 import warnings
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.colour.photo import ORIENTATION, Photo, Pixels, pillow
+from brenier.colour.photo import ORIENTATION, Photo, Pixels
+from brenier.colour.profiles import to_rgb
 from brenier.errors import DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def decode(path: str | Path, image: Image) -> Photo:
         image.info["icc_profile"] = profile
     else:
         exif = read_exif(image)
-    colours, icc = _to_rgb(image)
+    colours, icc = to_rgb(image)
     return Photo(np.array(colours), alpha, exif, icc, kind, mode)
 
 
@@ -79,23 +79,6 @@ def _keyed_out(image: Image, grey: NDArray[np.uint16]) -> NDArray[np.uint8] | No
     """Return alpha where a PNG declares one grey transparent, None otherwise."""
     key = image.info.get("transparency")
     return None if key is None else np.where(grey == key, 0, 255).astype(np.uint8)
-
-
-def _to_rgb(image: Image) -> tuple[Image, bytes]:
-    """Return an RGB image and the profile that fits it; colours of another kind of profile are converted to sRGB."""
-    icc = image.info.get("icc_profile") or b""
-    space = icc[16:20]
-    if space == b"RGB " and image.mode != "CMYK":
-        return image.convert("RGB"), icc
-    natural = {b"GRAY": "L", b"CMYK": "CMYK"}.get(space)
-    if natural is None or (natural == "CMYK") != (image.mode == "CMYK"):
-        return image.convert("RGB"), b""
-    cms = pillow("ImageCms")
-    try:
-        source = cms.ImageCmsProfile(io.BytesIO(icc))
-        return cms.profileToProfile(image.convert(natural), source, cms.createProfile("sRGB"), outputMode="RGB"), b""
-    except (cms.PyCMSError, OSError):  # a damaged profile is no reason to lose the photograph
-        return image.convert("RGB"), b""
 
 
 def read_exif(image: Image) -> bytes:

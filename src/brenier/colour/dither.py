@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 # A little less than a whole step, so that a colour that is a level stays that level in spite of rounding errors.
 SPREAD = 0.96
-CHANNEL_SHIFT = 5.588238  # the source's shift between frames, here between channels
 
 
 def quantise(values: NDArray[np.floating], levels: int, first_row: int = 0) -> NDArray[np.unsignedinteger]:
@@ -30,7 +29,10 @@ def quantise(values: NDArray[np.floating], levels: int, first_row: int = 0) -> N
 
 
 def gradient_noise(first_row: int, height: int, width: int) -> NDArray[np.float64]:
-    """Return u in [-1/2, 1/2) for the pixels of a block: (height, width, 3), another pattern per channel."""
-    y = np.arange(first_row, first_row + height)[:, None, None]
-    x = np.arange(width)[:, None] + CHANNEL_SHIFT * np.arange(3)
+    """Return u in [-1/2, 1/2) for the pixels of a block: (height, width, 3).
+
+    Channels have the pattern, its transpose and its mirror image, which are uncorrelated; shifted copies are not.
+    """
+    y, x = np.meshgrid(np.arange(first_row, first_row + height), np.arange(width), indexing="ij")
+    x, y = np.stack([x, y, x], axis=-1), np.stack([y, x, -y], axis=-1)
     return (52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)) % 1 - 0.5

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brenier.colour.dither import quantise
-from brenier.colour.photo import Photo, Pixels
+from brenier.colour.photo import Photo, Pixels, colour_codes, seen_colours
 from brenier.colour.spaces import Colours, ColourSpace, get_space
 from brenier.errors import DataError
 
@@ -93,9 +93,7 @@ def _blocks(pixels: Pixels, rows: int) -> Iterator[slice]:
 
 def _looked_up(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> Iterator[tuple[slice, Colours]]:
     """Yield blocks and their moved colours, from a table of the distinct colours of an 8-bit picture."""
-    seen = np.zeros(1 << 24, dtype=bool)
-    for block in _blocks(pixels, rows):
-        seen[_codes(pixels[block])] = True
+    seen = seen_colours(pixels)
     distinct = np.flatnonzero(seen).astype(np.int32)
     table = np.empty((distinct.size, 3), dtype=np.float32)
     for start in range(0, distinct.size, rows):
@@ -103,7 +101,7 @@ def _looked_up(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> Ite
         table[start : start + rows] = _moved((codes >> np.array([16, 8, 0])) & 255, move, space, 255)
     place = np.cumsum(seen, dtype=np.int32) - 1
     for block in _blocks(pixels, rows):
-        yield block, table[place[_codes(pixels[block])]]
+        yield block, table[place[colour_codes(pixels[block])]]
 
 
 def _one_by_one(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> Iterator[tuple[slice, Colours]]:
@@ -112,12 +110,6 @@ def _one_by_one(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> It
         colours = pixels[block].reshape(-1, 3)
         parts = [_moved(colours[start : start + rows], move, space, 65535) for start in range(0, len(colours), rows)]
         yield block, np.concatenate(parts).reshape(*pixels[block].shape)
-
-
-def _codes(pixels: Pixels) -> NDArray[np.int32]:
-    """Return one number per 8-bit colour: (h, w, 3) -> (h, w)."""
-    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
-    return (red << 16) | (green << 8) | blue
 
 
 def _moved(colours: NDArray[np.integer], move: Move, space: ColourSpace, levels: int) -> NDArray[np.float32]:

@@ -37,8 +37,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     """Return the photograph in a file of any kind that Pillow reads, as RGB; of an animation, its first frame.
 
-    16-bit greyscale keeps its 16 bits; 16-bit colour is reduced to 8, which is what Pillow gives, with a `DataWarning`.
-    Colours that are not RGB (CMYK, greyscale with a profile) are converted to sRGB through their profile.
+    16-bit greyscale keeps its 16 bits, but no profile; 16-bit colour is reduced to 8, which is what Pillow gives, with
+    a `DataWarning`. Colours that are not RGB (CMYK, greyscale with a profile) are converted to sRGB.
 
     Raises:
         DataError: if Pillow is missing, or the file is missing, damaged, no picture or larger than `max_pixels`.

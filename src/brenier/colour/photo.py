@@ -97,3 +97,17 @@ def pillow(module: str) -> ModuleType:
         return importlib.import_module(f"PIL.{module}")
     except ImportError as error:
         raise DataError('pictures need Pillow: pip install "brenier[images]"') from error
+
+
+def colour_codes(pixels: Pixels) -> NDArray[np.int32]:
+    """Return one number per 8-bit colour: (h, w, 3) -> (h, w)."""
+    red, green, blue = np.moveaxis(pixels.astype(np.int32), -1, 0)
+    return (red << 16) | (green << 8) | blue
+
+
+def seen_colours(pixels: Pixels) -> NDArray[np.bool_]:
+    """Return which of the 8-bit colours a picture (h, w, 3) has, by their codes: (2^24,)."""
+    seen = np.zeros(1 << 24, dtype=bool)
+    for row in pixels:  # row by row, because codes take four times the memory of pixels
+        seen[colour_codes(row)] = True
+    return seen

@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.colour.photo import Pixels
+from brenier.colour.photo import Pixels, seen_colours
 from brenier.errors import DataError
 
 PERCENTILE = 99.9
@@ -71,8 +71,7 @@ def _jumps(pixels: Pixels, first: NDArray[np.intp], second: NDArray[np.intp]) ->
 
 def _distinct(pixels: Pixels) -> int:
     """Return how many colours a picture has."""
-    flat = pixels.reshape(-1, 3)
-    codes = np.zeros(len(flat), dtype=np.uint32 if pixels.dtype == np.uint8 else np.uint64)
-    for channel in range(3):
-        codes = (codes << codes.dtype.type(8 * pixels.dtype.itemsize)) | flat[:, channel]
-    return int(np.unique(codes).size)
+    if pixels.dtype == np.uint8:
+        return int(seen_colours(pixels).sum())
+    red, green, blue = np.moveaxis(pixels.astype(np.uint64), -1, 0)
+    return int(np.unique((red << np.uint64(32)) | (green << np.uint64(16)) | blue).size)

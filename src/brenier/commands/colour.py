@@ -8,7 +8,7 @@ import torch
 
 from brenier.colour import Photo, contact_sheet, read_photo
 from brenier.colour.images import FORMATS, encode
-from brenier.colouring import Picture, colour_map, pictures_section, sample_palette, towards, towards_back
+from brenier.colouring import EVENNESS, Picture, colour_map, pictures_section, sample_palette, towards, towards_back
 from brenier.commands.console import NOTHING_CONVERGED, OK
 from brenier.errors import DataError
 from brenier.estimator import OptimalTransport
@@ -25,7 +25,7 @@ def colour(
     *,
     space: str = "oklab",
     strength: float = 1.0,
-    evenness: float = 1.0,
+    evenness: float = EVENNESS,
     inverse_out: Path | None = None,
     seed: int = 0,
     max_steps: int = 1000,

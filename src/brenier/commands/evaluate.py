@@ -40,7 +40,8 @@ METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 READING = (
     "Each row compares equally many samples with the same half of the target; smaller is better. The last row is what "
-    "a perfect map would score. MMD^2 and the energy distance are unbiased, so below zero by chance."
+    "a perfect map would score; samples that the map was fitted to flatter it. MMD^2 and the energy distance are "
+    "unbiased, so below zero by chance."
 )
 
 

@@ -51,8 +51,7 @@ def fit(
     _prepare(folder, resume, restart)
     ot = OptimalTransport(**settings, random_state=seed, checkpoint=str(folder), verbose=not quiet)
     _fit(ot, x, z, folder, again)
-    ot.checkpoint = None
-    ot.save(out)
+    ot.set_params(checkpoint=None, verbose=False).save(out)
     _tidy(folder)
     page = fit_report(
         out,

@@ -44,7 +44,8 @@ def _training(history: list[dict[str, float]]) -> dict[str, float]:
     """Return the summary of a training record."""
     if not history:
         return {}
-    first, last, best = history[0], history[-1], min(history, key=lambda row: row["value"])
+    solved = [row for row in history if not row["held_out_unconverged"]]
+    first, last, best = history[0], history[-1], min(solved or history, key=lambda row: row["value"])
     return {
         "steps": last["step"],
         "seconds": last["seconds"],

@@ -68,10 +68,10 @@ def check_finite(values: NDArray[Any], path: Path, columns: Sequence[str] | None
     if not bad.any():
         return  # the sum overflowed, not the values
     row, column = np.argwhere(bad)[0]
-    name = f"column {column}" if columns is None else f"column {columns[column]!r}"
+    name, others = (column, "") if columns is None else (repr(columns[column]), ", or leave columns out with --columns")
     raise DataError(
-        f"{path}: {int(bad.any(1).sum())} rows hold NaN or inf, the first is row {first_row + row} in {name} "
-        "(counted from 0); remove or impute them"
+        f"{path}: {int(bad.any(1).sum())} of {len(values)} rows hold NaN or inf, the first is row {first_row + row} in "
+        f"column {name} (counted from 0); remove or impute those rows{others}"
     )
 
 

@@ -25,13 +25,17 @@ class Activation:
     convex: bool
 
 
+def _softplus(s: Tensor) -> Tensor:
+    return functional.softplus(s, threshold=40.0)  # at 20, where torch goes over to s, a double still sees the jump
+
+
 def _celu_derivative(s: Tensor, a: Tensor) -> Tensor:
     return (a + 1).clamp(max=1.0)  # exp(s) below zero, where a = exp(s) - 1
 
 
 _ACTIVATIONS = (
     Activation("celu", functional.celu, _celu_derivative, convex=True),
-    Activation("softplus", functional.softplus, lambda s, a: torch.sigmoid(s), convex=True),
+    Activation("softplus", _softplus, lambda s, a: torch.sigmoid(s), convex=True),
     Activation("tanh", torch.tanh, lambda s, a: 1 - a.square(), convex=False),
 )
 ACTIVATIONS = {activation.name: activation for activation in _ACTIVATIONS}

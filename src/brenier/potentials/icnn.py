@@ -72,6 +72,7 @@ class DenseICNN(Potential):
         )
         # Zero, or for a convex network nearly so: a fresh potential is its affine map.
         self.readout = nn.Parameter(torch.full((self.hidden[-1],), RAW_ZERO if convex else 0.0))
+        self.to(self.affine.factor)  # precision and device are those of the matrix
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
@@ -96,9 +97,10 @@ class DenseICNN(Potential):
         return value + states[-1][1] @ readout, gradient
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return Hess g(x) v, by forward differentiation of the written-out gradient: (n, d)."""
-        with torch.no_grad():
-            return torch.func.jvp(lambda y: self.value_and_gradient(y)[1], (x,), (v,))[1]
+        """Return Hess g(x) v, by differentiating the written-out gradient; the Hessian is symmetric: (n, d)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self.value_and_gradient(x)[1], x, v)[0]
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of the quadratic part if psi is convex, else 0.0."""

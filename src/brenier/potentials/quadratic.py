@@ -31,10 +31,11 @@ class Quadratic(Potential):
     ) -> None:
         super().__init__()
         self.dim, self.eps = dim, eps
-        matrix = torch.eye(dim) if matrix is None else matrix.detach()
-        shift = torch.zeros(dim, dtype=matrix.dtype, device=matrix.device) if shift is None else shift.detach()
-        self.factor = nn.Parameter(_factor(matrix, eps))
-        self.shift = nn.Parameter(shift.clone())
+        if matrix is None:
+            matrix = torch.eye(dim) if shift is None else torch.eye(dim).to(shift)
+        shift = torch.zeros(dim) if shift is None else shift.detach()
+        self.factor = nn.Parameter(_factor(matrix.detach(), eps))
+        self.shift = nn.Parameter(shift.to(matrix).clone())
 
     def matrix(self) -> Tensor:
         """Return M - I: (d, d)."""

@@ -55,6 +55,7 @@ class ResidualPotential(Potential):
         )
         self.biases = nn.ParameterList(torch.randn(width, generator=generator) for _ in range(layers + 1))
         self.readout = nn.Parameter(torch.zeros(width))
+        self.to(self.affine.factor)  # precision and device are those of the matrix
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
@@ -70,9 +71,10 @@ class ResidualPotential(Potential):
         return value + u @ self.readout, gradient + (down * slopes[0]) @ self.opening.mT
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return Hess g(x) v, by forward differentiation of the written-out gradient: (n, d)."""
-        with torch.no_grad():
-            return torch.func.jvp(lambda y: self.value_and_gradient(y)[1], (x,), (v,))[1]
+        """Return Hess g(x) v, by differentiating the written-out gradient; the Hessian is symmetric: (n, d)."""
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(self.value_and_gradient(x)[1], x, v)[0]
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -142,7 +142,7 @@ def minimise(
                 at, state = _take(at, index), None if state is None else _take(state, index)
                 counted = counted.rows(index)
         state, trial = method.init(counted, at) if state is None else method.step(counted, state, at)
-        stalled = stalled | (torch.isnan(trial[:, 0]) & torch.isfinite(at.value))
+        stalled = stalled | (torch.isnan(trial[:, 0]) & torch.isfinite(_norm(at)))
         at = Iterate(trial, *counted.evaluate(trial))
         norm = _norm(at)
         better = norm < best_norm

@@ -28,7 +28,8 @@ def accepted(old: Iterate, new: Iterate) -> Tensor:
     move = new.y - old.y
     slope = vecdot(old.residual, move)
     change = new.value - old.value
-    noise = 32 * torch.finfo(change.dtype).eps * (1 + old.value.abs())
+    # F may be the small difference of terms of order |y|^2, whose rounding errors remain.
+    noise = 32 * torch.finfo(change.dtype).eps * (1 + old.value.abs() + vecdot(old.y, old.y))
     flat = (change <= noise) & (vecdot(new.residual, move) <= (2 * ARMIJO - 1) * slope)
     return ((change <= ARMIJO * slope) | flat) & (slope < 0) & torch.isfinite(vecdot(new.residual, new.residual))
 

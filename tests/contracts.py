@@ -1,0 +1,245 @@
+"""Laws that every method and every potential obeys, as functions of the thing; the lists of laws run over them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+import torch
+from problems import Answered, Counting, Spoilt, Tally, normal, start
+from torch import Tensor
+
+from brenier import Potential, Status
+from brenier.solve import Method, minimise
+
+# ---- every method
+
+
+def finds_the_answer(method: Method, problem: Answered) -> None:
+    solution = minimise(problem, method, start(problem), tol=1e-7, max_steps=5000).check()
+    error = (solution.point - problem.answer).norm(dim=-1)
+    assert (error <= 1e-7 / problem.convexity + 1e-12).all()
+
+
+def reports_the_residual_of_its_point(method: Method, problem: Answered) -> None:
+    for max_steps in (0, 3, 200):
+        solution = minimise(problem, method, start(problem), tol=1e-4, max_steps=max_steps)
+        _, residual = problem.evaluate(solution.point)
+        torch.testing.assert_close(solution.residual, residual.norm(dim=-1), rtol=1e-9, atol=1e-12)
+        assert torch.equal(solution.converged, solution.residual <= 1e-4)
+
+
+def keeps_its_best_iterate(method: Method, problem: Answered) -> None:
+    """Longer runs visit the iterates of shorter ones and more, so what they keep is no worse."""
+    tried = [minimise(problem, method, start(problem), tol=0.0, max_steps=steps).residual for steps in range(8)]
+    residuals = torch.stack(tried)
+    assert (residuals[1:] <= residuals[:-1] * (1 + 1e-9)).all()
+    assert (residuals[-1] < residuals[0]).all()
+
+
+def evaluates_once_per_step(method: Method, problem: Answered) -> None:
+    tally = Tally()
+    solution = minimise(Counting(problem, tally), method, start(problem), tol=1e-6, max_steps=300)
+    assert tally.evaluations == int((solution.steps + 1).sum())
+    assert solution.evaluations == tally.evaluations + 2 * tally.products
+
+
+def builds_no_graph(method: Method, problem: Answered) -> None:
+    tally = Tally()
+    first = start(problem).requires_grad_()
+    solution = minimise(Counting(problem, tally), method, first, tol=1e-6, max_steps=50)
+    assert not tally.graph
+    assert not solution.point.requires_grad
+    assert not solution.residual.requires_grad
+
+
+def obeys_a_tol_per_row(method: Method, problem: Answered) -> None:
+    tol = torch.logspace(-1, -6, len(problem.answer), dtype=torch.float64)
+    solution = minimise(problem, method, start(problem), tol=tol, max_steps=5000).check()
+    assert (solution.residual <= tol).all()
+    strict = minimise(problem, method, start(problem), tol=1e-6, max_steps=5000)
+    assert (solution.steps <= strict.steps).all()
+
+
+METHOD_LAWS = (
+    finds_the_answer,
+    reports_the_residual_of_its_point,
+    keeps_its_best_iterate,
+    evaluates_once_per_step,
+    builds_no_graph,
+    obeys_a_tol_per_row,
+)
+
+
+# ---- every row-wise method
+
+
+def rows_are_strangers(method: Method, problem: Answered, check_every: int = 1) -> None:
+    """Alone, in a crowd, or beside rows that are broken, a row has the same answer, steps and status."""
+    first, broken = start(problem), torch.arange(len(problem.answer)) % 3 == 1
+    crowd = minimise(problem, method, first, tol=1e-6, max_steps=60, check_every=check_every)
+    beside = minimise(Spoilt(problem, broken), method, first, tol=1e-6, max_steps=60, check_every=check_every)
+    assert (beside.status[broken] == Status.NON_FINITE).all()
+    for i in range(len(first)):
+        row = torch.tensor([i])
+        alone = minimise(problem.rows(row), method, first[row], tol=1e-6, max_steps=60, check_every=check_every)
+        for other in (crowd, beside) if not broken[i] else (crowd,):
+            torch.testing.assert_close(other.point[row], alone.point, rtol=0, atol=1e-12)
+            assert (other.steps[i], other.status[i]) == (alone.steps[0], alone.status[0])
+
+
+def order_does_not_matter(method: Method, problem: Answered) -> None:
+    turned = torch.arange(len(problem.answer)).flip(0)
+    one = minimise(problem, method, start(problem), tol=1e-6, max_steps=60)
+    other = minimise(problem.rows(turned), method, start(problem)[turned], tol=1e-6, max_steps=60)
+    torch.testing.assert_close(other.point, one.point[turned], rtol=0, atol=1e-12)
+    assert torch.equal(other.steps, one.steps[turned])
+
+
+def seldom_checking_only_costs_steps(method: Method, problem: Answered) -> None:
+    often, seldom = (
+        minimise(problem, method, start(problem), tol=1e-6, max_steps=5000, check_every=every) for every in (1, 4)
+    )
+    assert torch.equal(seldom.steps, (often.steps + 3) // 4 * 4)
+    assert (seldom.residual <= often.residual).all()
+    assert torch.equal(seldom.status, often.status)
+
+
+ROW_LAWS = (rows_are_strangers, order_does_not_matter, seldom_checking_only_costs_steps)
+
+
+# ---- every potential
+
+
+def psi(potential: Potential, y: Tensor) -> Tensor:
+    """The Brenier potential |y|^2/2 + g(y): (n,)."""
+    return 0.5 * torch.linalg.vecdot(y, y) + potential(y)
+
+
+def hessian(potential: Potential, x: Tensor) -> Tensor:
+    """Hess g(x), column by column from Hessian products: (n, d, d)."""
+    columns = torch.eye(potential.dim, dtype=x.dtype)
+    return torch.stack([potential.hessian_product(x, column.expand_as(x)) for column in columns], -1)
+
+
+def gradient_is_that_of_autograd(potential: Potential, x: Tensor) -> None:
+    traced = x.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(potential(traced).sum(), traced)
+    with torch.no_grad():
+        value, gradient = potential.value_and_gradient(x)
+        torch.testing.assert_close(value, potential(x), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(potential.gradient(x), expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(potential.gradient(x), expected, rtol=1e-10, atol=1e-12)
+
+
+def gradient_is_that_of_finite_differences(potential: Potential, x: Tensor) -> None:
+    v, h = normal(*x.shape, seed=11), 1e-5
+    along = (potential(x + h * v) - potential(x - h * v)) / (2 * h)
+    expected = torch.linalg.vecdot(potential.gradient(x), v)
+    torch.testing.assert_close(along, expected, rtol=1e-6, atol=1e-7)
+
+
+def gradient_can_be_trained(potential: Potential, x: Tensor) -> None:
+    """The gradient carries a graph to x and to the parameters, the one that finite differences ask for."""
+    traced, v, h = x.clone().requires_grad_(), normal(*x.shape, seed=11), 1e-5
+    parameters = list(potential.parameters())
+    ways = [normal(*parameter.shape, seed=20 + i) for i, parameter in enumerate(parameters)]
+    output = (potential.gradient(traced) * v).sum()
+    in_x, *found = torch.autograd.grad(output, [traced, *parameters], allow_unused=True)
+    torch.testing.assert_close(in_x, potential.hessian_product(x, v), rtol=1e-9, atol=1e-11)
+    values = []
+    for step in (h, -2 * h, h):  # ahead, behind, and back again
+        for parameter, way in zip(parameters, ways, strict=True):
+            parameter.data.add_(way, alpha=step)
+        values.append((potential.gradient(x) * v).sum().detach())
+    along = sum((g * way).sum() for g, way in zip(found, ways, strict=True) if g is not None)
+    torch.testing.assert_close(along, (values[0] - values[1]) / (2 * h), rtol=1e-6, atol=1e-6)
+
+
+def hessian_product_is_that_of_autograd(potential: Potential, x: Tensor) -> None:
+    v = normal(*x.shape, seed=11)
+    product = potential.hessian_product(x, v)
+    assert not product.requires_grad
+    torch.testing.assert_close(product, Potential.hessian_product(potential, x, v), rtol=1e-9, atol=1e-11)
+
+
+def hessian_product_is_that_of_finite_differences(potential: Potential, x: Tensor) -> None:
+    v, h = normal(*x.shape, seed=11), 1e-5
+    with torch.no_grad():
+        along = (potential.gradient(x + h * v) - potential.gradient(x - h * v)) / (2 * h)
+    torch.testing.assert_close(potential.hessian_product(x, v), along, rtol=1e-6, atol=1e-7)
+
+
+def hessian_is_symmetric(potential: Potential, x: Tensor) -> None:
+    matrices = hessian(potential, x)
+    torch.testing.assert_close(matrices, matrices.mT, rtol=1e-9, atol=1e-11)
+
+
+def strong_convexity_is_a_lower_bound(potential: Potential, x: Tensor) -> None:
+    bound = potential.strong_convexity()
+    values = torch.linalg.eigvalsh(torch.eye(potential.dim, dtype=x.dtype) + hessian(potential, x))
+    assert bound >= 0
+    assert bound == 0 or float(values.min()) >= bound - 1e-12 * max(1.0, float(values.max()))
+
+
+def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
+    config = json.loads(json.dumps(potential.config()))
+    copy = type(potential)(**config).to(x.dtype)
+    copy.load_state_dict(potential.state_dict())
+    assert torch.equal(copy(x), potential(x))
+    assert copy.config() == potential.config()
+
+
+def rows_are_independent(potential: Potential, x: Tensor) -> None:
+    value, gradient = potential.value_and_gradient(x)
+    for i in range(len(x)):
+        one, slope = potential.value_and_gradient(x[i : i + 1])
+        torch.testing.assert_close(one, value[i : i + 1], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(slope, gradient[i : i + 1], rtol=1e-12, atol=1e-12)
+
+
+def precision_follows_the_input(potential: Potential, x: Tensor) -> None:
+    single = type(potential)(**potential.config())
+    single.load_state_dict(potential.state_dict())
+    results = (*single.value_and_gradient(x.float()), single.hessian_product(x.float(), x.float()))
+    exact = (*potential.value_and_gradient(x), potential.hessian_product(x, x))
+    for result, expected in zip(results, exact, strict=True):
+        assert result.dtype == torch.float32
+        torch.testing.assert_close(result.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+POTENTIAL_LAWS: tuple[Callable[[Potential, Tensor], None], ...] = (
+    gradient_is_that_of_autograd,
+    gradient_is_that_of_finite_differences,
+    gradient_can_be_trained,
+    hessian_product_is_that_of_autograd,
+    hessian_product_is_that_of_finite_differences,
+    hessian_is_symmetric,
+    strong_convexity_is_a_lower_bound,
+    config_rebuilds_it,
+    rows_are_independent,
+    precision_follows_the_input,
+)
+
+
+def is_coercive(potential: Potential, z: Tensor, directions: Tensor, lengths: Iterable[float]) -> None:
+    """psi(t v) - <z, t v> grows without bound along every direction v (n, d), over lengths t far out.
+
+    Where a remainder of linear growth has been left behind, ten times the length gives a hundred times the value.
+    """
+    v = torch.nn.functional.normalize(directions, dim=-1)
+    with torch.no_grad():
+        values = torch.stack([psi(potential, t * v) - t * (v @ z) for t in lengths])
+    assert torch.isfinite(values).all()
+    assert (values[1:] > values[:-1]).all()
+    assert (values[-1] > 0).all()
+
+
+def is_midpoint_convex(potential: Potential, x: Tensor, y: Tensor) -> None:
+    """It bends upwards by at least its strong convexity, up to rounding."""
+    with torch.no_grad():
+        ends, middle = (psi(potential, x) + psi(potential, y)) / 2, psi(potential, (x + y) / 2)
+        bend = potential.strong_convexity() * (x - y).square().sum(-1) / 8
+        rounding = 1e-13 * (ends.abs() + middle.abs() + potential.value_and_gradient(x)[0].abs() + 1)
+    assert (middle <= ends - bend + rounding).all()

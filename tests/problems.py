@@ -1,0 +1,307 @@
+"""Problems with answers, and the lists that the laws in `contracts.py` run over.
+
+A problem's rows are objectives F_i: R^d -> R with known minimisers `answer`, each `convexity`-strongly convex, so that
+an iterate of residual R is within |R| / convexity of its answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.linalg import vecdot
+
+from brenier import LBFGS, Anderson, DenseICNN, GradientStep, NewtonCG, Potential, Quadratic, ResidualPotential
+from brenier.solve import Method, Problem
+
+
+class Answered(Problem, Protocol):
+    """A problem whose minimisers are known."""
+
+    @property
+    def answer(self) -> Tensor: ...
+
+    @property
+    def convexity(self) -> float: ...
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Standard normal numbers, the same for the same seed."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def positive_definite(*shape: int, condition: float, largest: float = 1.0, seed: int = 0) -> Tensor:
+    """Symmetric matrices (..., d, d) with eigenvalues spread evenly in logarithm over the given condition number."""
+    vectors = torch.linalg.qr(normal(*shape, shape[-1], seed=seed))[0]
+    values = largest * torch.logspace(-math.log10(condition), 0, shape[-1], dtype=torch.float64)
+    return (vectors * values) @ vectors.mT
+
+
+def with_moments(n: int, mean: Tensor, covariance: Tensor, seed: int = 0) -> Tensor:
+    """Samples (n, d) whose mean and covariance (divided by n) are exactly the given ones."""
+    raw = normal(n, len(mean), seed=seed)
+    raw = raw - raw.mean(0)
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(raw.mT @ raw / n), raw.mT, upper=False).mT
+    return mean + white @ torch.linalg.cholesky(covariance).mT
+
+
+# ---- problems
+
+
+@dataclasses.dataclass(frozen=True)
+class Quadratics:
+    """F(y) = w'Hw/2 with w = y - answer and a matrix H (n, d, d) per row."""
+
+    hessian: Tensor
+    answer: Tensor
+    convexity: float
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        away = y - self.answer
+        residual = self.hessian_product(y, away)
+        return 0.5 * vecdot(away, residual), residual
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return (self.hessian * v.unsqueeze(1)).sum(-1)
+
+    def rows(self, index: Tensor) -> Quadratics:
+        return Quadratics(self.hessian[index], self.answer[index], self.convexity)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogCosh:
+    """F(y) = |w|^2/2 + sum_j log cosh(slope w_j) / slope with w = y - answer: curvature 1 far out, 1 + slope within."""
+
+    answer: Tensor
+    slope: float = 1.0
+    convexity: float = 1.0
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        away = y - self.answer
+        steep = self.slope * away
+        log_cosh = steep.abs() + torch.log1p(torch.exp(-2 * steep.abs())) - math.log(2)
+        return vecdot(away, away) / 2 + log_cosh.sum(-1) / self.slope, away + torch.tanh(steep)
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return (1 + self.slope / torch.cosh(self.slope * (y - self.answer)).square()) * v
+
+    def rows(self, index: Tensor) -> LogCosh:
+        return LogCosh(self.answer[index], self.slope)
+
+
+@dataclasses.dataclass(frozen=True)
+class LogSumExp:
+    """F(y) = |y - z|^2/2 + log sum_k exp(a_k.y), with z chosen so that `answer` is the minimiser."""
+
+    planes: Tensor  # (k, d)
+    answer: Tensor
+    convexity: float = 1.0
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        away = y - self.answer - self._slope(self.answer)
+        heights = (self.planes * y.unsqueeze(1)).sum(-1)
+        return 0.5 * vecdot(away, away) + torch.logsumexp(heights, -1), away + self._slope(y)
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        share = torch.softmax((self.planes * y.unsqueeze(1)).sum(-1), -1)
+        along = (self.planes * v.unsqueeze(1)).sum(-1)
+        tilt = share * (along - (share * along).sum(-1, keepdim=True))
+        return v + (tilt.unsqueeze(-1) * self.planes).sum(1)
+
+    def rows(self, index: Tensor) -> LogSumExp:
+        return LogSumExp(self.planes, self.answer[index], self.convexity)
+
+    def _slope(self, y: Tensor) -> Tensor:
+        share = torch.softmax((self.planes * y.unsqueeze(1)).sum(-1), -1)
+        return (share.unsqueeze(-1) * self.planes).sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quartic:
+    """F(y) = |w|^2/2 + |w|^4/40 with w = y - answer: its curvature is not bounded."""
+
+    answer: Tensor
+    convexity: float = 1.0
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        away = y - self.answer
+        square = vecdot(away, away)
+        return square / 2 + square.square() / 40, (1 + square / 10).unsqueeze(-1) * away
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        away = y - self.answer
+        return (1 + vecdot(away, away) / 10).unsqueeze(-1) * v + vecdot(away, v).unsqueeze(-1) * away / 5
+
+    def rows(self, index: Tensor) -> Quartic:
+        return Quartic(self.answer[index], self.convexity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Barrier:
+    """F(y) = sum_j y_j / answer_j - log y_j, which is NaN unless every y_j is positive; strongly convex where y < 4."""
+
+    answer: Tensor
+    convexity: float = 1 / 16
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        inside = torch.where((y > 0).all(-1, keepdim=True), y, torch.nan)
+        return (inside / self.answer - inside.log()).sum(-1), 1 / self.answer - 1 / inside
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return v / y.square()
+
+    def rows(self, index: Tensor) -> Barrier:
+        return Barrier(self.answer[index], self.convexity)
+
+
+@dataclasses.dataclass(frozen=True)
+class Unbounded:
+    """F(y) = -sum_j y_j + sinh y_j: nowhere stationary, unbounded below, and it overflows on the way there."""
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return -(y + y.sinh()).sum(-1), -1 - y.cosh()
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return -y.sinh() * v
+
+    def rows(self, index: Tensor) -> Unbounded:
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
+class Spoilt:
+    """Another problem with NaN in the `broken` rows (n,), whatever is asked of them."""
+
+    problem: Problem
+    broken: Tensor
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        value, residual = self.problem.evaluate(y)
+        return torch.where(self.broken, torch.nan, value), torch.where(self.broken.unsqueeze(-1), torch.nan, residual)
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return torch.where(self.broken.unsqueeze(-1), torch.nan, self.problem.hessian_product(y, v))
+
+    def rows(self, index: Tensor) -> Spoilt:
+        return Spoilt(self.problem.rows(index), self.broken[index])
+
+
+@dataclasses.dataclass
+class Tally:
+    """What was asked of a problem: rows evaluated, rows multiplied, and whether autograd was ever on."""
+
+    evaluations: int = 0
+    products: int = 0
+    graph: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Counting:
+    """Another problem, with a tally of what is asked of it and its restrictions."""
+
+    problem: Problem
+    tally: Tally
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        value, residual = self.problem.evaluate(y)
+        self.tally.evaluations += len(y)
+        self.tally.graph |= torch.is_grad_enabled() or value.requires_grad or residual.requires_grad
+        return value, residual
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        self.tally.products += len(y)
+        self.tally.graph |= torch.is_grad_enabled()
+        return self.problem.hessian_product(y, v)
+
+    def rows(self, index: Tensor) -> Counting:
+        return Counting(self.problem.rows(index), self.tally)
+
+
+def quadratics(condition: float, largest: float = 2.0, n: int = 5, d: int = 5) -> Quadratics:
+    """Rows of the same spectrum, each turned its own way about its own answer."""
+    hessian = positive_definite(n, d, condition=condition, largest=largest)
+    return Quadratics(hessian, normal(n, d, seed=1), largest / condition)
+
+
+PROBLEMS: dict[str, Answered] = {
+    "round": quadratics(1.0),
+    "elongated": quadratics(5.0),
+    "log-cosh": LogCosh(normal(5, 5, seed=1)),
+    "log-sum-exp": LogSumExp(normal(6, 5, seed=2) / 2, normal(5, 5, seed=1)),
+    "quartic": Quartic(normal(5, 5, seed=1)),
+}
+
+# Beyond plain gradient steps: badly scaled, or without values outside a domain.
+HARD_PROBLEMS: dict[str, Answered] = {
+    "ill-conditioned": quadratics(1e4),
+    "stiff": quadratics(100.0, largest=1e3),
+    "barrier": Barrier(0.5 + normal(5, 5, seed=1).sigmoid()),
+}
+
+METHODS: dict[str, Method] = {
+    "gradient step": GradientStep(),
+    "paper": GradientStep.paper(),
+    "fixed size": GradientStep(size=0.3),
+    "anderson": Anderson(),
+    "lbfgs": LBFGS(),
+    "lbfgs, short memory": LBFGS(memory=3),
+    "newton": NewtonCG(),
+}
+CURVED_METHODS = {name: METHODS[name] for name in ("lbfgs", "lbfgs, short memory", "newton")}
+# The published step size is shared by the batch, so there, and only there, rows are not strangers.
+ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}
+
+
+def start(problem: Answered) -> Tensor:
+    """First iterates about one away from the answers in every feature, and inside every problem's domain."""
+    step = 0.5 + normal(*problem.answer.shape, seed=3).sigmoid()
+    return problem.answer + step.to(problem.answer)
+
+
+# ---- potentials
+
+
+def randomised(potential: Potential, size: float, seed: int = 0) -> Potential:
+    """The potential in float64, its parameters moved by normal numbers of the given size."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in potential.double().parameters():
+        noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        parameter.data.add_(noise, alpha=size)
+    return potential
+
+
+def make(cls: Any, dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
+    """A small potential with random parameters."""
+    if cls is not Quadratic:
+        settings = {"generator": torch.Generator().manual_seed(seed), **settings}
+    return randomised(cls(dim, **settings), size, seed)
+
+
+_ICNN, _RESIDUAL = partial(make, DenseICNN, hidden=(8, 8, 4)), partial(make, ResidualPotential, width=8)
+POTENTIALS: dict[str, Callable[..., Potential]] = {
+    "quadratic": partial(make, Quadratic),
+    "free celu": partial(_ICNN, activation="celu"),
+    "free softplus": partial(_ICNN, activation="softplus"),
+    "free tanh": partial(_ICNN, activation="tanh"),
+    "convex celu": partial(_ICNN, activation="celu", convex=True),
+    "convex softplus": partial(_ICNN, activation="softplus", convex=True),
+    "residual celu": partial(_RESIDUAL, activation="celu"),
+    "residual softplus": partial(_RESIDUAL, activation="softplus"),
+    "residual tanh": partial(_RESIDUAL, activation="tanh"),
+}
+CONVEX_POTENTIALS = {name: POTENTIALS[name] for name in ("quadratic", "convex celu", "convex softplus")}
+FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}
+
+
+def gentle(new: Callable[..., Potential], dim: int = 3, seed: int = 0) -> Potential:
+    """One of POTENTIALS whose psi is strongly convex, so that its inner problems have one minimum."""
+    potential = new(dim, size=0.1, seed=seed)
+    for name, parameter in potential.named_parameters():
+        if name == "readout" and potential.strong_convexity() == 0:
+            parameter.data.mul_(0.1)
+    return potential
