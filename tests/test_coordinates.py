@@ -69,14 +69,13 @@ def test_in_and_out_are_inverse(make: Callable[[Tensor, Tensor], Coordinates], s
     x, z = samples
     assert all(torch.isfinite(part).all() for part in coordinates.tensors().values())
     u, w = coordinates.source_in(x), coordinates.target_in(z)
-    close = {"rtol": 1e-9, "atol": 1e-9}
     units = coordinates.unit
     torch.testing.assert_close((coordinates.source_out(u) - x) / units, torch.zeros_like(x), rtol=0, atol=1e-7)
     torch.testing.assert_close((coordinates.target_out(w) - z) / units, torch.zeros_like(z), rtol=0, atol=1e-7)
     out, away = coordinates.source_out(normal(*x.shape)), coordinates.target_out(normal(*z.shape))
     if coordinates.source_mean.abs().max() < 1e3 * units.max():  # elsewhere the data's own digits are the limit
-        torch.testing.assert_close(coordinates.source_in(out), normal(*x.shape), **close)
-        torch.testing.assert_close(coordinates.target_in(away), normal(*z.shape), **close)
+        torch.testing.assert_close(coordinates.source_in(out), normal(*x.shape), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(coordinates.target_in(away), normal(*z.shape), rtol=1e-9, atol=1e-9)
 
 
 @EVERY
@@ -216,7 +215,7 @@ def affine_inside(coordinates: Coordinates, matrix: Tensor, shift: Tensor) -> Qu
     return Quadratic(len(shift), basis.mT @ matrix @ basis, shift @ basis, eps=1e-9)
 
 
-@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("kind", ["gaussian", "plain", "identity"])
 @pytest.mark.parametrize(
     ("offset", "apart", "scale"),
     [(0.0, 0.0, 1.0), (1e6, 0.0, 1.0), (0.0, 1e6, 1.0), (1e6, 1.0, 1e-3), (0.0, 1.0, 1e6)],
@@ -224,8 +223,6 @@ def affine_inside(coordinates: Coordinates, matrix: Tensor, shift: Tensor) -> Qu
 )
 def test_dual_terms_add_up_to_the_distance_of_gaussians(kind: str, offset: float, apart: float, scale: float) -> None:
     """E phi + E phi^c at the optimal map is W2^2/2 in closed form, however the coordinates are chosen."""
-    if kind == "gaussian, feature units":
-        pytest.skip("W2 is then that of other units")
     source = Gaussian(offset + normal(3), scale**2 * positive_definite(3, condition=5.0))
     target = Gaussian(offset + apart + normal(3, seed=1), scale**2 * positive_definite(3, condition=8.0, seed=2))
     x, z = with_moments(50, *source), with_moments(60, *target, seed=1)

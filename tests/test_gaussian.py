@@ -1,4 +1,6 @@
-"""Gaussian fits and the optimal map between them: closed forms, an independent library, and samples with too little in them."""
+"""Gaussian fits and the optimal map between them: closed forms, an independent library, samples with little in them."""
+
+import itertools
 
 import numpy as np
 import ot
@@ -104,7 +106,7 @@ def test_shrinkage_vanishes_as_samples_grow() -> None:
         fit = fit_gaussian(with_moments(n, torch.ones(4, dtype=torch.float64), covariance))
         torch.testing.assert_close(fit.mean, torch.ones(4, dtype=torch.float64), rtol=0, atol=1e-12)
         away.append(float((fit.covariance - covariance).norm()))
-    assert all(10 * late < 2 * early for early, late in zip(away, away[1:], strict=False))
+    assert all(10 * late < 2 * early for early, late in itertools.pairwise(away))
     assert away[-1] < 1e-3
 
 

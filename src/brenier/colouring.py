@@ -64,8 +64,7 @@ def colour_map(
     """
     x, z = sample_palette(photo, n, seed, space, evenness), sample_palette(palette, n, seed + 1, space, evenness)
     ot = OptimalTransport(potential, max_steps=max_steps, random_state=seed, verbose=verbose)
-    with _one_thread():
-        return ot.fit(x, z)
+    return ot.fit(x, z)
 
 
 def sample_palette(photo: Photo, n: int, seed: int, space: str, evenness: float) -> NDArray[np.float32]:
@@ -149,8 +148,8 @@ def pictures_section(pictures: Sequence[Picture], sheet: str) -> Section:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch use one thread: steps of three features are too small to share, and on a busy machine wait for it."""
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: steps on three features are too small to share, and on a busy machine each waits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,9 +1,9 @@
 """The demonstration: one photograph in the colours of another, and back, from one potential.
 
-The pagoda takes the dahlia's palette in Oklab at evenness 0.8: hazy daylight turns into a warm evening and the sky stays
-one piece, while the other direction makes a duller picture (it is what the inverse shows), other spaces clip more, and
-counting every pixel alike tears the sky into teal and orange. The potential is convex, since a free one folds colours
-over each other, which the inverse shows as speckles.
+The pagoda takes the dahlia's palette in Oklab at evenness 0.8: hazy daylight turns into a warm evening under one sky,
+while the other direction makes a duller picture (it is what the inverse shows), other spaces clip more, and counting
+every pixel alike tears the sky into teal and orange. The potential is convex, so that colours cannot fold over each
+other; a free one pulls neighbouring pixels of the inverse further apart.
 """
 
 from __future__ import annotations
@@ -17,7 +17,16 @@ import torch
 from sklearn.datasets import load_sample_images
 
 from brenier.colour import Photo, contact_sheet, write_photo
-from brenier.colouring import EVENNESS, Picture, colour_map, pictures_section, sample_palette, towards, towards_back
+from brenier.colouring import (
+    EVENNESS,
+    Picture,
+    colour_map,
+    one_thread,
+    pictures_section,
+    sample_palette,
+    towards,
+    towards_back,
+)
 from brenier.estimator import OptimalTransport
 from brenier.report import Section, fit_report, settings_section
 
@@ -27,27 +36,36 @@ SHEET = "sheet.png"
 
 @dataclasses.dataclass(frozen=True)
 class Effort:
-    """How much work the demonstration does: colours drawn, training steps, colours the report looks at."""
+    """How much work the demonstration does.
+
+    Attributes:
+        n: colours drawn from either photograph.
+        max_steps: training steps.
+        reported: colours that the report looks at.
+        stride: every how many-th pixel of the photographs is used, in either direction.
+    """
 
     n: int
     max_steps: int
     reported: int
+    stride: int
 
 
-FULL, QUICK = Effort(40_000, 1000, 8192), Effort(8_000, 100, 500)
+FULL, QUICK = Effort(40_000, 1000, 8192, 1), Effort(8_000, 100, 500, 2)
 
 
+@one_thread()
 def demo(out: Path, *, quick: bool = False, quiet: bool = False) -> int:
     """Learn the map between the colours of scikit-learn's two photographs; write pictures and a report into a folder.
 
     Args:
         out: the folder, made where there is none.
-        quick: whether to do a tenth of the training, to see that everything works.
+        quick: whether to do a tenth of the training on small pictures, to see that everything works.
         quiet: whether to leave out the progress bar.
     """
     began, effort = time.perf_counter(), QUICK if quick else FULL
     out.mkdir(parents=True, exist_ok=True)
-    pagoda, dahlia = _photographs()
+    pagoda, dahlia = _photographs(effort.stride)
     write_photo(out / "pagoda.png", pagoda, pagoda.pixels)
     write_photo(out / "dahlia.png", dahlia, dahlia.pixels)
     ot = colour_map(
@@ -70,11 +88,11 @@ def demo(out: Path, *, quick: bool = False, quiet: bool = False) -> int:
     return 0
 
 
-def _photographs() -> tuple[Photo, Photo]:
+def _photographs(stride: int) -> tuple[Photo, Photo]:
     """Return the pagoda and the dahlia that scikit-learn brings along."""
     found = load_sample_images()
     by_name = {Path(name).stem: np.asarray(image) for name, image in zip(found.filenames, found.images, strict=True)}
-    return Photo(by_name["china"]), Photo(by_name["flower"])
+    return Photo(by_name["china"][::stride, ::stride]), Photo(by_name["flower"][::stride, ::stride])
 
 
 def _pictures(out: Path, pagoda: Photo, dahlia: Photo, ot: OptimalTransport) -> list[Picture]:

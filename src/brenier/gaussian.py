@@ -33,7 +33,8 @@ def fit_gaussian(x: Tensor, floor: float = 0.0) -> Gaussian:
     n, d = centred.shape
     covariance = centred.mT @ centred / n
     average = covariance.diagonal().mean()
-    shrinkage = float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True)) if n > 1 and average > 0 else 1.0
+    # Two centred samples are each other's opposite, which the formula takes for perfect agreement.
+    shrinkage = float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True)) if n > 2 and average > 0 else 1.0
     eye = torch.eye(d, dtype=torch.float64)
     covariance = (1 - shrinkage) * covariance + (shrinkage * average + max(floor, RIDGE * float(average))) * eye
     return Gaussian(mean, covariance)

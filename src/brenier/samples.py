@@ -38,6 +38,12 @@ class Samples:
         """(n, d)."""
         return self.values.shape[0], self.values.shape[1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type results come back in."""
+        found: torch.dtype = _float_type(self.values.dtype)
+        return found
+
     def rows(self, first: int, last: int) -> Tensor:
         """Return some consecutive rows as a tensor; those of a memory-mapped array are read, and checked, only now."""
         if isinstance(self.values, Tensor):

@@ -65,7 +65,7 @@ class TransportMap:
     def __call__(self, x: Any) -> Any:
         """Return T(x): (n, d) -> (n, d)."""
         samples = self._read(x, "x")
-        return samples.restore(self._in_batches(self._forward, samples))
+        return samples.restore(self._in_batches(self._forward, samples, samples.dtype))
 
     def inverse(self, z: Any, return_solution: bool = False) -> Any:
         """Return T^{-1}(z): (n, d) -> (n, d), and on request the `Solution` (in the map's coordinates).
@@ -79,7 +79,7 @@ class TransportMap:
             solutions.append(found.solution)
             return self.coordinates.source_out(found.point.to(rows))
 
-        points = samples.restore(self._in_batches(backward, samples))
+        points = samples.restore(self._in_batches(backward, samples, samples.dtype))
         solution = Solution.concatenate(solutions)
         if return_solution:
             return points, solution
@@ -96,7 +96,8 @@ class TransportMap:
         if not torch.isfinite(torch.as_tensor(float(t))):
             raise DataError(f"t: must be a finite number, got {t}; 0 gives x, 1 gives T(x)")
         samples = self._read(x, "x")
-        return samples.restore(self._in_batches(lambda rows: torch.lerp(rows, self._forward(rows), float(t)), samples))
+        between = self._in_batches(lambda rows: torch.lerp(rows, self._forward(rows), float(t)), samples, samples.dtype)
+        return samples.restore(between)
 
     def potential(self, x: Any) -> Any:
         """Return g(x), with T(x) = x + s^2 grad g(x) for the feature units s: (n,).
@@ -204,19 +205,23 @@ class TransportMap:
         return read(values, name, self.dim, min_rows=0)
 
     @torch.no_grad()
-    def _in_batches(self, function: Callable[[Tensor], Tensor], samples: Samples) -> Tensor:
-        """Apply a function of float64 rows on the map's device, batch by batch."""
-        device = self.coordinates.unit.device
-        parts = [
-            function(samples.rows(first, first + self.batch_size).to(device, torch.float64))
-            for first in range(0, max(1, samples.shape[0]), self.batch_size)
-        ]
-        result = torch.cat(parts)
-        finite = torch.isfinite(result)
-        lost = ~(finite if result.ndim == 1 else finite.all(-1))
-        if bool(lost.any()):
+    def _in_batches(
+        self, function: Callable[[Tensor], Tensor], samples: Samples, dtype: torch.dtype = torch.float64
+    ) -> Tensor:
+        """Apply a function of float64 rows on the map's device, batch by batch, into one tensor of the given type."""
+        device, n = self.coordinates.unit.device, samples.shape[0]
+        result, lost = torch.empty(0), list[Tensor]()
+        for first in range(0, max(1, n), self.batch_size):
+            part = function(samples.rows(first, first + self.batch_size).to(device, torch.float64))
+            if first == 0:
+                result = part.new_empty((n, *part.shape[1:]), dtype=dtype)
+            result[first : first + len(part)] = part
+            finite = torch.isfinite(part)
+            lost.append((~(finite if part.ndim == 1 else finite.all(-1))).nonzero().squeeze(-1) + first)
+        rows = torch.cat(lost)
+        if rows.numel():
             raise DataError(
-                f"{samples.name}: {int(lost.sum())} of {len(result)} rows, the first row {int(lost.nonzero()[0])}, lie "
+                f"{samples.name}: {rows.numel()} of {n} rows, the first row {int(rows[0])}, lie "
                 f"so far from the training data that {str(self._type).removeprefix('torch.')} overflows; remove them, "
                 "or fit in other units or with dtype='float64'"
             )

@@ -8,7 +8,16 @@ import torch
 
 from brenier.colour import Photo, contact_sheet, read_photo
 from brenier.colour.images import FORMATS, encode
-from brenier.colouring import EVENNESS, Picture, colour_map, pictures_section, sample_palette, towards, towards_back
+from brenier.colouring import (
+    EVENNESS,
+    Picture,
+    colour_map,
+    one_thread,
+    pictures_section,
+    sample_palette,
+    towards,
+    towards_back,
+)
 from brenier.commands.console import NOTHING_CONVERGED, OK
 from brenier.errors import DataError
 from brenier.estimator import OptimalTransport
@@ -18,6 +27,7 @@ REPORTED = 8192  # colours of either photograph that the report looks at
 SHEET = "sheet.png"
 
 
+@one_thread()
 def colour(
     photo: Path,
     palette: Path,

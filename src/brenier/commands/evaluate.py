@@ -13,7 +13,7 @@ from torch import Tensor
 
 from brenier import metrics
 from brenier.commands.console import NOTHING_CONVERGED, OK, note, print_json
-from brenier.commands.inputs import check_dim, named, read_pair, some_rows
+from brenier.commands.inputs import check_dim, features_of, named, read_pair, some_rows
 from brenier.coordinates import gaussian_coordinates
 from brenier.distance import Distance
 from brenier.errors import DataError
@@ -91,8 +91,8 @@ def evaluate(
         seed: of the rows, halves and directions that are drawn.
     """
     ot = load(model)
-    names = getattr(ot, "feature_names_in_", None)
-    x_file, z_file = read_pair(source, target, columns or _named_in(source, names), source_key, target_key)
+    names = features_of(ot)
+    x_file, z_file = read_pair(source, target, columns, source_key, target_key, names)
     check_dim(x_file, ot.map_.dim, "the model has")
     x, z = some_rows(x_file, ROWS, seed), some_rows(z_file, ROWS, seed + 1)
     with named(source, target):
@@ -135,11 +135,6 @@ def measure(ot: OptimalTransport, x: Tensor, z: Tensor, seed: int = 0) -> Evalua
     )
 
 
-def _named_in(path: Path, names: Any) -> list[str] | None:
-    """Return the model's features where the file is a table that could have them."""
-    return None if names is None or path.suffix.lower() in (".npy", ".npz") else [str(name) for name in names]
-
-
 def _scores(a: Tensor, b: Tensor) -> dict[str, float]:
     """Return every metric between two samples (n, d); the sliced distance only where POT is there."""
     pot = importlib.util.find_spec("ot") is not None
@@ -161,8 +156,7 @@ def _print(found: Evaluation, page: Path | None) -> None:
 def _write(out: Path, found: Evaluation, ot: OptimalTransport, x: Tensor, z: Tensor, title: str) -> Path:
     """Write the report and its plots."""
     out.mkdir(parents=True, exist_ok=True)
-    names = getattr(ot, "feature_names_in_", None)
-    figures = map_figures(ot.map_, x, z, found.trip, out, names)
+    figures = map_figures(ot.map_, x, z, found.trip, out, features_of(ot))
     comparison = f"{found.rows} rows of either side, {found.unit}.\n\n{found.table(markdown_table)}\n\n{READING}"
     sections = [
         distance_section(found.distance),

@@ -53,6 +53,7 @@ def fit(
     _fit(ot, x, z, folder, again)
     ot.set_params(checkpoint=None, verbose=False).save(out)
     _tidy(folder)
+    _tell(ot, out)
     page = fit_report(
         out,
         f"Transport map from {source.name} to {target.name}",
@@ -61,7 +62,9 @@ def fit(
         some_rows(z, REPORTED, seed),
         [Section("Samples", _described(x) + "\n" + _described(z))],
     )
-    return _conclude(ot, out, page)
+    print(f"Report: {page}")
+    found = ot.diagnostics_
+    return NOTHING_CONVERGED if found["round_trip_unconverged"] == found["round_trip_rows"] else OK
 
 
 def _prepare(folder: Path, resume: bool, restart: bool) -> None:
@@ -120,7 +123,7 @@ def _described(samples: Samples) -> str:
     return f"* {samples.path.name}: {rows} rows, {dim} features{names}"
 
 
-def _conclude(ot: OptimalTransport, out: Path, page: Path) -> int:
+def _tell(ot: OptimalTransport, out: Path) -> None:
     """Print what was learnt and where it is."""
     found = ot.diagnostics_
     print(ot.map_.distance().statement())
@@ -128,5 +131,4 @@ def _conclude(ot: OptimalTransport, out: Path, page: Path) -> int:
     print(f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged.")
     if found["selected"] != "network":
         print(f"Training found nothing significantly better than the map it started from: {found['selected']}.")
-    print(f"Model: {out}\nReport: {page}")
-    return NOTHING_CONVERGED if rows and missed == rows else OK
+    print(f"Model: {out}", flush=True)

@@ -14,33 +14,65 @@ from numpy.typing import NDArray
 
 from brenier.datasets import Samples, read_samples
 from brenier.errors import DataError
+from brenier.estimator import OptimalTransport
 from brenier.samples import is_mapped
 
 MAPPED = 2**30  # bytes of a .npy file above which it is left on disk
 
 
-def read_file(path: Path, columns: Sequence[str] | None = None, key: str | None = None) -> Samples:
+def read_file(
+    path: Path, columns: Sequence[str] | None = None, key: str | None = None, features: Sequence[str] | None = None
+) -> Samples:
     """Return the samples in a file; large .npy files stay on disk, everything else is read and checked now.
+
+    Args:
+        path: a .npy, .npz, .csv or .parquet file.
+        columns: the features of a table as the user names them, or None.
+        key: which array of a .npz file.
+        features: the features as the model knows them, or None; taken where a table has names and no columns are given.
 
     Raises:
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
     large = path.is_file() and path.stat().st_size > MAPPED
     samples = read_samples(path, columns=columns, key=key, mmap=large)
+    if columns is None and features is not None and samples.columns is not None:
+        samples = _of_model(samples, features)
     if not is_mapped(samples.values):
-        check_finite(samples.values, path, samples.columns)
+        unchosen = samples.columns is not None and columns is None and features is None
+        remedy = "remove or impute those rows" + (", or choose among the columns with --columns" if unchosen else "")
+        check_finite(samples.values, path, samples.columns, remedy=remedy)
     return samples
 
 
+def _of_model(samples: Samples, features: Sequence[str]) -> Samples:
+    """Return the columns that the model was fitted on, in its order."""
+    names = samples.columns or ()
+    missing = [name for name in features if name not in names]
+    if missing:
+        raise DataError(
+            f"{samples.path}: has no numeric column {missing[0]!r}, a feature of the model "
+            f"({', '.join(features[:30])}); rename its columns, or name those to use with --columns"
+        )
+    chosen = [names.index(name) for name in features]
+    return Samples(samples.values[:, chosen], tuple(features), samples.path)
+
+
 def read_pair(
-    source: Path, target: Path, columns: Sequence[str] | None, source_key: str | None, target_key: str | None
+    source: Path,
+    target: Path,
+    columns: Sequence[str] | None,
+    source_key: str | None,
+    target_key: str | None,
+    features: Sequence[str] | None = None,
 ) -> tuple[Samples, Samples]:
-    """Return the samples of both sides, with the same features in the same order.
+    """Return the samples of both sides, with the same features in the same order; arguments as in `read_file`.
 
     Raises:
         DataError: for a file that cannot be used, or sides that do not fit together.
     """
-    x, z = read_file(source, columns, source_key), read_file(target, columns, target_key)
+    x = read_file(source, columns, source_key, features)
+    z = read_file(target, columns, target_key, features)
     if x.columns and z.columns and x.columns != z.columns:
         odd = sorted(set(x.columns) ^ set(z.columns))
         if odd:
@@ -60,7 +92,13 @@ def check_dim(samples: Samples, dim: int, who: str) -> None:
         raise DataError(f"{samples.path}: has {found} features, but {who} {dim}; give files with the same features")
 
 
-def check_finite(values: NDArray[Any], path: Path, columns: Sequence[str] | None = None, first_row: int = 0) -> None:
+def check_finite(
+    values: NDArray[Any],
+    path: Path,
+    columns: Sequence[str] | None = None,
+    first_row: int = 0,
+    remedy: str = "remove or impute those rows",
+) -> None:
     """Raise a DataError that names file, column and row where values (n, d) hold NaN or inf."""
     if values.dtype.kind != "f" or np.isfinite(values.sum()):
         return
@@ -68,11 +106,17 @@ def check_finite(values: NDArray[Any], path: Path, columns: Sequence[str] | None
     if not bad.any():
         return  # the sum overflowed, not the values
     row, column = np.argwhere(bad)[0]
-    name, others = (column, "") if columns is None else (repr(columns[column]), ", or leave columns out with --columns")
+    name = column if columns is None else repr(columns[column])
     raise DataError(
         f"{path}: {int(bad.any(1).sum())} of {len(values)} rows hold NaN or inf, the first is row {first_row + row} in "
-        f"column {name} (counted from 0); remove or impute those rows{others}"
+        f"column {name} (counted from 0); {remedy}"
     )
+
+
+def features_of(ot: OptimalTransport) -> tuple[str, ...] | None:
+    """Return the names of the features a model was fitted on, if they had any."""
+    names = getattr(ot, "feature_names_in_", None)
+    return None if names is None else tuple(map(str, names))
 
 
 def as_features(samples: Samples) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brenier.atomic import replacing
-from brenier.datasets import Samples, read_samples
+from brenier.commands.inputs import read_file
 from brenier.errors import DataError
 
 
@@ -52,7 +52,7 @@ def read_table(
     Raises:
         DataError: for a file that cannot be used, or that does not have the features.
     """
-    samples = _read(path, columns, features)
+    samples = read_file(path, columns, features=features)
     if samples.values.shape[1] != dim:
         names = "" if samples.columns is None else f" ({', '.join(samples.columns[:30])})"
         raise DataError(
@@ -84,22 +84,6 @@ def write_table(path: Path, table: Table, moved: NDArray[Any]) -> None:
 
 
 UNNAMED = "Unnamed: 0"  # what pandas calls a row index written without a name
-
-
-def _read(path: Path, columns: Sequence[str] | None, features: Sequence[str] | None) -> Samples:
-    """Return the features: the columns named, else the model's where the table has them, else all numeric ones."""
-    if columns is not None or features is None:
-        return read_samples(path, columns=columns)
-    samples = read_samples(path)
-    if samples.columns is None:
-        return samples
-    missing = [name for name in features if name not in samples.columns]
-    if missing:
-        raise DataError(
-            f"{path}: has no numeric column {missing[0]!r}, a feature of the model ({', '.join(features[:30])}); "
-            "rename its columns, or name those to use with --columns"
-        )
-    return read_samples(path, columns=features)
 
 
 def _frame(path: Path, output: Path) -> Any:

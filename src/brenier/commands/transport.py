@@ -13,12 +13,12 @@ from tqdm import tqdm
 
 from brenier.atomic import replacing
 from brenier.commands.console import NOTHING_CONVERGED, OK, note
-from brenier.commands.inputs import check_dim, check_finite
+from brenier.commands.inputs import check_dim, check_finite, features_of
 from brenier.commands.tables import Table, read_table, write_table
 from brenier.datasets import Samples, read_samples, write_samples
 from brenier.datasets.files import ARRAYS, TABLES
 from brenier.errors import DataError
-from brenier.estimator import OptimalTransport, load
+from brenier.estimator import load
 from brenier.transport import TransportMap
 
 ROWS = 65_536  # moved at once
@@ -77,15 +77,10 @@ def transport(
     ot = load(model)
     mover = Mover(ot.map_, inverse, interpolate)
     if input.suffix.lower() in TABLES:
-        _move_table(read_table(input, columns, _features(ot), ot.map_.dim, output), output, mover, quiet)
+        _move_table(read_table(input, columns, features_of(ot), ot.map_.dim, output), output, mover, quiet)
     else:
-        _move_array(read_samples(input, columns=columns, key=key), output, mover, _features(ot), quiet)
+        _move_array(read_samples(input, columns=columns, key=key), output, mover, features_of(ot), quiet)
     return _conclude(mover, output)
-
-
-def _features(ot: OptimalTransport) -> tuple[str, ...] | None:
-    names = getattr(ot, "feature_names_in_", None)
-    return None if names is None else tuple(map(str, names))
 
 
 def _check_output(output: Path) -> None:
