@@ -7,7 +7,7 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
-torch.set_num_threads(min(2, torch.get_num_threads()))
+torch.set_num_threads(1)
 pytest.register_assert_rewrite("contracts", "problems")  # so that a broken law shows its numbers
 
 

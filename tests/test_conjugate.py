@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from problems import METHODS, POTENTIALS, ROW_WISE_METHODS, gentle, normal, positive_definite
+from problems import CURVED_METHODS, METHODS, POTENTIALS, ROW_WISE_METHODS, gentle, normal, positive_definite
 from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
@@ -142,6 +142,15 @@ def test_single_precision_is_enough_for_the_default_tol(new: New) -> None:
         found = conjugate(potential, z)
         assert found.solution.report() == "all 50 rows converged"
         assert found.point.dtype == found.value.dtype == torch.float32
+
+
+@pytest.mark.parametrize("method", CURVED_METHODS.values(), ids=CURVED_METHODS)
+def test_rounding_errors_of_the_value_stall_no_row(method: Method) -> None:
+    """The minimum is a small difference of |y - z|^2/2 and g(y), both of order 1e4 here."""
+    for seed in range(6):
+        potential = Quadratic(3, positive_definite(3, condition=300.0, largest=5.0, seed=seed))
+        found = conjugate(potential, 10 * normal(40, 3, seed=seed), method=method, tol=1e-8)
+        assert found.solution.report() == "all 40 rows converged"
 
 
 # ---- independent minimisers

