@@ -200,7 +200,7 @@ def statement_of(**changes: Any) -> str:
 
 def test_the_statement_has_every_figure_with_its_error() -> None:
     text = statement_of()
-    for figure in ("2 ± 0.01", "1.9 ± 0.02", "2.1 ± 0.03", "10 source and 20 held-out", "units of the data"):
+    for figure in ("2.000 ± 0.010", "1.900 ± 0.020", "2.100 ± 0.030", "10 source and 20 held-out", "units of the data"):
         assert figure in text
     assert "unconverged" not in text
 

@@ -88,7 +88,8 @@ def _tell(error: Exception, debug: bool) -> int:
 
 def _program() -> list[str]:
     """Return the words that start this program."""
-    return ["python", "-m", "brenier"] if Path(sys.argv[0]).stem == "__main__" else ["brenier"]
+    started = Path(sys.argv[0])
+    return ["python", "-m", "brenier"] if started.match("brenier/__main__.py") else ["brenier"]
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):

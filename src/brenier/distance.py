@@ -54,10 +54,10 @@ class Distance:
         """Return what may be claimed, in sentences."""
         kind = "held-out" if self.held_out else "given"
         lines = [
-            f"W2 = {self.w2:.6g} ± {self.w2_error:.2g} ({self.unit}; {self.rows[0]} source and {self.rows[1]} {kind} "
+            f"W2 = {with_error(self.w2, self.w2_error)} ({self.unit}; {self.rows[0]} source and {self.rows[1]} {kind} "
             "target rows; ± is one standard error)."
         ]
-        bound = f"Lower bound of W2 (dual value less inner residuals): {self.lower:.6g} ± {self.lower_error:.2g}"
+        bound = f"Lower bound of W2 (dual value less inner residuals): {with_error(self.lower, self.lower_error)}"
         if self.certified:
             lines.append(f"{bound}; it holds in expectation for any data, since psi is convex by construction.")
         else:
@@ -66,7 +66,7 @@ class Distance:
                 "does not guarantee: compare the round-trip error, or fit with potential='convex'."
             )
         lines.append(
-            f"Primal cost of the map: {self.primal:.6g} ± {self.primal_error:.2g}; no bound, it equals W2 when "
+            f"Primal cost of the map: {with_error(self.primal, self.primal_error)}; no bound, it equals W2 when "
             "the moved samples are distributed as the target."
         )
         if self.unconverged:
@@ -85,3 +85,15 @@ def root_with_error(square: float, error: float) -> tuple[float, float]:
     if not square > 0:
         return 0.0, math.sqrt(max(0.0, error))
     return math.sqrt(square), error / (2 * math.sqrt(square))
+
+
+def with_error(value: float, error: float) -> str:
+    """Return a figure and its standard error, to the second digit of the error.
+
+    >>> with_error(1.3231586, 0.0123)
+    '1.323 ± 0.012'
+    """
+    if not 0 < error < math.inf:
+        return f"{value:.6g} ± {error:.2g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from brenier.dual import standard_error
 
+RIDGE = 1e-9  # relative; features of a constant coordinate are all zero
 ROWS_PER_FEATURE = 10  # fewer held-out rows than this and the fit would eat the noise it is meant to measure
 
 
@@ -35,7 +36,11 @@ def adjusted_difference(
     features = [_features(side[1]) for side in sides]
     known = [_features(side[2]) for side in sides]
     centred = torch.cat([f - f.mean(0) for f in features])
-    beta = torch.linalg.lstsq(centred, torch.cat([t - t.mean() for t in terms]).unsqueeze(-1)).solution.squeeze(-1)
+    answers = torch.cat([t - t.mean() for t in terms])
+    # Normal equations, since LAPACK's least squares do not repeat to the last bit.
+    gram = centred.mT @ centred
+    gram = gram + RIDGE * torch.diag(gram.diagonal() + torch.finfo(gram.dtype).tiny)
+    beta = torch.linalg.solve(gram, centred.mT @ answers)
     rest = [t - (f - k.mean(0)) @ beta for t, f, k in zip(terms, features, known, strict=True)]
     difference = float(rest[0].mean() - rest[1].mean())
     return difference, standard_error(*rest, *(k @ beta for k in known))

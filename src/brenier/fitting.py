@@ -220,10 +220,10 @@ def _train(run: Run, options: Options, mark: str, seed: int) -> None:
 
 
 def _postfix(row: dict[str, float]) -> str:
-    return (
-        f"J={row['value']:.5g}±{row['standard_error']:.1g} inner={row['inner_evaluations']:.1f} "
-        f"unconverged={row['unconverged']:.0f}"
-    )
+    found = f"J={row['value']:.5g}±{row['standard_error']:.1g}"
+    if row["step"] == 0:  # nothing was solved in training yet
+        return found
+    return f"{found} inner={row['inner_evaluations']:.1f} unconverged={row['unconverged']:.0f}"
 
 
 def _beats_start(run: Run, coordinates: Coordinates, many: tuple[Tensor, Tensor]) -> bool:
