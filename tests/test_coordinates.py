@@ -97,10 +97,9 @@ def test_the_cost_is_that_of_the_data_in_units(make: Callable[[Tensor, Tensor], 
     n = min(len(x), len(z))
     expected = ((x[:n] - z[:n]) / coordinates.unit).norm(dim=-1) ** 2 / 2
     torch.testing.assert_close(coordinates.cost(x[:n], z[:n]), expected, rtol=1e-12, atol=0)
-    unit = coordinates.squared_unit()
-    assert (unit is None) == (not bool((coordinates.unit == coordinates.unit[0]).all()))
-    if unit is not None:
-        torch.testing.assert_close(unit * expected, (x[:n] - z[:n]).norm(dim=-1) ** 2 / 2, rtol=1e-12, atol=0)
+    asked = torch.ones_like(coordinates.unit) if coordinates.common else coordinates.unit / coordinates.spread
+    reported = coordinates.squared_unit() * expected
+    torch.testing.assert_close(reported, ((x[:n] - z[:n]) / asked).norm(dim=-1) ** 2 / 2, rtol=1e-12, atol=0)
 
 
 @EVERY

@@ -287,3 +287,14 @@ def test_a_curved_map_is_learnt(potential: str, d: int) -> None:
     assert learnt < 0.5 * start
     assert ot.diagnostics_["round_trip"] < 0.01
     assert ot.map_.distance().w2 == pytest.approx(np.square(curved(fresh) - fresh).sum(-1).mean() ** 0.5, rel=0.1)
+
+
+def test_distances_are_in_the_units_asked_for() -> None:
+    move = np.arange(1.0, 1.0 + X.shape[1])
+    unit = 2.0 ** np.arange(len(move))
+    ot = OptimalTransport(scale=unit, max_steps=20, random_state=0).fit(X, X + move)
+    distance = ot.map_.distance()
+    expected = float(np.linalg.norm(move / unit))
+    assert distance.w2 == pytest.approx(expected, rel=0.02)
+    assert "feature" in distance.unit
+    assert ot.score(X, X + move) == pytest.approx(expected**2 / 2, rel=0.02)

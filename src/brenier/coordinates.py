@@ -25,7 +25,8 @@ class Coordinates:
     """Affine coordinates of both sides, float64.
 
     Attributes:
-        unit: (d,), s: what one unit of cost is in each feature.
+        unit: (d,), s times the spread: what has variance one, on average, in the coordinates.
+        spread: (), the normaliser in it, so that unit / spread are the units of cost that were asked for.
         source_mean, target_mean: (d,), m0 and m1, in the units of the data.
         basis: (d, d), A.
         inverse: (d, d), A^{-1}.
@@ -36,6 +37,7 @@ class Coordinates:
     target_mean: Tensor
     basis: Tensor
     inverse: Tensor
+    spread: Tensor
 
     def source_in(self, x: Tensor) -> Tensor:
         """Return u = A^{-1} (x - m0)/s: (n, d)."""
@@ -71,9 +73,17 @@ class Coordinates:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
         return 0.5 * _square((x - z) / self.unit)
 
-    def squared_unit(self) -> float | None:
-        """Return s^2 where every feature has the same unit, so that s^2 c is |x - z|^2/2; None otherwise."""
-        return float(self.unit[0]) ** 2 if bool((self.unit == self.unit[0]).all()) else None
+    @property
+    def common(self) -> bool:
+        """Whether every feature has the same unit, so that the cost is the plain squared distance, up to a factor."""
+        return bool((self.unit == self.unit[0]).all())
+
+    def squared_unit(self) -> float:
+        """Return the factor from cost in these coordinates to cost as it is reported.
+
+        That is |x - z|^2/2 in the units of the data where every feature has the same unit, else in the units asked for.
+        """
+        return float(self.unit[0] if self.common else self.spread) ** 2
 
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
@@ -125,7 +135,8 @@ def gaussian_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
     if not scale > 0:
         scale = 1.0
-    return Coordinates(unit * scale, x_mean, z_mean, inverse_root @ vectors, vectors.mT @ root)
+    spread = torch.tensor(scale, dtype=torch.float64)
+    return Coordinates(unit * scale, x_mean, z_mean, inverse_root @ vectors, vectors.mT @ root, spread)
 
 
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
@@ -133,10 +144,12 @@ def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     centre = 0.5 * (x.mean(0) + z.mean(0))
     spread = 0.5 * (((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean())
     eye = torch.eye(x.shape[1], dtype=x.dtype)
-    return Coordinates(unit * (float(spread) ** 0.5 or 1.0), centre, centre, eye, eye.clone())
+    scale = torch.tensor(float(spread) ** 0.5 or 1.0, dtype=torch.float64)
+    return Coordinates(unit * scale, centre, centre.clone(), eye, eye.clone(), scale)
 
 
 def identity_coordinates(dim: int) -> Coordinates:
     """Return the coordinates of the data themselves."""
     zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
-    return Coordinates(torch.ones(dim, dtype=torch.float64), zero, zero.clone(), eye, eye.clone())
+    one = torch.ones((), dtype=torch.float64)
+    return Coordinates(one.repeat(dim), zero, zero.clone(), eye, eye.clone(), one)

@@ -164,7 +164,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         transport = self._fitted()
         phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"))
-        return (transport.coordinates.squared_unit() or 1.0) * float(phi.mean() + phi_c.mean())
+        return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.

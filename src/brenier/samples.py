@@ -53,11 +53,14 @@ class Samples:
         return part
 
     def restore(self, moved: Tensor) -> Any:
-        """Return moved (n, d) as the kind, precision and device that was given; whole numbers come back as float64."""
+        """Return moved (n, d) as the kind, precision and device given; whole numbers come back as float64.
+
+        One number per row (n,) comes back as an array where a frame was given.
+        """
         if isinstance(self.original, Tensor):
             return moved.to(self.original.device, _float_type(self.original.dtype))
         array = moved.cpu().numpy().astype(_float_type(self.values.dtype, array=True), copy=False)
-        if self.columns is None:
+        if self.columns is None or array.ndim == 1:
             return array
         if hasattr(self.original, "index"):  # pandas
             return type(self.original)(array, columns=self.original.columns, index=self.original.index)

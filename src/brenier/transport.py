@@ -105,13 +105,13 @@ class TransportMap:
         Where all features share one unit, g is in squared units of the data and T(x) = x + grad g(x).
         """
         samples = self._read(x, "x")
-        scale = self.coordinates.squared_unit() or 1.0
+        scale = self.coordinates.squared_unit()
         return samples.restore(self._in_batches(lambda rows: -scale * self._source_terms(rows), samples))
 
     def cost(self, x: Any) -> Any:
         """Return c(x, T(x)) = |x - T(x)|^2/2 in the units of the data, or in feature units where those differ: (n,)."""
         samples = self._read(x, "x")
-        scale = self.coordinates.squared_unit() or 1.0
+        scale = self.coordinates.squared_unit()
 
         def cost(rows: Tensor) -> Tensor:
             return scale * self.coordinates.cost(rows, self._forward(rows))
@@ -155,8 +155,7 @@ class TransportMap:
         phi, phi_c, solution = self.dual_terms(x, z)
         samples = self._read(x, "x")
         cost = self._in_batches(lambda rows: self.coordinates.cost(rows, self._forward(rows)), samples)
-        unit = self.coordinates.squared_unit()
-        scale = 2.0 * (unit or 1.0)  # from c to squared distance
+        scale = 2.0 * self.coordinates.squared_unit()  # from c to squared distance
         convexity = self.network.strong_convexity()
         dual, error = float(phi.mean() + phi_c.mean()), standard_error(phi, phi_c)
         if many is not None:
@@ -178,7 +177,7 @@ class TransportMap:
             certified=convexity > 0,
             unconverged=solution.unconverged,
             rows=(len(phi), len(phi_c)),
-            unit="units of the data" if unit else "units of each feature's scale",
+            unit="units of the data" if self.coordinates.common else "units of each feature's scale",
             held_out=held_out,
         )
 

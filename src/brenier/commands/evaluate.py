@@ -114,7 +114,7 @@ def measure(ot: OptimalTransport, x: Tensor, z: Tensor, seed: int = 0) -> Evalua
     if len(x) < 2 or len(z) < 4:
         raise DataError(f"{'X' if len(x) < 2 else 'Y'}: has too few rows; give at least 2 source and 4 target rows")
     transport, unit = ot.map_, ot.map_.coordinates.unit.cpu()
-    common = transport.coordinates.squared_unit() is not None
+    common = transport.coordinates.common
     scale = torch.ones_like(unit) if common else unit  # metrics weigh features as the cost does
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     k = min(len(x), len(z) // 2)

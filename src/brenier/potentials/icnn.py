@@ -27,7 +27,9 @@ from brenier.potentials.quadratic import EPS, Quadratic
 
 
 class DenseICNN(Potential):
-    """The DenseICNN potential, free (default) or convex; a fresh one is the affine map it is started at.
+    """The DenseICNN potential, free (default) or convex.
+
+    A fresh free one is the affine map it is started at; a convex one is near it, since its weights cannot be zero.
 
     Args:
         dim: d.
@@ -70,7 +72,7 @@ class DenseICNN(Potential):
             _initial(fan_in, fan_out, convex, generator)
             for fan_in, fan_out in zip(self.hidden, self.hidden[1:], strict=False)
         )
-        # Zero, or for a convex network nearly so: a fresh potential is its affine map.
+        # Zero, or for a convex network small: a fresh potential is its affine map, or near it.
         self.readout = nn.Parameter(torch.full((self.hidden[-1],), RAW_ZERO if convex else 0.0))
         self.to(self.affine.factor)  # precision and device are those of the matrix
 
