@@ -250,9 +250,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train-seconds", type=float, default=None, help="default 60, or 2 with --quick")
     parser.add_argument("--potentials", nargs="+", choices=POTENTIALS, default=list(POTENTIALS))
     parser.add_argument("--pair", choices=("w2hd", "separable"), default=None, help="default w2hd if there is data")
+    parser.add_argument("--max-steps", type=int, default=FIRST_ORDER, help="of every method at most (default 10,000)")
     flags = options.parse(parser, arguments)
     flags.train_seconds = flags.train_seconds or (2.0 if flags.quick else 60.0)
-    flags.points, flags.max_steps = (256, 100) if flags.quick else (4096, FIRST_ORDER)
+    flags.points, flags.max_steps = (256, 100) if flags.quick else (4096, flags.max_steps)
     name = flags.pair or ("w2hd" if os.environ.get("BRENIER_DATA") else "separable")
     with options.open_ledger("inner", flags) as ledger:
         for dim in flags.dims:
