@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from brenier.colour import Photo, contact_sheet, read_photo
+from brenier.colour import Photo, contact_sheet, in_profile_of, read_photo
 from brenier.colour.images import FORMATS, encode
 from brenier.colouring import (
     EVENNESS,
@@ -60,7 +60,8 @@ def colour(
     """
     if not 0 <= strength <= 1:
         raise DataError(f"--strength: is {strength}; give 0 (the photograph itself) to 1 (the whole way)")
-    source, target = read_photo(photo), read_photo(palette)
+    source = read_photo(photo)
+    target = in_profile_of(read_photo(palette), source)
     _check_output(out, source)
     if inverse_out is not None:
         _check_output(inverse_out, target)
