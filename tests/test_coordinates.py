@@ -267,3 +267,12 @@ def test_dual_terms_do_not_depend_on_the_coordinates_but_for_a_constant() -> Non
     for phi, phi_c in terms[1:]:
         torch.testing.assert_close(phi, terms[0][0], rtol=1e-8, atol=1e-9)
         torch.testing.assert_close(phi_c, terms[0][1], rtol=1e-8, atol=1e-9)
+
+
+def test_sides_on_very_different_scales_keep_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, z = (torch.randn(500, 2, generator=generator, dtype=torch.float64) for _ in range(2))
+    x = 1e6 * x
+    coordinates = gaussian_coordinates(x, z, feature_units(x, z, "common")[0])
+    moved = coordinates.target_out(coordinates.source_in(x))
+    torch.testing.assert_close(moved.std(0), z.std(0), rtol=0.02, atol=0)

@@ -127,8 +127,10 @@ def gaussian_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity."""
     x_mean, z_mean = x.mean(0), z.mean(0)
     a, b = (x - x_mean) / unit, (z - z_mean) / unit
-    floor = 1e-8 * 0.5 * float(a.var(0, correction=0).mean() + b.var(0, correction=0).mean()) + 1e-30
-    source, target = fit_gaussian(a, floor), fit_gaussian(b, floor)
+    own = [float(side.var(0, correction=0).mean()) for side in (a, b)]
+    # A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
+    floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
+    source, target = fit_gaussian(a, floors[0]), fit_gaussian(b, floors[1])
     matrix = gaussian_map(source, target)
     root, inverse_root = matrix_power(matrix, 0.5), matrix_power(matrix, -0.5)
     values, vectors = torch.linalg.eigh(root @ source.covariance @ root)
