@@ -1,4 +1,4 @@
-"""What every test may lean on: few threads, a seeded generator, the folder of real data if there is one."""
+"""What every test may lean on: one thread, a seeded generator, the folder of real data if there is one."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # steps this small are slower on two, on a busy machine by far
 pytest.register_assert_rewrite("contracts", "problems")  # so that a broken law shows its numbers
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-import torch
 from PIL import Image
 
 from brenier import OptimalTransport, commands, load
@@ -25,15 +23,6 @@ COMMANDS = ("fit", "transport", "evaluate", "info", "colour", "demo")
 SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(300, 2)), np.sinh(RNG.normal(size=(250, 2))) + np.array([2, 0])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Steps this small are slower on two threads, on a busy machine by far."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

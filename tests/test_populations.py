@@ -157,3 +157,17 @@ def test_faults_of_a_sampler_are_its_own() -> None:
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         population(broken, "X")
+
+
+def test_rows_too_many_to_list_are_held_out_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brenier.populations.LISTABLE", 100)
+    np.save(tmp_path / "rows.npy", np.arange(2000.0)[:, None])
+    generator = torch.Generator().manual_seed(0)
+    table = Rows(np.load(tmp_path / "rows.npy", mmap_mode="r"), "X")
+    rest, parts = table.split((200, 150), generator)
+    held = torch.cat(parts)
+    assert [len(part) for part in parts] == [200, 150]
+    assert held.unique().numel() == 350
+    drawn, some = rest.draw(5000, generator), rest.some(500, generator)
+    assert some.unique().numel() == 500
+    assert not torch.isin(torch.cat([drawn, some]), held).any()
