@@ -166,9 +166,9 @@ def _escape(text: str) -> str:
 
 
 def main() -> None:
-    from benchmarks import gaussians, inner, throughput, w2hd
+    from benchmarks import gaussians, inner, neutral, throughput, w2hd
 
-    for benchmark in (gaussians, inner, throughput, w2hd):
+    for benchmark in (gaussians, inner, neutral, throughput, w2hd):
         update(benchmark.TABLES)
 
 

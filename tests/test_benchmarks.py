@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gaussians, inner, machine, rows, scores, tables, throughput, w2hd
+from benchmarks import gaussians, inner, machine, neutral, rows, scores, tables, throughput, w2hd
 from benchmarks.rows import Ledger, Row
 from benchmarks.tables import Column, Table
 from brenier import DenseICNN, Quadratic, TransportMap
@@ -168,7 +168,7 @@ def test_tables_go_between_their_markers(ledger: Ledger, tmp_path: Path) -> None
 def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
-    for benchmark in (gaussians, inner, throughput, w2hd):
+    for benchmark in (gaussians, inner, neutral, throughput, w2hd):
         tables.update(benchmark.TABLES, readme=readme)
     assert readme.read_text() == tables.README.read_text(), "run `python -m benchmarks.tables`"
 
@@ -263,6 +263,22 @@ def test_the_true_map_scores_zero(generator: torch.Generator) -> None:
     assert found["unconverged"] == 0
 
 
+def test_the_neutral_pairs_are_chosen_by_name_and_dimension() -> None:
+    assert [neutral.problem(pair) for pair in neutral.choose(("tails", "manifold"))] == [
+        "tails d=2",
+        "tails d=16",
+        "tails d=64",
+        "manifold d=50",
+    ]
+    assert [pair.dim for pair in neutral.choose(("manifold", "tails"), (3,), (4, 5))] == [4, 5, 3]
+
+
+def test_the_affine_map_is_exact_between_gaussians() -> None:
+    found = neutral.affine(gaussian_pair(3, seed=2), samples=20_000, n=1000, seed=0)
+    assert 0 < found["affine_forward_uvp"] < 0.1
+    assert 0 < found["affine_backward_uvp"] < 0.1
+
+
 def test_what_fresh_points_are(generator: torch.Generator) -> None:
     pair = separable_pair(2)
     x, truth, z, preimage = scores.fresh(pair, 100, 0)
@@ -278,7 +294,7 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    ["gaussians", "gaussians --stream", "inner --pair separable", "w2hd --pair separable", "throughput"],
+    ["gaussians", "gaussians --stream", "inner --pair separable", "w2hd --pair separable", "neutral", "throughput"],
 )
 def test_a_quick_run_works(command: str, tmp_path: Path) -> None:
     name, *flags = command.split()

@@ -2,6 +2,14 @@
 
 from brenier.datasets.benchmark import w2hd_pair
 from brenier.datasets.files import Samples, read_samples, write_samples
+from brenier.datasets.neutral import (
+    NEUTRAL,
+    clusters_pair,
+    logsumexp_pair,
+    manifold_pair,
+    mixture_pair,
+    tails_pair,
+)
 from brenier.datasets.synthetic import (
     Pair,
     gaussian_pair,
@@ -12,13 +20,19 @@ from brenier.datasets.synthetic import (
 )
 
 __all__ = [
+    "NEUTRAL",
     "Pair",
     "Samples",
+    "clusters_pair",
     "gaussian_pair",
+    "logsumexp_pair",
+    "manifold_pair",
+    "mixture_pair",
     "radial_pair",
     "read_samples",
     "scaling_pair",
     "separable_pair",
+    "tails_pair",
     "translation_pair",
     "w2hd_pair",
     "write_samples",

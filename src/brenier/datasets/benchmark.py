@@ -46,7 +46,7 @@ def w2hd_pair(dim: int, folder: str | Path | None = None, dtype: torch.dtype = t
     arrays = _load(path)
     try:
         potentials = [_Potential.read(arrays, f"potential{k}.") for k in range(2)]
-        mixture = _Mixture(*(arrays[key].to(dtype) for key in ("centres", "factors", "std")))
+        mixture = Mixture(*(arrays[key].to(dtype) for key in ("centres", "factors", "std")))
         shift, scale = arrays["shift"], arrays["scale"]
         variances = [float(arrays[f"variance_{side}"]) for side in ("source", "target")]
     except KeyError as error:
@@ -62,7 +62,7 @@ def w2hd_pair(dim: int, folder: str | Path | None = None, dtype: torch.dtype = t
 
 
 @dataclasses.dataclass(frozen=True)
-class _Mixture:
+class Mixture:
     """Equal Gaussians N(centre_k, std^2 factor_k factor_k'): centres (k, d), factors (k, d, d)."""
 
     centres: Tensor

@@ -69,8 +69,8 @@ def translation_pair(dim: int, distance: float = 3.0, dtype: torch.dtype = torch
     Raises:
         DataError: for a dim below one.
     """
-    shift = distance / math.sqrt(_positive("dim", dim))
-    return Pair("translation", dim, _normal(dim, dtype), lambda x: x + shift, lambda z: z - shift, dim, dim)
+    shift = distance / math.sqrt(positive("dim", dim))
+    return Pair("translation", dim, normal(dim, dtype), lambda x: x + shift, lambda z: z - shift, dim, dim)
 
 
 def scaling_pair(dim: int, factor: float = 2.0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -79,9 +79,9 @@ def scaling_pair(dim: int, factor: float = 2.0, dtype: torch.dtype = torch.float
     Raises:
         DataError: for a dim below one or a factor that is not positive.
     """
-    _positive("dim", dim)
-    _positive("factor", factor)
-    source = _normal(dim, dtype)
+    positive("dim", dim)
+    positive("factor", factor)
+    source = normal(dim, dtype)
     return Pair("scaling", dim, source, lambda x: factor * x, lambda z: z / factor, dim, factor**2 * dim)
 
 
@@ -102,13 +102,13 @@ def gaussian_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
         DataError: for a dim below one.
     """
     generator = torch.Generator().manual_seed(seed)
-    zero = torch.zeros(_positive("dim", dim), dtype=torch.float64)
-    first, second = (Gaussian(zero, _covariance(dim, generator)) for _ in range(2))
+    zero = torch.zeros(positive("dim", dim), dtype=torch.float64)
+    first, second = (Gaussian(zero, covariance(dim, generator)) for _ in range(2))
     root = matrix_power(first.covariance, 0.5)
     return Pair(
         "gaussian",
         dim,
-        _normal(dim, dtype, root),
+        normal(dim, dtype, root),
         _linear(gaussian_map(first, second)),
         _linear(gaussian_map(second, first)),
         float(first.covariance.trace()),
@@ -124,7 +124,7 @@ def radial_pair(dim: int = 2, bend: float = 1.0, dtype: torch.dtype = torch.floa
     Raises:
         DataError: for a dim below one or a bend that is not positive.
     """
-    b = _positive("bend", bend) / _positive("dim", dim)
+    b = positive("bend", bend) / positive("dim", dim)
 
     def forward(x: Tensor) -> Tensor:
         return x * (1 + b * x.square().sum(-1, keepdim=True)).sqrt()
@@ -133,27 +133,28 @@ def radial_pair(dim: int = 2, bend: float = 1.0, dtype: torch.dtype = torch.floa
         v = z.square().sum(-1, keepdim=True)
         return z * (2 / (1 + (1 + 4 * b * v).sqrt())).sqrt()
 
-    return Pair("radial", dim, _normal(dim, dtype), forward, backward, dim, dim + bend * (dim + 2))
+    return Pair("radial", dim, normal(dim, dtype), forward, backward, dim, dim + bend * (dim + 2))
 
 
-def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
+def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32, *, strength: float = 1.0) -> Pair:
     """Return N(0, I) and its image under a rotated coordinatewise map, skewed and with light or heavy tails.
 
         T(x) = Q t(Q' x),   t_i(y) = sinh(a_i asinh(y) + b_i)
 
-    with log a_i uniform on (-ln 2, ln 2)/2 and b_i on (-1/2, 1/2).
+    with log a_i uniform on (-ln 2, ln 2)/2 and b_i on (-1/2, 1/2), both times `strength`.
 
     Args:
         dim: d.
         seed: of Q, a and b; samples have a generator of their own.
         dtype: of samples.
+        strength: how far the map is from the identity.
 
     Raises:
-        DataError: for a dim below one.
+        DataError: for a dim below one or a strength that is not positive.
     """
     generator = torch.Generator().manual_seed(seed)
-    basis = _orthogonal(_positive("dim", dim), generator)
-    a, b = torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5
+    basis = orthogonal(positive("dim", dim), generator)
+    a, b = positive("strength", strength) * (torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5)
     a = torch.exp(math.log(2) * a)
 
     def forward(x: Tensor) -> Tensor:
@@ -164,7 +165,7 @@ def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
         y = z @ basis.to(z)
         return torch.sinh((torch.asinh(y) - b.to(z)) / a.to(z)) @ basis.mT.to(z)
 
-    return Pair("separable", dim, _normal(dim, dtype), forward, backward, dim, _sinh_arcsinh_variance(a, b))
+    return Pair("separable", dim, normal(dim, dtype), forward, backward, dim, _sinh_arcsinh_variance(a, b))
 
 
 def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
@@ -175,19 +176,19 @@ def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
     return float((t.square() @ weight - (t @ weight).square()).sum())
 
 
-def _covariance(dim: int, generator: torch.Generator) -> Tensor:
+def covariance(dim: int, generator: torch.Generator) -> Tensor:
     """Return Q diag(e) Q': (d, d)."""
-    basis = _orthogonal(dim, generator)
+    basis = orthogonal(dim, generator)
     logarithm = math.log(2) * (2 * torch.rand(dim, generator=generator, dtype=torch.float64) - 1)
     return (basis * logarithm.exp()) @ basis.mT
 
 
-def _orthogonal(dim: int, generator: torch.Generator) -> Tensor:
+def orthogonal(dim: int, generator: torch.Generator) -> Tensor:
     """Return Q of the QR decomposition of a Gaussian matrix: (d, d), float64."""
     return torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64)).Q
 
 
-def _normal(dim: int, dtype: torch.dtype, root: Tensor | None = None) -> Sampler:
+def normal(dim: int, dtype: torch.dtype, root: Tensor | None = None) -> Sampler:
     """Return a sampler of N(0, root^2), root symmetric, or of N(0, I)."""
 
     def source(n: int, generator: torch.Generator) -> Tensor:
@@ -202,7 +203,7 @@ def _linear(matrix: Tensor) -> Map:
     return lambda x: x @ matrix.to(x)
 
 
-def _positive(name: str, value: Number) -> Number:
+def positive(name: str, value: Number) -> Number:
     """Return value, or raise a DataError that names it."""
     if not value > 0:
         raise DataError(f"{name}: is {value}; give a positive number")
