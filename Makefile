@@ -28,7 +28,7 @@ types: $(READY) ## check types
 	$(BIN)/mypy
 
 bench: ## print the commands that run the benchmarks
-	@grep -ls __main__ benchmarks/*.py | sed 's|^benchmarks/\(.*\)\.py$$|$(BIN)/python -m benchmarks.\1|'
+	@grep -ls __main__ benchmarks/*.py benchmarks/*/__main__.py | sed -e 's|/__main__\.py$$|.py|' -e 's|^benchmarks/\(.*\)\.py$$|$(BIN)/python -m benchmarks.\1|'
 
 clean: ## remove caches, builds and demo/, but not .venv
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build demo dist src/*.egg-info

@@ -30,20 +30,27 @@ def fresh(pair: Pair, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor
 
 def score(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, Any]:
     """Return the errors of a map in both directions, and how its inverse went."""
-    x, truth, z, preimage = fresh(pair, n, seed)
+    x, _, z, _ = fresh(pair, n, seed)
     moved = transport(x)
     back, solution = transport.inverse(z, return_solution=True)
     again, second = transport.inverse(moved, return_solution=True)
     error = torch.linalg.vector_norm(again - x, dim=-1).median()
     spread = torch.linalg.vector_norm(x - x.mean(0), dim=-1).square().mean().sqrt()
+    return score_images(moved, back, pair, n, seed) | {
+        "round_trip": float(error / spread),
+        "unconverged": solution.unconverged + second.unconverged,
+        "inverse_evaluations": solution.evaluations_per_row,
+    }
+
+
+def score_images(moved: Tensor, back: Tensor, pair: Pair, n: int, seed: int) -> dict[str, Any]:
+    """Return the errors of images of the points `fresh` returns: moved of x, back of z, each (n, d)."""
+    x, truth, z, preimage = fresh(pair, n, seed)
     return {
         "forward_uvp": l2_uvp(moved, truth, pair.variance_target),
         "backward_uvp": l2_uvp(back, preimage, pair.variance_source),
         "cosine": cosine(x, moved, truth),
         "backward_cosine": cosine(z, back, preimage),
-        "round_trip": float(error / spread),
-        "unconverged": solution.unconverged + second.unconverged,
-        "inverse_evaluations": solution.evaluations_per_row,
     }
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import gaussians, inner, machine, neutral, rows, scores, tables, throughput, w2hd
+from benchmarks import finite, gaussians, inner, machine, neutral, rows, scores, tables, throughput, w2hd
+from benchmarks.peers import race
 from benchmarks.rows import Ledger, Row
 from benchmarks.tables import Column, Table
 from brenier import DenseICNN, Quadratic, TransportMap
@@ -168,7 +169,7 @@ def test_tables_go_between_their_markers(ledger: Ledger, tmp_path: Path) -> None
 def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
-    for benchmark in (gaussians, inner, neutral, throughput, w2hd):
+    for benchmark in (finite, gaussians, inner, neutral, race, throughput, w2hd):
         tables.update(benchmark.TABLES, readme=readme)
     assert readme.read_text() == tables.README.read_text(), "run `python -m benchmarks.tables`"
 
@@ -294,7 +295,16 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    ["gaussians", "gaussians --stream", "inner --pair separable", "w2hd --pair separable", "neutral", "throughput"],
+    [
+        "finite --pairs tails",
+        "gaussians",
+        "gaussians --stream",
+        "inner --pair separable",
+        "neutral",
+        "peers --pairs tails --peers brenier pot",
+        "throughput",
+        "w2hd --pair separable",
+    ],
 )
 def test_a_quick_run_works(command: str, tmp_path: Path) -> None:
     name, *flags = command.split()

@@ -1,0 +1,35 @@
+"""The worker of this library: `OptimalTransport()` on the pool, with default settings but the time."""
+
+from __future__ import annotations
+
+import time
+
+from benchmarks.peers.worker import Answer, Job, work
+
+
+def run(job: Job) -> Answer:
+    import torch
+
+    import brenier
+
+    torch.set_num_threads(job.threads)
+    began = time.perf_counter()
+    ot = brenier.OptimalTransport(max_steps=10**9, max_time=job.seconds, random_state=job.seed)
+    ot.fit(job.source, job.target)
+    seconds = time.perf_counter() - began
+    transport = ot.map_
+    numbers = {
+        "library": f"brenier {brenier.__version__}",
+        "fit_seconds": seconds,
+        "excluded_seconds": 0.0,
+        "steps": ot.diagnostics_["steps"],
+        "stopped": ot.diagnostics_["stopped"],
+    }
+    back, solution = transport.inverse(torch.from_numpy(job.z), return_solution=True)
+    return Answer(
+        transport(torch.from_numpy(job.x)).numpy(), back.numpy(), numbers | {"unconverged": solution.unconverged}
+    )
+
+
+if __name__ == "__main__":
+    work(run)
