@@ -166,10 +166,10 @@ def _escape(text: str) -> str:
 
 
 def main() -> None:
-    from benchmarks import finite, gaussians, inner, neutral, throughput, w2hd
+    from benchmarks import ablation, finite, gaussians, inner, neutral, throughput, w2hd
     from benchmarks.peers import race
 
-    for benchmark in (finite, gaussians, inner, neutral, race, throughput, w2hd):
+    for benchmark in (ablation, finite, gaussians, inner, neutral, race, throughput, w2hd):
         update(benchmark.TABLES)
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
-from brenier import LBFGS, Anderson, DenseICNN, GradientStep, NewtonCG, Potential, Quadratic, ResidualPotential
+from brenier import BFGS, LBFGS, Anderson, DenseICNN, GradientStep, NewtonCG, Potential, Quadratic, ResidualPotential
 from brenier.solve import Method, Problem
 
 
@@ -248,11 +248,13 @@ METHODS: dict[str, Method] = {
     "paper": GradientStep.paper(),
     "fixed size": GradientStep(size=0.3),
     "anderson": Anderson(),
+    "bfgs": BFGS(),
+    "bfgs, short memory": BFGS(memory=3),
     "lbfgs": LBFGS(),
     "lbfgs, short memory": LBFGS(memory=3),
     "newton": NewtonCG(),
 }
-CURVED_METHODS = {name: METHODS[name] for name in ("lbfgs", "lbfgs, short memory", "newton")}
+CURVED_METHODS = {name: METHODS[name] for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton")}
 # The published step size is shared by the batch, so there, and only there, rows are not strangers.
 ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}
 
@@ -303,5 +305,5 @@ def gentle(new: Callable[..., Potential], dim: int = 3, seed: int = 0) -> Potent
     potential = new(dim, size=0.1, seed=seed)
     for name, parameter in potential.named_parameters():
         if name == "readout" and potential.strong_convexity() == 0:
-            parameter.data.mul_(0.1)
+            parameter.data.mul_(0.003)
     return potential

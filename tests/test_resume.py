@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from fits import PAIR, X, Y, quick, same, weights
+from pytorch_optimizer import SOAP
 
 from brenier import ModelFileError, OptimalTransport, checkpoint, load
 
@@ -97,15 +98,15 @@ def test_a_killed_fit_ends_as_if_never_stopped(
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
     """Let optimiser step `at` be interrupted; the list returned counts the steps."""
-    steps, original = [0], torch.optim.Adam.step
+    steps, original = [0], SOAP.step
 
-    def step(self: torch.optim.Adam, closure: Any = None) -> Any:
+    def step(self: SOAP, closure: Any = None) -> Any:
         steps[0] += 1
         if steps[0] == at:
             raise KeyboardInterrupt
         return original(self, closure)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(SOAP, "step", step)
     return steps
 
 
@@ -225,7 +226,7 @@ OTHER: dict[str, tuple[Any, Any, dict[str, Any]]] = {
             "tol": 1e-2,
             "max_steps": 21,
             "batch_size": 64,
-            "learning_rate": 1e-2,
+            "learning_rate": 2e-2,
             "optimizer": torch.optim.SGD,
             "patience": 3,
             "dtype": "float64",

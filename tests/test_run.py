@@ -17,7 +17,7 @@ from brenier.training import MAX_SETBACKS
 
 
 class Troubled(DualObjective):
-    """J, but some calls, told apart by `tol` as training's or evaluation's, go wrong."""
+    """J, but some calls, told apart by `leave` as training's or evaluation's, go wrong."""
 
     def __init__(self, wrong: Callable[[int], bool], spoil: Callable[[DualValue], DualValue], training: bool) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Troubled(DualObjective):
 
     def __call__(self, *arguments: Any, **settings: Any) -> DualValue:
         value = super().__call__(*arguments, **settings)
-        if (settings.get("tol") is not None) != vars(self)["training"]:
+        if ("leave" in settings) != vars(self)["training"]:
             return value
         vars(self)["calls"] += 1
         return vars(self)["spoil"](value) if vars(self)["wrong"](vars(self)["calls"]) else value

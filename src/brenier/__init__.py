@@ -15,13 +15,14 @@ from brenier.errors import (
 )
 from brenier.estimator import OptimalTransport, load
 from brenier.potentials import DenseICNN, Potential, Quadratic, ResidualPotential
-from brenier.solve import LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
+from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
 from brenier.training import Run, Settings
 from brenier.transport import TransportMap
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "BFGS",
     "LBFGS",
     "Anderson",
     "BrenierError",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from brenier.costs import SquaredEuclidean
 from brenier.potentials import Potential
-from brenier.solve import LBFGS, Method, Solution, detached, minimise
+from brenier.solve import BFGS, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
@@ -70,6 +70,7 @@ def conjugate(
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
+    leave: float = 0.0,
     gradients: Rule = detached,
 ) -> Conjugate:
     """Return env(z) and its minimiser, for every row of z (n, d).
@@ -77,11 +78,12 @@ def conjugate(
     Args:
         potential: g.
         z: (n, d), target points.
-        method: inner solver, `LBFGS()` by default.
+        method: inner solver, `BFGS()` by default.
         start: (n, d), first iterates; z itself by default. Rows of z far from it only cost more steps.
         tol: bound on |R(y)|, one number or one per row.
         max_steps: steps after which a row is given up, and says so in `solution.status`.
         check_every: steps between two stop tests (see `minimise`).
+        leave: share of the rows that may be left unfinished (see `minimise`).
         gradients: how `point` is differentiated: `detached`, or `one_step`, `implicit`, `unrolled` of `brenier.solve`.
 
     >>> import torch
@@ -92,10 +94,31 @@ def conjugate(
     """
     problem = Proximal(potential, z.detach())
     start = z.detach() if start is None else start.detach()
-    solution = minimise(problem, method or LBFGS(), start, tol=tol, max_steps=max_steps, check_every=check_every)
+    solution = minimise(
+        problem, method or BFGS(), start, tol=tol, max_steps=max_steps, check_every=check_every, leave=leave
+    )
     y, usable = solution.point, torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
     value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
     value = torch.where(usable, value, torch.nan)
     point = gradients(lambda at: at - z + potential.gradient(at), y)
     return Conjugate(value, point, solution)
+
+
+@torch.no_grad()
+def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Tensor:
+    """Return for every row of z where F is least among z itself and some points: (m, d).
+
+    Over the points this is the discrete c-transform. It sees every basin that holds a point, where a descent from z
+    sees its own.
+
+    Args:
+        potential: g.
+        z: (m, d), target points.
+        x: (n, d), candidates.
+        values: (n,), g at the candidates.
+    """
+    heights = values + 0.5 * torch.linalg.vecdot(x, x)
+    least, index = torch.addmm(heights, z, x.mT, alpha=-1).min(-1)  # F(x; z) less |z|^2/2
+    own = potential(z) - 0.5 * torch.linalg.vecdot(z, z)
+    return torch.where((least < own).unsqueeze(-1), x[index], z)

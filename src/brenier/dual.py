@@ -15,9 +15,11 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from brenier.conjugate import conjugate
+from brenier.conjugate import best_start, conjugate
 from brenier.potentials import Potential
-from brenier.solve import LBFGS, Method, Solution
+from brenier.solve import BFGS, Method, Solution, Status
+
+CANDIDATES = 1024  # source points at which an inner problem may start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,32 +55,52 @@ class DualObjective:
     """J with a given inner solver: `objective(potential, x, z).loss.backward()`.
 
     Attributes:
-        method: inner solver, `LBFGS()` by default.
+        method: inner solver, `BFGS()` by default.
         tol: bound on the inner residual.
         max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
             counted in `solution`; rows without any finite iterate are left out of it.
         check_every: inner steps between two stop tests.
     """
 
-    method: Method = dataclasses.field(default_factory=LBFGS)
+    method: Method = dataclasses.field(default_factory=BFGS)
     tol: float = 1e-3
     max_steps: int = 200
     check_every: int = 1
 
     def __call__(
-        self, potential: Potential, x: Tensor, z: Tensor, *, start: Tensor | None = None, tol: float | None = None
+        self,
+        potential: Potential,
+        x: Tensor,
+        z: Tensor,
+        *,
+        start: Tensor | None = None,
+        tol: float | None = None,
+        leave: float = 0.0,
     ) -> DualValue:
-        """Return J(g) on source points x (n, d) and target points z (m, d)."""
+        """Return J(g) on source points x (n, d) and target points z (m, d).
+
+        Args:
+            potential: g.
+            x, z: source and target points.
+            start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of
+                x (`best_start`).
+            tol: another bound on the inner residual.
+            leave: share of the rows of z that may be left unfinished; those do not enter the loss.
+        """
+        source = potential(x)
+        known = 0 if start is None else len(start)
+        first = best_start(potential, z[known:], x[:CANDIDATES], source[:CANDIDATES].detach())
         found = conjugate(
             potential,
             z,
             method=self.method,
-            start=start,
+            start=first if start is None else torch.cat([start, first]),
             tol=self.tol if tol is None else tol,
             max_steps=self.max_steps,
             check_every=self.check_every,
+            leave=leave,
         )
-        source, target = potential(x), found.value
-        usable = torch.isfinite(found.solution.residual)
+        target, solution = found.value, found.solution
+        usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
         mean = torch.where(usable, target, 0.0).sum() / usable.sum()
-        return DualValue(source.mean() - mean, source, target, found.solution)
+        return DualValue(source.mean() - mean, source, target, solution)

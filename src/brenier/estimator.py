@@ -23,7 +23,7 @@ from brenier.fitting import MakePotential, Options, fit_map
 from brenier.populations import Population, Rows, population
 from brenier.potentials import DenseICNN, Potential, ResidualPotential
 from brenier.samples import Samples, read
-from brenier.solve import LBFGS, Method
+from brenier.solve import BFGS, Method
 from brenier.storage import load_map, method_from_json, save_map
 from brenier.training import Settings
 from brenier.transport import TransportMap
@@ -49,17 +49,17 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
             array (d,).
-        method: inner solver, `LBFGS()` by default.
+        method: inner solver, `BFGS()` by default.
         tol: bound on the residual of inner problems, in coordinates where the average feature has variance one, at the
             end of training; the inverse is solved to a tenth of it.
         max_steps: training steps at most.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step.
-        learning_rate: rate of the default optimiser (Adam); decays to zero along a cosine.
+        learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: a function of the parameters that makes another torch optimiser, for example
             `functools.partial(torch.optim.SGD, lr=0.1)`, or None.
-        patience: evaluations on held-out samples (every 50 steps, 20 below 5,000 samples) without improvement after
-            which training stops; one that is significantly worse counts threefold.
+        patience: evaluations on held-out samples (every 100 steps, 20 below 5,000 samples) without improvement after
+            which training stops; one that is significantly worse counts threefold. With `max_time` only those count.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
         checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
             interruption resumes it.
@@ -95,7 +95,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         max_steps: int = 3000,
         max_time: float | None = None,
         batch_size: int = 1024,
-        learning_rate: float = 2e-2,
+        learning_rate: float = 1e-2,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         patience: int = 12,
         warm_start: bool = False,
@@ -233,14 +233,14 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,
-            evaluate_every=50 if source.size is None or source.size >= 5000 else 20,
+            evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
             patience=self.patience,
         )
         return Options(
             make_potential=make,
             start=self.start,
             scale=validation.check_scale(self.scale, source.dim),
-            objective=DualObjective(validation.check_method(self.method or LBFGS()), tol=self.tol, max_steps=500),
+            objective=DualObjective(validation.check_method(self.method or BFGS()), tol=self.tol, max_steps=500),
             settings=settings,
             seed=validation.draw_seed(self.random_state),
             seed_given=isinstance(self.random_state, numbers.Integral),

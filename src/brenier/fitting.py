@@ -19,13 +19,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from brenier import checkpoint
+from brenier.batches import Draw
 from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates, plain_coordinates
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning
 from brenier.evidence import adjusted_difference
 from brenier.populations import Population
 from brenier.potentials import Potential, Quadratic
-from brenier.training import Draw, Run, Settings
+from brenier.training import Run, Settings
 from brenier.transport import TransportMap
 
 HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer

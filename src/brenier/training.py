@@ -1,12 +1,14 @@
 """Training: one object that can be put down and picked up, and a thin `fit` around it.
 
-Every step draws a batch from either side, solves the inner problems to the current tolerance, and takes one optimiser
-step along the envelope gradient of J. The tolerance follows the learning rate,
+Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
+(see `batches`), and takes one optimiser step along the envelope gradient of J, with the penalty of `convexity` where
+psi is not convex by construction. The tolerance follows the learning rate,
 
-    tol_k = tol * max(1, loosest * lr_k / lr_0),
+    tol_k = max(tol, loosest * sqrt(d lr_k / lr_0)),
 
-since an inner error of size eps perturbs the gradient by O(eps), and matters only once steps are as small ("Fixed-Point
-Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary 3.12: shrinking tolerances).
+since the error of the weights that comes from the noise of batches falls like the square root of the rate, and inner
+errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary
+3.12: shrinking tolerances).
 
 Evaluation and the result use the running average of the weights. What is selected is the evaluation of least held-out
 J; one with unconverged rows cannot be selected, since under-solved inner problems make J look smaller than it is.
@@ -25,11 +27,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from brenier.batches import Batches, Draw
+from brenier.convexity import excess
 from brenier.dual import DualObjective, DualValue
 from brenier.errors import DataError
 from brenier.potentials import Potential
 
-Draw = Callable[[int, torch.Generator], Tensor]
 MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
@@ -47,40 +50,49 @@ class Settings:
         max_time: seconds at most, or None; the schedule then follows whichever budget is used up faster, and a run
             is no longer reproducible to the bit.
         batch_size: rows drawn from either side per step.
-        learning_rate: rate of the default optimiser, Adam with betas (0.5, 0.9).
+        learning_rate: rate of the default optimiser, SOAP.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
         clip: largest gradient norm.
         averaging: decay of the running average of the weights, 0 for none.
-        loosest: how many times looser the inner tolerance is at full learning rate.
+        loosest: root mean square residual, per feature, that inner problems are solved to at full learning rate.
         evaluate_every: steps between two evaluations on held-out samples.
         patience: evaluations without a better held-out J after which training stops; one that is significantly worse
-            counts threefold.
+            counts threefold. With `max_time` only those count: seconds given are used, down to a rate of zero.
     """
 
     max_steps: int = 3000
     max_time: float | None = None
     batch_size: int = 1024
-    learning_rate: float = 2e-2
+    learning_rate: float = 1e-2
     optimizer: MakeOptimiser | None = None
     schedule: Callable[[float], float] = cosine
     clip: float = 10.0
     averaging: float = 0.99
-    loosest: float = 20.0
+    loosest: float = 0.05
     evaluate_every: int = 50
     patience: int = 12
 
     def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser for some parameters."""
+        """Return the optimiser for some parameters: SOAP, Adam in the eigenbases of Shampoo, unless another was given.
+
+        "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024).
+        """
         if self.optimizer is None:
-            return torch.optim.Adam(parameters, lr=self.learning_rate, betas=(0.5, 0.9))
+            from pytorch_optimizer import SOAP  # takes long to import
+
+            return SOAP(
+                parameters, lr=self.learning_rate, betas=(0.5, 0.9), weight_decay=0.0, max_precondition_dim=LARGEST
+            )
         made = self.optimizer(parameters)
         if not isinstance(made, torch.optim.Optimizer):
             raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")
         return made
 
 
+LARGEST = 1024  # side of a weight matrix beyond which SOAP leaves that side as it is
 MAX_SETBACKS = 6
+EXACT = 0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
 SIGNIFICANT = 3.0  # standard errors of held-out J
 OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
 TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
@@ -109,7 +121,9 @@ class Run:
         generator: torch.Generator,
     ) -> None:
         self.potential, self.objective, self.settings = potential, objective, settings
-        self.source, self.target, self.held_out, self.generator = source, target, held_out, generator
+        self.held_out, self.generator = held_out, generator
+        self.batches = Batches(source, target, settings.batch_size, generator)
+        self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
         self.step, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0.0, 1.0, 0, 0
         self.history: list[dict[str, float]] = []
@@ -127,15 +141,14 @@ class Run:
                 return
         began = time.perf_counter()
         rate = self._set_rate()
-        n = self.settings.batch_size
-        x, z = self.source(n, self.generator), self.target(n, self.generator)
-        tol = self.objective.tol * max(1.0, self.settings.loosest * rate)
-        value = self.objective(self.potential, x, z, tol=tol)
-        unconverged = value.solution.unconverged
+        x, z, start, leave = self.batches.draw()
+        value = self.objective(self.potential, x, z, start=start, tol=self._tol(rate), leave=leave)
+        self.batches.keep(z, value.solution)
+        unconverged = value.solution.unconverged - value.solution.left
         if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * len(z):
             self._step_back(f"{unconverged} of {len(z)} inner problems unconverged, J = {value.loss.item():.3g}")
         else:
-            self._descend(value)
+            self._descend(value, x, z)
         self.step += 1
         self.seconds += time.perf_counter() - began
         self._since.append(
@@ -161,6 +174,7 @@ class Run:
                 "best": self.best,
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
+                "batches": self.batches.state_dict(),
                 "counters": {name: getattr(self, name) for name in _COUNTERS},
                 "history": self.history,
                 "since": self._since,
@@ -175,13 +189,19 @@ class Run:
         self._new_optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
+        self.batches.load_state_dict(state["batches"], self.held_out[0])
         for name in _COUNTERS:
             setattr(self, name, state["counters"][name])
         self.history, self._since = list(state["history"]), list(state["since"])
 
-    def _descend(self, value: DualValue) -> None:
+    def _descend(self, value: DualValue, x: Tensor, z: Tensor) -> None:
         self.optimizer.zero_grad()
-        value.loss.backward()
+        loss = value.loss
+        if not self._certain:
+            with torch.no_grad():
+                heights = torch.cat([value.source, self.potential(z)])
+            loss = loss + excess(self.potential, torch.cat([x, z]), heights, self.generator)
+        loss.backward()
         nn.utils.clip_grad_norm_(self.potential.parameters(), self.settings.clip)
         self.optimizer.step()
         decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
@@ -189,6 +209,11 @@ class Run:
             averages: list[Tensor] = list(self.average.parameters())
             weights: list[Tensor] = list(self.potential.parameters())
             torch._foreach_lerp_(averages, weights, 1 - decay)
+
+    def _tol(self, rate: float) -> float:
+        """Return the bound on inner residuals at a factor of the learning rate."""
+        dim = self.held_out[0].shape[-1]
+        return max(self.objective.tol, self.settings.loosest * math.sqrt(dim * rate))
 
     def _set_rate(self) -> float:
         """Set the scheduled learning rate; return its factor."""
@@ -204,13 +229,13 @@ class Run:
         """Evaluate the averaged weights on the held-out samples, select, and decide whether to stop."""
         began = time.perf_counter()
         with torch.no_grad():
-            value = self.objective(self.average, *self.held_out)
+            value = self.objective(self.average, *self.held_out, tol=self._tol(EXACT))
         now, solved = value.loss.item(), value.solution.unconverged == 0
         if math.isfinite(now) and solved and now < self.best_value:
             self.best_value, self.best, self.idle = now, copy.deepcopy(self.average.state_dict()), 0
         else:
             worse = now > self.best_value + SIGNIFICANT * value.standard_error()
-            self.idle += OVERFITTED if worse else 1
+            self.idle += OVERFITTED if worse else int(self.settings.max_time is None)
         self.seconds += time.perf_counter() - began
         self.history.append(self._row(value))
         self._since = []
@@ -245,6 +270,7 @@ class Run:
         self.average.load_state_dict(self.best)
         self.rate_factor /= 2
         self.setbacks += 1
+        self.batches.clear()
         self._new_optimizer()
         if self.setbacks >= MAX_SETBACKS:
             self.finished = f"gave up after {self.setbacks} setbacks: {reason}"

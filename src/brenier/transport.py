@@ -22,7 +22,7 @@ from brenier.errors import ConvergenceWarning, DataError
 from brenier.evidence import adjusted_difference
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
-from brenier.solve import LBFGS, Method, Solution
+from brenier.solve import BFGS, Method, Solution
 
 
 class TransportMap:
@@ -34,7 +34,7 @@ class TransportMap:
     Args:
         potential: g, in the given coordinates.
         coordinates: affine coordinates of both sides; those of the data themselves by default.
-        method: inner solver of the inverse, `LBFGS()` by default.
+        method: inner solver of the inverse, `BFGS()` by default.
         tol: bound on the inner residual in the coordinates, where the average feature has variance one; rows more than
             one standard deviation out are held to this share of their distance.
         max_steps: inner steps after which a row is reported as unconverged.
@@ -56,7 +56,7 @@ class TransportMap:
         self.network = potential
         self.dim = potential.dim
         self.coordinates = identity_coordinates(potential.dim) if coordinates is None else coordinates
-        self.method, self.tol, self.max_steps = method or LBFGS(), tol, max_steps
+        self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
         self.batch_size, self.held_out = batch_size, held_out
         parameter = next(potential.parameters())
         self.coordinates = self.coordinates.to(parameter.device)

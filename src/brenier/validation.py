@@ -47,7 +47,7 @@ def check_scale(scale: Any, dim: int) -> str | Tensor:
 def check_method(method: Any) -> Method:
     """Return an inner solver, or raise where it is none."""
     if isinstance(method, type) or not (hasattr(method, "init") and hasattr(method, "step")):
-        raise DataError(f"method: must be an inner solver such as LBFGS(), got {method!r}")
+        raise DataError(f"method: must be an inner solver such as BFGS(), got {method!r}")
     return method
 
 

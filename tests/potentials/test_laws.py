@@ -7,13 +7,13 @@ import torch
 from contracts import POTENTIAL_LAWS, gradient_is_that_of_autograd, hessian, is_coercive, is_midpoint_convex, psi
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import CONVEX_POTENTIALS, FREE_POTENTIALS, POTENTIALS, gentle, normal, positive_definite
+from problems import CONVEX_POTENTIALS, FREE_POTENTIALS, POTENTIALS, gentle, make, normal, positive_definite
 from torch import Tensor
 
 from brenier import DenseICNN, Potential, Quadratic, ResidualPotential, conjugate
 from brenier.errors import DataError
 from brenier.potentials import KNOWN
-from brenier.potentials.icnn import nonnegative
+from brenier.potentials.icnn import KNEE, nonnegative
 
 New = Callable[..., Potential]
 EVERY = pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
@@ -93,9 +93,32 @@ def test_weights_come_from_the_generator_and_leave_the_global_one_alone(cls: typ
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_default_widths_are_the_published_ones() -> None:
+def test_default_widths_grow_with_the_dimension() -> None:
     assert DenseICNN(2).hidden == (64, 64, 32)
-    assert DenseICNN(50).hidden == (100, 100, 50)
+    assert DenseICNN(16).hidden == (128, 128, 64)
+    assert DenseICNN(100).hidden == (200, 200, 100)
+
+
+def test_blocks_of_rows_change_nothing() -> None:
+    """Without a graph many rows are worked on in blocks."""
+    potential, x = make(DenseICNN, hidden=(64, 64, 32)), normal(3000, 3)
+    whole = potential.value_and_gradient(x)
+    with torch.no_grad():
+        for part, all_rows in zip(potential.value_and_gradient(x), whole, strict=True):
+            torch.testing.assert_close(part, all_rows.detach(), rtol=1e-12, atol=1e-12)
+
+
+def test_squares_are_squares_up_to_the_knee_and_grow_linearly_beyond() -> None:
+    potential = DenseICNN(1, (1, 1)).double()
+    with torch.no_grad():
+        for parameter in potential.parameters():
+            parameter.zero_()
+        potential.affine.factor.fill_((1 - potential.affine.eps) ** 0.5)
+        potential.quadratic[0, 1], potential.readout[0] = 1.0, 1.0  # g(x) = celu(s(x)) = s(x)
+        x = torch.tensor([[0.5], [-KNEE], [KNEE + 2], [-KNEE - 1e6]], dtype=torch.float64)
+        linear = 2 * KNEE * x.abs().squeeze(-1) - KNEE**2
+        expected = torch.where(x.abs().squeeze(-1) <= KNEE, x.squeeze(-1).square(), linear)
+        torch.testing.assert_close(potential(x), expected, rtol=1e-9, atol=1e-9)
 
 
 # ---- convexity

@@ -25,7 +25,7 @@ from problems import (
     start,
 )
 
-from brenier import LBFGS, Anderson, ConvergenceError, GradientStep, NewtonCG, Quadratic, Status
+from brenier import BFGS, LBFGS, Anderson, ConvergenceError, GradientStep, NewtonCG, Quadratic, Status
 from brenier.conjugate import Proximal
 from brenier.solve import Iterate, Method, Problem, Solution, minimise
 from brenier.solve.firstorder import power_iteration
@@ -260,3 +260,30 @@ def test_solutions_are_joined_in_order() -> None:
     assert torch.equal(joined.steps, whole.steps)
     assert torch.equal(joined.status, whole.status)
     assert joined.evaluations == whole.evaluations
+
+
+# ---- rows left unfinished on request
+
+
+def test_some_rows_may_be_left_and_solved_on_later() -> None:
+    problem = PROBLEMS["log-cosh"]
+    near = problem.answer + torch.tensor([1e-3, 1e-3, 1e-3, 1e-3, 3.0]).to(problem.answer).unsqueeze(-1)
+    some = minimise(problem, BFGS(), near, tol=1e-8, leave=0.2)
+    assert some.status.tolist() == [Status.CONVERGED] * 4 + [Status.LEFT]
+    assert (some.left, some.unconverged) == (1, 1)
+    assert "left unfinished" in some.report()
+    whole = minimise(problem, BFGS(), near, tol=1e-8)
+    assert some.evaluations < whole.evaluations
+    minimise(problem, BFGS(), some.point, tol=1e-8).check()
+
+
+def test_nothing_is_left_unless_asked() -> None:
+    for method in ROW_WISE_METHODS.values():
+        assert minimise(PROBLEMS["elongated"], method, start(PROBLEMS["elongated"]), tol=1e-6, max_steps=5000).left == 0
+
+
+def test_bfgs_forgets_and_still_finds_the_answer() -> None:
+    problem = HARD_PROBLEMS["ill-conditioned"]
+    long, short = (minimise(problem, BFGS(memory=m), start(problem), tol=1e-8, max_steps=500) for m in (30, 10))
+    assert long.check().evaluations < short.evaluations
+    assert short.unconverged == 0

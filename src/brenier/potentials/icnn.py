@@ -3,12 +3,12 @@
     q_i(x) = s(x A_i) + x B_i + b_i,     h_0 = q_0(x),     h_i = act(h_{i-1} W_i + q_i(x)),     N(x) = h_k . w
     psi(x) = x'(L L' + eps I)x/2 + c.x + N(x),     g = psi - |x|^2/2
 
-"Wasserstein-2 Generative Networks" (Korotin et al., 2021), appendix B; there s is the square. For psi to be coercive
-for every parameter value (see `potentials.base`):
+"Wasserstein-2 Generative Networks" (Korotin et al., 2021), appendix B; there s is the square. Here s(a) = a^2 up to
+|a| = `KNEE` and 2 KNEE |a| - KNEE^2 beyond (Huber's function): a square wherever data of variance one lie, and of
+linear growth. For psi is to be coercive for every parameter value (see `potentials.base`):
 
-* `convex=True`: W_i >= 0 and w >= 0 by parametrisation, s(a) = a^2. N is convex, so psi is eps-strongly convex.
-* `convex=False`: the signs are free, and s(a) = sqrt(1 + a^2) - 1, a square near zero that grows linearly; then
-  N grows at most linearly, whatever the parameters.
+* `convex=True`: W_i >= 0 and w >= 0 by parametrisation. N is convex, so psi is eps-strongly convex.
+* `convex=False`: the signs are free; N grows at most linearly, whatever the parameters.
 """
 
 from __future__ import annotations
@@ -25,6 +25,11 @@ from brenier.potentials.activations import activation_named
 from brenier.potentials.base import Potential
 from brenier.potentials.quadratic import EPS, Quadratic
 
+# Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
+# once, cost two to three times as much.
+BLOCK = 2**17
+KNEE = 8.0  # standard deviations of the data, for the coordinates in which potentials are trained
+
 
 class DenseICNN(Potential):
     """The DenseICNN potential, free (default) or convex.
@@ -33,7 +38,7 @@ class DenseICNN(Potential):
 
     Args:
         dim: d.
-        hidden: widths of h_0 ... h_k; (max(2d, 64), max(2d, 64), max(d, 32)) by default, as in the paper.
+        hidden: widths of h_0 ... h_k; (w, w, w/2) by default, w = 8d within 64 ... 128, or 2d where that is more.
         convex: whether psi is convex by construction.
         activation: "celu", "softplus" or "tanh" (not convex).
         matrix: (d, d), linear part of the affine map to start at; the identity by default.
@@ -62,7 +67,8 @@ class DenseICNN(Potential):
         self.activation = activation_named(activation)
         if convex and not self.activation.convex:
             raise DataError(f"activation: {activation!r} is not convex; with convex=True choose celu or softplus")
-        self.hidden = tuple(hidden or (max(2 * dim, 64), max(2 * dim, 64), max(dim, 32)))
+        width = max(2 * dim, 64, min(8 * dim, 128))
+        self.hidden = tuple(hidden or (width, width, width // 2))
         self.affine = Quadratic(dim, matrix, shift, eps=eps)
         total = sum(self.hidden)
         self.quadratic = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
@@ -83,19 +89,23 @@ class DenseICNN(Potential):
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) (n,) and grad g(x) (n, d), by the chain rule written out."""
+        rows = BLOCK // sum(self.hidden)
+        if len(x) <= rows or x.device.type != "cpu" or torch.is_grad_enabled():
+            return self._value_and_gradient(x)
+        values, gradients = zip(*map(self._value_and_gradient, x.split(rows)), strict=True)
+        return torch.cat(values), torch.cat(gradients)
+
+    def _value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         value, gradient = self.affine.value_and_gradient(x)
-        states, slope = self._states(x)
-        readout = self._signed(self.readout)
-        back, down = [], readout.expand(x.shape[0], -1)
-        for i in reversed(range(len(states))):
-            s, a = states[i]
-            if i:
-                down = down * self.activation.derivative(s, a)
-            back.append(down)
-            if i:
-                down = down @ self._signed(self.weights[i - 1]).mT
-        dq = torch.cat(back[::-1], dim=-1)
-        gradient = gradient + torch.cat([dq * slope, dq], -1) @ torch.cat([self.quadratic, self.linear], -1).mT
+        states, clipped = self._states(x)
+        weights, readout = [self._signed(weight) for weight in self.weights], self._signed(self.readout)
+        down, back = readout.expand(x.shape[0], -1), list[Tensor]()
+        for (s, a), weight in zip(reversed(states[1:]), reversed(weights), strict=True):
+            back.append(down * self.activation.derivative(s, a))
+            down = back[-1] @ weight.mT
+        dq = torch.cat([down, *reversed(back)], -1)
+        skips = torch.cat([self.quadratic, self.linear], -1)
+        gradient = gradient + torch.cat([dq * (2 * clipped), dq], -1) @ skips.mT
         return value + states[-1][1] @ readout, gradient
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
@@ -119,27 +129,23 @@ class DenseICNN(Potential):
         }
 
     def _states(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return per layer the argument and value of its activation, and the slope of the skips' s."""
+        """Return per layer the argument and value of its activation, and half the slope of the skips' s."""
         both = x @ torch.cat([self.quadratic, self.linear], -1)
         a, b = both.tensor_split(2, dim=-1)
-        if self.convex:
-            skip, slope = a.square() + b + self.bias, 2 * a
-        else:
-            root = (1 + a.square()).sqrt()
-            skip, slope = root - 1 + b + self.bias, a / root
-        skips = skip.split(self.hidden, dim=-1)
+        clipped = a.clamp(-KNEE, KNEE)
+        skips = torch.addcmul(b + self.bias, clipped, 2 * a - clipped).split(self.hidden, dim=-1)
         states = [(skips[0], skips[0])]
         for weight, part in zip(self.weights, skips[1:], strict=True):
-            s = states[-1][1] @ self._signed(weight) + part
+            s = torch.addmm(part, states[-1][1], self._signed(weight))
             states.append((s, self.activation.value(s)))
-        return states, slope
+        return states, clipped
 
     def _signed(self, raw: Tensor) -> Tensor:
         return nonnegative(raw) if self.convex else raw
 
 
-SOFTNESS = 1e-3
-RAW_ZERO = -1.0  # nonnegative(RAW_ZERO) is about 1e-3, with a gradient large enough to leave it
+SOFTNESS = 1e-4
+RAW_ZERO = -0.3  # nonnegative(RAW_ZERO) is about 3e-4, with a gradient large enough to leave it
 
 
 def nonnegative(raw: Tensor) -> Tensor:

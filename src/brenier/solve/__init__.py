@@ -1,5 +1,6 @@
 """Row-wise solvers: many independent minimisations at once. Knows tensors and functions, not transport."""
 
+from brenier.solve.bfgs import BFGS
 from brenier.solve.firstorder import Anderson, GradientStep
 from brenier.solve.gradients import detached, implicit, one_step, unrolled
 from brenier.solve.loop import Iterate, Method, Problem, minimise
@@ -7,6 +8,7 @@ from brenier.solve.secondorder import LBFGS, NewtonCG
 from brenier.solve.solution import Solution, Status
 
 __all__ = [
+    "BFGS",
     "LBFGS",
     "Anderson",
     "GradientStep",

@@ -103,17 +103,19 @@ def minimise(
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
+    leave: float = 0.0,
 ) -> Solution:
     """Minimise every row's objective until its residual norm is at most tol, or max_steps have been taken.
 
     Args:
         problem: the rows' objectives.
-        method: how to step, for example `LBFGS()`.
+        method: how to step, for example `BFGS()`.
         start: (n, d), first iterates.
         tol: bound on the residual norm, one number or one per row (n,).
         max_steps: steps after which a row is given up as `Status.OUT_OF_STEPS`.
         check_every: steps between two stop tests. A test reads the device, so a GPU may prefer 4 or 8; rows then
             run at most check_every - 1 steps longer than needed, and their best iterate is kept.
+        leave: share of the rows that may be left unfinished, as `Status.LEFT`: the last few cost the most.
 
     Returns:
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
@@ -132,6 +134,9 @@ def minimise(
         if steps % check_every == 0 or steps == max_steps:
             status = _judge(best_norm, limit, at, stalled)
             going = (status < 0) & (steps < max_steps)
+            if leave and int(going.sum()) <= leave * start.shape[0]:
+                status = torch.where(going, int(Status.LEFT), status)
+                going = torch.zeros_like(going)
             if not bool(going.all()):
                 done, index = (~going).nonzero().squeeze(-1), going.nonzero().squeeze(-1)
                 record.write(rows[done], best[done], best_norm[done], steps, status[done])

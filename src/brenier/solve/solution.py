@@ -19,6 +19,7 @@ class Status(enum.IntEnum):
     OUT_OF_STEPS = 1
     STALLED = 2
     NON_FINITE = 3
+    LEFT = 4
 
     @property
     def advice(self) -> str:
@@ -28,10 +29,11 @@ class Status(enum.IntEnum):
 
 _ADVICE = {
     Status.CONVERGED: "nothing to do",
-    Status.OUT_OF_STEPS: "raise `max_steps`, loosen `tol`, or choose a method with curvature (LBFGS, NewtonCG)",
+    Status.OUT_OF_STEPS: "raise `max_steps`, loosen `tol`, or choose a method with curvature (BFGS, NewtonCG)",
     Status.STALLED: "the steps fell below what this precision resolves: loosen `tol` or work in float64",
     Status.NON_FINITE: "the objective overflowed along the way: check the inputs for values far outside the "
     "training data, or shorten the step",
+    Status.LEFT: "they were left unfinished, as asked: solve on from their points, or with leave=0",
 }
 
 
@@ -64,6 +66,11 @@ class Solution:
         return int((~self.converged).sum())
 
     @property
+    def left(self) -> int:
+        """How many rows were left unfinished, as was asked."""
+        return int((self.status == Status.LEFT).sum())
+
+    @property
     def evaluations_per_row(self) -> float:
         """Gradient evaluations per row, the cost that does not depend on the machine."""
         return self.evaluations / max(1, self.status.numel())
@@ -86,7 +93,7 @@ class Solution:
         if not self.unconverged:
             return f"all {total} rows converged"
         parts = []
-        for status in (Status.OUT_OF_STEPS, Status.STALLED, Status.NON_FINITE):
+        for status in (Status.OUT_OF_STEPS, Status.STALLED, Status.NON_FINITE, Status.LEFT):
             count = int((self.status == status).sum())
             if count:
                 parts.append(f"{count} of {total} rows ended {status.name.lower()}: {status.advice}")

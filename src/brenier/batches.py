@@ -1,0 +1,66 @@
+"""The batches of training, and the inner problems that are still in flight.
+
+The last few rows of a batch take most of its inner steps. They are left unfinished, and solved on in the next batch
+from where they are: every target row drawn enters one step of training, once, when its inner problem is solved. A row
+left too often has its batch solved to the end, so that none is put off for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from brenier.solve import Solution, Status
+
+Draw = Callable[[int, torch.Generator], Tensor]
+
+LEAVE = 0.1  # share of the rows of a batch that may be left
+OFTEN = 4  # times a row may be left
+
+
+class Batches:
+    """Batches from either side; what is in flight is all its state.
+
+    Args:
+        source, target: functions (n, generator) -> (n, d).
+        size: rows of a batch.
+        generator: the only source of randomness.
+    """
+
+    def __init__(self, source: Draw, target: Draw, size: int, generator: torch.Generator) -> None:
+        self.source, self.target, self.size, self.generator = source, target, size, generator
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is in flight."""
+        self.z: Tensor | None = None
+        self.start: Tensor | None = None
+        self.age = torch.zeros(0, dtype=torch.int64)
+
+    def draw(self) -> tuple[Tensor, Tensor, Tensor | None, float]:
+        """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and the share that may be left."""
+        x, fresh = self.source(self.size, self.generator), self.target(self.size, self.generator)
+        z = fresh
+        if self.z is not None:
+            z = torch.cat([self.z, fresh[len(self.z) :]])
+        leave = 0.0 if bool((self.age >= OFTEN).any()) else LEAVE
+        return x, z, self.start, leave
+
+    def keep(self, z: Tensor, solution: Solution) -> None:
+        """Keep the rows of z that were left unfinished."""
+        left = (solution.status == Status.LEFT).nonzero().squeeze(-1)
+        age = torch.zeros(len(z), dtype=torch.int64, device=self.age.device)
+        age[: len(self.age)] = self.age
+        self.z, self.start, self.age = z[left], solution.point[left], age[left.to(age.device)] + 1
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """Return what is in flight."""
+        return {"z": self.z, "start": self.start, "age": self.age}
+
+    def load_state_dict(self, state: dict[str, Tensor | None], like: Tensor) -> None:
+        """Take up what was in flight, on the device of `like`."""
+        z, start, age = state["z"], state["start"], state["age"]
+        self.z, self.start = (None if part is None else part.to(like.device) for part in (z, start))
+        self.age = torch.zeros(0, dtype=torch.int64) if age is None else age

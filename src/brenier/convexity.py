@@ -1,0 +1,50 @@
+"""A penalty that keeps psi convex where the data lie, for potentials that are not convex by construction.
+
+A free potential can grow barriers between far parts of the data, where J sees nothing: then an inner problem has
+several minima, a solve may end in the wrong one, env is overestimated, J is too small, and training, which makes J
+small, builds the barrier higher. For a convex psi, and so for the true one,
+
+    psi((1 - t) a + t b) <= (1 - t) psi(a) + t psi(b),
+
+and the mean of what exceeds it on segments between points of both sides, added to J, has the same minimum as J.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from brenier.potentials import Potential
+
+
+def excess(potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the mean of (psi((1-t) a + t b) - (1-t) psi(a) - t psi(b))^+ on random segments, one per point.
+
+    Args:
+        potential: g, with psi(y) = |y|^2/2 + g(y).
+        points: (n, d), among which the ends a and b are drawn.
+        values: (n,), g at the points.
+        generator: source of the pairs and of t, uniform between 1/4 and 3/4.
+
+    Returns:
+        A scalar, differentiable in the parameters; only segments that exceed are differentiated.
+    """
+    n = points.shape[0]
+    i, j = torch.randint(n, (2, n), generator=generator).to(points.device)
+    t = (0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)).to(points.device)
+    with torch.no_grad():
+        level = values + 0.5 * torch.linalg.vecdot(points, points)
+        found = _above(potential, torch.lerp(points[i], points[j], t.unsqueeze(-1)), torch.lerp(level[i], level[j], t))
+    wrong = (found > 0).nonzero().squeeze(-1)
+    if not len(wrong):
+        return values.new_zeros(())
+    i, j, t = i[wrong], j[wrong], t[wrong]
+    ends = torch.stack([points[i], points[j]])
+    level = potential(ends.flatten(0, 1)).view(2, -1) + 0.5 * torch.linalg.vecdot(ends, ends)
+    inside = torch.lerp(ends[0], ends[1], t.unsqueeze(-1))
+    return _above(potential, inside, torch.lerp(level[0], level[1], t)).clamp(min=0).sum() / n
+
+
+def _above(potential: Potential, inside: Tensor, chord: Tensor) -> Tensor:
+    """Return how far psi is above its chords: (n,)."""
+    return potential(inside) + 0.5 * torch.linalg.vecdot(inside, inside) - chord
