@@ -260,9 +260,8 @@ def test_every_inner_problem_of_a_wild_potential_is_solved(new: New) -> None:
 @pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
 def test_every_inner_problem_of_many_wild_potentials_is_solved(new: New, size: float) -> None:
     for seed in range(10):
-        potential, z = new(size=size, seed=seed), 5 * normal(100, 3, seed=seed)
-        tol = 1e-6 + 1e-13 * potential(z).detach().abs()  # no residual is resolved beyond the rounding of such values
-        found = conjugate(potential, z, tol=tol, max_steps=2000)
+        tol = 1e-6 * max(1.0, size) ** 4  # values grow so, and with them the rounding of residuals
+        found = conjugate(new(size=size, seed=seed), 5 * normal(100, 3, seed=seed), tol=tol, max_steps=2000)
         assert found.solution.report() == "all 100 rows converged"
 
 
