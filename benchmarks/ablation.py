@@ -4,7 +4,8 @@
     BRENIER_DATA=... python -m benchmarks.ablation --pairs w2hd clusters --dims 2 16 64 --seconds 300
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
-segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch.
+segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch; "equal
+weights" the weights of batches.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.scores import score, training
 from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
+from brenier.dual import equal
 
 DIMS = (16,)
 UNLIMITED = 10**9  # steps: time is the limit
@@ -71,6 +73,7 @@ WITHOUT: Mapping[str, tuple[str, Any]] = {
     "no penalty": ("brenier.training.excess", nothing),
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
+    "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
 }
 
 

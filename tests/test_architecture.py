@@ -21,7 +21,7 @@ PACKAGE = ROOT / "src" / "brenier"
 LAYERS = (
     {"errors"},
     {"solve", "costs", "potentials", "metrics", "gaussian", "samples", "atomic"},
-    {"conjugate", "convexity", "coordinates"},
+    {"calibration", "conjugate", "convexity", "coordinates"},
     {"dual"},
     {"distance", "evidence", "transport", "storage"},
     {"batches", "populations", "training", "run", "checkpoint"},

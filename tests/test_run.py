@@ -12,6 +12,7 @@ import torch
 from fits import PAIR, X, quick, same
 
 from brenier import ConvergenceWarning, DenseICNN, DualObjective, DualValue, Run, Settings, checkpoint
+from brenier.calibration import Calibration, Features
 from brenier.solve import Status
 from brenier.training import MAX_SETBACKS
 
@@ -50,9 +51,10 @@ def new_run(objective: DualObjective | None = None, rows: int = 64, seed: int = 
     generator = torch.Generator().manual_seed(seed)
     potential = DenseICNN(2, (16, 16), generator=generator)
     settings = {"max_steps": 100, "batch_size": 64, "evaluate_every": 10, **settings}
-    return Run(
-        potential, objective or DualObjective(), draw(x), draw(z), (x[500:], z[500:]), Settings(**settings), generator
-    )
+    features = Features(64, x, torch.Generator().manual_seed(9))
+    known = [Calibration(features, side[:200], complete=False) for side in (x, z)]
+    draws, held_out = (draw(x), draw(z)), (x[500:], z[500:])
+    return Run(potential, objective or DualObjective(), *draws, held_out, Settings(**settings), generator, known)
 
 
 def advance(run: Run, steps: int) -> Run:

@@ -2,16 +2,20 @@
 
 The last few rows of a batch take most of its inner steps. They are left unfinished, and solved on in the next batch
 from where they are: every target row drawn enters one step of training, once, when its inner problem is solved. A row
-left too often has its batch solved to the end, so that none is put off for ever.
+left too often has its batch solved to the end, so that none is put off for ever. Both sides of a batch may be weighed
+(see `calibration`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from brenier.calibration import Calibration
+from brenier.dual import Weigh, equal
 from brenier.solve import Solution, Status
 
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -21,17 +25,34 @@ OFTEN = 4  # times a row may be left
 
 
 class Batches:
-    """Batches from either side; what is in flight is all its state.
+    """Batches from either side; what is in flight, and known of the moments, is all its state.
 
     Args:
         source, target: functions (n, generator) -> (n, d).
         size: rows of a batch.
         generator: the only source of randomness.
+        calibration: of the source and of the target, or nothing for equal weights.
     """
 
-    def __init__(self, source: Draw, target: Draw, size: int, generator: torch.Generator) -> None:
+    def __init__(
+        self,
+        source: Draw,
+        target: Draw,
+        size: int,
+        generator: torch.Generator,
+        calibration: Sequence[Calibration] = (),
+    ) -> None:
         self.source, self.target, self.size, self.generator = source, target, size, generator
+        self.calibration = calibration
         self.clear()
+
+    @property
+    def weigh(self) -> tuple[Weigh, Weigh]:
+        """How x and z are weighed."""
+        if not self.calibration:
+            return equal, equal
+        source, target = self.calibration
+        return source.weights, target.weights
 
     def clear(self) -> None:
         """Forget what is in flight."""
@@ -55,12 +76,15 @@ class Batches:
         age[: len(self.age)] = self.age
         self.z, self.start, self.age = z[left], solution.point[left], age[left.to(age.device)] + 1
 
-    def state_dict(self) -> dict[str, Tensor | None]:
-        """Return what is in flight."""
-        return {"z": self.z, "start": self.start, "age": self.age}
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is in flight, and what is known of the moments."""
+        known = [side.state_dict() for side in self.calibration]
+        return {"z": self.z, "start": self.start, "age": self.age, "calibration": known}
 
-    def load_state_dict(self, state: dict[str, Tensor | None], like: Tensor) -> None:
-        """Take up what was in flight, on the device of `like`."""
+    def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
+        """Take up what was in flight, on the device of `like`, and what was known."""
+        for side, known in zip(self.calibration, state["calibration"], strict=True):
+            side.load_state_dict(known)
         z, start, age = state["z"], state["start"], state["age"]
         self.z, self.start = (None if part is None else part.to(like.device) for part in (z, start))
         self.age = torch.zeros(0, dtype=torch.int64) if age is None else age

@@ -11,6 +11,7 @@ selection.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -50,6 +51,15 @@ def standard_error(*terms: Tensor) -> float:
     return float(sum(term.detach().double().var() / term.numel() for term in terms)) ** 0.5
 
 
+Weigh = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
+
+
+def equal(points: Tensor) -> Tensor:
+    """Return equal weights."""
+    n = len(points)
+    return points.new_full((n,), 1 / n if n else torch.nan)
+
+
 @dataclasses.dataclass(frozen=True)
 class DualObjective:
     """J with a given inner solver: `objective(potential, x, z).loss.backward()`.
@@ -76,6 +86,7 @@ class DualObjective:
         start: Tensor | None = None,
         tol: float | None = None,
         leave: float = 0.0,
+        weigh: tuple[Weigh, Weigh] = (equal, equal),
     ) -> DualValue:
         """Return J(g) on source points x (n, d) and target points z (m, d).
 
@@ -86,6 +97,7 @@ class DualObjective:
                 x (`best_start`).
             tol: another bound on the inner residual.
             leave: share of the rows of z that may be left unfinished; those do not enter the loss.
+            weigh: how x, and the rows of z that enter the loss, are weighed.
         """
         source = potential(x)
         known = 0 if start is None else len(start)
@@ -102,5 +114,5 @@ class DualObjective:
         )
         target, solution = found.value, found.solution
         usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
-        mean = torch.where(usable, target, 0.0).sum() / usable.sum()
-        return DualValue(source.mean() - mean, source, target, solution)
+        loss = source @ weigh[0](x) - target[usable] @ weigh[1](z[usable])
+        return DualValue(loss, source, target, solution)

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from brenier import checkpoint
 from brenier.batches import Draw
+from brenier.calibration import Calibration, Features
 from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates, plain_coordinates
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning
@@ -178,7 +179,13 @@ def _run(split: Split, coordinates: Coordinates, options: Options, generator: to
     source_in, target_in = inward(coordinates.source_in), inward(coordinates.target_in)
     held_out = (source_in(split.select[0]), target_in(split.select[1]))
     draws = _draw(split.source, source_in), _draw(split.target, target_in)
-    return Run(potential, options.objective, *draws, held_out, options.settings, generator)
+    rows = min(options.settings.batch_size, *(side.size or MOMENTS for side in (split.source, split.target)))
+    features = Features(rows, held_out[0], generator)
+    calibration = [
+        Calibration(features, move(side.some(MOMENTS, generator)), side.size is not None and side.size <= MOMENTS)
+        for side, move in ((split.source, source_in), (split.target, target_in))
+    ]
+    return Run(potential, options.objective, *draws, held_out, options.settings, generator, calibration)
 
 
 def _fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:

@@ -1,8 +1,8 @@
 """Training: one object that can be put down and picked up, and a thin `fit` around it.
 
 Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
-(see `batches`), and takes one optimiser step along the envelope gradient of J, with the penalty of `convexity` where
-psi is not convex by construction. The tolerance follows the learning rate,
+(see `batches`), and takes one optimiser step along the envelope gradient of J, its means weighed as `calibration` says,
+with the penalty of `convexity` where psi is not convex by construction. The tolerance follows the learning rate,
 
     tol_k = max(tol, loosest * sqrt(d lr_k / lr_0)),
 
@@ -21,13 +21,14 @@ import copy
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from brenier.batches import Batches, Draw
+from brenier.calibration import Calibration
 from brenier.convexity import excess
 from brenier.dual import DualObjective, DualValue
 from brenier.errors import DataError
@@ -108,6 +109,7 @@ class Run:
         held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
         settings: how to train.
         generator: the only source of randomness.
+        calibration: of batches of the source and of the target, or nothing.
     """
 
     def __init__(
@@ -119,10 +121,11 @@ class Run:
         held_out: tuple[Tensor, Tensor],
         settings: Settings,
         generator: torch.Generator,
+        calibration: Sequence[Calibration] = (),
     ) -> None:
         self.potential, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
-        self.batches = Batches(source, target, settings.batch_size, generator)
+        self.batches = Batches(source, target, settings.batch_size, generator, calibration)
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
         self.step, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0.0, 1.0, 0, 0
@@ -142,7 +145,9 @@ class Run:
         began = time.perf_counter()
         rate = self._set_rate()
         x, z, start, leave = self.batches.draw()
-        value = self.objective(self.potential, x, z, start=start, tol=self._tol(rate), leave=leave)
+        value = self.objective(
+            self.potential, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=self.batches.weigh
+        )
         self.batches.keep(z, value.solution)
         unconverged = value.solution.unconverged - value.solution.left
         if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * len(z):
