@@ -14,24 +14,26 @@ import torch
 from benchmarks.rows import RESULTS, Ledger
 
 
-def make_parser(doc: str | None, dims: Sequence[int], seeds: Sequence[int] = (0,)) -> argparse.ArgumentParser:
-    """Return a parser with the common flags."""
+def make_parser(
+    doc: str | None, dims: Sequence[int], seeds: Sequence[int] = (0,), quick_dims: Sequence[int] = ()
+) -> argparse.ArgumentParser:
+    """Return a parser with the common flags; where time is short and nothing is said, the first of dims is taken."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; rows are shown, not kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), metavar="SEED")
     parser.add_argument("--dims", type=int, nargs="+", default=None, metavar="D", help=f"default {list(dims)}")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (default 2)")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the rows")
-    parser.set_defaults(all_dims=tuple(dims))
+    parser.set_defaults(all_dims=tuple(dims), quick_dims=tuple(quick_dims or dims[:1]))
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Return the flags; `dims` is the smallest of the usual ones where nothing is said and time is short."""
+    """Return the flags, `dims` filled in where nothing is said."""
     flags = parser.parse_args(arguments)
     flags.arguments = list(sys.argv[1:] if arguments is None else arguments)
     if flags.dims is None:
-        flags.dims = list(flags.all_dims[:1] if flags.quick else flags.all_dims)
+        flags.dims = list(flags.quick_dims if flags.quick else flags.all_dims)
     torch.set_num_threads(flags.threads)
     return flags
 

@@ -39,7 +39,7 @@ class Row:
         status: "ok", "unconverged", "non-finite" or "failed".
         message: what went wrong, if anything.
         warnings: distinct warnings met on the way.
-        numbers: what was measured; None where it is not a number.
+        numbers: what was measured, lists for curves; None where it is not a number.
         settings: what was asked for.
         provenance: see `machine.provenance`, with `wall_seconds` and `peak_memory_mib`.
     """
@@ -181,8 +181,12 @@ def _parse(line: str, place: str) -> Row:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{len(value)} numbers]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _finite_or_none(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_finite_or_none(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -166,10 +166,22 @@ def _escape(text: str) -> str:
 
 
 def main() -> None:
-    from benchmarks import ablation, finite, gaussians, inner, neutral, throughput, w2hd
+    from benchmarks import (
+        ablation,
+        cost,
+        finite,
+        gaussians,
+        inner,
+        neutral,
+        parametrisation,
+        throughput,
+        tolerance,
+        w2hd,
+    )
     from benchmarks.peers import race
 
-    for benchmark in (ablation, finite, gaussians, inner, neutral, race, throughput, w2hd):
+    settings = (cost, parametrisation, tolerance)
+    for benchmark in (ablation, finite, gaussians, inner, neutral, race, *settings, throughput, w2hd):
         update(benchmark.TABLES)
 
 

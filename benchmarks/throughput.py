@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from benchmarks.rows import Ledger, Row
 from benchmarks.scores import training
 from benchmarks.tables import Column, Table
 from brenier import OptimalTransport, load
-from brenier.datasets import separable_pair
+from brenier.datasets import Pair, separable_pair
 
 DIMS = (16,)
 ROWS_PER_SECOND, MEMORY = 300_000, 256  # targets: forward; MiB
@@ -47,6 +47,7 @@ class Job(NamedTuple):
         mapped: whether the input is a memory-mapped file.
         threads: of torch.
         repeats: calls.
+        pair: whose points are moved, as a function of d that another process can be sent.
     """
 
     model: str
@@ -56,6 +57,7 @@ class Job(NamedTuple):
     mapped: bool
     threads: int
     repeats: int
+    pair: Callable[[int], Pair] = separable_pair
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -69,7 +71,7 @@ def measure_here(job: Job) -> dict[str, Any]:
     """Return speed and memory of moving points in this process."""
     torch.set_num_threads(job.threads)
     ot = load(job.model)
-    pair, generator = separable_pair(job.dim), torch.Generator().manual_seed(1)
+    pair, generator = job.pair(job.dim), torch.Generator().manual_seed(1)
     draw = pair.target if job.inverse else pair.source
     move = ot.inverse_transform if job.inverse else ot.transform
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:

@@ -13,7 +13,21 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import finite, gaussians, inner, machine, neutral, rows, scores, tables, throughput, w2hd
+from benchmarks import (
+    cost,
+    finite,
+    gaussians,
+    inner,
+    machine,
+    neutral,
+    parametrisation,
+    rows,
+    scores,
+    tables,
+    throughput,
+    tolerance,
+    w2hd,
+)
 from benchmarks.peers import race
 from benchmarks.rows import Ledger, Row
 from benchmarks.tables import Column, Table
@@ -169,7 +183,7 @@ def test_tables_go_between_their_markers(ledger: Ledger, tmp_path: Path) -> None
 def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
-    for benchmark in (finite, gaussians, inner, neutral, race, throughput, w2hd):
+    for benchmark in (cost, finite, gaussians, inner, neutral, parametrisation, race, throughput, tolerance, w2hd):
         tables.update(benchmark.TABLES, readme=readme)
     assert readme.read_text() == tables.README.read_text(), "run `python -m benchmarks.tables`"
 
@@ -296,13 +310,17 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        "cost",
         "finite --pairs tails",
         "gaussians",
-        "gaussians --stream",
+        "gaussians --methods default paper --minutes 1",
+        "gaussians --stream --methods default paper",
         "inner --pair separable",
         "neutral",
+        "parametrisation",
         "peers --pairs tails --peers brenier pot",
         "throughput",
+        "tolerance",
         "w2hd --pair separable",
     ],
 )
