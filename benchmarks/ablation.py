@@ -4,8 +4,8 @@
     BRENIER_DATA=... python -m benchmarks.ablation --pairs w2hd clusters --dims 2 16 64 --seconds 300
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
-segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch; "equal
-weights" the weights of batches.
+segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
+"equal weights" those that give batches the moments of their populations.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ Gaussians: the network of three layers with normal weights, alpha = 0.1 / L with
 cannot be told to do, and so differs:
 
 * the rate decays along a cosine, where the published one is constant; the weights kept are their running average;
-* every batch is fresh, where the published ones serve for three steps; the last tenth of a batch's rows is solved on
-  in the next one, and inner problems start at the best of z and the batch's source points, where the published ones
-  start at z and are solved together until the slowest is done;
+* every batch is fresh, where the published ones serve for three steps, and weighed to have the moments of its
+  population; the last tenth of a batch's rows is solved on in the next one, and inner problems start at the best of z
+  and the batch's source points, where the published ones start at z and are solved together until the slowest is done;
 * residuals follow the rate down to 1e-3, within 500 steps: `OptimalTransport` has no arguments for these. `start_run`
   holds them at one tolerance, within 1,000 steps;
 * alpha is at most one, squares end at eight standard deviations, the quadratic part L L' + eps I is trained, and a
