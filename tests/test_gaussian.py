@@ -10,7 +10,7 @@ from problems import normal, positive_definite, with_moments
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
-from brenier.gaussian import Gaussian, fit_gaussian, gaussian_map, matrix_power
+from brenier.gaussian import Gaussian, fit_gaussian, gaussian_map, matrix_power, moments
 
 
 def pair(condition: float = 10.0, scale: float = 1.0, d: int = 4) -> tuple[Gaussian, Gaussian]:
@@ -162,3 +162,13 @@ def test_fits_are_of_double_precision(dtype: torch.dtype) -> None:
     fit = fit_gaussian((10 * normal(50, 3)).to(dtype).requires_grad_(dtype.is_floating_point))
     assert fit.mean.dtype == fit.covariance.dtype == torch.float64
     assert not fit.covariance.requires_grad
+
+
+@pytest.mark.parametrize("away", [0.0, 1e6])
+def test_moments_of_parts_are_those_of_the_whole(away: float) -> None:
+    x = away + normal(1000, 4) @ positive_definite(4, condition=9.0, seed=1)
+    found, whole = moments(iter(x.split([1, 2, 300, 697]))), moments([x])
+    torch.testing.assert_close(found.mean, x.mean(0), rtol=1e-12, atol=1e-9)
+    torch.testing.assert_close(found.covariance, torch.cov(x.mT, correction=0), rtol=1e-8, atol=1e-9)
+    torch.testing.assert_close(found.covariance, whole.covariance, rtol=1e-8, atol=1e-9)
+    assert found.shrinkage == pytest.approx(whole.shrinkage, rel=0.5)

@@ -116,6 +116,7 @@ def test_mapped_files_are_never_read_whole(tmp_path: Path, monkeypatch: pytest.M
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     monkeypatch.setattr(fitting, "HELD_OUT", 500)
     monkeypatch.setattr(fitting, "MOMENTS", 2000)
+    monkeypatch.setattr("brenier.populations.PART", 2000)
     monkeypatch.setattr(fitting, "MANY", 2000)
     monkeypatch.setattr(Counting, "read", [], raising=False)
     tracemalloc.start()
@@ -146,3 +147,16 @@ def test_set_output_asks_for_another_kind(kind: str, container: str) -> None:
         assert type(moved) is frame
         assert list(moved.columns) == list(ot.get_feature_names_out())
         np.testing.assert_array_equal(np.asarray(moved), array_of(plain))
+
+
+def test_the_affine_map_of_streams_is_refitted_to_as_many_rows_as_training_drew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fitting, "MOMENTS", 500)
+    monkeypatch.setattr(fitting, "BEATS", 1e9)  # no network is good enough
+    draw = lambda n, generator: torch.randn(n, 3, generator=generator)  # noqa: E731
+    ot = quick(max_steps=60, batch_size=1024).fit(draw, lambda n, generator: 2 * draw(n, generator) + 1)
+    assert ot.diagnostics_["selected"] == "affine"
+    drawn = 500 + 1024 * ot.diagnostics_["steps"]
+    error = torch.linalg.vector_norm(ot.map_.coordinates.source_mean)
+    assert float(error) < 3 * (3 / drawn) ** 0.5 < (3 / 500) ** 0.5

@@ -66,6 +66,24 @@ def test_some_are_distinct_or_all_in_order(rows: Rows) -> None:
         assert numbers(rows.some(n, seeded())) == members(rows)
 
 
+def test_parts_are_distinct_rows_or_all_in_order(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brenier.populations.PART", 7)
+    for n in (10, rows.size, 1000):
+        parts = list(rows.parts(n, seeded()))
+        assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
+        found = numbers(torch.cat(parts))
+        assert len(set(found)) == len(found) == min(n, rows.size)
+        assert n == 10 or found == members(rows)
+
+
+def test_parts_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("brenier.populations.PART", 7)
+    stream, _ = population(normal, "X")
+    parts = list(stream.parts(16, seeded()))
+    assert [len(part) for part in parts] == [7, 7, 2]
+    assert len(torch.cat(parts).unique(dim=0)) == 16
+
+
 def test_a_split_is_disjoint_and_whole(rows: Rows) -> None:
     rest, (first, second) = rows.split((5, 8), seeded())
     parts = [numbers(first), numbers(second), numbers(rest.some(1000, seeded()))]

@@ -10,11 +10,12 @@ that map is the identity, both covariances are the same diagonal matrix, and inn
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from brenier.gaussian import fit_gaussian, gaussian_map, matrix_power
+from brenier.gaussian import gaussian_map, matrix_power, moments, regularised
 
 # A feature whose scale is below this share of the largest contributes less to the cost than float32 resolves.
 COMMENSURATE = 1e-4
@@ -123,14 +124,18 @@ def feature_units(x: Tensor, z: Tensor, scale: str | Tensor) -> tuple[Tensor, bo
     return torch.full_like(pooled, float(largest)), False
 
 
-def gaussian_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
-    """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity."""
-    x_mean, z_mean = x.mean(0), z.mean(0)
-    a, b = (x - x_mean) / unit, (z - z_mean) / unit
-    own = [float(side.var(0, correction=0).mean()) for side in (a, b)]
+def gaussian_coordinates(x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tensor], unit: Tensor) -> Coordinates:
+    """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
+
+    Args:
+        x, z: (n, d), (m, d), samples in float64, at once or in parts.
+        unit: (d,), of the cost.
+    """
+    found = [moments(part / unit for part in ([side] if isinstance(side, Tensor) else side)) for side in (x, z)]
+    own = [float(side.covariance.diagonal().mean()) for side in found]
     # A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
     floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
-    source, target = fit_gaussian(a, floors[0]), fit_gaussian(b, floors[1])
+    source, target = (regularised(side, floor) for side, floor in zip(found, floors, strict=True))
     matrix = gaussian_map(source, target)
     root, inverse_root = matrix_power(matrix, 0.5), matrix_power(matrix, -0.5)
     values, vectors = torch.linalg.eigh(root @ source.covariance @ root)
@@ -138,7 +143,9 @@ def gaussian_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     if not scale > 0:
         scale = 1.0
     spread = torch.tensor(scale, dtype=torch.float64)
-    return Coordinates(unit * scale, x_mean, z_mean, inverse_root @ vectors, vectors.mT @ root, spread)
+    return Coordinates(
+        unit * scale, source.mean * unit, target.mean * unit, inverse_root @ vectors, vectors.mT @ root, spread
+    )
 
 
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:

@@ -3,7 +3,7 @@
 Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
 the result and take part in nothing else. The trained network must beat the map training started from by `BEATS`
 standard errors of held-out J; otherwise there is nothing to learn beyond that map at this sample size, and it is
-returned, refitted to all samples.
+returned, refitted to all samples, or to as many of a stream as training drew.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from brenier.transport import TransportMap
 
 HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
 MOMENTS = 200_000  # rows that determine the coordinates
+REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
 BEATS = 3.0
 MANY = 65_536  # rows that determine the moments in the comparison with the start
 INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
@@ -107,7 +108,8 @@ def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     diagnostics |= {"setbacks": run.setbacks, **round_trip(transport, split.certify[0])}
     _warn(diagnostics, run)
     if not learnt and options.start == "affine":
-        transport.coordinates = _refitted(source, target, options, generator)
+        rows = MOMENTS + run.step * options.settings.batch_size
+        transport.coordinates = _refitted(source, target, coordinates, min(rows, REFITTED), generator)
     transport.held_out = certificate
     if options.folder:
         checkpoint.remove_run(options.folder)
@@ -252,11 +254,12 @@ def _identity(dim: int, options: Options) -> Potential:
     return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
 
 
-def _refitted(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:
-    """Return the coordinates determined by all samples; the certificate, measured before, is the poorer map's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # said once already
-        return _coordinates(source, target, options, generator)
+def _refitted(
+    source: Population, target: Population, old: Coordinates, rows: int, generator: torch.Generator
+) -> Coordinates:
+    """Return the coordinates determined by many more rows; the certificate, measured before, is the poorer map's."""
+    unit = (old.unit / old.spread).cpu()
+    return gaussian_coordinates(source.parts(rows, generator), target.parts(rows, generator), unit).to(old.unit.device)
 
 
 def _warn(diagnostics: dict[str, Any], run: Run) -> None:

@@ -9,6 +9,7 @@ Wolf, 2004), which vanishes as samples grow and keeps them safe when n < d or a 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -25,19 +26,49 @@ class Gaussian(NamedTuple):
     covariance: Tensor
 
 
+class Moments(NamedTuple):
+    """What is known of some rows: their mean (d,) and covariance (d, d), float64, and how far to shrink the latter."""
+
+    mean: Tensor
+    covariance: Tensor
+    shrinkage: float
+
+
+def moments(parts: Iterable[Tensor]) -> Moments:
+    """Return the moments of rows that come in parts (n, d), one after the other, in float64 on the CPU.
+
+    Parts are merged as in "Updating formulae and a pairwise algorithm for computing sample variances" (Chan, Golub and
+    LeVeque, 1979). Shrinkage falls like one over the rows.
+    """
+    count, mean, scatter, shrinkage = 0, torch.zeros(()), torch.zeros(()), 0.0
+    for part in parts:
+        part = part.detach().to("cpu", torch.float64)
+        n, own = len(part), part.mean(0)
+        centred, step = part - own, own - mean
+        scatter = scatter + centred.mT @ centred + torch.outer(step, step) * (count * n / (count + n))
+        mean, count = mean + step * (n / (count + n)), count + n
+        shrinkage += n**2 * _shrinkage(centred)
+    return Moments(mean, scatter / count, shrinkage / count**2)
+
+
+def _shrinkage(centred: Tensor) -> float:
+    # Two centred samples are each other's opposite, which the formula takes for perfect agreement.
+    if len(centred) <= 2 or not bool(centred.any()):
+        return 1.0
+    return float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True))
+
+
+def regularised(found: Moments, floor: float = 0.0) -> Gaussian:
+    """Return the Gaussian of some moments, shrunk, with every variance at least `floor`."""
+    average = float(found.covariance.diagonal().mean())
+    eye = torch.eye(len(found.mean), dtype=torch.float64)
+    ridge = found.shrinkage * average + max(floor, RIDGE * average)
+    return Gaussian(found.mean, (1 - found.shrinkage) * found.covariance + ridge * eye)
+
+
 def fit_gaussian(x: Tensor, floor: float = 0.0) -> Gaussian:
     """Return the Gaussian fit of x (n, d), every variance at least `floor`, in float64 on the CPU."""
-    x = x.detach().to("cpu", torch.float64)
-    mean = x.mean(0)
-    centred = x - mean
-    n, d = centred.shape
-    covariance = centred.mT @ centred / n
-    average = covariance.diagonal().mean()
-    # Two centred samples are each other's opposite, which the formula takes for perfect agreement.
-    shrinkage = float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True)) if n > 2 and average > 0 else 1.0
-    eye = torch.eye(d, dtype=torch.float64)
-    covariance = (1 - shrinkage) * covariance + (shrinkage * average + max(floor, RIDGE * float(average))) * eye
-    return Gaussian(mean, covariance)
+    return regularised(moments([x]), floor)
 
 
 def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:

@@ -7,7 +7,7 @@ tensors on the CPU or on the device of the samples.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from brenier.errors import DataError
 from brenier.samples import Samples, check_finite, read
 
 Sampler = Callable[[int, torch.Generator], Any]
+PART = 2**16  # rows in memory at once, where more are gone through
 LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
 
 
@@ -64,6 +65,11 @@ class Rows:
         if n >= self.size:
             return self._get(torch.arange(self.size))
         return self._get(self._distinct(n, generator))
+
+    def parts(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield n distinct rows, or all in order if there are no more, `PART` at a time."""
+        positions = torch.arange(self.size) if n >= self.size else self._distinct(n, generator)
+        return map(self._get, positions.split(PART))
 
     def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Rows, list[Tensor]]:
         """Return the rest of the population and disjoint samples of the given sizes."""
@@ -126,6 +132,10 @@ class Stream:
     def some(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n fresh samples: (n, d)."""
         return self.draw(n, generator)
+
+    def parts(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+        """Yield n fresh samples, `PART` at a time."""
+        return (self.draw(min(PART, n - first), generator) for first in range(0, n, PART))
 
     def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Stream, list[Tensor]]:
         """Return the stream itself, and fresh samples of the given sizes."""
