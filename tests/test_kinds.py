@@ -114,7 +114,7 @@ def test_mapped_files_are_never_read_whole(tmp_path: Path, monkeypatch: pytest.M
     generator = np.random.default_rng(2)
     np.save(tmp_path / "x.npy", generator.normal(size=(n, 8)).astype(np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    monkeypatch.setattr(fitting, "HELD_OUT", 500)
+    monkeypatch.setattr("brenier.populations.HELD_OUT", 500)
     monkeypatch.setattr(fitting, "MOMENTS", 2000)
     monkeypatch.setattr("brenier.populations.PART", 2000)
     monkeypatch.setattr(fitting, "MANY", 2000)

@@ -139,7 +139,7 @@ def test_samplers_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.Monk
     def source(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
-    monkeypatch.setattr("brenier.fitting.HELD_OUT", 200)
+    monkeypatch.setattr("brenier.populations.HELD_OUT", 200)
     monkeypatch.setattr("brenier.fitting.MOMENTS", 2000)
     endless = quick(max_steps=30).fit(source, PAIR[1])
     ot = quick(max_steps=30, checkpoint=str(tmp_path))

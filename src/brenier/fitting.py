@@ -25,12 +25,11 @@ from brenier.coordinates import Coordinates, feature_units, gaussian_coordinates
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning
 from brenier.evidence import adjusted_difference
-from brenier.populations import Population
+from brenier.populations import Population, Split
 from brenier.potentials import Potential, Quadratic
 from brenier.training import Run, Settings
 from brenier.transport import TransportMap
 
-HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
 MOMENTS = 200_000  # rows that determine the coordinates
 REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
 BEATS = 3.0
@@ -124,28 +123,6 @@ def round_trip(transport: TransportMap, x: Tensor) -> dict[str, Any]:
     spread = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
     median = float(error.median() / spread) if float(spread) > 0 else float(error.median())
     return {"round_trip": median, "round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
-
-
-@dataclasses.dataclass(frozen=True)
-class Split:
-    """Disjoint parts of both populations; (source rows, target rows) to select by and to certify with."""
-
-    source: Population
-    target: Population
-    select: tuple[Tensor, Tensor]
-    certify: tuple[Tensor, Tensor]
-    held_out: bool
-
-    @classmethod
-    def of(cls, source: Population, target: Population, generator: torch.Generator) -> Split:
-        """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
-        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // 10) for side in (source, target)]
-        if min(counts) < 2:
-            whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
-            return cls(source, target, whole, whole, held_out=False)
-        source, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
-        target, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
-        return cls(source, target, (x_select, z_select), (x_certify, z_certify), held_out=True)
 
 
 def _coordinates(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:

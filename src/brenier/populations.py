@@ -19,6 +19,7 @@ from brenier.samples import Samples, check_finite, read
 
 Sampler = Callable[[int, torch.Generator], Any]
 PART = 2**16  # rows in memory at once, where more are gone through
+HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
 LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
 
 
@@ -143,6 +144,28 @@ class Stream:
 
 
 Population = Rows | Stream
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Disjoint parts of both populations; (source rows, target rows) to select by and to certify with."""
+
+    source: Population
+    target: Population
+    select: tuple[Tensor, Tensor]
+    certify: tuple[Tensor, Tensor]
+    held_out: bool
+
+    @classmethod
+    def of(cls, source: Population, target: Population, generator: torch.Generator) -> Split:
+        """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
+        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // 10) for side in (source, target)]
+        if min(counts) < 2:
+            whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
+            return cls(source, target, whole, whole, held_out=False)
+        source, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
+        target, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
+        return cls(source, target, (x_select, z_select), (x_certify, z_certify), held_out=True)
 
 
 def population(given: Any, name: str, min_rows: int = 2) -> tuple[Population, Samples | None]:
