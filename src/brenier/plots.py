@@ -19,7 +19,10 @@ from brenier.errors import DataError
 
 SOURCE, MOVED, TARGET = "#0072B2", "#D55E00", "#009E73"
 GREY, LIGHT = "#555555", "#BBBBBB"
+PALETTE = (SOURCE, MOVED, TARGET, "#E69F00", "#CC79A7", "#56B4E9", "#F0E442", "#000000", "#8C564B", "#7F7F7F")
 MAX_POINTS = 2000
+LINES = 200  # rows whose way is drawn
+MOST_NAMED = 12  # classes that a legend holds
 SMALLEST = 1e-17  # relative errors that are zero are drawn here
 
 History = Sequence[dict[str, float]]
@@ -113,6 +116,57 @@ def scatter(source: Any, target: Any, moved: Any, path: str | Path, names: Seque
         source, moved, target = source @ plane, moved @ plane, target @ plane
         names = ["along the largest displacement", "along the largest spread across it"]
     _clouds(source, moved, target, names, path)
+
+
+def class_scatter(
+    source: Any,
+    target: Any,
+    moved: Any,
+    source_classes: Any,
+    target_classes: Any,
+    labels: Sequence[Any],
+    path: str | Path,
+) -> None:
+    """Write source, moved source and target side by side, coloured by class, with lines that lead to what was moved.
+
+    Of very many rows some are shown, evenly spaced.
+
+    Args:
+        source, moved: (n, d), T(source) row by row.
+        target: (m, d).
+        source_classes, target_classes: (n,), (m,), the number of each row's class.
+        labels: of the classes.
+        path: where to write the PNG.
+
+    Raises:
+        DataError: where matplotlib is missing.
+    """
+    source, moved, target = (np.asarray(part, dtype=np.float64) for part in (source, moved, target))
+    if source.shape[1] != 2:
+        padded = [np.pad(part, ((0, 0), (0, max(0, 2 - part.shape[1])))) for part in (source, moved, target)]
+        plane = _plane(*padded) if source.shape[1] > 2 else np.eye(2)
+        source, moved, target = (part @ plane for part in padded)
+    low, high = _frame(np.concatenate([source, moved, target]))
+    figure, panels = _figure(3, 10.0, 3.9, sharex=True, sharey=True)
+    shown = (
+        ("source", source, source_classes),
+        ("moved source", moved, source_classes),
+        ("target", target, target_classes),
+    )
+    for axes, (title, points, classes) in zip(panels, shown, strict=True):
+        if title == "moved source":
+            for row in range(0, len(source), len(source) // LINES + 1):
+                axes.plot(*np.stack([source[row], moved[row]]).T, color=LIGHT, lw=0.5, zorder=0)
+        every, classes = len(points) // MAX_POINTS + 1, np.asarray(classes)
+        points, classes = points[::every], classes[::every]
+        for k, label in enumerate(labels):
+            axes.scatter(*points[classes == k].T, s=7.0, color=PALETTE[k % len(PALETTE)], alpha=0.6, lw=0, label=label)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        axes.set_title(title, fontsize=11)
+        axes.set_box_aspect(1)
+    if len(labels) <= MOST_NAMED:
+        panels[0].legend(frameon=False, fontsize=8, markerscale=2)
+    _write(figure, path)
 
 
 def round_trip_histogram(errors: Any, path: str | Path) -> None:
