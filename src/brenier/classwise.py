@@ -11,7 +11,6 @@ by one.
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ import torch
 from torch import Tensor
 
 from brenier import checkpoint
-from brenier.calibration import PER_FEATURE, Calibration, Features
 from brenier.conditional import ConditionalMap
 from brenier.conditions import Classes, listed, read_labels
 from brenier.coordinates import PER_ROW, Coordinates, aligned_coordinates, gaussian_pair, plain_coordinates
@@ -35,7 +33,7 @@ from brenier.learning import (
     Options,
     beats_start,
     begin,
-    fresh,
+    conditioned_run,
     identity,
     learn,
     round_trip,
@@ -43,7 +41,7 @@ from brenier.learning import (
     warn,
 )
 from brenier.populations import HELD_OUT, Population, Rows
-from brenier.potentials import Conditional, Potential, Quadratic
+from brenier.potentials import Conditional
 from brenier.training import Run
 
 Pairs = Sequence[tuple[Rows, Rows]]  # both sides of every class
@@ -128,7 +126,9 @@ def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) ->
     transport = ConditionalMap(network, classes, method=run.objective.method, tol=INVERSE * run.objective.tol)
     for k, (split, rows) in enumerate(zip(splits, many, strict=True)):
         if len(split.certify[0]) > 1:
-            transport.held_out[k] = transport.of(k).measure(*split.certify, held_out=split.held_out, many=rows)
+            transport.held_out[k] = transport.of(torch.tensor(k)).measure(
+                *split.certify, held_out=split.held_out, many=rows
+            )
     diagnostics = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
     certify = torch.cat([split.certify[0] for split in splits])
     named = [label for label, split in zip(labels, splits, strict=True) for _ in split.certify[0]]
@@ -194,22 +194,11 @@ def _gaussian(sides: Sequence[tuple[Iterable[Tensor] | Tensor, ...]], unit: Tens
 
 def _run(splits: Sequence[_Parts], classes: Classes, options: Options, generator: torch.Generator) -> Run:
     """Return a fresh run in the coordinates of the classes."""
-    d = classes.coordinates.dim
-    points = d + classes.code(torch.zeros(1, dtype=torch.int64)).shape[1]
-    if options.warm is None or isinstance(options.warm.network.network, Quadratic):
-        potential: Potential = Conditional(fresh(options.make_potential, points, generator), d)
-    else:
-        potential = copy.deepcopy(options.warm.network)
-    potential = potential.to(options.device, options.dtype).requires_grad_(True)
     shares = torch.tensor([min(split.source.size, split.target.size) for split in splits], dtype=torch.float64).sqrt()
     source = ClassDraw([split.source for split in splits], shares, classes, "source_in", options)
     target = ClassDraw([split.target for split in splits], shares, classes, "target_in", options)
     held_out = _inward([split.select for split in splits], classes, options)
-    rows = min(options.settings.batch_size, source.size, target.size)
-    seen = points if points <= rows // PER_FEATURE // 2 else d
-    features = Features(rows, held_out[0][:, :seen], generator)
-    calibration = [Calibration(features, draw.rows(MOMENTS, generator), complete=False) for draw in (source, target)]
-    return Run(potential, options.objective, source, target, held_out, options.settings, generator, calibration)
+    return conditioned_run(source, target, held_out, classes.coordinates.dim, options, generator)
 
 
 def _inward(pairs: Sequence[tuple[Tensor, Tensor]], classes: Classes, options: Options) -> tuple[Tensor, Tensor]:

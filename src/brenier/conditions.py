@@ -63,6 +63,8 @@ class Classes:
     labels: tuple[Hashable, ...]
     coordinates: Coordinates
 
+    word = "labels"
+
     def keys(self, values: Any, name: str, rows: int) -> Tensor:
         """Return the numbers of the classes that labels name, one for each of some rows: (rows,).
 
@@ -96,10 +98,10 @@ class Classes:
         index = keys.to(self.coordinates.unit.device)
         return RowCoordinates(**{**parts, **{name: parts[name][index] for name in PER_ROW}}, code=self.code(keys))
 
-    def at(self, key: int) -> Coordinates:
+    def at(self, key: Tensor) -> Coordinates:
         """Return the coordinates of one class."""
         parts = self.coordinates.tensors()
-        return Coordinates(**{**parts, **{name: parts[name][key] for name in PER_ROW}})
+        return Coordinates(**{**parts, **{name: parts[name][int(key)] for name in PER_ROW}})
 
     def to(self, device: torch.device | str) -> Classes:
         """Return the same on a device."""

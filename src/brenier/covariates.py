@@ -42,6 +42,8 @@ class Covariates:
     high: Tensor
     coordinates: Coordinates
 
+    word = "covariates"
+
     def keys(self, values: Any, name: str, rows: int) -> Tensor:
         """Return the covariates of some rows, scaled: (rows, p).
 

@@ -17,18 +17,17 @@ from torch import Tensor
 
 from brenier import validation
 from brenier.classwise import classes_of, fit_classes
-from brenier.conditional import ConditionalMap
+from brenier.covariatewise import fit_covariates, sides_of
 from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
 from brenier.fitting import fit_map
 from brenier.learning import Fitted
-from brenier.parameters import options_of
+from brenier.parameters import Conditions, options_of, warm_map
 from brenier.populations import Population, population
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
 from brenier.solve import Method
 from brenier.storage import load_map, method_from_json, save_map
-from brenier.transport import TransportMap
 
 
 class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -123,20 +122,34 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def fit(self, X: Any, Y: Any, *, source_labels: Any = None, target_labels: Any = None) -> OptimalTransport:
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        source_labels: Any = None,
+        target_labels: Any = None,
+        source_covariates: Any = None,
+        target_covariates: Any = None,
+    ) -> OptimalTransport:
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
         Args:
             X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
                 (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
             source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
-                one map per label, from one network. With one of them None, all rows of that side belong to every class.
-                Rows of a class that only one side has are left out, with a `DataWarning`.
+                one map per label, from one network. Rows of a class that only one side has are left out, with a
+                `DataWarning`.
+            source_covariates, target_covariates: numbers per row, (n, p) or (n,), such as a dose or a time. There is
+                then a map at every value of them, unseen ones included. Both sides are samples in memory.
+
+        With labels or covariates of one side None, all rows of that side belong to every class, or value.
 
         Raises:
-            DataError: for samples, labels or parameters that cannot be used.
+            DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
+        conditions = Conditions(source_labels, target_labels, source_covariates, target_covariates)
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
@@ -147,50 +160,48 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")
-        fitted = self._learn(source, target, source_labels, target_labels)
+        fitted = self._learn(source, target, conditions)
         self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
         self._remember(source.dim, names)
         return self
 
-    def transform(self, X: Any, labels: Any = None) -> Any:
+    def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
         """Return T(X): (n, d) -> (n, d), the same kind as X.
 
         Args:
             X: (n, d).
             labels: where `fit` had labels: one per row, or one for all rows.
+            covariates: where `fit` had covariates: (n, p) or (n,), or those of one row for all rows.
         """
-        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels))
+        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
 
-    def fit_transform(self, X: Any, Y: Any = None, **labels: Any) -> Any:
-        """Fit, and return T(X): (n, d) -> (n, d). Labels are those of `fit`; those of the source are needed here."""
-        return self.fit(X, Y, **labels).transform(X, labels.get("source_labels"))
+    def fit_transform(self, X: Any, Y: Any = None, **conditions: Any) -> Any:
+        """Fit, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`; the source's are needed."""
+        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        return self.fit(X, Y, **conditions).transform(X, **own)
 
-    def inverse_transform(self, Z: Any, labels: Any = None) -> Any:
+    def inverse_transform(self, Z: Any, labels: Any = None, covariates: Any = None) -> Any:
         """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
-        return self._apply(self._read(Z, "Z"), self._fitted().inverse, self._condition(labels))
+        return self._apply(self._read(Z, "Z"), self._fitted().inverse, self._condition(labels, covariates))
 
     def distance(self, label: Any = None) -> Distance:
         """Return W2 with its bounds, as measured on held-out samples at fit time; with labels that of one class."""
-        (transport, condition) = self._fitted(), self._condition(label, "label")
-        found: Distance = transport.distance(*condition)
+        found: Distance = self._fitted().distance(*self._condition(label))
         return found
 
     def score(self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
 
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
-        With labels it is the mean over the rows of either side.
         """
-        transport, x, z = self._fitted(), self._read(X, "X"), self._read(Y, "Y")
-        first, second = self._condition(source_labels, "source_labels"), self._condition(target_labels, "target_labels")
-        phi, phi_c, _ = transport.dual_terms(x, z, *first, *second)
+        transport, conditions = self._fitted(), (*self._condition(source_labels), *self._condition(target_labels))
+        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"), *conditions)
         return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
 
     @property
     def labels_(self) -> tuple[Hashable, ...] | None:
-        """The classes the map was fitted on, None without labels."""
-        transport = self._fitted()
-        return transport.conditions.labels if isinstance(transport, ConditionalMap) else None
+        """The classes the map was fitted on, None where there were no labels."""
+        return getattr(self._fitted(), "labels", None) or None
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
@@ -212,13 +223,17 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _learn(self, source: Population, target: Population, source_labels: Any, target_labels: Any) -> Fitted:
-        """Return what a fit gives, class by class where there are labels."""
-        if source_labels is None and target_labels is None:
-            warm = self._warm(source.dim)
-            return fit_map(source, target, options_of(self, source, warm))
-        pairs, labels = classes_of(source, target, source_labels, target_labels)
-        return fit_classes(pairs, labels, options_of(self, source, self._warm(source.dim, labels)))
+    def _learn(self, source: Population, target: Population, conditions: Conditions) -> Fitted:
+        """Return what a fit gives, one map or one for every condition."""
+        kind = conditions.kind()
+        if kind == "labels":
+            pairs, labels = classes_of(source, target, conditions.source_labels, conditions.target_labels)
+            return fit_classes(pairs, labels, options_of(self, source, warm_map(self, source.dim, labels)))
+        options = options_of(self, source, warm_map(self, source.dim, kind))
+        if kind == "covariates":
+            sides = sides_of(source, target, conditions.source_covariates, conditions.target_covariates)
+            return fit_covariates(*sides, options)
+        return fit_map(source, target, options)
 
     def _apply(self, samples: Samples, function: Callable[..., Any], condition: tuple[Any, ...]) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
@@ -226,36 +241,22 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         return moved.cpu().numpy() if output != "default" and isinstance(moved, Tensor) else moved
 
-    def _condition(self, labels: Any, name: str = "labels") -> tuple[Any, ...]:
-        """Return the labels as the map takes them, or nothing where it takes none."""
-        if isinstance(self._fitted(), ConditionalMap):
-            if labels is None:
-                raise DataError(f"{name}: the map was fitted class by class; give a label per row, or one for all rows")
-            return (labels,)
-        if labels is not None:
-            raise DataError(f"{name}: the map was fitted without labels; leave them out, or fit with labels")
-        return ()
+    def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
+        """Return labels or covariates as the map takes them, or nothing where it takes none."""
+        conditions = getattr(self._fitted(), "conditions", None)
+        word = None if conditions is None else conditions.word
+        given = {"labels": labels, "covariates": covariates}
+        for name, value in given.items():
+            if value is not None and name != word:
+                remedy = "leave them out" if word is None else f"give {word}"
+                raise DataError(f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}")
+        if word is not None and given[word] is None:
+            raise DataError(f"{word}: the map was fitted with {word}; give them for every row, or once for all rows")
+        return () if word is None else (given[word],)
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")
         return self.map_
-
-    def _warm(self, dim: int, labels: tuple[Hashable, ...] | None = None) -> TransportMap | ConditionalMap | None:
-        """Return the map to go on from."""
-        transport: Any = getattr(self, "map_", None) if self.warm_start else None
-        if transport is None:
-            return None
-        if transport.dim != dim:
-            raise DataError(
-                f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
-                "warm_start=False"
-            )
-        if labels != self.labels_:
-            raise DataError(
-                "source_labels, target_labels: the map to go on from was fitted on other classes; give the same "
-                "labels, or set warm_start=False"
-            )
-        return transport
 
     def _read(self, values: Any, name: str) -> Samples:
         """Return samples, checked against those of fit."""

@@ -6,22 +6,24 @@ nothing to learn beyond that map at this sample size.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from brenier import checkpoint
+from brenier.calibration import PER_FEATURE, Calibration, Features
 from brenier.conditional import ConditionalMap
 from brenier.coordinates import Coordinates, feature_units
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning
 from brenier.evidence import adjusted_difference
-from brenier.potentials import Potential, Quadratic
+from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.training import Run, Settings
 from brenier.transport import TransportMap
 
@@ -158,6 +160,42 @@ def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potentia
         found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
         raise DataError(f"potential: the function returned {found}; return a `Potential` with dim={dim}")
     return made
+
+
+class ConditionedDraw(Protocol):
+    """Batches of one side as conditioned points (n, d + c)."""
+
+    size: int  # rows there are
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return a batch of n rows, or of as many as there are."""
+        ...
+
+    def rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n rows drawn with replacement, by the same law."""
+        ...
+
+
+def conditioned_run(
+    source: ConditionedDraw,
+    target: ConditionedDraw,
+    held_out: tuple[Tensor, Tensor],
+    dim: int,
+    options: Options,
+    generator: torch.Generator,
+) -> Run:
+    """Return a fresh run on conditioned points, of which the first `dim` coordinates are transported."""
+    points = held_out[0].shape[1]
+    if options.warm is None or isinstance(options.warm.network.network, Quadratic):
+        potential: Potential = Conditional(fresh(options.make_potential, points, generator), dim)
+    else:
+        potential = copy.deepcopy(options.warm.network)
+    potential = potential.to(options.device, options.dtype).requires_grad_(True)
+    rows = min(options.settings.batch_size, source.size, target.size)
+    seen = points if points <= rows // PER_FEATURE // 2 else dim
+    features = Features(rows, held_out[0][:, :seen], generator)
+    calibration = [Calibration(features, draw.rows(MOMENTS, generator), complete=False) for draw in (source, target)]
+    return Run(potential, options.objective, source, target, held_out, options.settings, generator, calibration)
 
 
 def units_of(x: Tensor, z: Tensor, options: Options) -> Tensor:

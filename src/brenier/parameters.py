@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import numbers
 from typing import Any
 
@@ -24,6 +25,31 @@ POTENTIALS: dict[str, MakePotential] = {
     "free": lambda d, generator: DenseICNN(d, generator=generator),
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What `fit` was given of either side, beside its samples."""
+
+    source_labels: Any
+    target_labels: Any
+    source_covariates: Any
+    target_covariates: Any
+
+    def kind(self) -> str | None:
+        """Return "labels", "covariates" or None.
+
+        Raises:
+            DataError: where both are given.
+        """
+        labels = self.source_labels is not None or self.target_labels is not None
+        covariates = self.source_covariates is not None or self.target_covariates is not None
+        if labels and covariates:
+            raise DataError(
+                "source_labels, source_covariates: give labels or covariates, not both; a class can be a covariate of "
+                "zeros and ones, or have a fit of its own"
+            )
+        return "labels" if labels else "covariates" if covariates else None
 
 
 def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap | None) -> Options:
@@ -69,6 +95,24 @@ def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap 
         progress=bool(ot.verbose),
         warm=warm,
     )
+
+
+def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | None:
+    """Return the map to go on from; the kind of its conditions is their labels, "covariates" or None."""
+    transport: Any = getattr(ot, "map_", None) if ot.warm_start else None
+    if transport is None:
+        return None
+    if transport.dim != dim:
+        raise DataError(
+            f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
+            "warm_start=False"
+        )
+    if kind != (ot.labels_ or getattr(getattr(transport, "conditions", None), "word", None)):
+        raise DataError(
+            "warm_start: the map to go on from was fitted with other labels or covariates; give the same, or set "
+            "warm_start=False"
+        )
+    return transport
 
 
 def _device_of(source: Population) -> torch.device:

@@ -1,7 +1,7 @@
 """A Gaussian whose mean and covariance depend on covariates, smoothly and with no choice left open.
 
 The rows, whitened, are modelled as N(P^{-1} b, (P'P)^{-1}) with a lower triangular P and a b whose entries are
-polynomials of the covariates: the modified Cholesky decomposition ("Joint mean-covariance models...", Pourahmadi, 1999).
+polynomials of the covariates: the modified Cholesky decomposition (Pourahmadi, 1999).
 The likelihood then falls apart into one convex problem per row of P,
 
     minimise over theta   mean of (v' theta)^2 / 2 - log P_jj(c),   v = phi(c) x (x_1 ... x_j, 1),

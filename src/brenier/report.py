@@ -155,7 +155,7 @@ def class_table(
     """Return what was measured on held-out rows of every class, as a table made by `make(header, rows)`."""
     header = ["class", "W2", "± one s.e.", "lower bound", "held-out rows", "unconverged"]
     rows = []
-    for key, label in enumerate(transport.conditions.labels):
+    for key, label in enumerate(transport.labels):
         found = transport.held_out.get(key)
         figures = [found.w2, found.w2_error, found.lower, found.rows[0], found.unconverged] if found else [None] * 5
         rows.append([str(label), *figures])
@@ -246,7 +246,7 @@ def class_figures(
         (
             "scatter.png",
             "Source, moved source and target, by class.",
-            lambda p: plots.class_scatter(x, z, moved, *classes, transport.conditions.labels, p),
+            lambda p: plots.class_scatter(x, z, moved, *classes, transport.labels, p),
         ),
         ("round-trip.png", "How well the map inverts.", lambda p: plots.round_trip_histogram(trip.errors, p)),
     )

@@ -23,6 +23,7 @@ from brenier.atomic import write_bytes
 from brenier.conditional import ConditionalMap
 from brenier.conditions import Classes
 from brenier.coordinates import Coordinates
+from brenier.covariates import Covariates
 from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
 from brenier.potentials import KNOWN, Conditional, Potential
@@ -115,7 +116,11 @@ def _judged(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
     """Return what was measured on held-out samples, and for which classes."""
     if isinstance(transport, TransportMap):
         return {"held_out": None if transport.held_out is None else dataclasses.asdict(transport.held_out)}
-    labels = [_label_to_json(label) for label in transport.conditions.labels]
+    conditions = transport.conditions
+    if isinstance(conditions, Covariates):
+        parts = {name: getattr(conditions, name).tolist() for name in ("knots", "low", "high")}
+        return {"covariates": parts, "held_out": {}}
+    labels = [_label_to_json(label) for label in conditions.labels]
     held_out = {str(key): dataclasses.asdict(found) for key, found in transport.held_out.items()}
     return {"labels": labels, "held_out": held_out}
 
@@ -125,8 +130,11 @@ def _rebuilt(
 ) -> TransportMap | ConditionalMap:
     held = description["held_out"]
     if isinstance(network, Conditional):
-        classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
         found = {int(key): _distance(value) for key, value in held.items()}
+        if "covariates" in description:
+            parts = {name: torch.tensor(part, dtype=torch.float64) for name, part in description["covariates"].items()}
+            return ConditionalMap(network, Covariates(**parts, coordinates=coordinates), **settings)
+        classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
         return ConditionalMap(network, classes, **settings, held_out=found)
     return TransportMap(network, coordinates, **settings, held_out=None if held is None else _distance(held))
 

@@ -122,7 +122,15 @@ class TransportMap:
 
         The sum of their means estimates the dual value of W2^2/2.
         """
-        source, target, solutions = self._read(x, "x"), self._read(z, "z"), list[Solution]()
+        return self.phi(x), *self.phi_c(z)
+
+    def phi(self, x: Any) -> Tensor:
+        """Return the terms of the source in cost units, float64: (n,)."""
+        return self._in_batches(self._source_terms, self._read(x, "x"))
+
+    def phi_c(self, z: Any) -> tuple[Tensor, Solution]:
+        """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
+        solutions = list[Solution]()
 
         def terms(rows: Tensor) -> Tensor:
             w = self.coordinates.target_in(rows)
@@ -130,8 +138,7 @@ class TransportMap:
             solutions.append(found.solution)
             return self.coordinates.target_terms(rows, w, found.value)
 
-        phi, phi_c = self._in_batches(self._source_terms, source), self._in_batches(terms, target)
-        return phi, phi_c, Solution.concatenate(solutions)
+        return self._in_batches(terms, self._read(z, "z")), Solution.concatenate(solutions)
 
     def distance(self, x: Any = None, z: Any = None) -> Distance:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
