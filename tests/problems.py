@@ -312,8 +312,6 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "residual celu": partial(_RESIDUAL, activation="celu"),
     "residual softplus": partial(_RESIDUAL, activation="softplus"),
     "residual tanh": partial(_RESIDUAL, activation="tanh"),
-    "given celu": given,
-    "convex given celu": partial(given, convex=True),
 }
 CONVEX_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name.startswith(("quadratic", "convex"))}
 FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}

@@ -1,7 +1,6 @@
-"""Maps given a condition: laws of the potential, and fits with labels and with covariates against closed forms."""
+"""Maps given a condition: fits with labels and with covariates against closed forms."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,147 +9,13 @@ import pandas as pd
 import pytest
 import torch
 from fits import quick
-from problems import make, normal
+from problems import normal
 
 from brenier import ConditionalMap, DataError, DataWarning, load
-from brenier.conditions import Classes, codes, read_labels
-from brenier.conjugate import best_start, conjugate
-from brenier.convexity import excess
-from brenier.coordinates import aligned_coordinates, gaussian_coordinates, gaussian_pair
-from brenier.datasets import RINGS, CovariateGaussians, gaussian_classes, labelled, ring_classes
-from brenier.gaussian import fit_gaussian, moments, shared
+from brenier.datasets import RINGS, CovariateGaussians, labelled, ring_classes
 from brenier.metrics import l2_uvp
-from brenier.potentials import Conditional, DenseICNN
 
 N = 400
-
-
-def points(n: int, seed: int = 0) -> torch.Tensor:
-    """Points of the plane, each with the code of one of three classes."""
-    keys = torch.arange(n) % 3
-    return torch.cat([normal(n, 2, seed=seed), codes(3)[keys].to(normal(1, 2))], -1)
-
-
-def conditional(**settings: Any) -> Conditional:
-    """A wild potential of such points."""
-    return Conditional(make(DenseICNN, 5, size=0.4, hidden=(8, 8, 4), **settings), 2)
-
-
-# ---- the potential
-
-
-def test_a_condition_given_is_an_ordinary_potential() -> None:
-    whole, s, v = conditional(), points(30), normal(30, 5, seed=1)
-    given = whole.given(codes(3)[0].to(s))
-    value, gradient = whole.value_and_gradient(s)
-    own, own_gradient = given.value_and_gradient(s[::3, :2])
-    torch.testing.assert_close(own, value[::3])
-    torch.testing.assert_close(own_gradient, gradient[::3, :2])
-    torch.testing.assert_close(given.hessian_product(s[::3, :2], v[::3, :2]), whole.hessian_product(s, v)[::3, :2])
-    assert (gradient[:, 2:] == 0).all()
-    assert (whole.hessian_product(s, v)[:, 2:] == 0).all()
-
-
-def test_an_inner_solve_keeps_the_condition() -> None:
-    whole, s = conditional(convex=True), points(60)
-    found = conjugate(whole, s, tol=1e-5)
-    assert found.solution.unconverged == 0
-    assert torch.equal(found.point[:, 2:], s[:, 2:])
-    alone = conjugate(whole.given(s[1, 2:]), s[1::3, :2], tol=1e-5)
-    torch.testing.assert_close(found.value[1::3], alone.value, atol=1e-5, rtol=1e-5)
-
-
-def test_starts_are_of_the_same_class() -> None:
-    whole, z, x = conditional(), points(60), points(90, seed=3)
-    start = best_start(whole, z, x, whole(x))
-    assert torch.equal(start[:, 2:], z[:, 2:])
-    for k in range(3):
-        one, mine, theirs = whole.given(z[k, 2:]), z[k::3, :2], x[k::3, :2]
-        torch.testing.assert_close(start[k::3, :2], best_start(one, mine, theirs, one(theirs)))
-
-
-def test_segments_have_one_condition(generator: torch.Generator) -> None:
-    """Within a class psi is convex; across classes it is not."""
-    bump = Conditional(_Steps(), 2)
-    s = points(300)
-    assert excess(bump, s, bump(s), generator).item() < 1e-7
-    assert excess(_Steps(), s, bump(s), generator).item() > 0.01
-
-
-class _Steps(DenseICNN):
-    """Half a square, and a step for the first class."""
-
-    def __init__(self) -> None:
-        super().__init__(5, (4, 4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return 10 * torch.tanh(3 * x[:, 2]) + 0 * self.bias.sum()
-
-
-def test_the_space_is_part_of_the_point() -> None:
-    with pytest.raises(DataError, match="space: must be between 1 and 4"):
-        Conditional(DenseICNN(5), 5)
-
-
-# ---- labels, and what classes share
-
-
-@pytest.mark.parametrize("convert", [list, np.array, lambda v: pd.Series(v, index=range(9, 9 + len(v)))])
-def test_labels_of_every_kind(convert: Callable[[list[Any]], Any]) -> None:
-    assert read_labels(convert(["a", "b", "a"]), "labels", 3) == ["a", "b", "a"]
-    assert read_labels(convert([3, 1, 3]), "labels", 3) == [3, 1, 3]
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        ("abc", "labels: must be a sequence of labels, one per row"),
-        (["a", "b"], "labels: has 2 labels for 3 rows"),
-        (["a", None, "b"], "labels: the label of row 1 is missing"),
-        ([1.0, 2.0, float("nan")], "labels: the label of row 2 is missing"),
-        ([[1], [2], [3]], "labels: the label of row 0 is a list, which is not hashable"),
-    ],
-)
-def test_bad_labels_are_named(labels: Any, message: str) -> None:
-    with pytest.raises(DataError, match=re.escape(message)):
-        read_labels(labels, "labels", 3)
-
-
-def test_codes_are_apart() -> None:
-    for k in (1, 2, 64, 65, 300):
-        apart = torch.cdist(codes(k), codes(k)) + 10 * torch.eye(k)
-        assert apart.min() > 0.5 * codes(k).shape[1] ** 0.5 or k == 1
-        torch.testing.assert_close(codes(k).square().sum(1), torch.full((k,), min(k, 64.0), dtype=torch.float64))
-
-
-def test_alike_classes_share_their_covariance_and_others_do_not() -> None:
-    def error(alike: bool, rows: int) -> tuple[float, float]:
-        pairs = gaussian_classes(8, 6, seed=1)
-        samples = [pairs[0 if alike else k].source(rows, torch.Generator().manual_seed(k)).double() for k in range(8)]
-        truth = [fit_gaussian(pairs[0 if alike else k].source(200_000, torch.Generator())).covariance for k in range(8)]
-        own = [moments([part]) for part in samples]
-        away = [
-            sum(float((side.covariance - true).square().sum()) for side, true in zip(found, truth, strict=True))
-            for found in (shared(own), own)
-        ]
-        return away[0], away[1]
-
-    together, alone = error(alike=True, rows=20)
-    assert together < 0.3 * alone
-    together, alone = error(alike=False, rows=5000)
-    assert together < 1.1 * alone
-
-
-def test_classes_have_the_coordinates_of_a_fit_of_their_own() -> None:
-    pairs = gaussian_classes(3, 4)
-    rows = [
-        [side(500, torch.Generator().manual_seed(1)).double() for side in (p.source, p.target)] for p in pairs.values()
-    ]
-    unit = torch.ones(4, dtype=torch.float64)
-    together = aligned_coordinates([gaussian_pair(moments([x]), moments([z])) for x, z in rows], unit)
-    for k, (x, z) in enumerate(rows):
-        alone, mine = gaussian_coordinates(x, z, unit), Classes((0, 1, 2), together).at(torch.tensor(k))
-        torch.testing.assert_close(mine.target_out(mine.source_in(x)), alone.target_out(alone.source_in(x)))
 
 
 # ---- fits with labels

@@ -22,7 +22,7 @@ from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
 from brenier.fitting import fit_map
 from brenier.learning import Fitted
-from brenier.parameters import Conditions, options_of, warm_map
+from brenier.parameters import Conditions, condition_of, options_of, warm_map
 from brenier.populations import Population, population
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
@@ -175,10 +175,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
 
-    def fit_transform(self, X: Any, Y: Any = None, **conditions: Any) -> Any:
-        """Fit, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`; the source's are needed."""
+    def fit_transform(self, X: Any, y: Any = None, **conditions: Any) -> Any:
+        """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
+        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
         own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
-        return self.fit(X, Y, **conditions).transform(X, **own)
+        return fitted.transform(X, **own)
 
     def inverse_transform(self, Z: Any, labels: Any = None, covariates: Any = None) -> Any:
         """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
@@ -243,16 +244,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        conditions = getattr(self._fitted(), "conditions", None)
-        word = None if conditions is None else conditions.word
-        given = {"labels": labels, "covariates": covariates}
-        for name, value in given.items():
-            if value is not None and name != word:
-                remedy = "leave them out" if word is None else f"give {word}"
-                raise DataError(f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}")
-        if word is not None and given[word] is None:
-            raise DataError(f"{word}: the map was fitted with {word}; give them for every row, or once for all rows")
-        return () if word is None else (given[word],)
+        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -95,6 +96,23 @@ def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap 
         progress=bool(ot.verbose),
         warm=warm,
     )
+
+
+def condition_of(transport: Any, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the labels or covariates given as a map takes them, or nothing where it takes none.
+
+    Raises:
+        DataError: where the map takes others than are given, or some and none are.
+    """
+    conditions = getattr(transport, "conditions", None)
+    word = None if conditions is None else conditions.word
+    for name, value in given.items():
+        if value is not None and name != word:
+            remedy = "leave them out" if word is None else f"give {word}"
+            raise DataError(f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}")
+    if word is not None and given[word] is None:
+        raise DataError(f"{word}: the map was fitted with {word}; give them for every row, or once for all rows")
+    return () if word is None else (given[word],)
 
 
 def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | None:
