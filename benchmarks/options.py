@@ -15,16 +15,20 @@ from benchmarks.rows import RESULTS, Ledger
 
 
 def make_parser(
-    doc: str | None, dims: Sequence[int], seeds: Sequence[int] = (0,), quick_dims: Sequence[int] = ()
+    doc: str | None, dims: Sequence[int] = (), seeds: Sequence[int] = (0,), quick_dims: Sequence[int] = ()
 ) -> argparse.ArgumentParser:
-    """Return a parser with the common flags; where time is short and nothing is said, the first of dims is taken."""
+    """Return a parser with the common flags; where time is short and nothing is said, the first of dims is taken.
+
+    Without dims there is no such flag.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes; rows are shown, not kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds), metavar="SEED")
-    parser.add_argument("--dims", type=int, nargs="+", default=None, metavar="D", help=f"default {list(dims)}")
+    if dims:
+        parser.add_argument("--dims", type=int, nargs="+", default=None, metavar="D", help=f"default {list(dims)}")
     parser.add_argument("--threads", type=int, default=2, help="threads of torch (default 2)")
     parser.add_argument("--out", type=Path, default=None, help="another folder for the rows")
-    parser.set_defaults(all_dims=tuple(dims), quick_dims=tuple(quick_dims or dims[:1]))
+    parser.set_defaults(dims=None, all_dims=tuple(dims), quick_dims=tuple(quick_dims or dims[:1]))
     return parser
 
 

@@ -31,7 +31,7 @@ from torch import nn
 
 from brenier import DenseICNN, DualObjective, GradientStep, OptimalTransport, Run, Settings
 from brenier.datasets import Pair
-from brenier.estimator import POTENTIALS
+from brenier.parameters import POTENTIALS
 
 UNLIMITED = 10**9  # steps, or evaluations without improvement, where another budget is the limit
 SPREAD = 0.1  # standard deviation of the published initial weights

@@ -168,6 +168,8 @@ def _escape(text: str) -> str:
 def main() -> None:
     from benchmarks import (
         ablation,
+        cells,
+        conditional,
         cost,
         finite,
         gaussians,
@@ -181,7 +183,19 @@ def main() -> None:
     from benchmarks.peers import race
 
     settings = (cost, parametrisation, tolerance)
-    for benchmark in (ablation, finite, gaussians, inner, neutral, race, *settings, throughput, w2hd):
+    for benchmark in (
+        ablation,
+        cells,
+        conditional,
+        finite,
+        gaussians,
+        inner,
+        neutral,
+        race,
+        *settings,
+        throughput,
+        w2hd,
+    ):
         update(benchmark.TABLES)
 
 

@@ -16,7 +16,18 @@ import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
-from brenier import BFGS, LBFGS, Anderson, DenseICNN, GradientStep, NewtonCG, Potential, Quadratic, ResidualPotential
+from brenier import (
+    BFGS,
+    LBFGS,
+    Anderson,
+    Conditional,
+    DenseICNN,
+    GradientStep,
+    NewtonCG,
+    Potential,
+    Quadratic,
+    ResidualPotential,
+)
 from brenier.solve import Method, Problem
 
 
@@ -284,6 +295,12 @@ def make(cls: Any, dim: int = 3, size: float = 0.5, seed: int = 0, **settings: A
     return randomised(cls(dim, **settings), size, seed)
 
 
+def given(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
+    """A conditional potential with its condition given."""
+    whole = make(DenseICNN, dim + 2, size, seed, hidden=(8, 8, 4), **settings)
+    return Conditional(whole, dim).given(torch.tensor([1.0, -0.5]))
+
+
 _ICNN, _RESIDUAL = partial(make, DenseICNN, hidden=(8, 8, 4)), partial(make, ResidualPotential, width=8)
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "quadratic": partial(make, Quadratic),
@@ -296,7 +313,7 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "residual softplus": partial(_RESIDUAL, activation="softplus"),
     "residual tanh": partial(_RESIDUAL, activation="tanh"),
 }
-CONVEX_POTENTIALS = {name: POTENTIALS[name] for name in ("quadratic", "convex celu", "convex softplus")}
+CONVEX_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name.startswith(("quadratic", "convex"))}
 FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}
 
 
@@ -304,6 +321,6 @@ def gentle(new: Callable[..., Potential], dim: int = 3, seed: int = 0) -> Potent
     """One of POTENTIALS whose psi is strongly convex, so that its inner problems have one minimum."""
     potential = new(dim, size=0.1, seed=seed)
     for name, parameter in potential.named_parameters():
-        if name == "readout" and potential.strong_convexity() == 0:
+        if name.endswith("readout") and potential.strong_convexity() == 0:
             parameter.data.mul_(0.003)
     return potential

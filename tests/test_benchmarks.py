@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    conditional,
     cost,
     finite,
     gaussians,
@@ -183,7 +184,19 @@ def test_tables_go_between_their_markers(ledger: Ledger, tmp_path: Path) -> None
 def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
-    for benchmark in (cost, finite, gaussians, inner, neutral, parametrisation, race, throughput, tolerance, w2hd):
+    for benchmark in (
+        conditional,
+        cost,
+        finite,
+        gaussians,
+        inner,
+        neutral,
+        parametrisation,
+        race,
+        throughput,
+        tolerance,
+        w2hd,
+    ):
         tables.update(benchmark.TABLES, readme=readme)
     assert readme.read_text() == tables.README.read_text(), "run `python -m benchmarks.tables`"
 

@@ -192,7 +192,7 @@ def test_warnings_are_one_line_each(here: Path, capsys: Any) -> None:
 
 
 def test_interrupted_before_the_first_step(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(OptimalTransport, "fit", interrupted)

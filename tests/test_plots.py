@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from brenier import DataError, plots
+from brenier.plots.canvas import plane_of
 
 RNG = np.random.default_rng(0)
 
@@ -83,7 +84,7 @@ def test_scatter_needs_samples_that_fit_together(shapes: tuple[tuple[int, int], 
 def test_the_plane_shows_the_displacement() -> None:
     source = RNG.normal(size=(500, 6)) * [1, 1, 1, 5, 1, 1]
     moved = source + np.array([0, 9, 0, 0, 0, 0])
-    plane = plots._plane(source, moved, moved)
+    plane = plane_of(source, moved, moved)
     np.testing.assert_allclose(plane.T @ plane, np.eye(2), atol=1e-12)
     np.testing.assert_allclose(plane[:, 0], [0, 1, 0, 0, 0, 0], atol=1e-9)
     assert plane[3, 1] > 0.9

@@ -138,7 +138,7 @@ def test_giving_up_keeps_the_best_map_met_and_says_so(
     good_steps: int, spoil: Callable[[DualValue], DualValue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = Troubled(lambda call: call > good_steps, spoil, training=True)
-    monkeypatch.setattr("brenier.estimator.DualObjective", lambda *_, **__: objective)
+    monkeypatch.setattr("brenier.parameters.DualObjective", lambda *_, **__: objective)
     with pytest.warns(ConvergenceWarning, match=f"gave up after {MAX_SETBACKS} setbacks.*best map met is kept. Lower"):
         ot = quick(max_steps=100).fit(*PAIR)
     assert ot.diagnostics_["setbacks"] == MAX_SETBACKS

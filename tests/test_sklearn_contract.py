@@ -50,11 +50,11 @@ NOT_APPLICABLE_TO_ONE_SAMPLE = {
 class Doubled(OptimalTransport):
     """Learns x -> 2x + 1, so that checks which fit one sample apply."""
 
-    def fit(self, X: Any, y: Any = None) -> "Doubled":
+    def fit(self, X: Any, y: Any = None) -> "Doubled":  # type: ignore[override]
         super().fit(X, self._target(X))
         return self
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None) -> float:  # type: ignore[override]
         return super().score(X, self._target(X))
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,5 +1,6 @@
 """Optimal transport maps between two sets of samples, from one potential network."""
 
+from brenier.conditional import ConditionalMap
 from brenier.conjugate import Conjugate, conjugate
 from brenier.coordinates import Coordinates
 from brenier.costs import SquaredEuclidean
@@ -14,7 +15,7 @@ from brenier.errors import (
     ModelFileError,
 )
 from brenier.estimator import OptimalTransport, load
-from brenier.potentials import DenseICNN, Potential, Quadratic, ResidualPotential
+from brenier.potentials import Conditional, DenseICNN, Potential, Quadratic, ResidualPotential
 from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
 from brenier.training import Run, Settings
 from brenier.transport import TransportMap
@@ -26,6 +27,8 @@ __all__ = [
     "LBFGS",
     "Anderson",
     "BrenierError",
+    "Conditional",
+    "ConditionalMap",
     "Conjugate",
     "ConvergenceError",
     "ConvergenceWarning",

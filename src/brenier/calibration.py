@@ -31,12 +31,13 @@ class Features:
 
     Args:
         n: rows of a batch.
-        like: (?, d), a tensor of the points' dimension, precision and device.
+        like: (?, d), a tensor of precision and device of the points, and of their leading coordinates that count.
         generator: source of the waves.
     """
 
     def __init__(self, n: int, like: Tensor, generator: torch.Generator) -> None:
         d, most = like.shape[1], n // PER_FEATURE
+        self.dim = d
         self.linear = d if d <= most else 0
         if d + d * (d + 1) // 2 <= most:
             self.products = torch.triu_indices(d, d, device=like.device)
@@ -49,7 +50,7 @@ class Features:
     def __call__(self, points: Tensor) -> Tensor:
         """Return the features of points (n, d): (n, p)."""
         i, j = self.products
-        points = points.clamp(-FAR, FAR)
+        points = points[:, : self.dim].clamp(-FAR, FAR)
         waves = torch.cos(torch.addmm(self.phase, points, self.frequency))
         return torch.cat([points[:, : self.linear], points[:, i] * points[:, j], waves], -1)
 

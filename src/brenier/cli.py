@@ -22,7 +22,8 @@ from brenier.colouring import EVENNESS
 from brenier.commands.console import BAD_INPUT, INTERRUPTED, NOTHING_CONVERGED, UNEXPECTED, note, one_line_warnings
 from brenier.demo import demo
 from brenier.errors import BrenierError, ConvergenceError
-from brenier.estimator import POTENTIALS, OptimalTransport
+from brenier.estimator import OptimalTransport
+from brenier.parameters import POTENTIALS
 
 MAIN_EPILOG = """\
 files:
@@ -183,6 +184,7 @@ def _add_transport(group: Any) -> None:
     data = parser.add_argument_group("the file")
     _add_columns(data, "those of the model")
     data.add_argument("--key", metavar="NAME", help="which array of a .npz file")
+    _add_labels(data)
 
 
 def _add_evaluate(group: Any) -> None:
@@ -244,11 +246,17 @@ def _add_pair(parser: argparse.ArgumentParser, verb: str) -> None:
     _add_columns(data)
     data.add_argument("--source-key", metavar="NAME", help="which array of the source's .npz file")
     data.add_argument("--target-key", metavar="NAME", help="which array of the target's .npz file")
+    _add_labels(data)
 
 
 def _add_columns(group: Any, default: str = "all numeric columns") -> None:
     text = f"features of a table, in this order (default: {default})"
     group.add_argument("--columns", type=_names, metavar="A,B,C", help=text)
+
+
+def _add_labels(group: Any) -> None:
+    text = "the column (array of a .npz file) of class labels: transport stays within a class"
+    group.add_argument("--labels", metavar="NAME", help=text)
 
 
 def _add_json(group: Any) -> None:

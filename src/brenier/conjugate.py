@@ -22,6 +22,7 @@ from brenier.solve import BFGS, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
+APART = 1e3  # what a squared difference of conditions counts, in the choice of a start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +111,7 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Te
     """Return for every row of z where F is least among z itself and some points: (m, d).
 
     Over the points this is the discrete c-transform. It sees every basin that holds a point, where a descent from z
-    sees its own.
+    sees its own. A conditioned point may start at points of its own condition, or of one next to it.
 
     Args:
         potential: g.
@@ -118,7 +119,11 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Te
         x: (n, d), candidates.
         values: (n,), g at the candidates.
     """
-    heights = values + 0.5 * torch.linalg.vecdot(x, x)
-    least, index = torch.addmm(heights, z, x.mT, alpha=-1).min(-1)  # F(x; z) less |z|^2/2
-    own = potential(z) - 0.5 * torch.linalg.vecdot(z, z)
-    return torch.where((least < own).unsqueeze(-1), x[index], z)
+    d = potential.space
+    y, w = x[:, :d], z[:, :d]
+    heights = torch.addmm(values + 0.5 * torch.linalg.vecdot(y, y), w, y.mT, alpha=-1)  # F(x; z) less |z|^2/2
+    if d < potential.dim:
+        heights += APART * torch.cdist(z[:, d:], x[:, d:]).square()
+    least, index = heights.min(-1)
+    own = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
+    return torch.where((least < own).unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z)

@@ -32,19 +32,26 @@ def excess(potential: Potential, points: Tensor, values: Tensor, generator: torc
     n = max(1, len(points) // 2)
     i, j = torch.randint(len(points), (2, n), generator=generator).to(points.device)
     t = (0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)).to(points.device)
+    a, b, at_b = points[i], points[j], values[j]
     with torch.no_grad():
-        level = values + 0.5 * torch.linalg.vecdot(points, points)
-        found = _above(potential, torch.lerp(points[i], points[j], t.unsqueeze(-1)), torch.lerp(level[i], level[j], t))
+        if potential.space < potential.dim:  # a segment has one condition
+            b = torch.cat([b[:, : potential.space], a[:, potential.space :]], -1)
+            at_b = potential(b)
+        level = torch.lerp(values[i] + _half_square(a), at_b + _half_square(b), t)
+        found = _above(potential, torch.lerp(a, b, t.unsqueeze(-1)), level)
     wrong = (found > 0).nonzero().squeeze(-1)
     if not len(wrong):
         return values.new_zeros(())
-    i, j, t = i[wrong], j[wrong], t[wrong]
-    ends = torch.stack([points[i], points[j]])
-    level = potential(ends.flatten(0, 1)).view(2, -1) + 0.5 * torch.linalg.vecdot(ends, ends)
+    t, ends = t[wrong], torch.stack([a[wrong], b[wrong]])
+    level = potential(ends.flatten(0, 1)).view(2, -1) + _half_square(ends)
     inside = torch.lerp(ends[0], ends[1], t.unsqueeze(-1))
     return _above(potential, inside, torch.lerp(level[0], level[1], t)).clamp(min=0).sum() / n
 
 
 def _above(potential: Potential, inside: Tensor, chord: Tensor) -> Tensor:
     """Return how far psi is above its chords: (n,)."""
-    return potential(inside) + 0.5 * torch.linalg.vecdot(inside, inside) - chord
+    return potential(inside) + _half_square(inside) - chord
+
+
+def _half_square(points: Tensor) -> Tensor:
+    return 0.5 * torch.linalg.vecdot(points, points)

@@ -10,15 +10,17 @@ that map is the identity, both covariances are the same diagonal matrix, and inn
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
-from brenier.gaussian import gaussian_map, matrix_power, moments, regularised
+from brenier.gaussian import Gaussian, Moments, gaussian_map, matrix_power, moments, regularised
 
 # A feature whose scale is below this share of the largest contributes less to the cost than float32 resolves.
 COMMENSURATE = 1e-4
+
+PER_ROW = ("source_mean", "target_mean", "basis", "inverse")  # what may differ from row to row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Coordinates:
         source_mean, target_mean: (d,), m0 and m1, in the units of the data.
         basis: (d, d), A.
         inverse: (d, d), A^{-1}.
+
+    Means, basis and inverse may have one more dimension in front: each row of points then has its own.
     """
 
     unit: Tensor
@@ -42,19 +46,19 @@ class Coordinates:
 
     def source_in(self, x: Tensor) -> Tensor:
         """Return u = A^{-1} (x - m0)/s: (n, d)."""
-        return ((x - self.source_mean) / self.unit) @ self.inverse.mT
+        return _through((x - self.source_mean) / self.unit, self.inverse.mT)
 
     def source_out(self, u: Tensor) -> Tensor:
         """Return x, the inverse of `source_in`: (n, d)."""
-        return (u @ self.basis.mT) * self.unit + self.source_mean
+        return _through(u, self.basis.mT) * self.unit + self.source_mean
 
     def target_in(self, z: Tensor) -> Tensor:
         """Return w = A' (z - m1)/s: (n, d)."""
-        return ((z - self.target_mean) / self.unit) @ self.basis
+        return _through((z - self.target_mean) / self.unit, self.basis)
 
     def target_out(self, w: Tensor) -> Tensor:
         """Return z, the inverse of `target_in`: (n, d)."""
-        return (w @ self.inverse) * self.unit + self.target_mean
+        return _through(w, self.inverse) * self.unit + self.target_mean
 
     def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
         """Return phi(x) = |a|^2/2 - |u|^2/2 - g~(u) + <delta, a> + |delta|^2/4, given value = g~(u): (n,).
@@ -63,16 +67,21 @@ class Coordinates:
         written in centred quantities it loses no digits when the data lie far from the origin.
         """
         a, delta = (x - self.source_mean) / self.unit, self._delta()
-        return 0.5 * (_square(a) - _square(u)) - value.to(a) + a @ delta + delta @ delta / 4
+        return 0.5 * (_square(a) - _square(u)) - value.to(a) + _dot(a, delta) + _square(delta) / 4
 
     def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
         """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4: (n,)."""
         b, delta = (z - self.target_mean) / self.unit, self._delta()
-        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - b @ delta + delta @ delta / 4
+        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - _dot(b, delta) + _square(delta) / 4
 
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
         return 0.5 * _square((x - z) / self.unit)
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return len(self.unit)
 
     @property
     def common(self) -> bool:
@@ -89,7 +98,7 @@ class Coordinates:
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
         parts = {field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)}
-        return Coordinates(**parts)
+        return type(self)(**parts)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the parts by name, as they are saved."""
@@ -97,6 +106,15 @@ class Coordinates:
 
     def _delta(self) -> Tensor:
         return (self.source_mean - self.target_mean) / self.unit
+
+
+def _through(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Return rows (n, d) times one matrix (d, d), or each times its own (n, d, d): (n, d)."""
+    return rows @ matrix if matrix.ndim == 2 else torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b if b.ndim == 1 else torch.linalg.vecdot(a, b)
 
 
 def _square(a: Tensor) -> Tensor:
@@ -131,21 +149,42 @@ def gaussian_coordinates(x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tens
         x, z: (n, d), (m, d), samples in float64, at once or in parts.
         unit: (d,), of the cost.
     """
-    found = [moments(part / unit for part in ([side] if isinstance(side, Tensor) else side)) for side in (x, z)]
-    own = [float(side.covariance.diagonal().mean()) for side in found]
-    # A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
-    floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
-    source, target = (regularised(side, floor) for side, floor in zip(found, floors, strict=True))
-    matrix = gaussian_map(source, target)
-    root, inverse_root = matrix_power(matrix, 0.5), matrix_power(matrix, -0.5)
-    values, vectors = torch.linalg.eigh(root @ source.covariance @ root)
+    fits = (moments(part / unit for part in ([side] if isinstance(side, Tensor) else side)) for side in (x, z))
+    together = aligned_coordinates([gaussian_pair(*fits)], unit)
+    return dataclasses.replace(together, **{name: getattr(together, name)[0] for name in PER_ROW})
+
+
+def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:
+    """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
+
+    In each the optimal map of its pair is the identity. All share one rotation and one scale, so that where the pairs
+    are alike the coordinates are.
+
+    Args:
+        pairs: source and target, in units of the cost.
+        unit: (d,), of the cost.
+    """
+    matrices = [gaussian_map(*pair) for pair in pairs]
+    roots = torch.stack([matrix_power(matrix, 0.5) for matrix in matrices])
+    inverse_roots = torch.stack([matrix_power(matrix, -0.5) for matrix in matrices])
+    covariances = torch.stack([source.covariance for source, _ in pairs])
+    values, vectors = torch.linalg.eigh((roots @ covariances @ roots).mean(0))
     scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
     if not scale > 0:
         scale = 1.0
+    source_mean, target_mean = (torch.stack([side.mean for side in sides]) * unit for sides in zip(*pairs, strict=True))
     spread = torch.tensor(scale, dtype=torch.float64)
-    return Coordinates(
-        unit * scale, source.mean * unit, target.mean * unit, inverse_root @ vectors, vectors.mT @ root, spread
-    )
+    return Coordinates(unit * scale, source_mean, target_mean, inverse_roots @ vectors, vectors.mT @ roots, spread)
+
+
+def gaussian_pair(source: Moments, target: Moments) -> tuple[Gaussian, Gaussian]:
+    """Return the Gaussians of two sides.
+
+    A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
+    """
+    own = [float(side.covariance.diagonal().mean()) for side in (source, target)]
+    floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
+    return regularised(source, floors[0]), regularised(target, floors[1])
 
 
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,18 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from brenier import validation
-from brenier.dual import DualObjective
+from brenier.classwise import classes_of, fit_classes
+from brenier.covariatewise import fit_covariates, sides_of
+from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
-from brenier.fitting import MakePotential, Options, fit_map
-from brenier.populations import Population, Rows, population
-from brenier.potentials import DenseICNN, Potential, ResidualPotential
+from brenier.fitting import fit_map
+from brenier.learning import Fitted
+from brenier.parameters import Conditions, condition_of, options_of, warm_map
+from brenier.populations import Population, population
+from brenier.potentials import Potential
 from brenier.samples import Samples, read
-from brenier.solve import BFGS, Method
+from brenier.solve import Method
 from brenier.storage import load_map, method_from_json, save_map
-from brenier.training import Settings
-from brenier.transport import TransportMap
-
-POTENTIALS: dict[str, MakePotential] = {
-    "convex": lambda d, generator: DenseICNN(d, convex=True, generator=generator),
-    "free": lambda d, generator: DenseICNN(d, generator=generator),
-    "residual": lambda d, generator: ResidualPotential(d, generator=generator),
-}
 
 
 class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -44,7 +39,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Args:
         potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
             the distance certain), "free" (signs unconstrained: often closer, no such guarantee), "residual", or a
-            function (d, generator) -> `Potential` that starts at the identity.
+            function (d, generator) -> `Potential` that starts at the identity. With labels, d counts the code of the
+            class as well.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
@@ -69,7 +65,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         verbose: whether to show a progress bar.
 
     Attributes:
-        map_: the `TransportMap`.
+        map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
+        labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
         diagnostics_: what was selected, why training stopped, and the round trip on held-out rows.
         n_features_in_, feature_names_in_: as in scikit-learn.
@@ -83,6 +80,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     >>> bool(np.abs(ot.inverse_transform(Z) - X).max() < 0.01)
     True
     """
+
+    map_: Any  # one of two classes that take other arguments: which, the labels of `fit` decide
 
     def __init__(
         self,
@@ -123,17 +122,34 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.dtype = dtype
         self.verbose = verbose
 
-    def fit(self, X: Any, Y: Any) -> OptimalTransport:
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        source_labels: Any = None,
+        target_labels: Any = None,
+        source_covariates: Any = None,
+        target_covariates: Any = None,
+    ) -> OptimalTransport:
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
         Args:
             X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
                 (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
+            source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
+                one map per label, from one network. Rows of a class that only one side has are left out, with a
+                `DataWarning`.
+            source_covariates, target_covariates: numbers per row, (n, p) or (n,), such as a dose or a time. There is
+                then a map at every value of them, unseen ones included. Both sides are samples in memory.
+
+        With labels or covariates of one side None, all rows of that side belong to every class, or value.
 
         Raises:
-            DataError: for samples or parameters that cannot be used.
+            DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
+        conditions = Conditions(source_labels, target_labels, source_covariates, target_covariates)
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
@@ -144,27 +160,49 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")
-        fitted = fit_map(source, target, self._options(source))
+        fitted = self._learn(source, target, conditions)
         self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
         self._remember(source.dim, names)
         return self
 
-    def transform(self, X: Any) -> Any:
-        """Return T(X): (n, d) -> (n, d), the same kind as X."""
-        return self._apply(self._read(X, "X"), self._fitted())
+    def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
+        """Return T(X): (n, d) -> (n, d), the same kind as X.
 
-    def inverse_transform(self, Z: Any) -> Any:
+        Args:
+            X: (n, d).
+            labels: where `fit` had labels: one per row, or one for all rows.
+            covariates: where `fit` had covariates: (n, p) or (n,), or those of one row for all rows.
+        """
+        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
+
+    def fit_transform(self, X: Any, y: Any = None, **conditions: Any) -> Any:
+        """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
+        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
+        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        return fitted.transform(X, **own)
+
+    def inverse_transform(self, Z: Any, labels: Any = None, covariates: Any = None) -> Any:
         """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
-        return self._apply(self._read(Z, "Z"), self._fitted().inverse)
+        return self._apply(self._read(Z, "Z"), self._fitted().inverse, self._condition(labels, covariates))
 
-    def score(self, X: Any, Y: Any) -> float:
+    def distance(self, label: Any = None) -> Distance:
+        """Return W2 with its bounds, as measured on held-out samples at fit time; with labels that of one class."""
+        found: Distance = self._fitted().distance(*self._condition(label))
+        return found
+
+    def score(self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
 
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
         """
-        transport = self._fitted()
-        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"))
+        transport, conditions = self._fitted(), (*self._condition(source_labels), *self._condition(target_labels))
+        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"), *conditions)
         return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
+
+    @property
+    def labels_(self) -> tuple[Hashable, ...] | None:
+        """The classes the map was fitted on, None where there were no labels."""
+        return getattr(self._fitted(), "labels", None) or None
 
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
@@ -186,13 +224,29 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _apply(self, samples: Samples, function: Callable[[Any], Any]) -> Any:
+    def _learn(self, source: Population, target: Population, conditions: Conditions) -> Fitted:
+        """Return what a fit gives, one map or one for every condition."""
+        kind = conditions.kind()
+        if kind == "labels":
+            pairs, labels = classes_of(source, target, conditions.source_labels, conditions.target_labels)
+            return fit_classes(pairs, labels, options_of(self, source, warm_map(self, source.dim, labels)))
+        options = options_of(self, source, warm_map(self, source.dim, kind))
+        if kind == "covariates":
+            sides = sides_of(source, target, conditions.source_covariates, conditions.target_covariates)
+            return fit_covariates(*sides, options)
+        return fit_map(source, target, options)
+
+    def _apply(self, samples: Samples, function: Callable[..., Any], condition: tuple[Any, ...]) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
-        moved = function(samples)
+        moved = function(samples, *condition)
         output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         return moved.cpu().numpy() if output != "default" and isinstance(moved, Tensor) else moved
 
-    def _fitted(self) -> TransportMap:
+    def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
+        """Return labels or covariates as the map takes them, or nothing where it takes none."""
+        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
+
+    def _fitted(self) -> Any:
         check_is_fitted(self, "map_")
         return self.map_
 
@@ -210,56 +264,6 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-
-    def _options(self, source: Population) -> Options:
-        """Return the parameters, checked."""
-        for name in ("max_steps", "batch_size", "patience"):
-            validation.check_positive(name, getattr(self, name), whole=True)
-        for name in ("tol", "learning_rate") + (() if self.max_time is None else ("max_time",)):
-            validation.check_positive(name, getattr(self, name))
-        validation.check_choice("start", self.start, ("affine", "identity"))
-        validation.check_choice("dtype", self.dtype, ("float32", "float64"))
-        if self.checkpoint is not None:
-            validation.check_folder("checkpoint", self.checkpoint)
-        if not (self.optimizer is None or callable(self.optimizer)):
-            raise DataError(f"optimizer: must be a function of the parameters or None, got {self.optimizer!r}")
-        make = self.potential
-        if not callable(make):
-            validation.check_choice("potential", make, tuple(POTENTIALS))
-            make = POTENTIALS[make]
-        settings = Settings(
-            max_steps=self.max_steps,
-            max_time=self.max_time,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            optimizer=self.optimizer,
-            evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
-            patience=self.patience,
-        )
-        return Options(
-            make_potential=make,
-            start=self.start,
-            scale=validation.check_scale(self.scale, source.dim),
-            objective=DualObjective(validation.check_method(self.method or BFGS()), tol=self.tol, max_steps=500),
-            settings=settings,
-            seed=validation.draw_seed(self.random_state),
-            seed_given=isinstance(self.random_state, numbers.Integral),
-            device=_device_of(source) if self.device is None else validation.check_device(self.device),
-            dtype=getattr(torch, self.dtype),
-            folder=self.checkpoint,
-            progress=bool(self.verbose),
-            warm=self._warm(source.dim),
-        )
-
-    def _warm(self, dim: int) -> TransportMap | None:
-        """Return the map to go on from."""
-        transport = getattr(self, "map_", None) if self.warm_start else None
-        if transport is not None and transport.dim != dim:
-            raise DataError(
-                f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
-                "warm_start=False"
-            )
-        return transport
 
 
 def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTransport:
@@ -279,13 +283,6 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTrans
     ot.method = method_from_json(description["method"])
     ot._remember(transport.dim, None if features is None else np.asarray(features, dtype=object))
     return ot
-
-
-def _device_of(source: Population) -> torch.device:
-    """Return the device the source samples lie on."""
-    if isinstance(source, Rows) and isinstance(source.values, Tensor):
-        return source.values.device
-    return torch.device("cpu")
 
 
 def _is_json(value: Any) -> bool:

@@ -9,14 +9,17 @@ Wolf, 2004), which vanishes as samples grow and keeps them safe when n < d or a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
 RIDGE = 1e-9  # smallest variance, relative to the mean one
+ALIKE = (-3.0, 18.0)  # between these lies the logarithm of how alike classes are
 
 
 class Gaussian(NamedTuple):
@@ -27,11 +30,12 @@ class Gaussian(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What is known of some rows: their mean (d,) and covariance (d, d), float64, and how far to shrink the latter."""
+    """What is known of some rows: mean (d,) and covariance (d, d), float64, how far to shrink that, and how many."""
 
     mean: Tensor
     covariance: Tensor
     shrinkage: float
+    rows: int
 
 
 def moments(parts: Iterable[Tensor]) -> Moments:
@@ -48,7 +52,7 @@ def moments(parts: Iterable[Tensor]) -> Moments:
         scatter = scatter + centred.mT @ centred + torch.outer(step, step) * (count * n / (count + n))
         mean, count = mean + step * (n / (count + n)), count + n
         shrinkage += n**2 * _shrinkage(centred)
-    return Moments(mean, scatter / count, shrinkage / count**2)
+    return Moments(mean, scatter / count, shrinkage / count**2, count)
 
 
 def _shrinkage(centred: Tensor) -> float:
@@ -69,6 +73,45 @@ def regularised(found: Moments, floor: float = 0.0) -> Gaussian:
 def fit_gaussian(x: Tensor, floor: float = 0.0) -> Gaussian:
     """Return the Gaussian fit of x (n, d), every variance at least `floor`, in float64 on the CPU."""
     return regularised(moments([x]), floor)
+
+
+def shared(found: Sequence[Moments]) -> list[Moments]:
+    """Return the moments of several classes, their covariances drawn to the common one as far as the classes are alike.
+
+    Covariances are taken to vary about the common one S by an inverse Wishart law,
+
+        Sigma_k ~ IW(kappa S, kappa + d + 1),     E[Sigma_k | class k] = (kappa S + n_k S_k) / (kappa + n_k - 1),
+
+    with the kappa under which the classes' scatters are most likely (empirical Bayes; "Bayesian Data Analysis", Gelman
+    et al., 2013, section 3.6). A class of few rows borrows from the others, one of many keeps its own.
+    """
+    total = sum(side.rows for side in found)
+    if len(found) == 1 or total == len(found):
+        return list(found)
+    common = Moments(
+        torch.zeros_like(found[0].mean),
+        sum((side.rows * side.covariance for side in found), torch.zeros(())) / (total - len(found)),
+        sum(side.rows**2 * side.shrinkage for side in found) / total**2,
+        total,
+    )
+    prior = regularised(common).covariance
+    bound = minimize_scalar(lambda log: _surprise(found, prior, math.exp(log)), bounds=ALIKE, method="bounded")
+    kappa = math.exp(float(bound.x))
+    return [
+        side._replace(covariance=(kappa * prior + side.rows * side.covariance) / (kappa + side.rows - 1), shrinkage=0.0)
+        for side in found
+    ]
+
+
+def _surprise(found: Sequence[Moments], prior: Tensor, kappa: float) -> float:
+    """Return minus the log-likelihood of the scatters n_k S_k under kappa, up to a constant."""
+    d = len(prior)
+    degrees = kappa + d + 1
+    scatters = torch.stack([side.rows * side.covariance for side in found])
+    freedom = torch.tensor([side.rows - 1.0 for side in found], dtype=torch.float64)
+    first = 0.5 * degrees * torch.logdet(kappa * prior) - torch.special.multigammaln(torch.tensor(degrees / 2), d)
+    after = torch.special.multigammaln((degrees + freedom) / 2, d)
+    return -float((first + after - 0.5 * (degrees + freedom) * torch.logdet(kappa * prior + scatters)).sum())
 
 
 def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from brenier import plots
 from brenier.atomic import write_bytes
+from brenier.conditional import ConditionalMap
 from brenier.distance import Distance
 from brenier.errors import DataWarning
 from brenier.estimator import OptimalTransport
@@ -54,10 +55,10 @@ class RoundTrip:
         )
 
 
-def round_trip(transport: TransportMap, x: torch.Tensor) -> RoundTrip:
-    """Return how well a map inverts on source rows x (n, d)."""
+def round_trip(transport: Any, x: torch.Tensor, *labels: Any) -> RoundTrip:
+    """Return how well a map inverts on source rows x (n, d), whose labels it is given where it has classes."""
     x = x.to(transport.coordinates.unit)
-    back, solution = transport.inverse(transport(x), return_solution=True)
+    back, solution = transport.inverse(transport(x, *labels), *labels, return_solution=True)
     unit = transport.coordinates.unit
     errors = torch.linalg.vector_norm((back - x) / unit, dim=-1)
     spread = float(torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt())
@@ -65,7 +66,13 @@ def round_trip(transport: TransportMap, x: torch.Tensor) -> RoundTrip:
 
 
 def fit_report(
-    folder: Path, title: str, ot: OptimalTransport, x: torch.Tensor, z: torch.Tensor, extra: Sequence[Section] = ()
+    folder: Path,
+    title: str,
+    ot: OptimalTransport,
+    x: torch.Tensor,
+    z: torch.Tensor,
+    extra: Sequence[Section] = (),
+    labels: tuple[Sequence[Any], Sequence[Any]] | None = None,
 ) -> Path:
     """Write the report of a fitted estimator, its figures drawn from source rows x (n, d) and target rows z (m, d).
 
@@ -73,13 +80,21 @@ def fit_report(
         folder: where the page and its figures go; made where there is none.
         title: of the page.
         extra: sections to put before the figures.
+        labels: of the rows of x and of z, where the map has classes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    trip, names = round_trip(ot.map_, x), getattr(ot, "feature_names_in_", None)
-    figures = training_figures(ot.history_, folder) + map_figures(ot.map_, x, z, trip, folder, names)
+    names, figures = getattr(ot, "feature_names_in_", None), training_figures(ot.history_, folder)
+    if labels is None:
+        trip = round_trip(ot.map_, x)
+        figures += map_figures(ot.map_, x, z, trip, folder, names)
+        distance = distance_section(ot.map_.held_out)
+    else:
+        trip = round_trip(ot.map_, x, labels[0])
+        figures += class_figures(ot.map_, x, z, labels, trip, folder)
+        distance = Section("Distance within each class", class_table(ot.map_))
     settings = {name: value for name, value in ot.get_params().items() if value is not None and name != "verbose"}
     sections = [
-        distance_section(ot.map_.held_out),
+        distance,
         Section("Round trip", trip.statement()),
         *extra,
         training_section(ot.history_, ot.diagnostics_["stopped"]),
@@ -132,6 +147,19 @@ def shown(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, float):
         return str(value)
     return f"{value:.4g}"
+
+
+def class_table(
+    transport: ConditionalMap, make: Callable[[Sequence[str], Sequence[Sequence[Any]]], str] = markdown_table
+) -> str:
+    """Return what was measured on held-out rows of every class, as a table made by `make(header, rows)`."""
+    header = ["class", "W2", "± one s.e.", "lower bound", "held-out rows", "unconverged"]
+    rows = []
+    for key, label in enumerate(transport.labels):
+        found = transport.held_out.get(key)
+        figures = [found.w2, found.w2_error, found.lower, found.rows[0], found.unconverged] if found else [None] * 5
+        rows.append([str(label), *figures])
+    return make(header, rows)
 
 
 def settings_section(settings: Mapping[str, Any], heading: str = "Settings") -> Section:
@@ -198,6 +226,28 @@ def map_figures(
     return _drawn(
         folder,
         ("scatter.png", "Source, moved source and target.", lambda p: plots.scatter(x, z, moved, p, names)),
+        ("round-trip.png", "How well the map inverts.", lambda p: plots.round_trip_histogram(trip.errors, p)),
+    )
+
+
+def class_figures(
+    transport: ConditionalMap,
+    x: torch.Tensor,
+    z: torch.Tensor,
+    labels: tuple[Sequence[Any], Sequence[Any]],
+    trip: RoundTrip,
+    folder: Path,
+) -> list[tuple[str, str]]:
+    """Write the figures of a map with classes on labelled rows of either side; return names and captions."""
+    keys, moved = transport.conditions.keys, transport(x, labels[0])
+    classes = keys(labels[0], "labels", len(x)), keys(labels[1], "labels", len(z))
+    return _drawn(
+        folder,
+        (
+            "scatter.png",
+            "Source, moved source and target, by class.",
+            lambda p: plots.class_scatter(x, z, moved, *classes, transport.labels, p),
+        ),
         ("round-trip.png", "How well the map inverts.", lambda p: plots.round_trip_histogram(trip.errors, p)),
     )
 

@@ -20,30 +20,28 @@ from torch import Tensor
 
 from brenier import solve
 from brenier.atomic import write_bytes
+from brenier.conditional import ConditionalMap
+from brenier.conditions import Classes
 from brenier.coordinates import Coordinates
+from brenier.covariates import Covariates
 from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
-from brenier.potentials import KNOWN, Potential
+from brenier.potentials import KNOWN, Conditional, Potential
 from brenier.transport import TransportMap
 
 FORMAT = 1
 DESCRIPTION = "model.json"
 
 
-def save_map(folder: str | Path, transport: TransportMap, extra: dict[str, Any]) -> None:
+def save_map(folder: str | Path, transport: TransportMap | ConditionalMap, extra: dict[str, Any]) -> None:
     """Write a map and whatever else (JSON) belongs to it.
 
     Raises:
-        DataError: where the potential is of a class this library cannot rebuild.
+        DataError: where the potential is of a class this library cannot rebuild, or labels of a kind JSON cannot hold.
         OSError: where the folder cannot be written; what was there before stays.
     """
     folder = Path(folder)
     network = transport.network
-    if KNOWN.get(type(network).__name__) is not type(network):
-        raise DataError(
-            f"potential: {type(network).__name__} cannot be rebuilt from a file; save "
-            f"`map_.network.state_dict()` yourself, or use one of {', '.join(sorted(KNOWN))}"
-        )
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
     tensors |= {f"coordinates.{name}": value for name, value in transport.coordinates.tensors().items()}
     weights = tensors_to_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -52,12 +50,12 @@ def save_map(folder: str | Path, transport: TransportMap, extra: dict[str, Any])
         "format": FORMAT,
         "weights": f"weights-{checksum[:16]}.safetensors",
         "weights_sha256": checksum,
-        "potential": {"class": type(network).__name__, "config": network.config()},
+        "potential": _potential_to_json(network),
         "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
         "method": method_to_json(transport.method),
         "tol": transport.tol,
         "max_steps": transport.max_steps,
-        "held_out": None if transport.held_out is None else dataclasses.asdict(transport.held_out),
+        **_judged(transport),
         **extra,
     }
     description["sha256"] = _digest(description)
@@ -69,7 +67,9 @@ def save_map(folder: str | Path, transport: TransportMap, extra: dict[str, Any])
             old.unlink(missing_ok=True)
 
 
-def load_map(folder: str | Path, device: torch.device | str = "cpu") -> tuple[TransportMap, dict[str, Any]]:
+def load_map(
+    folder: str | Path, device: torch.device | str = "cpu"
+) -> tuple[TransportMap | ConditionalMap, dict[str, Any]]:
     """Return the map saved in a folder, and its description.
 
     Raises:
@@ -79,23 +79,84 @@ def load_map(folder: str | Path, device: torch.device | str = "cpu") -> tuple[Tr
     description = _description(folder)
     tensors = _weights(folder, description)
     try:
-        spec = description["potential"]
-        network: Potential = KNOWN[spec["class"]](**spec["config"])
-        network = network.to(getattr(torch, description["dtype"]))
+        network = _potential_from_json(description["potential"]).to(getattr(torch, description["dtype"]))
         network.load_state_dict(_under(tensors, "network."))
-        held = description["held_out"]
-        transport = TransportMap(
+        transport = _rebuilt(
             network.eval().requires_grad_(False),
             Coordinates(**_under(tensors, "coordinates.")),
+            description,
             method=method_from_json(description["method"]),
             tol=description["tol"],
             max_steps=description["max_steps"],
-            held_out=None if held is None else Distance(**{**held, "rows": tuple(held["rows"])}),
         )
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         fault = " ".join(str(error).split())
         raise ModelFileError(f"{folder}: the parts of the model do not fit together ({fault}); {_REMEDY}") from error
     return transport.to(device), description
+
+
+def _potential_to_json(network: Potential) -> dict[str, Any]:
+    """Return the class and arguments of a potential; of a conditional one, those of its network and d."""
+    if isinstance(network, Conditional):
+        return {"space": network.space, **_potential_to_json(network.network)}
+    if KNOWN.get(type(network).__name__) is not type(network):
+        raise DataError(
+            f"potential: {type(network).__name__} cannot be rebuilt from a file; save "
+            f"`map_.network.state_dict()` yourself, or use one of {', '.join(sorted(KNOWN))}"
+        )
+    return {"class": type(network).__name__, "config": network.config()}
+
+
+def _potential_from_json(spec: dict[str, Any]) -> Potential:
+    network: Potential = KNOWN[spec["class"]](**spec["config"])
+    return Conditional(network, spec["space"]) if "space" in spec else network
+
+
+def _judged(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
+    """Return what was measured on held-out samples, and for which classes."""
+    if isinstance(transport, TransportMap):
+        return {"held_out": None if transport.held_out is None else dataclasses.asdict(transport.held_out)}
+    conditions = transport.conditions
+    if isinstance(conditions, Covariates):
+        parts = {name: getattr(conditions, name).tolist() for name in ("knots", "low", "high")}
+        return {"covariates": parts, "held_out": {}}
+    labels = [_label_to_json(label) for label in conditions.labels]
+    held_out = {str(key): dataclasses.asdict(found) for key, found in transport.held_out.items()}
+    return {"labels": labels, "held_out": held_out}
+
+
+def _rebuilt(
+    network: Potential, coordinates: Coordinates, description: dict[str, Any], **settings: Any
+) -> TransportMap | ConditionalMap:
+    held = description["held_out"]
+    if isinstance(network, Conditional):
+        found = {int(key): _distance(value) for key, value in held.items()}
+        if "covariates" in description:
+            parts = {name: torch.tensor(part, dtype=torch.float64) for name, part in description["covariates"].items()}
+            return ConditionalMap(network, Covariates(**parts, coordinates=coordinates), **settings)
+        classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
+        return ConditionalMap(network, classes, **settings, held_out=found)
+    return TransportMap(network, coordinates, **settings, held_out=None if held is None else _distance(held))
+
+
+def _distance(held: dict[str, Any]) -> Distance:
+    return Distance(**{**held, "rows": tuple(held["rows"])})
+
+
+def _label_to_json(label: Any) -> Any:
+    """Return a label as JSON holds it: a tuple becomes a list."""
+    if isinstance(label, tuple):
+        return [_label_to_json(part) for part in label]
+    if isinstance(label, str | int | float):  # and bool
+        return label
+    raise DataError(
+        f"labels: {label!r} is a {type(label).__name__}, which cannot be saved; fit with labels that are strings, "
+        "numbers or tuples of these"
+    )
+
+
+def _label_from_json(label: Any) -> Any:
+    return tuple(map(_label_from_json, label)) if isinstance(label, list) else label
 
 
 def method_to_json(method: solve.Method | None) -> dict[str, Any] | None:

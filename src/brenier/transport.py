@@ -54,8 +54,8 @@ class TransportMap:
         held_out: Distance | None = None,
     ) -> None:
         self.network = potential
-        self.dim = potential.dim
         self.coordinates = identity_coordinates(potential.dim) if coordinates is None else coordinates
+        self.dim = self.coordinates.dim
         self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
         self.batch_size, self.held_out = batch_size, held_out
         parameter = next(potential.parameters())
@@ -83,8 +83,7 @@ class TransportMap:
         solution = Solution.concatenate(solutions)
         if return_solution:
             return points, solution
-        if solution.unconverged:
-            warnings.warn(f"inverse: {solution.report()}", ConvergenceWarning, stacklevel=2)
+        warn_unconverged(solution)
         return points
 
     def interpolate(self, x: Any, t: float) -> Any:
@@ -123,7 +122,15 @@ class TransportMap:
 
         The sum of their means estimates the dual value of W2^2/2.
         """
-        source, target, solutions = self._read(x, "x"), self._read(z, "z"), list[Solution]()
+        return self.phi(x), *self.phi_c(z)
+
+    def phi(self, x: Any) -> Tensor:
+        """Return the terms of the source in cost units, float64: (n,)."""
+        return self._in_batches(self._source_terms, self._read(x, "x"))
+
+    def phi_c(self, z: Any) -> tuple[Tensor, Solution]:
+        """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
+        solutions = list[Solution]()
 
         def terms(rows: Tensor) -> Tensor:
             w = self.coordinates.target_in(rows)
@@ -131,8 +138,7 @@ class TransportMap:
             solutions.append(found.solution)
             return self.coordinates.target_terms(rows, w, found.value)
 
-        phi, phi_c = self._in_batches(self._source_terms, source), self._in_batches(terms, target)
-        return phi, phi_c, Solution.concatenate(solutions)
+        return self._in_batches(terms, self._read(z, "z")), Solution.concatenate(solutions)
 
     def distance(self, x: Any = None, z: Any = None) -> Distance:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
@@ -197,7 +203,7 @@ class TransportMap:
 
     def _conjugate(self, w: Tensor) -> Conjugate:
         # Far from the centre rounding grows with |w|, and so does what is close enough.
-        tol = self.tol * (torch.linalg.vector_norm(w, dim=-1) / self.dim**0.5).clamp(min=1.0)
+        tol = self.tol * (torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5).clamp(min=1.0)
         return conjugate(self.network, w, method=self.method, tol=tol, max_steps=self.max_steps)
 
     def _read(self, values: Any, name: str) -> Samples:
@@ -225,3 +231,9 @@ class TransportMap:
                 "or fit in other units or with dtype='float64'"
             )
         return result
+
+
+def warn_unconverged(solution: Solution) -> None:
+    """Warn, on behalf of an inverse, where rows did not converge."""
+    if solution.unconverged:
+        warnings.warn(f"inverse: {solution.report()}", ConvergenceWarning, stacklevel=3)

@@ -9,11 +9,11 @@ from typing import Any
 
 from brenier import checkpoint
 from brenier.commands.console import NOTHING_CONVERGED, OK, note
-from brenier.commands.inputs import as_features, named, read_pair, some_rows
+from brenier.commands.inputs import as_features, labelled_rows, named, read_labels, read_pair, some_rows
 from brenier.datasets import Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimator import OptimalTransport
-from brenier.report import Section, fit_report
+from brenier.report import Section, class_table, fit_report, text_table
 
 UNFINISHED = "unfinished"
 REPORTED = 8192  # rows of either side that the report looks at, at most
@@ -27,6 +27,7 @@ def fit(
     columns: Sequence[str] | None = None,
     source_key: str | None = None,
     target_key: str | None = None,
+    labels: str | None = None,
     seed: int = 0,
     quiet: bool = False,
     resume: bool = False,
@@ -38,6 +39,7 @@ def fit(
 
     Args:
         source, target: .npy, .npz, .csv or .parquet files.
+        labels: the column, or the array of .npz files, that holds class labels, or None.
         out: the model's folder; `unfinished` inside it holds the run until it has ended.
         resume, restart: insist on going on with an unfinished run, or discard it.
         again: the command that resumes the run, for the message after an interruption.
@@ -46,22 +48,26 @@ def fit(
     Raises:
         KeyboardInterrupt: with a message that says what was kept.
     """
-    x, z = read_pair(source, target, columns, source_key, target_key)
+    x, z = read_pair(source, target, columns, source_key, target_key, labels=labels)
+    classes = None
+    if labels is not None:
+        classes = read_labels(x.path, labels, len(x.values)), read_labels(z.path, labels, len(z.values))
     folder = out / UNFINISHED
     _prepare(folder, resume, restart)
     ot = OptimalTransport(**settings, random_state=seed, checkpoint=str(folder), verbose=not quiet)
-    _fit(ot, x, z, folder, again)
+    _fit(ot, x, z, classes, folder, again)
     ot.set_params(checkpoint=None, verbose=False).save(out)
     _tidy(folder)
     _tell(ot, out)
-    page = fit_report(
-        out,
-        f"Transport map from {source.name} to {target.name}",
-        ot,
-        some_rows(x, REPORTED, seed),
-        some_rows(z, REPORTED, seed),
-        [Section("Samples", _described(x) + "\n" + _described(z))],
-    )
+    title, described = f"Transport map from {source.name} to {target.name}", _described(x) + "\n" + _described(z)
+    if classes is None:
+        rows: tuple[Any, Any] = (some_rows(x, REPORTED, seed), some_rows(z, REPORTED, seed))
+        page = fit_report(out, title, ot, *rows, [Section("Samples", described)])
+    else:
+        known = ot.labels_ or ()
+        some = [labelled_rows(s, c, known, REPORTED, seed) for s, c in zip((x, z), classes, strict=True)]
+        (x_rows, x_labels), (z_rows, z_labels) = some
+        page = fit_report(out, title, ot, x_rows, z_rows, [Section("Samples", described)], (x_labels, z_labels))
     print(f"Report: {page}")
     found = ot.diagnostics_
     return NOTHING_CONVERGED if found["round_trip_unconverged"] == found["round_trip_rows"] else OK
@@ -89,11 +95,14 @@ def _state(folder: Path) -> dict[str, Any] | None:
         raise ModelFileError(f"{error}, which --restart does") from error
 
 
-def _fit(ot: OptimalTransport, x: Samples, z: Samples, folder: Path, again: str) -> None:
+def _fit(
+    ot: OptimalTransport, x: Samples, z: Samples, classes: tuple[Any, Any] | None, folder: Path, again: str
+) -> None:
     """Fit, with faults told by file and an interruption told by what it leaves."""
     try:
         with named(x.path, z.path):
-            ot.fit(as_features(x), as_features(z))
+            source_labels, target_labels = classes or (None, None)
+            ot.fit(as_features(x), as_features(z), source_labels=source_labels, target_labels=target_labels)
     except ModelFileError as error:
         raise ModelFileError(f"{error}, which --restart does") from error
     except KeyboardInterrupt:
@@ -126,7 +135,7 @@ def _described(samples: Samples) -> str:
 def _tell(ot: OptimalTransport, out: Path) -> None:
     """Print what was learnt and where it is."""
     found = ot.diagnostics_
-    print(ot.map_.distance().statement())
+    print(class_table(ot.map_, text_table) if ot.labels_ else ot.map_.distance().statement())
     missed, rows = found["round_trip_unconverged"], found["round_trip_rows"]
     print(f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged.")
     if found["selected"] != "network":

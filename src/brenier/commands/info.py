@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from brenier.commands.console import OK, print_json
-from brenier.report import shown
+from brenier.conditional import ConditionalMap
+from brenier.report import class_table, shown, text_table
 from brenier.storage import load_map
 
 
@@ -31,11 +32,15 @@ def info(model: Path, *, as_json: bool = False) -> int:
         "diagnostics": description["diagnostics"],
         "training": _training(description["history"]),
     }
+    if isinstance(transport, ConditionalMap):
+        summary["labels"] = description["labels"]
     if as_json:
         print_json(summary)
         return OK
     print(_page(summary))
-    if transport.held_out is not None:
+    if isinstance(transport, ConditionalMap):
+        print(f"\n{class_table(transport, text_table)}")
+    elif transport.held_out is not None:
         print(f"\n{transport.held_out.statement()}")
     return OK
 

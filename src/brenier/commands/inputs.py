@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brenier.conditions import listed
 from brenier.datasets import Samples, read_samples
+from brenier.datasets.files import TABLES
 from brenier.errors import DataError
 from brenier.estimator import OptimalTransport
 from brenier.samples import is_mapped
@@ -21,7 +23,11 @@ MAPPED = 2**30  # bytes of a .npy file above which it is left on disk
 
 
 def read_file(
-    path: Path, columns: Sequence[str] | None = None, key: str | None = None, features: Sequence[str] | None = None
+    path: Path,
+    columns: Sequence[str] | None = None,
+    key: str | None = None,
+    features: Sequence[str] | None = None,
+    labels: str | None = None,
 ) -> Samples:
     """Return the samples in a file; large .npy files stay on disk, everything else is read and checked now.
 
@@ -30,12 +36,18 @@ def read_file(
         columns: the features of a table as the user names them, or None.
         key: which array of a .npz file.
         features: the features as the model knows them, or None; taken where a table has names and no columns are given.
+        labels: the column, or the array of a .npz file, that holds the labels and so is no feature.
 
     Raises:
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
     large = path.is_file() and path.stat().st_size > MAPPED
-    samples = read_samples(path, columns=columns, key=key, mmap=large)
+    samples = read_samples(path, columns=columns, key=other_key(path, labels) if key is None else key, mmap=large)
+    if columns is None and labels in (samples.columns or ()):
+        kept = [i for i, name in enumerate(samples.columns or ()) if name != labels]
+        samples = Samples(
+            samples.values[:, kept], tuple(name for name in samples.columns or () if name != labels), path
+        )
     if columns is None and features is not None and samples.columns is not None:
         samples = _of_model(samples, features)
     if not is_mapped(samples.values):
@@ -43,6 +55,44 @@ def read_file(
         remedy = "remove or impute those rows" + (", or choose among the columns with --columns" if unchosen else "")
         check_finite(samples.values, path, samples.columns, remedy=remedy)
     return samples
+
+
+def read_labels(path: Path, name: str, rows: int) -> list[Any]:
+    """Return the labels of a file's rows: a column of a table, or an array (n,) of a .npz file.
+
+    Raises:
+        DataError: where there are none of that name, or not one per row.
+    """
+    if path.suffix.lower() in TABLES:
+        import pandas
+
+        frame = pandas.read_parquet(path) if path.suffix.lower() == ".parquet" else pandas.read_csv(path)
+        found = {str(column): frame[column] for column in frame.columns}
+        if name not in found:
+            raise DataError(f"--labels: there is no column {name!r} in {path}, which has {', '.join(list(found)[:30])}")
+        values: list[Any] = found[name].tolist()
+    elif path.suffix.lower() == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            if name not in archive.files:
+                raise DataError(
+                    f"--labels: there is no array {name!r} in {path}, which holds {', '.join(archive.files)}"
+                )
+            values = archive[name].tolist()
+    else:
+        raise DataError(f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both")
+    if len(values) != rows:
+        raise DataError(f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row")
+    return values
+
+
+def other_key(path: Path, labels: str | None) -> str | None:
+    """Return the one array of a .npz file beside that of the labels, None where it is not so."""
+    if labels is None or path.suffix.lower() != ".npz" or not path.is_file():
+        return None
+    with contextlib.suppress(ValueError, OSError), np.load(path, allow_pickle=False) as archive:
+        others = [name for name in archive.files if name != labels]
+        return others[0] if len(others) == 1 else None
+    return None
 
 
 def _of_model(samples: Samples, features: Sequence[str]) -> Samples:
@@ -65,14 +115,15 @@ def read_pair(
     source_key: str | None,
     target_key: str | None,
     features: Sequence[str] | None = None,
+    labels: str | None = None,
 ) -> tuple[Samples, Samples]:
     """Return the samples of both sides, with the same features in the same order; arguments as in `read_file`.
 
     Raises:
         DataError: for a file that cannot be used, or sides that do not fit together.
     """
-    x = read_file(source, columns, source_key, features)
-    z = read_file(target, columns, target_key, features)
+    x = read_file(source, columns, source_key, features, labels)
+    z = read_file(target, columns, target_key, features, labels)
     if x.columns and z.columns and x.columns != z.columns:
         odd = sorted(set(x.columns) ^ set(z.columns))
         if odd:
@@ -113,6 +164,16 @@ def check_finite(
     )
 
 
+def check_labels(ot: OptimalTransport, labels: str | None, model: Path) -> None:
+    """Raise a DataError where a model with classes is given no labels, or one without is given some."""
+    if (labels is None) != (ot.labels_ is None):
+        known = "" if ot.labels_ is None else f" ({listed(ot.labels_)})"
+        raise DataError(
+            f"--labels: {model} was fitted {'with' if labels is None else 'without'} classes{known}; "
+            + ("name the column that holds them" if labels is None else "leave it out")
+        )
+
+
 def features_of(ot: OptimalTransport) -> tuple[str, ...] | None:
     """Return the names of the features a model was fitted on, if they had any."""
     names = getattr(ot, "feature_names_in_", None)
@@ -134,21 +195,39 @@ def some_rows(samples: Samples, n: int, seed: int) -> torch.Tensor:
     Raises:
         DataError: where a row of a file left on disk holds NaN or inf.
     """
-    values = samples.values
-    if len(values) > n:
-        values = values[np.sort(np.random.default_rng(seed).choice(len(values), n, replace=False))]
+    return _rows_at(samples, np.arange(len(samples.values)), n, seed)[0]
+
+
+def labelled_rows(
+    samples: Samples, labels: Sequence[Any], known: Sequence[Hashable], n: int, seed: int
+) -> tuple[torch.Tensor, list[Any]]:
+    """Return at most n random rows of known classes in float64, in their order, and their labels."""
+    among = set(known)
+    rows, index = _rows_at(samples, np.array([i for i, label in enumerate(labels) if label in among], int), n, seed)
+    return rows, [labels[i] for i in index]
+
+
+def _rows_at(samples: Samples, index: NDArray[Any], n: int, seed: int) -> tuple[torch.Tensor, NDArray[Any]]:
+    """Return at most n of some rows, and which."""
+    if len(index) > n:
+        index = np.sort(np.random.default_rng(seed).choice(index, n, replace=False))
+    values = samples.values if len(index) == len(samples.values) else samples.values[index]
     check_finite(values, samples.path, samples.columns)
-    return torch.from_numpy(np.array(values, dtype=np.float64))
+    return torch.from_numpy(np.array(values, dtype=np.float64)), index
 
 
 @contextlib.contextmanager
 def named(source: Path, target: Path) -> Iterator[None]:
-    """Tell faults of the arguments X and Y as faults of the files they came from."""
-    files = {"X": str(source), "Y": str(target)}
+    """Tell faults of the arguments X and Y, and of their labels, as faults of the files they came from."""
+    files = {"X": str(source), "Y": str(target), "source_labels": str(source), "target_labels": str(target)}
     try:
         yield
     except DataError as error:
-        message = re.sub(r"^(X, Y|X|Y)(?=:)", lambda found: _files(found[0], files), str(error))
+        message = re.sub(
+            r"^(X, Y|X|Y|source_labels, target_labels|source_labels|target_labels)(?=:)",
+            lambda found: _files(found[0], files),
+            str(error),
+        )
         raise type(error)(message) from error
 
 

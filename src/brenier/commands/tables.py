@@ -38,7 +38,12 @@ class Table:
 
 
 def read_table(
-    path: Path, columns: Sequence[str] | None, features: Sequence[str] | None, dim: int, output: Path
+    path: Path,
+    columns: Sequence[str] | None,
+    features: Sequence[str] | None,
+    dim: int,
+    output: Path,
+    labels: str | None = None,
 ) -> Table:
     """Return a table and its features.
 
@@ -48,11 +53,12 @@ def read_table(
         features: the features as the model knows them, or None.
         dim: how many there must be.
         output: where the table will go; from .csv to .csv, text is kept letter by letter.
+        labels: the column of the labels, which is no feature, or None.
 
     Raises:
         DataError: for a file that cannot be used, or that does not have the features.
     """
-    samples = read_file(path, columns, features=features)
+    samples = read_file(path, columns, features=features, labels=labels)
     if samples.values.shape[1] != dim:
         names = "" if samples.columns is None else f" ({', '.join(samples.columns[:30])})"
         raise DataError(

@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from brenier.atomic import replacing
 from brenier.commands.console import NOTHING_CONVERGED, OK, note
-from brenier.commands.inputs import check_dim, check_finite, features_of
+from brenier.commands.inputs import check_dim, check_finite, check_labels, features_of, other_key, read_labels
 from brenier.commands.tables import Table, read_table, write_table
+from brenier.conditional import ConditionalMap
 from brenier.datasets import Samples, read_samples, write_samples
 from brenier.datasets.files import ARRAYS, TABLES
 from brenier.errors import DataError
@@ -32,24 +33,28 @@ class Mover:
         transport: the map.
         inverse: whether rows are moved back.
         t: where to stop between x (0) and T(x) (1), or None.
+        labels: of all rows that are to come, for a map with classes.
         rows: rows moved so far.
         unconverged: those of them whose inner problem did not converge.
     """
 
-    transport: TransportMap
+    transport: TransportMap | ConditionalMap
     inverse: bool = False
     t: float | None = None
+    labels: Sequence[Any] | None = None
     rows: int = 0
     unconverged: int = 0
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return rows (n, d) moved: (n, d)."""
+        transport: Any = self.transport
+        condition = () if self.labels is None else (self.labels[self.rows : self.rows + len(values)],)
         self.rows += len(values)
         if self.inverse:
-            moved, solution = self.transport.inverse(values, return_solution=True)
+            moved, solution = transport.inverse(values, *condition, return_solution=True)
             self.unconverged += solution.unconverged
             return moved
-        return self.transport(values) if self.t is None else self.transport.interpolate(values, self.t)
+        return transport(values, *condition) if self.t is None else transport.interpolate(values, *condition, self.t)
 
 
 def transport(
@@ -61,6 +66,7 @@ def transport(
     interpolate: float | None = None,
     columns: Sequence[str] | None = None,
     key: str | None = None,
+    labels: str | None = None,
     quiet: bool = False,
 ) -> int:
     """Move the rows of a file and write them to another, whose suffix names its kind.
@@ -72,14 +78,20 @@ def transport(
         interpolate: t in [0, 1], where to stop on the way.
         columns: the features of a table, in the order of the fit.
         key: which array of a .npz file.
+        labels: the column, or the array of a .npz file, that holds the labels, for a model with classes.
     """
     _check_output(output)
     ot = load(model)
+    check_labels(ot, labels, model)
     mover = Mover(ot.map_, inverse, interpolate)
     if input.suffix.lower() in TABLES:
-        _move_table(read_table(input, columns, features_of(ot), ot.map_.dim, output), output, mover, quiet)
+        table = read_table(input, columns, features_of(ot), ot.map_.dim, output, labels)
+        mover.labels = None if labels is None else read_labels(input, labels, len(table.values))
+        _move_table(table, output, mover, quiet)
     else:
-        _move_array(read_samples(input, columns=columns, key=key), output, mover, features_of(ot), quiet)
+        samples = read_samples(input, columns=columns, key=other_key(input, labels) if key is None else key)
+        mover.labels = None if labels is None else read_labels(input, labels, len(samples.values))
+        _move_array(samples, output, mover, features_of(ot), quiet)
     return _conclude(mover, output)
 
 

@@ -26,6 +26,11 @@ class Potential(nn.Module, abc.ABC):
 
     dim: int
 
+    @property
+    def space(self) -> int:
+        """How many leading coordinates transport may change: all, but for points that carry a condition."""
+        return self.dim
+
     @abc.abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,), differentiable in x and in the parameters."""

@@ -1,0 +1,192 @@
+"""What rows are conditioned on: numbers such as a dose or a time, at any value of which there is a map.
+
+Means and covariances of either side follow the covariates by regression (`regression`). From them come Gaussian
+coordinates at some knots, and between the knots by interpolation: of the means, and of B = M^{1/2} by the factor L of
+B = L L' with the logarithm of its diagonal, so that B stays positive definite.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from brenier.conditions import RowCoordinates
+from brenier.coordinates import PER_ROW, Coordinates, aligned_coordinates
+from brenier.errors import DataError
+from brenier.gaussian import Gaussian, matrix_power
+from brenier.regression import GaussianRegression
+
+KNOTS = {1: 17, 2: 32}  # by the number of covariates; beyond two of them, 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Covariates:
+    """Coordinates for every value of some covariates.
+
+    Attributes:
+        knots: (k, p), where coordinates are known, scaled.
+        low, high: (p,), the range met in the fit, which is scaled to -1 ... 1.
+        coordinates: at the knots, with the k in front of what differs.
+    """
+
+    knots: Tensor
+    low: Tensor
+    high: Tensor
+    coordinates: Coordinates
+
+    word = "covariates"
+
+    def keys(self, values: Any, name: str, rows: int) -> Tensor:
+        """Return the covariates of some rows, scaled: (rows, p).
+
+        Args:
+            values: (rows, p), or (rows,) where p is one; or those of one row, meant for all.
+            name: the argument's name, for messages.
+            rows: how many there are.
+
+        Raises:
+            DataError: for values that are not finite numbers of such a shape.
+        """
+        return self.scaled(read_covariates(values, name, rows, len(self.low)))
+
+    def scaled(self, values: Tensor) -> Tensor:
+        """Return covariates (n, p) scaled: (n, p)."""
+        width = torch.where(self.high > self.low, self.high - self.low, 1.0)
+        return 2 * (values - self.low) / width - 1
+
+    def code(self, keys: Tensor) -> Tensor:
+        """Return the codes of scaled covariates (n, p): (n, 3p), themselves and their places on half a circle."""
+        angle = 0.5 * np.pi * keys
+        return torch.cat([keys, angle.cos(), angle.sin()], -1).to(self.coordinates.unit.device)
+
+    def rows(self, keys: Tensor) -> RowCoordinates:
+        """Return coordinates row by row for scaled covariates (n, p)."""
+        unit, d = self.coordinates.unit, self.coordinates.dim
+        found = torch.from_numpy(self._between(keys.cpu().numpy()))
+        source_mean, target_mean, flat = found.split([d, d, found.shape[1] - 2 * d], -1)
+        factor = torch.zeros(len(found), d, d, dtype=torch.float64)
+        i, j = torch.tril_indices(d, d)
+        factor[:, i, j] = flat
+        factor.diagonal(dim1=-2, dim2=-1).exp_()
+        eye = self._rotation.expand(len(found), d, d)
+        parts = {
+            "source_mean": source_mean,
+            "target_mean": target_mean,
+            "basis": torch.cholesky_solve(eye, factor),
+            "inverse": self._rotation.mT @ factor @ factor.mT,
+        }
+        moved = {name: part.to(unit.device) for name, part in parts.items()}
+        return RowCoordinates(**{**self.coordinates.tensors(), **moved}, code=self.code(keys))
+
+    def at(self, key: Tensor) -> Coordinates:
+        """Return the coordinates for one scaled value (p,)."""
+        parts = self.rows(key.unsqueeze(0)).tensors()
+        parts.pop("code")
+        return Coordinates(**{**parts, **{name: parts[name][0] for name in PER_ROW}})
+
+    def to(self, device: torch.device | str) -> Covariates:
+        """Return the same on a device; what is interpolated stays on the CPU."""
+        return dataclasses.replace(self, coordinates=self.coordinates.to(device))
+
+    @functools.cached_property
+    def _rotation(self) -> Tensor:
+        """The rotation Q that the bases B^{-1} Q of all knots share: (d, d)."""
+        inverse = self.coordinates.inverse[0].cpu()
+        return (inverse @ matrix_power(inverse.mT @ inverse, -0.5)).mT
+
+    @functools.cached_property
+    def _between(self) -> Any:
+        """Interpolation of means and factors: (n, p) -> (n, 2d + d(d+1)/2)."""
+        known = self.coordinates.to("cpu")
+        factor = torch.linalg.cholesky(_symmetric(self._rotation @ known.inverse))
+        factor.diagonal(dim1=-2, dim2=-1).log_()
+        i, j = torch.tril_indices(known.dim, known.dim)
+        values = torch.cat([known.source_mean, known.target_mean, factor[:, i, j]], -1).numpy()
+        k, p = self.knots.shape
+        if k <= p + 1:
+            nearest = RBFInterpolator(self.knots.numpy(), values, kernel="linear", degree=0) if k > 1 else None
+            return nearest or (lambda keys: np.repeat(values, len(keys), axis=0))
+        return RBFInterpolator(self.knots.numpy(), values, kernel="cubic" if p == 1 else "thin_plate_spline", degree=1)
+
+
+def covariate_coordinates(
+    x: tuple[Tensor, Tensor | None], z: tuple[Tensor, Tensor | None], unit: Tensor, gaussian: bool = True
+) -> Covariates:
+    """Return coordinates at every value of the covariates.
+
+    Args:
+        x, z: rows (n, d) in float64 and their covariates (n, p); None on one side where these do not matter to it.
+        unit: (d,), of the cost.
+        gaussian: whether maps between the Gaussian fits become the identity, or are left as they are.
+    """
+    given = torch.cat([c for _, c in (x, z) if c is not None])
+    low, high = given.amin(0), given.amax(0)
+    blank = Covariates(given[:1], low, high, _plain(torch.zeros(1, len(unit)), torch.zeros(1, len(unit)), unit))
+    scaled = blank.scaled(given)
+    knots = _knots(scaled)
+    sides = []
+    for rows, c in (x, z):
+        own = torch.zeros(len(rows), knots.shape[1], dtype=torch.float64) if c is None else blank.scaled(c)
+        fitted = GaussianRegression.fit(rows / unit, own)
+        sides.append([Gaussian(*each) for each in zip(*fitted.at(knots), strict=True)])
+    if gaussian:
+        coordinates = aligned_coordinates(list(zip(*sides, strict=True)), unit)
+    else:
+        pooled = torch.cat([x[0], z[0]])
+        coordinates = _plain(pooled.mean(0).expand(len(knots), -1), pooled, unit)
+    return Covariates(knots, low, high, coordinates)
+
+
+def read_covariates(values: Any, name: str, rows: int, p: int | None = None) -> Tensor:
+    """Return covariates of some rows in float64: (rows, p).
+
+    Raises:
+        DataError: for values that are not finite numbers of such a shape.
+    """
+    try:
+        array: NDArray[Any] = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name}: are not numbers ({error}); give an array (n, p), or labels instead") from error
+    if p is not None and array.size == p and array.shape[:1] != (rows,):  # one row's, meant for all
+        array = np.broadcast_to(array.reshape(1, p), (rows, p))
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or len(array) != rows or (p is not None and array.shape[1] != p):
+        expected = f"({rows}, {'p' if p is None else p})"
+        raise DataError(f"{name}: have shape {array.shape} for {rows} rows; give {expected}, a line per row")
+    if not np.isfinite(array).all():
+        row = int(np.argwhere(~np.isfinite(array))[0][0])
+        raise DataError(f"{name}: hold NaN or inf, first in row {row}; drop or impute such rows")
+    return torch.from_numpy(np.array(array))
+
+
+def _knots(scaled: Tensor) -> Tensor:
+    """Return where coordinates are computed: all values if these are few, else places among them: (k, p)."""
+    values, p = scaled.unique(dim=0), scaled.shape[1]
+    most = KNOTS.get(p, 64)
+    if len(values) <= most:
+        return values
+    if p == 1:
+        return torch.linspace(-1, 1, most, dtype=torch.float64).unsqueeze(-1)
+    centres = KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
+    return torch.from_numpy(centres)
+
+
+def _plain(centre: Tensor, rows: Tensor, unit: Tensor) -> Coordinates:
+    """Return coordinates that only centre and scale, the same for all of some knots."""
+    centre = centre.to(torch.float64)
+    scale = float(((rows - rows.mean(0)) / unit).square().mean()) ** 0.5 or 1.0
+    eye = torch.eye(len(unit), dtype=torch.float64).expand(len(centre), -1, -1)
+    return Coordinates(unit * scale, centre, centre, eye, eye, torch.tensor(scale, dtype=torch.float64))
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    return (matrix + matrix.mT) / 2

@@ -1,0 +1,252 @@
+"""What every fit does, whatever its populations: train a run to its end, judge it, and say what a user must not miss.
+
+The trained network must beat the map training started from by `BEATS` standard errors of held-out J; otherwise there is
+nothing to learn beyond that map at this sample size.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import warnings
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from brenier import checkpoint
+from brenier.calibration import PER_FEATURE, Calibration, Features
+from brenier.conditional import ConditionalMap
+from brenier.coordinates import Coordinates, feature_units
+from brenier.dual import DualObjective
+from brenier.errors import ConvergenceWarning, DataError, DataWarning
+from brenier.evidence import adjusted_difference
+from brenier.potentials import Conditional, Potential, Quadratic
+from brenier.training import Run, Settings
+from brenier.transport import TransportMap
+
+BEATS = 3.0
+SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
+MOMENTS = 200_000  # rows that determine the coordinates
+REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
+MANY = 65_536  # rows that determine the moments in the comparison with the start
+INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
+
+MakePotential = Callable[[int, torch.Generator], Potential]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a fit is told.
+
+    Attributes:
+        make_potential: (d, generator) -> a potential that starts at the identity.
+        start: "affine" or "identity".
+        scale: how features are weighed: "auto", "common", "feature" or a (d,) tensor of units.
+        objective: J and its inner solver.
+        settings: how to train.
+        seed: the only source of randomness.
+        seed_given: whether a run resumed must have that seed.
+        device: where to train.
+        dtype: precision of the network.
+        folder: where the unfinished run is kept, or None.
+        progress: whether to show a progress bar.
+        warm: a map to go on from, or None.
+    """
+
+    make_potential: MakePotential
+    start: str
+    scale: str | Tensor
+    objective: DualObjective
+    settings: Settings
+    seed: int
+    seed_given: bool
+    device: torch.device
+    dtype: torch.dtype
+    folder: str | None
+    progress: bool
+    warm: TransportMap | ConditionalMap | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What a fit gives back: the map, how training went, and how the certificate rows came out."""
+
+    map: TransportMap | ConditionalMap
+    history: list[dict[str, float]]
+    diagnostics: dict[str, Any]
+
+
+def begin(options: Options) -> tuple[dict[str, Any] | None, int, torch.Generator]:
+    """Return the unfinished run to go on with, if there is one, the seed, and the generator it gives."""
+    state, seed = checkpoint.read_run(options.folder) if options.folder else None, options.seed
+    if state is not None:
+        seed = checkpoint.resumed_seed(state, seed if options.seed_given else None, options.folder or "")
+    return state, seed, torch.Generator().manual_seed(seed)
+
+
+def learn(run: Run, options: Options, state: dict[str, Any] | None, seed: int, coordinates: Coordinates) -> None:
+    """Train a run to its end, from where an unfinished one was."""
+    mark = ""
+    if options.folder:
+        mark = checkpoint.fingerprint(_describe(options, run), *run.held_out, coordinates.basis, coordinates.unit)
+        if state is not None:
+            checkpoint.restore_run(state, run, mark, options.folder)
+    _train(run, options, mark, seed)
+
+
+def _train(run: Run, options: Options, mark: str, seed: int) -> None:
+    """Advance the run to its end, written down at every evaluation if it has a folder.
+
+    An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
+    """
+    saved = -1
+    with tqdm(total=options.settings.max_steps, initial=run.step, disable=not options.progress, unit="step") as bar:
+        while not run.finished:
+            run.advance()
+            bar.update(run.step - bar.n)
+            if run.history and run.history[-1]["step"] > saved:
+                saved = int(run.history[-1]["step"])
+                bar.set_postfix_str(_postfix(run.history[-1]))
+                if options.folder:
+                    checkpoint.save_run(options.folder, run, mark, seed)
+
+
+def _postfix(row: dict[str, float]) -> str:
+    found = f"J={row['value']:.5g}±{row['standard_error']:.1g}"
+    if row["step"] == 0:  # nothing was solved in training yet
+        return found
+    return f"{found} inner={row['inner_evaluations']:.1f} unconverged={row['unconverged']:.0f}"
+
+
+def _describe(options: Options, run: Run) -> str:
+    """Return the settings that a resumed run must share."""
+    settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
+    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults}"
+    try:
+        potential = f"{type(run.potential).__name__} {run.potential.config()}"
+    except NotImplementedError:
+        potential = type(run.potential).__name__
+    return f"{options.start} {options.objective} {settings} {options.dtype} {optimizer} {potential}"
+
+
+def beats_start(run: Run, many_source: Tensor, many_target: Tensor) -> bool:
+    """Say whether held-out J is significantly below the start's, which is zero row by row in its coordinates.
+
+    Args:
+        run: one that has ended.
+        many_source, many_target: many rows of either side, in the coordinates.
+    """
+    x, z = run.held_out
+    with torch.no_grad():
+        value = run.objective(run.result(), x, z)
+    if not value.loss.isfinite():
+        return False
+    difference, error = adjusted_difference((value.source, x, many_source), (value.target, z, many_target))
+    return difference < -BEATS * error
+
+
+def identity(dim: int, options: Options) -> Potential:
+    """Return the potential of the identity, which in Gaussian coordinates is the affine map."""
+    return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
+
+
+def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+    """Return a new potential, checked."""
+    made = make(dim, generator)
+    if not isinstance(made, Potential) or made.dim != dim:
+        found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
+        raise DataError(f"potential: the function returned {found}; return a `Potential` with dim={dim}")
+    return made
+
+
+class ConditionedDraw(Protocol):
+    """Batches of one side as conditioned points (n, d + c)."""
+
+    size: int  # rows there are
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return a batch of n rows, or of as many as there are."""
+        ...
+
+    def rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n rows drawn with replacement, by the same law."""
+        ...
+
+
+def conditioned_run(
+    source: ConditionedDraw,
+    target: ConditionedDraw,
+    held_out: tuple[Tensor, Tensor],
+    dim: int,
+    options: Options,
+    generator: torch.Generator,
+) -> Run:
+    """Return a fresh run on conditioned points, of which the first `dim` coordinates are transported."""
+    points = held_out[0].shape[1]
+    if options.warm is None or isinstance(options.warm.network.network, Quadratic):
+        potential: Potential = Conditional(fresh(options.make_potential, points, generator), dim)
+    else:
+        potential = copy.deepcopy(options.warm.network)
+    potential = potential.to(options.device, options.dtype).requires_grad_(True)
+    rows = min(options.settings.batch_size, source.size, target.size)
+    seen = points if points <= rows // PER_FEATURE // 2 else dim
+    features = Features(rows, held_out[0][:, :seen], generator)
+    calibration = [Calibration(features, draw.rows(MOMENTS, generator), complete=False) for draw in (source, target)]
+    return Run(potential, options.objective, source, target, held_out, options.settings, generator, calibration)
+
+
+def units_of(x: Tensor, z: Tensor, options: Options) -> Tensor:
+    """Return the units of the cost (d,) from many rows of either side, checked; say so where they had to differ."""
+    _check_range(x, z)
+    unit, mixed = feature_units(x, z, options.scale)
+    if mixed:
+        warnings.warn(
+            f"X, Y: feature scales differ by a factor of {float(unit.max() / unit.min()):.1e}, so the squared distance "
+            "would ignore the smaller ones; cost is measured in units of each feature's standard deviation. Pass "
+            "scale='common' for the plain squared distance, or your own units",
+            DataWarning,
+            stacklevel=5,
+        )
+    return unit
+
+
+def _check_range(x: Tensor, z: Tensor) -> None:
+    """Raise where squares of the values, or of their spreads, leave float64."""
+    for name, side in (("X", x), ("Y", z)):
+        largest, spread = side.abs().max(), side.amax(0) - side.amin(0)
+        if float(largest) > 1 / SMALLEST or bool(((spread > 0) & (spread < SMALLEST)).any()):
+            raise DataError(
+                f"{name}: has values as large as {float(largest):.1e} or features that vary by less than "
+                f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units"
+            )
+
+
+def round_trip(transport: Any, x: Tensor, *labels: Any) -> dict[str, Any]:
+    """Return the median of |T^{-1}(T(x)) - x| relative to the spread of x, and rows that did not converge."""
+    back, solution = transport.inverse(transport(x, *labels), *labels, return_solution=True)
+    unit = transport.coordinates.unit.to(x)
+    error = torch.linalg.vector_norm((back - x) / unit, dim=-1)
+    spread = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
+    median = float(error.median() / spread) if float(spread) > 0 else float(error.median())
+    return {"round_trip": median, "round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
+
+
+def warn(diagnostics: dict[str, Any], run: Run) -> None:
+    """Say what a user must not miss."""
+    if run.finished.startswith("gave up"):
+        warnings.warn(
+            f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    missed = diagnostics["round_trip_unconverged"]
+    if missed:
+        warnings.warn(
+            f"the inverse of {missed} of {diagnostics['round_trip_rows']} held-out rows did not converge; raise "
+            "`map_.max_steps`, or use potential='convex'",
+            ConvergenceWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,140 @@
+"""The estimator's parameters, checked and turned into what a fit is told."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier import validation
+from brenier.conditional import ConditionalMap
+from brenier.dual import DualObjective
+from brenier.errors import DataError
+from brenier.learning import MakePotential, Options
+from brenier.populations import Population, Rows
+from brenier.potentials import DenseICNN, ResidualPotential
+from brenier.solve import BFGS
+from brenier.training import Settings
+from brenier.transport import TransportMap
+
+POTENTIALS: dict[str, MakePotential] = {
+    "convex": lambda d, generator: DenseICNN(d, convex=True, generator=generator),
+    "free": lambda d, generator: DenseICNN(d, generator=generator),
+    "residual": lambda d, generator: ResidualPotential(d, generator=generator),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditions:
+    """What `fit` was given of either side, beside its samples."""
+
+    source_labels: Any
+    target_labels: Any
+    source_covariates: Any
+    target_covariates: Any
+
+    def kind(self) -> str | None:
+        """Return "labels", "covariates" or None.
+
+        Raises:
+            DataError: where both are given.
+        """
+        labels = self.source_labels is not None or self.target_labels is not None
+        covariates = self.source_covariates is not None or self.target_covariates is not None
+        if labels and covariates:
+            raise DataError(
+                "source_labels, source_covariates: give labels or covariates, not both; a class can be a covariate of "
+                "zeros and ones, or have a fit of its own"
+            )
+        return "labels" if labels else "covariates" if covariates else None
+
+
+def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap | None) -> Options:
+    """Return the parameters of an estimator as a fit takes them.
+
+    Raises:
+        DataError: for parameters that cannot be used.
+    """
+    for name in ("max_steps", "batch_size", "patience"):
+        validation.check_positive(name, getattr(ot, name), whole=True)
+    for name in ("tol", "learning_rate") + (() if ot.max_time is None else ("max_time",)):
+        validation.check_positive(name, getattr(ot, name))
+    validation.check_choice("start", ot.start, ("affine", "identity"))
+    validation.check_choice("dtype", ot.dtype, ("float32", "float64"))
+    if ot.checkpoint is not None:
+        validation.check_folder("checkpoint", ot.checkpoint)
+    if not (ot.optimizer is None or callable(ot.optimizer)):
+        raise DataError(f"optimizer: must be a function of the parameters or None, got {ot.optimizer!r}")
+    make = ot.potential
+    if not callable(make):
+        validation.check_choice("potential", make, tuple(POTENTIALS))
+        make = POTENTIALS[make]
+    settings = Settings(
+        max_steps=ot.max_steps,
+        max_time=ot.max_time,
+        batch_size=ot.batch_size,
+        learning_rate=ot.learning_rate,
+        optimizer=ot.optimizer,
+        evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
+        patience=ot.patience,
+    )
+    return Options(
+        make_potential=make,
+        start=ot.start,
+        scale=validation.check_scale(ot.scale, source.dim),
+        objective=DualObjective(validation.check_method(ot.method or BFGS()), tol=ot.tol, max_steps=500),
+        settings=settings,
+        seed=validation.draw_seed(ot.random_state),
+        seed_given=isinstance(ot.random_state, numbers.Integral),
+        device=_device_of(source) if ot.device is None else validation.check_device(ot.device),
+        dtype=getattr(torch, ot.dtype),
+        folder=ot.checkpoint,
+        progress=bool(ot.verbose),
+        warm=warm,
+    )
+
+
+def condition_of(transport: Any, given: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the labels or covariates given as a map takes them, or nothing where it takes none.
+
+    Raises:
+        DataError: where the map takes others than are given, or some and none are.
+    """
+    conditions = getattr(transport, "conditions", None)
+    word = None if conditions is None else conditions.word
+    for name, value in given.items():
+        if value is not None and name != word:
+            remedy = "leave them out" if word is None else f"give {word}"
+            raise DataError(f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}")
+    if word is not None and given[word] is None:
+        raise DataError(f"{word}: the map was fitted with {word}; give them for every row, or once for all rows")
+    return () if word is None else (given[word],)
+
+
+def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | None:
+    """Return the map to go on from; the kind of its conditions is their labels, "covariates" or None."""
+    transport: Any = getattr(ot, "map_", None) if ot.warm_start else None
+    if transport is None:
+        return None
+    if transport.dim != dim:
+        raise DataError(
+            f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
+            "warm_start=False"
+        )
+    if kind != (ot.labels_ or getattr(getattr(transport, "conditions", None), "word", None)):
+        raise DataError(
+            "warm_start: the map to go on from was fitted with other labels or covariates; give the same, or set "
+            "warm_start=False"
+        )
+    return transport
+
+
+def _device_of(source: Population) -> torch.device:
+    """Return the device the source samples lie on."""
+    if isinstance(source, Rows) and isinstance(source.values, Tensor):
+        return source.values.device
+    return torch.device("cpu")

@@ -1,0 +1,111 @@
+"""Potentials of points that carry a condition: a class, a dose, a time.
+
+A *conditioned point* is s = [y; c], a point y followed by the code c of its condition. For a network psi on such points
+
+    g(s) = psi(s) - |s|^2/2   as a function of y alone, c held fixed,
+
+is one potential per condition from one set of weights ("Fixed-Point Neural Optimal Transport...", Park et al., 2026,
+(37)-(40)). Its gradient has zeros where the code is, so that T(s) = s + grad g(s) keeps the condition, and so does
+every step of an inner solve: whoever handles potentials handles these. What is coercive or convex in s is so in y.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.errors import DataError
+from brenier.potentials.base import Potential
+
+
+class Conditional(Potential):
+    """A potential of conditioned points.
+
+    Args:
+        network: a potential of dimension d + c.
+        space: d, the leading coordinates: those that transport may change.
+    """
+
+    def __init__(self, network: Potential, space: int) -> None:
+        if not 0 < space < network.dim:
+            raise DataError(f"space: must be between 1 and {network.dim - 1}, got {space}")
+        super().__init__()
+        self.network, self.dim, self._space = network, network.dim, space
+
+    @property
+    def space(self) -> int:
+        """Return d."""
+        return self._space
+
+    def given(self, code: Tensor) -> Given:
+        """Return the ordinary potential of dimension d for one condition, whose code is (c,)."""
+        return Given(self, code)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return g(s): (n, d + c) -> (n,)."""
+        value: Tensor = self.network(x)
+        return value
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(s) (n,) and its gradient in y, zero in c: (n, d + c)."""
+        value, gradient = self.network.value_and_gradient(x)
+        return value, self._kept(gradient)
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Return the gradient in y, zero in c: (n, d + c)."""
+        return self._kept(self.network.gradient(x))
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return the Hessian in y times v, whose part in c counts for nothing: (n, d + c)."""
+        return self._kept(self.network.hessian_product(x, self._kept(v)))
+
+    def strong_convexity(self) -> float:
+        """Return that of the network: a restriction is at least as convex."""
+        return self.network.strong_convexity()
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments of the network, and d."""
+        return {"network": self.network.config(), "space": self.space}
+
+    def _kept(self, rows: Tensor) -> Tensor:
+        kept = torch.zeros_like(rows[:, self.space :])
+        return torch.cat([rows[:, : self.space], kept], -1)
+
+
+class Given(Potential):
+    """A conditional potential with its condition given: an ordinary potential.
+
+    Args:
+        whole: the conditional potential; weights are shared with it.
+        code: (c,), of the condition.
+    """
+
+    def __init__(self, whole: Conditional, code: Tensor) -> None:
+        super().__init__()
+        self.whole, self.dim = whole, whole.space
+        self.code: Tensor
+        self.register_buffer("code", code)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return g(y): (n, d) -> (n,)."""
+        value: Tensor = self.whole(self._with_code(x))
+        return value
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(y) (n,) and grad g(y) (n, d)."""
+        value, gradient = self.whole.value_and_gradient(self._with_code(x))
+        return value, gradient[:, : self.dim]
+
+    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
+        """Return Hess g(y) v: (n, d)."""
+        padded = torch.cat([v, v.new_zeros(len(v), len(self.code))], -1)
+        return self.whole.hessian_product(self._with_code(x), padded)[:, : self.dim]
+
+    def strong_convexity(self) -> float:
+        """Return that of the whole."""
+        return self.whole.strong_convexity()
+
+    def _with_code(self, y: Tensor) -> Tensor:
+        return torch.cat([y, self.code.to(y).expand(len(y), -1)], -1)
