@@ -180,6 +180,7 @@ def main() -> None:
         tolerance,
         w2hd,
     )
+    from benchmarks.images import job
     from benchmarks.peers import race
 
     settings = (cost, parametrisation, tolerance)
@@ -190,6 +191,7 @@ def main() -> None:
         finite,
         gaussians,
         inner,
+        job,
         neutral,
         race,
         *settings,

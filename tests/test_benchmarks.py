@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    cells,
     conditional,
     cost,
     finite,
@@ -29,6 +30,7 @@ from benchmarks import (
     tolerance,
     w2hd,
 )
+from benchmarks.images import job
 from benchmarks.peers import race
 from benchmarks.rows import Ledger, Row
 from benchmarks.tables import Column, Table
@@ -185,11 +187,13 @@ def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: 
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
     for benchmark in (
+        cells,
         conditional,
         cost,
         finite,
         gaussians,
         inner,
+        job,
         neutral,
         parametrisation,
         race,
@@ -323,6 +327,7 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        "conditional",
         "cost",
         "finite --pairs tails",
         "gaussians",

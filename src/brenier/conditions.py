@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from brenier.coordinates import PER_ROW, Coordinates
 from brenier.errors import DataError
 
 ONE_HOT = 64  # classes up to which each has a coordinate of the code
+LENGTH = 0.2  # of a code, where points have variance one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Classes:
         return torch.tensor([numbers[label] for label in given], dtype=torch.int64)
 
     def code(self, keys: Tensor) -> Tensor:
-        """Return the codes of classes (n,): (n, c), each of mean square one."""
+        """Return the codes of classes (n,): (n, c)."""
         return codes(len(self.labels))[keys.cpu()].to(self.coordinates.unit.device)
 
     def rows(self, keys: Tensor) -> RowCoordinates:
@@ -109,11 +109,14 @@ class Classes:
 
 
 def codes(k: int) -> Tensor:
-    """Return the codes of k classes, (k, c): one coordinate each where these are few, else points on a sphere."""
+    """Return the codes of k classes, (k, c): one coordinate each where these are few, else points on a sphere.
+
+    They are short, so that a network learns first what all classes share, and then what tells them apart.
+    """
     if k <= ONE_HOT:
-        return math.sqrt(k) * torch.eye(k, dtype=torch.float64)
+        return LENGTH * torch.eye(k, dtype=torch.float64)
     points = torch.randn(k, ONE_HOT, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return math.sqrt(ONE_HOT) * torch.nn.functional.normalize(points)
+    return LENGTH * torch.nn.functional.normalize(points)
 
 
 def read_labels(values: Any, name: str, rows: int) -> list[Hashable]:

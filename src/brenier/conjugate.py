@@ -22,7 +22,7 @@ from brenier.solve import BFGS, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
-APART = 1e3  # what a squared difference of conditions counts, in the choice of a start
+APART = 1e5  # what a squared difference of conditions counts, in the choice of a start
 
 
 @dataclasses.dataclass(frozen=True)

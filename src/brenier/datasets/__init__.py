@@ -3,6 +3,7 @@
 from brenier.datasets.benchmark import w2hd_pair
 from brenier.datasets.conditional import RINGS, CovariateGaussians, gaussian_classes, labelled, ring_classes
 from brenier.datasets.files import Samples, read_samples, write_samples
+from brenier.datasets.images import image_set
 from brenier.datasets.neutral import (
     NEUTRAL,
     clusters_pair,
@@ -29,6 +30,7 @@ __all__ = [
     "clusters_pair",
     "gaussian_classes",
     "gaussian_pair",
+    "image_set",
     "labelled",
     "logsumexp_pair",
     "manifold_pair",

@@ -1,0 +1,1 @@
+"""Fashion-MNIST to MNIST, class by class: see `python -m benchmarks.images --help`."""

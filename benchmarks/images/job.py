@@ -1,0 +1,122 @@
+"""Fashion-MNIST to MNIST with the class kept, through two autoencoders: what transport adds beyond the decoder.
+
+    BRENIER_DATA=... python -m benchmarks.images --folder runs/images            # the quick setting, within an hour
+    BRENIER_DATA=... python -m benchmarks.images --setting paper --device cuda   # the published one, for a GPU
+
+Stages: the classifier, both autoencoders, the latents of their images, then every method of `images/methods.py`, fitted
+to the latents of training images and judged on those of test images by `images/judge.py`. Stages leave files in
+`--folder` after every epoch; the same command goes on from there. Fashion class k becomes digit k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import options, tables
+from benchmarks.images.judge import contact_sheet, in_parts, judge_images, judge_latents
+from benchmarks.images.methods import METHODS, Moved
+from benchmarks.images.networks import CLASSES, SETTINGS, SIDE, Autoencoder, Classifier, Setting
+from benchmarks.images.stages import SOURCE, TARGET, ImageSet, autoencoder, classifier, latents
+from benchmarks.tables import Column, Table
+
+QUICK = 600  # images of a trial
+
+
+class Job:
+    """Everything before the transport, and what methods are fitted to and judged by."""
+
+    def __init__(self, setting: Setting, folder: Path, device: str, most: int | None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.setting, self.folder, self.device = setting, folder, device
+        self.images = {name: ImageSet.read(name, most) for name in (SOURCE, TARGET)}
+        self.classifier: Classifier = classifier(self.images[TARGET], setting, folder, device)
+        self.encoders: dict[str, Autoencoder] = {
+            name: autoencoder(name, images, setting, folder, device) for name, images in self.images.items()
+        }
+        self.latents = {
+            name: [(latents(self.encoders[name], part, device), part[1]) for part in (images.train, images.test)]
+            for name, images in self.images.items()
+        }
+        real, labels = self.images[TARGET].test
+        right = in_parts(self.classifier, real, device=device).argmax(1) == labels
+        self.judge_accuracy = 100 * float(right.double().mean())
+
+    def measure(self, name: str, seed: int) -> dict[str, Any]:
+        """Fit and judge one method."""
+        (source, test), (target, held_out) = self.latents[SOURCE], self.latents[TARGET]
+        moved = METHODS[name](source, target, test, self.setting, seed)
+        decoder, real = self.encoders[TARGET], self.images[TARGET].test[0]
+        numbers = judge_images(moved, test[1], decoder, self.classifier, real, self.device)
+        if name == "default" and seed == 0:
+            self._draw(moved)
+        facts = {"judge_accuracy": self.judge_accuracy}
+        return numbers | judge_latents(moved, test, held_out, name) | moved.facts | facts
+
+    def _draw(self, moved: Moved) -> None:
+        """Write the contact sheet: per class a source image, the way to the moved one, and the nearest real target."""
+        (_, test), (target, _) = self.latents[SOURCE], self.latents[TARGET]
+        decoders = self.encoders
+        first = torch.tensor([int((test[1] == k).nonzero()[0]) for k in range(CLASSES)])
+        labels, x, z = test[1][first], test[0][first], moved.latents[first]
+        columns = [self.images[SOURCE].test[0][first]]
+        for t in (0.0, 0.25, 0.5, 0.75, 1.0):
+            between = torch.lerp(x, z, t).float()
+            columns.append(in_parts(decoders[TARGET].decode, between, labels, device=self.device))
+        nearest = []
+        for k in range(CLASSES):
+            mine = (target[1] == k).nonzero().squeeze(-1)
+            nearest.append(int(mine[torch.cdist(z[k : k + 1], target[0][mine]).argmin()]))
+        columns.append(self.images[TARGET].train[0][nearest])
+        contact_sheet(self.folder / "contact-sheet.png", columns, SIDE)
+
+
+TABLES = (
+    Table(
+        "images",
+        "images",
+        (
+            Column("accuracy % (≥ 96)", "accuracy", ".2f"),
+            Column("FID, classifier's features", "fid", ".2f"),
+            Column("FID, Inception", "fid_inception", ".2f"),
+            Column("Sinkhorn divergence of latents", "sinkhorn", ".4f"),
+            Column("worst class", "sinkhorn_worst", ".4f"),
+            Column("MMD²", "mmd", ".5f"),
+            Column("cost over exact plan's", "cost_ratio", ".3f"),
+            Column("the same plan with half the rows", lambda row: _ratio(row, "exact_cost_half"), ".3f"),
+            Column("round trip", "round_trip", ".1e", max),
+            Column("unconverged", "unconverged", ".0f", max),
+            Column("seconds of fitting", "fit_seconds", ".0f"),
+            Column("classifier on real digits %", "judge_accuracy", ".2f"),
+        ),
+    ),
+)
+
+
+def _ratio(row: Any, name: str) -> float | None:
+    part, whole = row.get(name), row.get("exact_cost")
+    return None if part is None or whole is None else part / whole
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = options.make_parser(__doc__)
+    parser.add_argument("--setting", choices=tuple(SETTINGS), default="quick")
+    parser.add_argument("--folder", type=Path, default=Path("runs/images"), help="of stages (default runs/images)")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
+    flags = options.parse(parser, arguments)
+    setting = SETTINGS[flags.setting]
+    with options.open_ledger("images", flags) as ledger:
+        folder, most = flags.folder / flags.setting, None
+        if flags.quick:
+            folder, most = ledger.folder / "stages", QUICK
+            setting = Setting((16, 16, 16, 16), 0, 1, 2e-3, False, 64, 1, 1, {"max_steps": 20}, 3)
+        job = Job(setting, folder, flags.device, most)
+        for name in flags.methods:
+            for seed in flags.seeds:
+                ledger.record(f"Fashion-MNIST to MNIST, {flags.setting}", name, seed, partial(job.measure, name, seed))
+        tables.show(TABLES, ledger.folder)

@@ -1,0 +1,99 @@
+"""Labelled images on disk: MNIST and Fashion-MNIST, as one .npz file or as the four official idx files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brenier.datasets.benchmark import FOLDER_VARIABLE
+from brenier.errors import DataError
+
+ORIGINS: Mapping[str, str] = {
+    "mnist": "MNIST (LeCun, Cortes and Burges)",
+    "fashion_mnist": "Fashion-MNIST (Zalando; GitHub repository zalandoresearch/fashion-mnist, folder data/fashion)",
+}
+# The official names, each with or without ".gz".
+IDX = {
+    "x_train": "train-images-idx3-ubyte",
+    "y_train": "train-labels-idx1-ubyte",
+    "x_test": "t10k-images-idx3-ubyte",
+    "y_test": "t10k-labels-idx1-ubyte",
+}
+
+Images = dict[str, NDArray[np.uint8]]
+
+
+def image_set(name: str, folder: str | Path | None = None) -> Images:
+    """Return labelled images: x_train (n, 28, 28) and y_train (n,), x_test and y_test, in 0 ... 255.
+
+    Args:
+        name: "mnist" or "fashion_mnist".
+        folder: what holds a folder of that name, with `<name>.npz` or the four idx files in it; None for the folder
+            named by the environment variable BRENIER_DATA.
+
+    Raises:
+        DataError: for an unknown name, or where no such files are there or one is damaged.
+    """
+    if name not in ORIGINS:
+        raise DataError(f"name: is {name!r}; give one of {', '.join(ORIGINS)}")
+    named = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
+    files = f"{name}/{name}.npz, or the official files {', '.join(IDX.values())} (.gz or not) in {name}/"
+    if not named:
+        raise DataError(
+            f"folder: is not given and {FOLDER_VARIABLE} is not set; set it to the folder that holds {files}: "
+            f"{ORIGINS[name]}"
+        )
+    place = Path(named) / name
+    if (place / f"{name}.npz").is_file():
+        found = _reading(place / f"{name}.npz", _read_npz)
+    else:
+        paths = {part: _idx_path(place, stem) for part, stem in IDX.items()}
+        missing = [IDX[part] for part, path in paths.items() if path is None]
+        if missing:
+            raise DataError(
+                f"folder: {place} has no {name}.npz and no {missing[0]}; put there {files}: {ORIGINS[name]}"
+            )
+        found = {part: _reading(path, read_idx) for part, path in paths.items() if path is not None}
+    for part in ("train", "test"):
+        x, y = found[f"x_{part}"], found[f"y_{part}"]
+        if x.ndim != 3 or y.shape != x.shape[:1]:
+            raise DataError(f"{place}: holds images {x.shape} and labels {y.shape}; give (n, 28, 28) and (n,)")
+    return found
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Return the array of bytes in an idx file, packed by gzip or not.
+
+    Raises:
+        ValueError: where it is none.
+    """
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gzip.decompress(content)
+    if len(content) < 4 or content[:3] != b"\0\0\x08":
+        raise ValueError("it is no idx file of bytes")
+    dims = content[3]
+    shape = np.frombuffer(content, ">u4", dims, 4)
+    return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * dims).reshape(shape)
+
+
+def _read_npz(path: Path) -> Images:
+    with np.load(path, allow_pickle=False) as archive:
+        return {part: archive[part] for part in IDX}
+
+
+def _idx_path(folder: Path, stem: str) -> Path | None:
+    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
+
+
+def _reading(path: Path, read: Any) -> Any:
+    try:
+        return read(path)
+    except Exception as error:  # damaged archives raise errors of many kinds
+        raise DataError(f"{path}: cannot be read ({error}); give an intact file") from error
