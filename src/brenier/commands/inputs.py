@@ -73,10 +73,7 @@ def read_labels(path: Path, name: str, rows: int) -> list[Any]:
         values: list[Any] = found[name].tolist()
     elif path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as archive:
-            if name not in archive.files:
-                raise DataError(
-                    f"--labels: there is no array {name!r} in {path}, which holds {', '.join(archive.files)}"
-                )
+            _check_array(path, archive.files, name)
             values = archive[name].tolist()
     else:
         raise DataError(f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both")
@@ -86,13 +83,26 @@ def read_labels(path: Path, name: str, rows: int) -> list[Any]:
 
 
 def other_key(path: Path, labels: str | None) -> str | None:
-    """Return the one array of a .npz file beside that of the labels, None where it is not so."""
+    """Return the one array of a .npz file beside that of the labels, None where it is not so.
+
+    Raises:
+        DataError: where there is no array of labels.
+    """
     if labels is None or path.suffix.lower() != ".npz" or not path.is_file():
         return None
-    with contextlib.suppress(ValueError, OSError), np.load(path, allow_pickle=False) as archive:
-        others = [name for name in archive.files if name != labels]
-        return others[0] if len(others) == 1 else None
-    return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+    except (ValueError, OSError):  # whoever reads the samples says what is wrong
+        return None
+    _check_array(path, names, labels)
+    others = [name for name in names if name != labels]
+    return others[0] if len(others) == 1 else None
+
+
+def _check_array(path: Path, names: Sequence[str], labels: str) -> None:
+    if labels not in names:
+        raise DataError(f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one")
 
 
 def _of_model(samples: Samples, features: Sequence[str]) -> Samples:

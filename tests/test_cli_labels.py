@@ -1,0 +1,97 @@
+"""The command line with labels: one map per class, from tables and from .npz files."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from brenier import load
+from brenier.cli import main
+from brenier.datasets import labelled, ring_classes
+
+SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with both sides of the horizontal swap, as tables and as .npz files."""
+    import torch
+
+    monkeypatch.chdir(tmp_path)
+    x, z, names = labelled(ring_classes("horizontal swap"), 100, torch.Generator().manual_seed(0))
+    for side, values in (("a", x), ("b", z)):
+        pd.DataFrame(values.numpy(), columns=["u", "v"]).assign(side=names).to_csv(f"{side}.csv", index=False)
+        np.savez(
+            f"{side}.npz", points=values.numpy(), side=np.array([name == "left" for name in names], dtype=np.int64)
+        )
+    return tmp_path
+
+
+def run(capsys: Any, *words: str) -> tuple[int, str, str]:
+    """The exit code of a command, and what it printed on standard output and error."""
+    code = main([*words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz"])
+def test_from_files_to_files_and_back(here: Path, capsys: Any, kind: str) -> None:
+    told = ["--labels", "side"]
+    code, out, err = run(capsys, "fit", f"a.{kind}", f"b.{kind}", "--out", "m", *told, *SMALL)
+    assert code == 0, err
+    assert out.startswith("class")
+    assert "Distance within each class" in Path("m/report.md").read_text()
+    assert Path("m/scatter.png").stat().st_size > 1000
+    assert load("m").labels_ == (("left", "right") if kind == "csv" else (1, 0))
+    assert run(capsys, "transport", "m", f"a.{kind}", "moved.csv", *told, "--quiet")[0] == 0
+    moved = pd.read_csv("moved.csv")
+    points = moved[["u", "v"] if kind == "csv" else list(moved.columns[:2])].to_numpy()
+    assert (points[:100, 0] > 0.3).all()
+    assert (points[100:, 0] < -0.3).all()
+    if kind == "csv":
+        assert list(moved.columns) == ["u", "v", "side"]
+        assert run(capsys, "transport", "m", "moved.csv", "back.csv", *told, "--inverse", "--quiet")[0] == 0
+        np.testing.assert_allclose(pd.read_csv("back.csv")["u"], pd.read_csv("a.csv")["u"], atol=1e-3)
+
+
+def test_measured_class_by_class(here: Path, capsys: Any) -> None:
+    assert run(capsys, "fit", "a.csv", "b.csv", "--out", "m", "--labels", "side", *SMALL)[0] == 0
+    code, out, err = run(capsys, "evaluate", "m", "a.csv", "b.csv", "--labels", "side", "--out", "e")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["left", "right", "mean"]
+    assert "| mean |" in Path("e/report.md").read_text()
+    code, out, _ = run(capsys, "evaluate", "m", "a.csv", "b.csv", "--labels", "side", "--json")
+    found = json.loads(out)["classes"]
+    assert [part["label"] for part in found] == ["left", "right"]
+    assert all(abs(part["distance"]["w2"] - 2) < 0.2 for part in found)
+    code, out, _ = run(capsys, "info", "m")
+    assert code == 0
+    assert "left" in out
+    assert json.loads(run(capsys, "info", "m", "--json")[1])["labels"] == ["left", "right"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("fit a.csv b.csv --out n --labels kind", "--labels: there is no column 'kind' in a.csv, which has u, v, side"),
+        ("fit a.npz b.npz --out n --labels kind", "--labels: there is no array 'kind' in a.npz"),
+        ("fit x.npy x.npy --out n --labels side", "--labels: x.npy holds one array and no labels"),
+        ("fit a.csv b.csv --out n --labels u --columns v", "a.csv and b.csv: share no class"),
+        ("transport m a.csv out.csv", "--labels: m was fitted with classes ('left', 'right'); name the column"),
+        ("evaluate m a.csv b.csv", "--labels: m was fitted with classes"),
+        ("transport m odd.csv out.csv --labels side", "'up' not among the classes that the map was fitted on"),
+    ],
+)
+def test_faults_are_told(here: Path, capsys: Any, words: str, message: str) -> None:
+    np.save("x.npy", np.zeros((9, 2)))
+    frame = pd.read_csv("a.csv")
+    frame.assign(side="up").to_csv("odd.csv", index=False)
+    assert run(capsys, "fit", "a.csv", "b.csv", "--out", "m", "--labels", "side", *SMALL)[0] == 0
+    code, _, err = run(capsys, *words.split())
+    assert code == 2
+    assert message in err
+    assert not Path("out.csv").exists()
