@@ -90,6 +90,7 @@ TABLES = (
             Column("the same plan with half the rows", lambda row: _ratio(row, "exact_cost_half"), ".3f"),
             Column("round trip", "round_trip", ".1e", max),
             Column("unconverged", "unconverged", ".0f", max),
+            Column("steps", "steps", ",.0f"),
             Column("seconds of fitting", "fit_seconds", ".0f"),
             Column("classifier on real digits %", "judge_accuracy", ".2f"),
         ),
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder, most = flags.folder / flags.setting, None
         if flags.quick:
             folder, most = ledger.folder / "stages", QUICK
-            setting = Setting((16, 16, 16, 16), 0, 1, 2e-3, False, 64, 1, 1, {"max_steps": 20}, 3)
+            setting = Setting((16, 16, 16, 16), 0, 1, 2e-3, False, 64, 1, 1, {"max_steps": 20}, 3, 60.0)
         job = Job(setting, folder, flags.device, most)
         for name in flags.methods:
             for seed in flags.seeds:

@@ -31,7 +31,8 @@ class Setting:
         warm: epochs over which the weight of the KL term rises, for the source.
         classifier_epochs: of the classifier.
         transport: keyword arguments of `OptimalTransport`.
-        preset_steps: steps of the published transport.
+        preset_steps: steps of the published transport, at most.
+        preset_seconds: seconds of it, at most.
     """
 
     channels: tuple[int, ...]
@@ -44,11 +45,14 @@ class Setting:
     classifier_epochs: int
     transport: dict[str, object]
     preset_steps: int
+    preset_seconds: float
 
 
 SETTINGS = {
-    "quick": Setting((16, 32, 64, 128), 0, 12, 2e-3, False, 128, 3, 8, {}, 1500),
-    "paper": Setting((64, 128, 256, 512), 3, 1000, 1e-3, True, 128, 20, 20, {"max_steps": 10_000}, 18_750),
+    "quick": Setting((16, 32, 64, 128), 0, 12, 2e-3, False, 128, 3, 8, {}, 18_750, 300.0),
+    "paper": Setting(
+        (64, 128, 256, 512), 3, 1000, 1e-3, True, 128, 20, 20, {"max_steps": 10_000}, 18_750, float("inf")
+    ),
 }
 
 
