@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brenier import LBFGS, DenseICNN, OptimalTransport, Potential, Quadratic, TransportMap, load
+from brenier import LBFGS, DataWarning, DenseICNN, OptimalTransport, Potential, Quadratic, TransportMap, load
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +254,16 @@ def test_nothing_is_warned_about_on_ordinary_samples() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         quick("convex", max_steps=60).fit(X, Y).inverse_transform(Y)
+
+
+@pytest.mark.parametrize("labels", [None, ["a", "b"] * 500 + ["c"]])
+def test_warnings_point_at_the_line_that_called(labels: list[str] | None) -> None:
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(1001, 2)) * [1.0, 1e5], rng.normal(size=(1000, 2))
+    conditions = {} if labels is None else {"source_labels": labels, "target_labels": labels[:-1]}
+    with pytest.warns(DataWarning) as caught:
+        quick(max_steps=1).fit(x, z, **conditions)
+    assert {warning.filename for warning in caught} == {__file__}
 
 
 # ---- learns

@@ -11,21 +11,18 @@ by one.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from brenier import checkpoint
-from brenier.conditional import ConditionalMap
-from brenier.conditions import Classes, listed, read_labels
-from brenier.coordinates import PER_ROW, Coordinates, aligned_coordinates, gaussian_pair, plain_coordinates
-from brenier.errors import DataError, DataWarning
+from brenier.conditioned import conditioned_map, conditioned_run, inward
+from brenier.conditions import Classes, grouped, listed, read_labels
+from brenier.coordinates import Coordinates, aligned_coordinates, gaussian_pair, plain_coordinates
+from brenier.errors import DataError, DataWarning, warn
 from brenier.gaussian import moments, shared
 from brenier.learning import (
-    INVERSE,
     MANY,
     MOMENTS,
     REFITTED,
@@ -33,28 +30,14 @@ from brenier.learning import (
     Options,
     beats_start,
     begin,
-    conditioned_run,
-    identity,
+    conclude,
     learn,
-    round_trip,
     units_of,
-    warn,
 )
-from brenier.populations import HELD_OUT, Population, Rows
-from brenier.potentials import Conditional
+from brenier.populations import HELD_OUT, Population, Rows, Split
 from brenier.training import Run
 
 Pairs = Sequence[tuple[Rows, Rows]]  # both sides of every class
-
-
-class _Parts(NamedTuple):
-    """A class split three ways, as `populations.Split`."""
-
-    source: Rows
-    target: Rows
-    select: tuple[Tensor, Tensor]
-    certify: tuple[Tensor, Tensor]
-    held_out: bool
 
 
 def classes_of(
@@ -74,7 +57,7 @@ def classes_of(
         if not isinstance(side, Rows):
             raise DataError(f"{side.name}: a function that draws samples has no labels; give an array with one per row")
         rows.append(side)
-        found.append(None if labels is None else _grouped(read_labels(labels, f"{name}_labels", side.size)))
+        found.append(None if labels is None else grouped(read_labels(labels, f"{name}_labels", side.size)))
     first, second = (mine or other or {} for mine, other in (found, found[::-1]))
     common = tuple(label for label in first if label in second)
     odd = [label for label in (*first, *second) if not (label in first and label in second)]
@@ -84,25 +67,16 @@ def classes_of(
             "transport goes from a class to the same class, so name them alike on both sides"
         )
     if odd:
-        warnings.warn(
+        warn(
             f"source_labels, target_labels: only one side has {listed(tuple(odd))}; those rows are left out, and such "
             "labels cannot be transported",
             DataWarning,
-            stacklevel=3,
         )
     sides = [
         [side if group is None else Rows(side.values, side.name, torch.tensor(group[label])) for label in common]
         for side, group in zip(rows, found, strict=True)
     ]
     return list(zip(*sides, strict=True)), common
-
-
-def _grouped(labels: Sequence[Hashable]) -> dict[Hashable, list[int]]:
-    """Return the rows of every label, in the order of first appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for row, label in enumerate(labels):
-        groups.setdefault(label, []).append(row)
-    return groups
 
 
 def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) -> Fitted:
@@ -122,28 +96,22 @@ def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) ->
     most = MANY // len(pairs) + 1
     many = [(x.some(most, generator), z.some(most, generator)) for x, z in pairs]
     learnt = options.warm is not None or beats_start(run, *_inward(many, classes, options))
-    network = run.result() if learnt else Conditional(identity(run.potential.dim, options), run.potential.space)
-    transport = ConditionalMap(network, classes, method=run.objective.method, tol=INVERSE * run.objective.tol)
+    transport = conditioned_map(run, classes, learnt, options)
     for k, (split, rows) in enumerate(zip(splits, many, strict=True)):
         if len(split.certify[0]) > 1:
             transport.held_out[k] = transport.of(torch.tensor(k)).measure(
                 *split.certify, held_out=split.held_out, many=rows
             )
-    diagnostics = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
     certify = torch.cat([split.certify[0] for split in splits])
     named = [label for label, split in zip(labels, splits, strict=True) for _ in split.certify[0]]
-    diagnostics |= {"setbacks": run.setbacks, **round_trip(transport, certify, named)}
-    warn(diagnostics, run)
     if not learnt and options.start == "affine":
         unit = (classes.coordinates.unit / classes.coordinates.spread).cpu()
         whole = _gaussian([(x.parts(REFITTED, generator), z.parts(REFITTED, generator)) for x, z in pairs], unit)
         transport.conditions = Classes(labels, whole.to(options.device))
-    if options.folder:
-        checkpoint.remove_run(options.folder)
-    return Fitted(transport, run.history, diagnostics)
+    return conclude(transport, run, options, learnt, certify, named)
 
 
-def _split(pairs: Pairs, generator: torch.Generator) -> list[_Parts]:
+def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
     """Split every class, both sides alike, so that held-out J weighs a class the same on either side.
 
     A class of few rows has none held out; where that is so of all, every part is all of the rows.
@@ -153,7 +121,7 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[_Parts]:
     if sum(counts) < 2:
         whole = [(x.some(most, generator), z.some(most, generator)) for x, z in pairs]
         even = [(x[: len(z)], z[: len(x)]) for x, z in whole]
-        return [_Parts(*pair, part, part, held_out=False) for pair, part in zip(pairs, even, strict=True)]
+        return [Split(*pair, part, part, held_out=False) for pair, part in zip(pairs, even, strict=True)]
     rest: dict[int, tuple[Rows, list[Tensor]]] = {}
     splits = []
     for (source, target), n in zip(pairs, counts, strict=True):
@@ -161,7 +129,7 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[_Parts]:
             rest[id(source)] = source.split((max(counts), max(counts)) if _serves_all(pairs) else (n, n), generator)
         source, (x_select, x_certify) = rest[id(source)]
         target, (z_select, z_certify) = target.split((n, n), generator)
-        splits.append(_Parts(source, target, (x_select[:n], z_select), (x_certify[:n], z_certify), held_out=True))
+        splits.append(Split(source, target, (x_select[:n], z_select), (x_certify[:n], z_certify), held_out=True))
     return splits
 
 
@@ -178,21 +146,16 @@ def _coordinates(pairs: Pairs, options: Options, generator: torch.Generator) -> 
     unit = units_of(x, z, options)
     if options.start == "affine":
         return _gaussian(some, unit)
-    plain, k = plain_coordinates(x, z, unit), len(pairs)
-    parts = plain.tensors()
-    return Coordinates(**{**parts, **{name: torch.stack([parts[name]] * k) for name in PER_ROW}})
+    return plain_coordinates(x, z, unit).repeated(len(pairs))
 
 
 def _gaussian(sides: Sequence[tuple[Iterable[Tensor] | Tensor, ...]], unit: Tensor) -> Coordinates:
     """Return the coordinates in which every class's map between Gaussian fits is the identity."""
-    source, target = (
-        shared([moments(part.cpu() / unit for part in ([rows] if isinstance(rows, Tensor) else rows)) for rows in side])
-        for side in zip(*sides, strict=True)
-    )
+    source, target = (shared([moments(rows, unit) for rows in side]) for side in zip(*sides, strict=True))
     return aligned_coordinates([gaussian_pair(*pair) for pair in zip(source, target, strict=True)], unit)
 
 
-def _run(splits: Sequence[_Parts], classes: Classes, options: Options, generator: torch.Generator) -> Run:
+def _run(splits: Sequence[Split[Rows]], classes: Classes, options: Options, generator: torch.Generator) -> Run:
     """Return a fresh run in the coordinates of the classes."""
     shares = torch.tensor([min(split.source.size, split.target.size) for split in splits], dtype=torch.float64).sqrt()
     source = ClassDraw([split.source for split in splits], shares, classes, "source_in", options)
@@ -206,8 +169,7 @@ def _inward(pairs: Sequence[tuple[Tensor, Tensor]], classes: Classes, options: O
     found = []
     for side, way in zip(zip(*pairs, strict=True), ("source_in", "target_in"), strict=True):
         keys = torch.repeat_interleave(torch.arange(len(side)), torch.tensor([len(rows) for rows in side]))
-        rows = torch.cat(side).to(options.device)
-        found.append(getattr(classes.rows(keys), way)(rows).to(options.dtype))
+        found.append(inward(torch.cat(side), keys, classes, way, options))
     return found[0], found[1]
 
 
@@ -253,6 +215,4 @@ class ClassDraw:
         return self._inward(drawn, keys)
 
     def _inward(self, rows: Tensor, keys: Tensor) -> Tensor:
-        inward = getattr(self.classes.rows(keys), self.way)
-        moved: Tensor = inward(rows.to(self.options.device)).to(self.options.dtype)
-        return moved
+        return inward(rows, keys, self.classes, self.way, self.options)

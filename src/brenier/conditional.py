@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.conditions import Classes
+from brenier.conditions import Classes, rows_at_once
 from brenier.covariates import Covariates
 from brenier.distance import Distance
 from brenier.errors import DataError
@@ -152,8 +152,9 @@ class ConditionalMap:
         """Apply a function of a map and rows batch by batch, each row in the coordinates of its condition."""
         n, device = samples.shape[0], self.conditions.coordinates.unit.device
         keys, parts = self.conditions.keys(condition, self.conditions.word, n), list[Tensor]()
-        for first in range(0, max(1, n), self.batch_size):
-            last = first + self.batch_size
+        most = min(self.batch_size, rows_at_once(self.dim))
+        for first in range(0, max(1, n), most):
+            last = first + most
             rows = samples.rows(first, last).to(device, torch.float64)
             parts.append(function(self._map(self.network, self.conditions.rows(keys[first:last])), rows))
         return torch.cat(parts)

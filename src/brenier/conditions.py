@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.coordinates import PER_ROW, Coordinates
+from brenier.coordinates import Coordinates
 from brenier.errors import DataError
 
 ONE_HOT = 64  # classes up to which each has a coordinate of the code
 LENGTH = 0.2  # of a code, where points have variance one
+GATHERED = 2**22  # numbers in memory at once, where every row has a matrix of its own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +95,12 @@ class Classes:
 
     def rows(self, keys: Tensor) -> RowCoordinates:
         """Return coordinates row by row for the classes of some rows (n,)."""
-        parts = self.coordinates.tensors()
-        index = keys.to(self.coordinates.unit.device)
-        return RowCoordinates(**{**parts, **{name: parts[name][index] for name in PER_ROW}}, code=self.code(keys))
+        mine = self.coordinates.pick(keys.to(self.coordinates.unit.device))
+        return RowCoordinates(**mine.tensors(), code=self.code(keys))
 
     def at(self, key: Tensor) -> Coordinates:
         """Return the coordinates of one class."""
-        parts = self.coordinates.tensors()
-        return Coordinates(**{**parts, **{name: parts[name][int(key)] for name in PER_ROW}})
+        return self.coordinates.pick(int(key))
 
     def to(self, device: torch.device | str) -> Classes:
         """Return the same on a device."""
@@ -117,6 +116,11 @@ def codes(k: int) -> Tensor:
         return LENGTH * torch.eye(k, dtype=torch.float64)
     points = torch.randn(k, ONE_HOT, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     return LENGTH * torch.nn.functional.normalize(points)
+
+
+def rows_at_once(dim: int) -> int:
+    """Return how many rows are moved into coordinates of their own at once."""
+    return max(1, GATHERED // dim**2)
 
 
 def read_labels(values: Any, name: str, rows: int) -> list[Hashable]:
@@ -143,6 +147,14 @@ def read_labels(values: Any, name: str, rows: int) -> list[Hashable]:
                 "strings or tuples, one per row"
             )
     return labels
+
+
+def grouped(labels: Sequence[Hashable]) -> dict[Hashable, list[int]]:
+    """Return the rows of every label, in the order of first appearance."""
+    groups: dict[Hashable, list[int]] = {}
+    for row, label in enumerate(labels):
+        groups.setdefault(label, []).append(row)
+    return groups
 
 
 def is_single(values: Any) -> bool:

@@ -100,6 +100,14 @@ class Coordinates:
         parts = {field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)}
         return type(self)(**parts)
 
+    def pick(self, index: int | Tensor) -> Coordinates:
+        """Return what differs from row to row for one row or for some, given all."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in PER_ROW})
+
+    def repeated(self, k: int) -> Coordinates:
+        """Return these coordinates k times, with the k in front of what may differ."""
+        return dataclasses.replace(self, **{name: torch.stack([getattr(self, name)] * k) for name in PER_ROW})
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the parts by name, as they are saved."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
@@ -149,9 +157,7 @@ def gaussian_coordinates(x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tens
         x, z: (n, d), (m, d), samples in float64, at once or in parts.
         unit: (d,), of the cost.
     """
-    fits = (moments(part / unit for part in ([side] if isinstance(side, Tensor) else side)) for side in (x, z))
-    together = aligned_coordinates([gaussian_pair(*fits)], unit)
-    return dataclasses.replace(together, **{name: getattr(together, name)[0] for name in PER_ROW})
+    return aligned_coordinates([gaussian_pair(moments(x, unit), moments(z, unit))], unit).pick(0)
 
 
 def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:

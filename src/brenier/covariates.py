@@ -19,7 +19,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from brenier.conditions import RowCoordinates
-from brenier.coordinates import PER_ROW, Coordinates, aligned_coordinates
+from brenier.coordinates import Coordinates, aligned_coordinates, plain_coordinates
 from brenier.errors import DataError
 from brenier.gaussian import Gaussian, matrix_power
 from brenier.regression import GaussianRegression
@@ -59,8 +59,7 @@ class Covariates:
 
     def scaled(self, values: Tensor) -> Tensor:
         """Return covariates (n, p) scaled: (n, p)."""
-        width = torch.where(self.high > self.low, self.high - self.low, 1.0)
-        return 2 * (values - self.low) / width - 1
+        return _scaled(values, self.low, self.high)
 
     def code(self, keys: Tensor) -> Tensor:
         """Return the codes of scaled covariates (n, p): (n, 3p), themselves and their places on half a circle."""
@@ -69,6 +68,9 @@ class Covariates:
 
     def rows(self, keys: Tensor) -> RowCoordinates:
         """Return coordinates row by row for scaled covariates (n, p)."""
+        return RowCoordinates(**self._row_coordinates(keys).tensors(), code=self.code(keys))
+
+    def _row_coordinates(self, keys: Tensor) -> Coordinates:
         unit, d = self.coordinates.unit, self.coordinates.dim
         found = torch.from_numpy(self._between(keys.cpu().numpy()))
         source_mean, target_mean, flat = found.split([d, d, found.shape[1] - 2 * d], -1)
@@ -84,13 +86,11 @@ class Covariates:
             "inverse": self._rotation.mT @ factor @ factor.mT,
         }
         moved = {name: part.to(unit.device) for name, part in parts.items()}
-        return RowCoordinates(**{**self.coordinates.tensors(), **moved}, code=self.code(keys))
+        return dataclasses.replace(self.coordinates, **moved)
 
     def at(self, key: Tensor) -> Coordinates:
         """Return the coordinates for one scaled value (p,)."""
-        parts = self.rows(key.unsqueeze(0)).tensors()
-        parts.pop("code")
-        return Coordinates(**{**parts, **{name: parts[name][0] for name in PER_ROW}})
+        return self._row_coordinates(key.unsqueeze(0)).pick(0)
 
     def to(self, device: torch.device | str) -> Covariates:
         """Return the same on a device; what is interpolated stays on the CPU."""
@@ -129,20 +129,15 @@ def covariate_coordinates(
     """
     given = torch.cat([c for _, c in (x, z) if c is not None])
     low, high = given.amin(0), given.amax(0)
-    blank = Covariates(given[:1], low, high, _plain(torch.zeros(1, len(unit)), torch.zeros(1, len(unit)), unit))
-    scaled = blank.scaled(given)
-    knots = _knots(scaled)
+    knots = _knots(_scaled(given, low, high))
+    if not gaussian:
+        return Covariates(knots, low, high, plain_coordinates(x[0], z[0], unit).repeated(len(knots)))
     sides = []
     for rows, c in (x, z):
-        own = torch.zeros(len(rows), knots.shape[1], dtype=torch.float64) if c is None else blank.scaled(c)
+        own = torch.zeros(len(rows), knots.shape[1], dtype=torch.float64) if c is None else _scaled(c, low, high)
         fitted = GaussianRegression.fit(rows / unit, own)
         sides.append([Gaussian(*each) for each in zip(*fitted.at(knots), strict=True)])
-    if gaussian:
-        coordinates = aligned_coordinates(list(zip(*sides, strict=True)), unit)
-    else:
-        pooled = torch.cat([x[0], z[0]])
-        coordinates = _plain(pooled.mean(0).expand(len(knots), -1), pooled, unit)
-    return Covariates(knots, low, high, coordinates)
+    return Covariates(knots, low, high, aligned_coordinates(list(zip(*sides, strict=True)), unit))
 
 
 def read_covariates(values: Any, name: str, rows: int, p: int | None = None) -> Tensor:
@@ -180,12 +175,9 @@ def _knots(scaled: Tensor) -> Tensor:
     return torch.from_numpy(centres)
 
 
-def _plain(centre: Tensor, rows: Tensor, unit: Tensor) -> Coordinates:
-    """Return coordinates that only centre and scale, the same for all of some knots."""
-    centre = centre.to(torch.float64)
-    scale = float(((rows - rows.mean(0)) / unit).square().mean()) ** 0.5 or 1.0
-    eye = torch.eye(len(unit), dtype=torch.float64).expand(len(centre), -1, -1)
-    return Coordinates(unit * scale, centre, centre, eye, eye, torch.tensor(scale, dtype=torch.float64))
+def _scaled(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return covariates (n, p) scaled to -1 ... 1 over a range: (n, p)."""
+    return 2 * (values - low) / torch.where(high > low, high - low, 1.0) - 1
 
 
 def _symmetric(matrix: Tensor) -> Tensor:

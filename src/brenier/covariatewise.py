@@ -15,31 +15,25 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from brenier import checkpoint
 from brenier.conditional import ConditionalMap
+from brenier.conditioned import conditioned_map, conditioned_run, inward
 from brenier.covariates import Covariates, covariate_coordinates, read_covariates
 from brenier.errors import DataError
 from brenier.learning import (
-    INVERSE,
     MANY,
     Fitted,
     Options,
     beats_start,
     begin,
-    conditioned_run,
-    identity,
+    conclude,
     learn,
-    round_trip,
     units_of,
-    warn,
 )
 from brenier.populations import HELD_OUT, Population, Rows
-from brenier.potentials import Conditional
 
 NEIGHBOURS = 8  # rows from which the one for a value is chosen
 JITTER = 1e-6  # of the range: among rows of one value all are met
 POOL = 2**17  # rows at most that one side is given values of the other for
-PART = 4096  # rows moved into coordinates of their own at once
 
 Side = tuple[Tensor, Tensor | None]  # rows (n, d), and their covariates (n, p) if they have any
 
@@ -87,16 +81,11 @@ def fit_covariates(source: Side, target: Side, options: Options) -> Fitted:
     run = conditioned_run(draw_x, draw_z, select, conditions.coordinates.dim, options, generator)
     learn(run, options, state, seed, conditions.coordinates)
     learnt = options.warm is not None or beats_start(run, draw_x.rows(MANY, generator), draw_z.rows(MANY, generator))
-    network = run.result() if learnt else Conditional(identity(run.potential.dim, options), run.potential.space)
-    transport = ConditionalMap(network, conditions, method=run.objective.method, tol=INVERSE * run.objective.tol)
-    diagnostics = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
-    diagnostics |= {"setbacks": run.setbacks, **round_trip(transport, x[2][0], _own_or_lent(x[2], z[2], generator))}
-    warn(diagnostics, run)
+    transport = conditioned_map(run, conditions, learnt, options)
     if not learnt and options.start == "affine":
-        transport.conditions = _coordinates(source, target, options)
-    if options.folder:
-        checkpoint.remove_run(options.folder)
-    return Fitted(transport, run.history, diagnostics)
+        unit = (conditions.coordinates.unit / conditions.coordinates.spread).cpu()
+        transport.conditions = covariate_coordinates(source, target, unit).to(options.device)
+    return conclude(transport, run, options, learnt, x[2][0], _own_or_lent(x[2], z[2], generator))
 
 
 def _split(source: Side, target: Side, generator: torch.Generator) -> tuple[list[Side], list[Side]]:
@@ -145,19 +134,10 @@ def _draws(
         anchors = anchors.sort(0).values
     ways = ("source_in", "target_in")
     first, second = (
-        CovariateDraw(_moved(rows, key, conditions, way, options), key, anchors, generator)
+        CovariateDraw(inward(rows, key, conditions, way, options), key, anchors, generator)
         for rows, key, way in zip(sides, keys, ways, strict=True)
     )
     return first, second
-
-
-def _moved(rows: Tensor, keys: Tensor, conditions: Covariates, way: str, options: Options) -> Tensor:
-    """Return rows as conditioned points, each in the coordinates of its covariates."""
-    parts = [
-        getattr(conditions.rows(key), way)(part.to(options.device)).to(options.dtype)
-        for part, key in zip(rows.split(PART), keys.split(PART), strict=True)
-    ]
-    return torch.cat(parts)
 
 
 class CovariateDraw:

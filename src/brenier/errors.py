@@ -1,5 +1,8 @@
 """What can go wrong, by name. Every message says what happened, how much of it, and what to do."""
 
+import sys
+import warnings
+
 
 class BrenierError(Exception):
     """Base of every error this library raises on purpose."""
@@ -23,3 +26,11 @@ class DataWarning(UserWarning):
 
 class ConvergenceWarning(UserWarning):
     """Rows whose inner problem did not converge: how many, how far, and what to try."""
+
+
+def warn(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside this package that led here, however deep the call."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "brenier":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

@@ -7,13 +7,11 @@ the result and take part in nothing else. Where the trained network does not bea
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from brenier import checkpoint
 from brenier.batches import Draw
 from brenier.calibration import Calibration, Features
 from brenier.coordinates import Coordinates, gaussian_coordinates, plain_coordinates
@@ -26,15 +24,13 @@ from brenier.learning import (
     Options,
     beats_start,
     begin,
-    fresh,
+    conclude,
     identity,
     learn,
-    round_trip,
+    trainable,
     units_of,
-    warn,
 )
 from brenier.populations import Population, Split
-from brenier.potentials import Quadratic
 from brenier.training import Run
 from brenier.transport import TransportMap
 
@@ -53,16 +49,11 @@ def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     network = run.result() if learnt else identity(source.dim, options)
     transport = TransportMap(network, coordinates, method=run.objective.method, tol=INVERSE * run.objective.tol)
     certificate = transport.measure(*split.certify, held_out=split.held_out, many=many)
-    diagnostics = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
-    diagnostics |= {"setbacks": run.setbacks, **round_trip(transport, split.certify[0])}
-    warn(diagnostics, run)
     if not learnt and options.start == "affine":
         rows = MOMENTS + run.step * options.settings.batch_size
         transport.coordinates = _refitted(source, target, coordinates, min(rows, REFITTED), generator)
     transport.held_out = certificate
-    if options.folder:
-        checkpoint.remove_run(options.folder)
-    return Fitted(transport, run.history, diagnostics)
+    return conclude(transport, run, options, learnt, split.certify[0])
 
 
 def _coordinates(source: Population, target: Population, options: Options, generator: torch.Generator) -> Coordinates:
@@ -80,11 +71,7 @@ def _run(split: Split, coordinates: Coordinates, options: Options, generator: to
     def inward(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return lambda rows: transform(rows.to(options.device)).to(options.dtype)
 
-    if options.warm is None or isinstance(options.warm.network, Quadratic):
-        potential = fresh(options.make_potential, split.source.dim, generator)
-    else:
-        potential = copy.deepcopy(options.warm.network)
-    potential = potential.to(options.device, options.dtype).requires_grad_(True)
+    potential = trainable(split.source.dim, options, generator)
     source_in, target_in = inward(coordinates.source_in), inward(coordinates.target_in)
     held_out = (source_in(split.select[0]), target_in(split.select[1]))
     draws = _draw(split.source, source_in), _draw(split.target, target_in)

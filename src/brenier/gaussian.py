@@ -38,15 +38,15 @@ class Moments(NamedTuple):
     rows: int
 
 
-def moments(parts: Iterable[Tensor]) -> Moments:
-    """Return the moments of rows that come in parts (n, d), one after the other, in float64 on the CPU.
+def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Moments:
+    """Return the moments of rows (n, d), at once or in parts one after the other, in these units: float64, on the CPU.
 
     Parts are merged as in "Updating formulae and a pairwise algorithm for computing sample variances" (Chan, Golub and
     LeVeque, 1979). Shrinkage falls like one over the rows.
     """
     count, mean, scatter, shrinkage = 0, torch.zeros(()), torch.zeros(()), 0.0
-    for part in parts:
-        part = part.detach().to("cpu", torch.float64)
+    for part in [rows] if isinstance(rows, Tensor) else rows:
+        part = part.detach().to("cpu", torch.float64) / unit
         n, own = len(part), part.mean(0)
         centred, step = part - own, own - mean
         scatter = scatter + centred.mT @ centred + torch.outer(step, step) * (count * n / (count + n))
@@ -72,7 +72,7 @@ def regularised(found: Moments, floor: float = 0.0) -> Gaussian:
 
 def fit_gaussian(x: Tensor, floor: float = 0.0) -> Gaussian:
     """Return the Gaussian fit of x (n, d), every variance at least `floor`, in float64 on the CPU."""
-    return regularised(moments([x]), floor)
+    return regularised(moments(x), floor)
 
 
 def shared(found: Sequence[Moments]) -> list[Moments]:

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import warnings
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from brenier import checkpoint
-from brenier.calibration import PER_FEATURE, Calibration, Features
 from brenier.conditional import ConditionalMap
 from brenier.coordinates import Coordinates, feature_units
 from brenier.dual import DualObjective
-from brenier.errors import ConvergenceWarning, DataError, DataWarning
+from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
 from brenier.evidence import adjusted_difference
 from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.training import Run, Settings
@@ -153,7 +151,25 @@ def identity(dim: int, options: Options) -> Potential:
     return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
 
 
-def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+def trainable(dim: int, options: Options, generator: torch.Generator, space: int | None = None) -> Potential:
+    """Return the potential to train: a new one, or the warm start's.
+
+    Args:
+        dim: of the points.
+        options: what the fit is told.
+        generator: source of the initial weights.
+        space: for conditioned points, how many leading coordinates are transported.
+    """
+    warm = None if options.warm is None else options.warm.network
+    if warm is not None and not isinstance(warm if space is None else warm.network, Quadratic):
+        made = copy.deepcopy(warm)
+    else:
+        made = _fresh(options.make_potential, dim, generator)
+        made = made if space is None else Conditional(made, space)
+    return made.to(options.device, options.dtype).requires_grad_(True)
+
+
+def _fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
     """Return a new potential, checked."""
     made = make(dim, generator)
     if not isinstance(made, Potential) or made.dim != dim:
@@ -162,53 +178,16 @@ def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potentia
     return made
 
 
-class ConditionedDraw(Protocol):
-    """Batches of one side as conditioned points (n, d + c)."""
-
-    size: int  # rows there are
-
-    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return a batch of n rows, or of as many as there are."""
-        ...
-
-    def rows(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n rows drawn with replacement, by the same law."""
-        ...
-
-
-def conditioned_run(
-    source: ConditionedDraw,
-    target: ConditionedDraw,
-    held_out: tuple[Tensor, Tensor],
-    dim: int,
-    options: Options,
-    generator: torch.Generator,
-) -> Run:
-    """Return a fresh run on conditioned points, of which the first `dim` coordinates are transported."""
-    points = held_out[0].shape[1]
-    if options.warm is None or isinstance(options.warm.network.network, Quadratic):
-        potential: Potential = Conditional(fresh(options.make_potential, points, generator), dim)
-    else:
-        potential = copy.deepcopy(options.warm.network)
-    potential = potential.to(options.device, options.dtype).requires_grad_(True)
-    rows = min(options.settings.batch_size, source.size, target.size)
-    seen = points if points <= rows // PER_FEATURE // 2 else dim
-    features = Features(rows, held_out[0][:, :seen], generator)
-    calibration = [Calibration(features, draw.rows(MOMENTS, generator), complete=False) for draw in (source, target)]
-    return Run(potential, options.objective, source, target, held_out, options.settings, generator, calibration)
-
-
 def units_of(x: Tensor, z: Tensor, options: Options) -> Tensor:
     """Return the units of the cost (d,) from many rows of either side, checked; say so where they had to differ."""
     _check_range(x, z)
     unit, mixed = feature_units(x, z, options.scale)
     if mixed:
-        warnings.warn(
+        warn(
             f"X, Y: feature scales differ by a factor of {float(unit.max() / unit.min()):.1e}, so the squared distance "
             "would ignore the smaller ones; cost is measured in units of each feature's standard deviation. Pass "
             "scale='common' for the plain squared distance, or your own units",
             DataWarning,
-            stacklevel=5,
         )
     return unit
 
@@ -224,29 +203,42 @@ def _check_range(x: Tensor, z: Tensor) -> None:
             )
 
 
-def round_trip(transport: Any, x: Tensor, *labels: Any) -> dict[str, Any]:
+def conclude(
+    transport: TransportMap | ConditionalMap, run: Run, options: Options, learnt: bool, x: Tensor, *condition: Any
+) -> Fitted:
+    """Return what the fit gives back, its unfinished run removed; warn of what a user must not miss.
+
+    Args:
+        transport: the map.
+        run: one that has ended.
+        options: what the fit was told.
+        learnt: whether the map is the trained network's.
+        x: (n, d), source rows of the certificate, to go there and back.
+        condition: labels or covariates of these, where there are any.
+    """
+    found = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
+    found |= {"setbacks": run.setbacks, **_round_trip(transport, x, *condition)}
+    if run.finished.startswith("gave up"):
+        warn(
+            f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
+            ConvergenceWarning,
+        )
+    if found["round_trip_unconverged"]:
+        warn(
+            f"the inverse of {found['round_trip_unconverged']} of {found['round_trip_rows']} held-out rows did not "
+            "converge; raise `map_.max_steps`, or use potential='convex'",
+            ConvergenceWarning,
+        )
+    if options.folder:
+        checkpoint.remove_run(options.folder)
+    return Fitted(transport, run.history, found)
+
+
+def _round_trip(transport: Any, x: Tensor, *condition: Any) -> dict[str, Any]:
     """Return the median of |T^{-1}(T(x)) - x| relative to the spread of x, and rows that did not converge."""
-    back, solution = transport.inverse(transport(x, *labels), *labels, return_solution=True)
+    back, solution = transport.inverse(transport(x, *condition), *condition, return_solution=True)
     unit = transport.coordinates.unit.to(x)
     error = torch.linalg.vector_norm((back - x) / unit, dim=-1)
     spread = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
     median = float(error.median() / spread) if float(spread) > 0 else float(error.median())
     return {"round_trip": median, "round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
-
-
-def warn(diagnostics: dict[str, Any], run: Run) -> None:
-    """Say what a user must not miss."""
-    if run.finished.startswith("gave up"):
-        warnings.warn(
-            f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    missed = diagnostics["round_trip_unconverged"]
-    if missed:
-        warnings.warn(
-            f"the inverse of {missed} of {diagnostics['round_trip_rows']} held-out rows did not converge; raise "
-            "`map_.max_steps`, or use potential='convex'",
-            ConvergenceWarning,
-            stacklevel=4,
-        )

@@ -19,14 +19,13 @@ for settings out of range, and where POT is needed and missing.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from brenier.errors import ConvergenceWarning, DataError
+from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.gaussian import matrix_power
 from brenier.samples import check_finite
 
@@ -172,11 +171,10 @@ def sinkhorn_divergence(
     value, log = ot.bregman.empirical_sinkhorn_divergence(a, b, reg, **options)
     error = max(float(log[f"log_sinkhorn_{side}"]["err"][-1]) for side in ("ab", "a", "b"))
     if not error <= tol:
-        warnings.warn(
+        warn(
             f"sinkhorn_divergence: marginals are off by {error:.1e} (tol={tol:g}) after {max_steps} steps; "
             f"raise max_steps, or reg={reg:.3g}",
             ConvergenceWarning,
-            stacklevel=2,
         )
     return float(value)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -144,28 +144,29 @@ class Stream:
 
 
 Population = Rows | Stream
+Kind = TypeVar("Kind", bound=Population)
 
 
 @dataclasses.dataclass(frozen=True)
-class Split:
+class Split(Generic[Kind]):
     """Disjoint parts of both populations; (source rows, target rows) to select by and to certify with."""
 
-    source: Population
-    target: Population
+    source: Kind
+    target: Kind
     select: tuple[Tensor, Tensor]
     certify: tuple[Tensor, Tensor]
     held_out: bool
 
-    @classmethod
-    def of(cls, source: Population, target: Population, generator: torch.Generator) -> Split:
+    @staticmethod
+    def of(source: Population, target: Population, generator: torch.Generator) -> Split[Population]:
         """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
         counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // 10) for side in (source, target)]
         if min(counts) < 2:
             whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
-            return cls(source, target, whole, whole, held_out=False)
-        source, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
-        target, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
-        return cls(source, target, (x_select, z_select), (x_certify, z_certify), held_out=True)
+            return Split(source, target, whole, whole, held_out=False)
+        x, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
+        z, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
+        return Split(x, z, (x_select, z_select), (x_certify, z_certify), held_out=True)
 
 
 def population(given: Any, name: str, min_rows: int = 2) -> tuple[Population, Samples | None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import math
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from brenier import plots
 from brenier.atomic import write_bytes
 from brenier.conditional import ConditionalMap
 from brenier.distance import Distance
-from brenier.errors import DataWarning
+from brenier.errors import DataWarning, warn
 from brenier.estimator import OptimalTransport
 from brenier.transport import TransportMap
 
@@ -255,7 +254,7 @@ def class_figures(
 def _drawn(folder: Path, *figures: tuple[str, str, Callable[[Path], None]]) -> list[tuple[str, str]]:
     """Draw figures into a folder; without matplotlib there are none, and a warning says so."""
     if importlib.util.find_spec("matplotlib") is None:
-        warnings.warn('the report has no plots: pip install "brenier[plots]"', DataWarning, stacklevel=3)
+        warn('the report has no plots: pip install "brenier[plots]"', DataWarning)
         return []
     for name, _, draw in figures:
         draw(folder / name)

@@ -7,7 +7,6 @@ between   x_t = (1 - t) x + t T(x)          displacement interpolation (McCann, 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from brenier.conjugate import Conjugate, conjugate
 from brenier.coordinates import Coordinates, identity_coordinates
 from brenier.distance import Distance, root_with_error
 from brenier.dual import standard_error
-from brenier.errors import ConvergenceWarning, DataError
+from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.evidence import adjusted_difference
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
@@ -236,4 +235,4 @@ class TransportMap:
 def warn_unconverged(solution: Solution) -> None:
     """Warn, on behalf of an inverse, where rows did not converge."""
     if solution.unconverged:
-        warnings.warn(f"inverse: {solution.report()}", ConvergenceWarning, stacklevel=3)
+        warn(f"inverse: {solution.report()}", ConvergenceWarning)
