@@ -1,6 +1,11 @@
 """Ways from source latents to target latents, class by class: this library, the published settings, and the controls.
 
-A method is fitted to the latents of training images and moves those of test images. The controls tell what the decoder
+A method is fitted to the latents of training images and moves those of test images. Beside the default, the paper's
+settings and
+
+* convex: this library with `potential="convex"`, whose map has one inverse,
+
+the controls tell what the decoder
 does by itself, which is given the label and so draws the right digit from almost any latent:
 
 * normal: latents from N(0, I), whatever the source;
@@ -27,7 +32,7 @@ from benchmarks.images.networks import CLASSES, Setting
 from brenier import DualObjective, GradientStep, OptimalTransport, ResidualPotential
 from brenier.conditional import ConditionalMap
 from brenier.conditions import Classes
-from brenier.coordinates import PER_ROW, identity_coordinates
+from brenier.coordinates import identity_coordinates
 from brenier.gaussian import fit_gaussian, gaussian_map
 from brenier.metrics import median_bandwidths
 from brenier.potentials import Conditional
@@ -55,9 +60,11 @@ class Moved:
 Method = Callable[[Labelled, Labelled, Labelled, Setting, int], Moved]
 
 
-def default(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int) -> Moved:
-    """Fit with default settings."""
-    ot = OptimalTransport(random_state=seed, **setting.transport)  # type: ignore[arg-type]
+def default(
+    source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int, potential: str = "free"
+) -> Moved:
+    """Fit with default settings, but for the potential."""
+    ot = OptimalTransport(potential, random_state=seed, **setting.transport)  # type: ignore[arg-type]
     began = time.perf_counter()
     ot.fit(source[0], target[0], source_labels=source[1], target_labels=target[1])
     facts = {"fit_seconds": time.perf_counter() - began, "selected": ot.diagnostics_["selected"]}
@@ -144,6 +151,7 @@ def class_by_class(fit: Callable[[Tensor, Tensor, int], Callable[[Tensor], Tenso
 
 METHODS: Mapping[str, Method] = {
     "default": default,
+    "convex": partial(default, potential="convex"),
     "paper": published,
     "normal": normal,
     "untransported": untransported,
@@ -152,14 +160,11 @@ METHODS: Mapping[str, Method] = {
     "lookup": class_by_class(class_lookup),
     "exact plan": class_by_class(class_exact),
 }
-FLOORS = ("lookup", "exact plan")  # they emit real latents
 
 
 def _plain_classes(dim: int) -> Classes:
     """Return the classes in the coordinates of the data."""
-    parts = identity_coordinates(dim)
-    stacked = {name: torch.stack([getattr(parts, name)] * CLASSES) for name in PER_ROW}
-    return Classes(tuple(range(CLASSES)), dataclasses.replace(parts, **stacked))
+    return Classes(tuple(range(CLASSES)), identity_coordinates(dim).repeated(CLASSES))
 
 
 def _paired(rows: Tensor, mine: list[Tensor], classes: Tensor, generator: torch.Generator) -> Tensor:
