@@ -16,10 +16,8 @@ hundredth of the mean squared distance) and W1 between the samples, no two metho
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,11 +27,12 @@ from torch import Tensor
 from benchmarks import discrete, finite, options, tables
 from benchmarks.tables import Column, Table
 from brenier import DataError, OptimalTransport
+from brenier.datasets.folder import data_folder
 from brenier.metrics import sinkhorn_divergence
 
 ORIGIN = (
     "the embryoid body cells of TrajectoryNet (Tong et al., 2020), five principal components, standardised; arrays "
-    "x (n, 5), t (n,), train_idx and test_idx in eb/eb.npz below that folder"
+    "x (n, 5), t (n,), train_idx and test_idx"
 )
 STEPS = 4
 QUICK = 400  # cells of a time, where time is short
@@ -48,9 +47,9 @@ def read_cells(most: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
     Raises:
         DataError: where the file is not there.
     """
-    path = Path(os.environ.get("BRENIER_DATA", "")) / "eb" / "eb.npz"
+    path = data_folder(None, "eb/eb.npz", ORIGIN) / "eb" / "eb.npz"
     if not path.is_file():
-        raise DataError(f"BRENIER_DATA: {path} does not exist; put there {ORIGIN}")
+        raise DataError(f"BRENIER_DATA: {path} does not exist; put it there: {ORIGIN}")
     with np.load(path) as archive:
         x, t = torch.from_numpy(archive["x"]).double(), torch.from_numpy(archive["t"]).long()
         parts = [torch.from_numpy(archive[name]).long() for name in ("train_idx", "test_idx")]

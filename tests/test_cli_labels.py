@@ -78,6 +78,7 @@ def test_measured_class_by_class(here: Path, capsys: Any) -> None:
     ("words", "message"),
     [
         ("fit a.csv b.csv --out n --labels kind", "--labels: there is no column 'kind' in a.csv, which has u, v, side"),
+        ("fit plain.csv b.csv --out n --labels kind", "--labels: plain.csv has no header"),
         ("fit a.npz b.npz --out n --labels kind", "--labels: there is no array 'kind' in a.npz"),
         ("fit x.npy x.npy --out n --labels side", "--labels: x.npy holds one array and no labels"),
         ("fit a.csv b.csv --out n --labels u --columns v", "a.csv and b.csv: share no class"),
@@ -88,6 +89,7 @@ def test_measured_class_by_class(here: Path, capsys: Any) -> None:
 )
 def test_faults_are_told(here: Path, capsys: Any, words: str, message: str) -> None:
     np.save("x.npy", np.zeros((9, 2)))
+    np.savetxt("plain.csv", np.ones((9, 2)), delimiter=",")
     frame = pd.read_csv("a.csv")
     frame.assign(side="up").to_csv("odd.csv", index=False)
     assert run(capsys, "fit", "a.csv", "b.csv", "--out", "m", "--labels", "side", *SMALL)[0] == 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from brenier.conditions import listed
 from brenier.datasets import Samples, read_samples
-from brenier.datasets.files import TABLES
+from brenier.datasets.files import TABLES, read_frame
 from brenier.errors import DataError
 from brenier.estimator import OptimalTransport
 from brenier.samples import is_mapped
@@ -64,13 +64,14 @@ def read_labels(path: Path, name: str, rows: int) -> list[Any]:
         DataError: where there are none of that name, or not one per row.
     """
     if path.suffix.lower() in TABLES:
-        import pandas
-
-        frame = pandas.read_parquet(path) if path.suffix.lower() == ".parquet" else pandas.read_csv(path)
-        found = {str(column): frame[column] for column in frame.columns}
-        if name not in found:
-            raise DataError(f"--labels: there is no column {name!r} in {path}, which has {', '.join(list(found)[:30])}")
-        values: list[Any] = found[name].tolist()
+        frame, named = read_frame(path)
+        if not named:
+            raise DataError(f"--labels: {path} has no header; name its columns in a first line")
+        if name not in frame.columns:
+            raise DataError(
+                f"--labels: there is no column {name!r} in {path}, which has {', '.join(frame.columns[:30])}"
+            )
+        values: list[Any] = frame[name].tolist()
     elif path.suffix.lower() == ".npz":
         with np.load(path, allow_pickle=False) as archive:
             _check_array(path, archive.files, name)

@@ -12,7 +12,6 @@ a mixture of three equal Gaussians. The weights are not part of this library: se
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from brenier.datasets.folder import FOLDER_VARIABLE, data_folder
 from brenier.datasets.synthetic import Pair
 from brenier.errors import DataError
 
-FOLDER_VARIABLE = "BRENIER_DATA"
 ORIGIN = (
     "the files hold the potentials of the Wasserstein-2 benchmark (Korotin et al., NeurIPS 2021; GitHub repository "
     "iamalexkorotin/Wasserstein2Benchmark) as plain arrays"
@@ -120,13 +119,7 @@ class _Potential:
 
 def _path(dim: int, folder: str | Path | None) -> Path:
     """Return the file of a pair, which exists."""
-    named = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
-    if not named:
-        raise DataError(
-            f"folder: is not given and {FOLDER_VARIABLE} is not set; set it to the folder that holds w2hd/{dim}.npz: "
-            f"{ORIGIN}"
-        )
-    path = Path(named) / "w2hd" / f"{dim}.npz"
+    path = data_folder(folder, f"w2hd/{dim}.npz", ORIGIN) / "w2hd" / f"{dim}.npz"
     if not path.is_file():
         raise DataError(
             f"folder: {path} does not exist (dimensions are 2, 4, 16 and 64); put it there, or point folder or the "

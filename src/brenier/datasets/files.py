@@ -149,14 +149,25 @@ def _reading(path: Path, read: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _read_table(path: Path, columns: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Return the numbers in a table (n, d), and the names of its columns if it has any."""
+def read_frame(path: Path) -> tuple[Any, bool]:
+    """Return the frame of a `.csv` or `.parquet` file, its columns named by strings, and whether the file names them.
+
+    Raises:
+        DataError: for a damaged file, and where pandas or pyarrow is missing.
+    """
     pandas = _pandas(path.suffix.lower())
     if path.suffix.lower() == ".parquet":
         frame, named = _reading(path, lambda: pandas.read_parquet(path, engine="pyarrow")), True
     else:
         frame, named = _reading(path, lambda: _read_csv(pandas, path))
     frame.columns = [str(name) for name in frame.columns]
+    return frame, named
+
+
+def _read_table(path: Path, columns: Sequence[str] | None) -> tuple[NDArray[Any], tuple[str, ...] | None]:
+    """Return the numbers in a table (n, d), and the names of its columns if it has any."""
+    frame, named = read_frame(path)
+    pandas = _pandas(path.suffix.lower())
     numeric = [name for name in frame.columns if pandas.api.types.is_numeric_dtype(frame[name])]
     if columns is None and not numeric:
         raise DataError(f"{path}: none of its columns is numeric ({_listed(frame)}); encode them as numbers")

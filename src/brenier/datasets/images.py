@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.datasets.benchmark import FOLDER_VARIABLE
+from brenier.datasets.folder import data_folder
 from brenier.errors import DataError
 
 ORIGINS: Mapping[str, str] = {
@@ -42,14 +41,8 @@ def image_set(name: str, folder: str | Path | None = None) -> Images:
     """
     if name not in ORIGINS:
         raise DataError(f"name: is {name!r}; give one of {', '.join(ORIGINS)}")
-    named = folder if folder is not None else os.environ.get(FOLDER_VARIABLE)
     files = f"{name}/{name}.npz, or the official files {', '.join(IDX.values())} (.gz or not) in {name}/"
-    if not named:
-        raise DataError(
-            f"folder: is not given and {FOLDER_VARIABLE} is not set; set it to the folder that holds {files}: "
-            f"{ORIGINS[name]}"
-        )
-    place = Path(named) / name
+    place = data_folder(folder, files, ORIGINS[name]) / name
     if (place / f"{name}.npz").is_file():
         found = _reading(place / f"{name}.npz", _read_npz)
     else:
