@@ -10,6 +10,7 @@ many rows of the group are "ok" and what happened to the others.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 import statistics
@@ -21,6 +22,22 @@ from typing import Any
 from benchmarks.rows import RESULTS, Row, latest, read
 from brenier.atomic import write_bytes
 
+BENCHMARKS = (
+    "ablation",
+    "cells",
+    "conditional",
+    "cost",
+    "finite",
+    "gaussians",
+    "images.job",
+    "inner",
+    "neutral",
+    "parametrisation",
+    "peers.race",
+    "throughput",
+    "tolerance",
+    "w2hd",
+)
 README = Path(__file__).resolve().parent / "README.md"
 DASH = "–"
 
@@ -165,40 +182,14 @@ def _escape(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def main() -> None:
-    from benchmarks import (
-        ablation,
-        cells,
-        conditional,
-        cost,
-        finite,
-        gaussians,
-        inner,
-        neutral,
-        parametrisation,
-        throughput,
-        tolerance,
-        w2hd,
-    )
-    from benchmarks.images import job
-    from benchmarks.peers import race
+def every() -> list[Table]:
+    """Return the tables of all benchmarks, each of which imports this module."""
+    modules = [importlib.import_module(f"benchmarks.{name}") for name in BENCHMARKS]
+    return [table for module in modules for table in module.TABLES]
 
-    settings = (cost, parametrisation, tolerance)
-    for benchmark in (
-        ablation,
-        cells,
-        conditional,
-        finite,
-        gaussians,
-        inner,
-        job,
-        neutral,
-        race,
-        *settings,
-        throughput,
-        w2hd,
-    ):
-        update(benchmark.TABLES)
+
+def main() -> None:
+    update(every())
 
 
 if __name__ == "__main__":

@@ -14,24 +14,14 @@ import pytest
 import torch
 
 from benchmarks import (
-    cells,
-    conditional,
-    cost,
-    finite,
     gaussians,
     inner,
     machine,
     neutral,
-    parametrisation,
     rows,
     scores,
     tables,
-    throughput,
-    tolerance,
-    w2hd,
 )
-from benchmarks.images import job
-from benchmarks.peers import race
 from benchmarks.rows import Ledger, Row
 from benchmarks.tables import Column, Table
 from brenier import DenseICNN, Quadratic, TransportMap
@@ -183,25 +173,16 @@ def test_tables_go_between_their_markers(ledger: Ledger, tmp_path: Path) -> None
         tables.fill("", {"t": ""})
 
 
+def test_tables_of_every_benchmark_are_drawn() -> None:
+    folder = Path(tables.__file__).parent
+    files = [path.relative_to(folder) for path in folder.rglob("*.py") if "\nTABLES = (" in path.read_text()]
+    assert sorted(".".join(path.with_suffix("").parts) for path in files) == sorted(tables.BENCHMARKS)
+
+
 def test_the_readme_has_room_for_every_table_and_agrees_with_the_rows(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(tables.README.read_text())
-    for benchmark in (
-        cells,
-        conditional,
-        cost,
-        finite,
-        gaussians,
-        inner,
-        job,
-        neutral,
-        parametrisation,
-        race,
-        throughput,
-        tolerance,
-        w2hd,
-    ):
-        tables.update(benchmark.TABLES, readme=readme)
+    tables.update(tables.every(), readme=readme)
     assert readme.read_text() == tables.README.read_text(), "run `python -m benchmarks.tables`"
 
 
