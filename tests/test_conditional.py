@@ -51,6 +51,16 @@ def test_a_swap_needs_its_labels() -> None:
         torch.testing.assert_close(seeing.map_.at(label)(x), seeing.transform(x, label))
 
 
+def test_how_many_rows_are_moved_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every row has matrices of its own: those of all rows together may be larger than memory."""
+    x, z, labels = rings("four-mode ring", 50)
+    whole = quick(max_steps=5).fit(x, z, source_labels=labels, target_labels=labels)
+    monkeypatch.setattr("brenier.conditions.GATHERED", 4 * 7)
+    parts = quick(max_steps=5).fit(x, z, source_labels=labels, target_labels=labels)
+    torch.testing.assert_close(parts.transform(x, labels), whole.transform(x, labels))
+    torch.testing.assert_close(parts.inverse_transform(z, labels), whole.inverse_transform(z, labels))
+
+
 def test_a_network_learns_what_is_not_affine_class_by_class() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(2, 3000, 2))
