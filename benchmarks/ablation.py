@@ -41,6 +41,14 @@ def scaled(factor: float) -> Callable[[int, torch.Generator], Potential]:
     return make
 
 
+def spread(dim: int, generator: torch.Generator) -> Potential:
+    """Return the default network with biases spread as widely as what they are added to."""
+    potential = DenseICNN(dim, generator=generator)
+    with torch.no_grad():
+        potential.bias.copy_(torch.randn(len(potential.bias), generator=generator))
+    return potential
+
+
 def adam(parameters: Any) -> torch.optim.Optimizer:
     """Return Adam at the best rate of three tried (5e-3, 1e-2, 2e-2) on the pair with d = 16."""
     return torch.optim.Adam(parameters, lr=2e-2, betas=(0.5, 0.9))
@@ -65,6 +73,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "twice the batch": {"batch_size": 2048},
     "half the width": {"potential": scaled(0.5)},
     "twice the width": {"potential": scaled(2.0)},
+    "spread biases": {"potential": spread},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},
     "LBFGS": {"method": LBFGS()},

@@ -110,12 +110,6 @@ def test_a_setback_returns_to_the_best_weights_at_half_the_rate(spoil: Callable[
     assert run.history[-1]["learning_rate"] < 0.5 * run.settings.learning_rate
 
 
-def test_the_rate_is_steady_at_first_and_then_falls_like_the_inverse_root_of_the_steps() -> None:
-    run = advance(new_run(steady=4, schedule=lambda progress: 1.0, evaluate_every=1), 17)
-    rates = [row["learning_rate"] / run.settings.learning_rate for row in run.history[1:]]
-    assert rates == pytest.approx([min(1.0, (4 / step) ** 0.5) if step else 1.0 for step in range(len(rates))])
-
-
 @pytest.mark.parametrize(("rows", "setbacks"), [(6, 0), (7, 1)])
 def test_a_tenth_of_the_rows_may_be_unconverged(rows: int, setbacks: int) -> None:
     objective = Troubled(lambda call: call == 3, functools.partial(unconverged, rows=rows), training=True)

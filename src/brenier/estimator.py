@@ -51,8 +51,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         max_steps: training steps at most.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step.
-        learning_rate: rate of the default optimiser (SOAP) in the first 500 steps; from there it falls like the inverse
-            square root of the steps, and all the while to zero along a cosine.
+        learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: a function of the parameters that makes another torch optimiser, for example
             `functools.partial(torch.optim.SGD, lr=0.1)`, or None.
         patience: evaluations on held-out samples (every 100 steps, 20 below 5,000 samples) without improvement after

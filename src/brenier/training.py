@@ -54,9 +54,6 @@ class Settings:
         learning_rate: rate of the default optimiser, SOAP.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
-        steady: steps after which the rate falls like the inverse square root of the steps as well: the longer the run,
-            the more noise it averages out ("Non-Asymptotic Analysis of Stochastic Approximation Algorithms for Machine
-            Learning", Moulines and Bach, 2011).
         clip: largest gradient norm.
         averaging: decay of the running average of the weights, 0 for none.
         loosest: root mean square residual, per feature, that inner problems are solved to at full learning rate.
@@ -71,7 +68,6 @@ class Settings:
     learning_rate: float = 1e-2
     optimizer: MakeOptimiser | None = None
     schedule: Callable[[float], float] = cosine
-    steady: int = 500
     clip: float = 10.0
     averaging: float = 0.99
     loosest: float = 0.05
@@ -230,7 +226,6 @@ class Run:
         if self.settings.max_time is not None:
             progress = max(progress, self.seconds / self.settings.max_time)
         factor = self.settings.schedule(progress) * self.rate_factor
-        factor *= math.sqrt(min(1.0, self.settings.steady / max(1, self.step)))
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
         return factor

@@ -34,8 +34,7 @@ KNEE = 8.0  # standard deviations of the data, for the coordinates in which pote
 class DenseICNN(Potential):
     """The DenseICNN potential, free (default) or convex.
 
-    A fresh free one is the affine map it is started at; a convex one is near it, since its weights cannot be zero. The
-    biases b_i begin spread as widely as x B_i is on data of variance one, so that units bend at different places.
+    A fresh free one is the affine map it is started at; a convex one is near it, since its weights cannot be zero.
 
     Args:
         dim: d.
@@ -74,7 +73,7 @@ class DenseICNN(Potential):
         total = sum(self.hidden)
         self.quadratic = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
         self.linear = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
-        self.bias = nn.Parameter(torch.randn(total, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(total))
         self.weights = nn.ParameterList(
             _initial(fan_in, fan_out, convex, generator)
             for fan_in, fan_out in zip(self.hidden, self.hidden[1:], strict=False)
