@@ -18,10 +18,10 @@ from typing import Any
 import torch
 
 from benchmarks import options, tables
-from benchmarks.images.judge import contact_sheet, discrete_costs, in_parts, judge_images, judge_latents
+from benchmarks.images.judge import contact_sheet, discrete_costs, judge_images, judge_latents
 from benchmarks.images.methods import METHODS, Moved
 from benchmarks.images.networks import CLASSES, SETTINGS, SIDE, Autoencoder, Classifier, Setting
-from benchmarks.images.stages import SOURCE, TARGET, ImageSet, autoencoder, classifier, latents
+from benchmarks.images.stages import SOURCE, TARGET, ImageSet, autoencoder, classifier, in_parts, latents
 from benchmarks.rows import Row
 from benchmarks.tables import Column, Table
 

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from benchmarks.images.methods import Labelled, Moved
 from benchmarks.images.networks import CLASSES, Autoencoder, Classifier
-from benchmarks.images.stages import EVALUATED
-from brenier.metrics import bures_w2, mmd, sinkhorn_divergence
+from benchmarks.images.stages import in_parts
+from brenier.metrics import bures_w2, exact_w2, mmd, sinkhorn_divergence
+from brenier.transport import inverse_errors
 
 Features = Callable[[Tensor], Tensor]
 
@@ -57,13 +58,6 @@ def inception() -> Features | None:
         return found
 
     return features
-
-
-@torch.no_grad()
-def in_parts(function: Callable[..., Tensor], *tensors: Tensor, device: str = "cpu") -> Tensor:
-    """Apply a function to rows, some at a time."""
-    pieces = zip(*(each.split(EVALUATED) for each in tensors), strict=True)
-    return torch.cat([function(*(each.to(device) for each in piece)).cpu() for piece in pieces])
 
 
 def judge_images(
@@ -111,10 +105,8 @@ def judge_latents(moved: Moved, test: Labelled, target: Labelled) -> dict[str, A
     }
     if moved.transport is not None:
         numbers["dual_cost"] = sum(duals) / CLASSES
-        back, solution = moved.transport.inverse(moved.latents, test[1], return_solution=True)
-        error = torch.linalg.vector_norm(back - test[0], dim=-1).median()
-        spread = torch.linalg.vector_norm(test[0] - test[0].mean(0), dim=-1).square().mean().sqrt()
-        numbers |= {"round_trip": float(error / spread), "unconverged": solution.unconverged}
+        errors, solution = inverse_errors(moved.transport, *test)
+        numbers |= {"round_trip": float(errors.median()), "unconverged": solution.unconverged}
     return numbers
 
 
@@ -135,7 +127,5 @@ def _widths(z: Tensor) -> tuple[float, ...]:
 
 
 def _exact_cost(x: Tensor, z: Tensor) -> float:
-    """Return the cost of the exact plan between rows (n, d) and (m, d)."""
-    import ot
-
-    return float(ot.emd2([], [], torch.cdist(x, z).square().numpy(), numItermax=10**8))
+    """Return the cost of the exact plan between all rows (n, d) and (m, d)."""
+    return exact_w2(x, z, max_points=max(len(x), len(z))) ** 2

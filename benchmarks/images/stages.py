@@ -146,11 +146,15 @@ def autoencoder(name: str, data: ImageSet, setting: Setting, folder: Path, devic
 
 
 @torch.no_grad()
+def in_parts(function: Callable[..., Tensor], *tensors: Tensor, device: str = "cpu") -> Tensor:
+    """Apply a function to rows, some at a time; what it returns is on the CPU."""
+    pieces = zip(*(each.split(EVALUATED) for each in tensors), strict=True)
+    return torch.cat([function(*(each.to(device) for each in piece)).cpu() for piece in pieces])
+
+
 def latents(network: Autoencoder, part: tuple[Tensor, Tensor], device: str) -> Tensor:
     """Return the encoder's means of images: (n, 15), float64, on the CPU."""
-    pieces = zip(part[0].split(EVALUATED), part[1].split(EVALUATED), strict=True)
-    found = [network.encode(x.to(device), y.to(device))[0].double().cpu() for x, y in pieces]
-    return torch.cat(found)
+    return in_parts(lambda x, y: network.encode(x, y)[0].double(), *part, device=device)
 
 
 def _shifted(images: Tensor) -> Tensor:
