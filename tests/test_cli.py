@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from console import run
 from PIL import Image
 
 from brenier import OptimalTransport, commands, load
@@ -63,13 +64,6 @@ def table(here: Path) -> pandas.DataFrame:
     )
     frame.to_csv("people.csv", index=False)
     return frame
-
-
-def run(capsys: Any, *words: str) -> tuple[int, str, str]:
-    """The exit code of a command, and what it printed on standard output and error."""
-    code = main([*words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 # ---- help and errors

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from console import run
 
 from brenier import load
-from brenier.cli import main
 from brenier.datasets import labelled, ring_classes
 
 SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
@@ -28,13 +28,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             f"{side}.npz", points=values.numpy(), side=np.array([name == "left" for name in names], dtype=np.int64)
         )
     return tmp_path
-
-
-def run(capsys: Any, *words: str) -> tuple[int, str, str]:
-    """The exit code of a command, and what it printed on standard output and error."""
-    code = main([*words])
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])

@@ -23,7 +23,7 @@ from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
 from brenier.evidence import adjusted_difference
 from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.training import Run, Settings
-from brenier.transport import TransportMap
+from brenier.transport import TransportMap, inverse_errors
 
 BEATS = 3.0
 SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
@@ -217,28 +217,20 @@ def conclude(
         condition: labels or covariates of these, where there are any.
     """
     found = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
-    found |= {"setbacks": run.setbacks, **_round_trip(transport, x, *condition)}
+    errors, solution = inverse_errors(transport, x, *condition)
+    found |= {"setbacks": run.setbacks, "round_trip": float(errors.median())}
+    found |= {"round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
     if run.finished.startswith("gave up"):
         warn(
             f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
             ConvergenceWarning,
         )
-    if found["round_trip_unconverged"]:
+    if solution.unconverged:
         warn(
-            f"the inverse of {found['round_trip_unconverged']} of {found['round_trip_rows']} held-out rows did not "
-            "converge; raise `map_.max_steps`, or use potential='convex'",
+            f"the inverse of {solution.unconverged} of {len(x)} held-out rows did not converge; raise "
+            "`map_.max_steps`, or use potential='convex'",
             ConvergenceWarning,
         )
     if options.folder:
         checkpoint.remove_run(options.folder)
     return Fitted(transport, run.history, found)
-
-
-def _round_trip(transport: Any, x: Tensor, *condition: Any) -> dict[str, Any]:
-    """Return the median of |T^{-1}(T(x)) - x| relative to the spread of x, and rows that did not converge."""
-    back, solution = transport.inverse(transport(x, *condition), *condition, return_solution=True)
-    unit = transport.coordinates.unit.to(x)
-    error = torch.linalg.vector_norm((back - x) / unit, dim=-1)
-    spread = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
-    median = float(error.median() / spread) if float(spread) > 0 else float(error.median())
-    return {"round_trip": median, "round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}

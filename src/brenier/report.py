@@ -19,7 +19,7 @@ from brenier.conditional import ConditionalMap
 from brenier.distance import Distance
 from brenier.errors import DataWarning, warn
 from brenier.estimator import OptimalTransport
-from brenier.transport import TransportMap
+from brenier.transport import TransportMap, inverse_errors
 
 PAGE = "report.md"
 EXCERPT = 12  # rows of the training table that are shown
@@ -56,12 +56,8 @@ class RoundTrip:
 
 def round_trip(transport: Any, x: torch.Tensor, *labels: Any) -> RoundTrip:
     """Return how well a map inverts on source rows x (n, d), whose labels it is given where it has classes."""
-    x = x.to(transport.coordinates.unit)
-    back, solution = transport.inverse(transport(x, *labels), *labels, return_solution=True)
-    unit = transport.coordinates.unit
-    errors = torch.linalg.vector_norm((back - x) / unit, dim=-1)
-    spread = float(torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt())
-    return RoundTrip((errors / (spread or 1.0)).cpu().numpy(), solution.unconverged)
+    errors, solution = inverse_errors(transport, x, *labels)
+    return RoundTrip(errors.cpu().numpy(), solution.unconverged)
 
 
 def fit_report(

@@ -236,3 +236,18 @@ def warn_unconverged(solution: Solution) -> None:
     """Warn, on behalf of an inverse, where rows did not converge."""
     if solution.unconverged:
         warn(f"inverse: {solution.report()}", ConvergenceWarning)
+
+
+def inverse_errors(transport: Any, x: Tensor, *condition: Any) -> tuple[Tensor, Solution]:
+    """Return |T^{-1}(T(x)) - x| relative to the spread of x, in the units of the cost (n,), and how the solves went.
+
+    Args:
+        transport: a map, or one for every condition.
+        x: (n, d), source rows.
+        condition: their labels or covariates, where there are any.
+    """
+    unit = transport.coordinates.unit
+    x = x.to(unit)
+    back, solution = transport.inverse(transport(x, *condition), *condition, return_solution=True)
+    spread = float(torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt())
+    return torch.linalg.vector_norm((back - x) / unit, dim=-1) / (spread or 1.0), solution

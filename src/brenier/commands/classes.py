@@ -11,6 +11,7 @@ from torch import Tensor
 
 from brenier.commands.console import NOTHING_CONVERGED, OK, note, print_json
 from brenier.commands.measure import READING, Evaluation, measure, plain
+from brenier.conditions import grouped
 from brenier.errors import DataError
 from brenier.estimator import OptimalTransport
 from brenier.report import (
@@ -49,8 +50,9 @@ def evaluate_classes(
 def _measured(ot: OptimalTransport, source: Rows, target: Rows, seed: int) -> dict[Any, Evaluation]:
     """Return what the map does in every class that has rows enough on both sides; name the others."""
     found, few = {}, []
+    groups = [grouped(labels) for _, labels in (source, target)]
     for label in ot.labels_ or ():
-        x, z = (rows[[i for i, each in enumerate(labels) if each == label]] for rows, labels in (source, target))
+        x, z = (side[0][mine.get(label, [])] for side, mine in zip((source, target), groups, strict=True))
         if len(x) < 2 or len(z) < 4:
             few.append(label)
         else:
