@@ -24,7 +24,7 @@ LAYERS = (
     {"calibration", "conditions", "covariates", "conjugate", "convexity", "coordinates"},
     {"dual"},
     {"conditional", "distance", "evidence", "transport", "storage"},
-    {"batches", "populations", "training", "run", "checkpoint"},
+    {"batches", "populations", "selection", "training", "run", "checkpoint"},
     {
         "validation",
         "learning",
@@ -48,7 +48,7 @@ NEIGHBOURS: dict[str, set[str]] = {
     "conditions": {"coordinates"},
     "conditional": {"distance", "transport"},
     "storage": {"conditional", "distance", "transport"},
-    "training": {"batches", "run"},
+    "training": {"batches", "selection", "run"},
     "checkpoint": {"training", "run"},
     "fitting": {"learning"},
     "conditioned": {"learning"},

@@ -66,7 +66,11 @@ def advance(run: Run, steps: int) -> Run:
 def everything(run: Run) -> dict[str, torch.Tensor]:
     """Weights and averages, by name."""
     average = {f"average {name}": value for name, value in run.average.state_dict().items()}
-    return {**run.potential.state_dict(), **average, **{f"best {name}": value for name, value in run.best.items()}}
+    return {
+        **run.potential.state_dict(),
+        **average,
+        **{f"best {name}": value for name, value in run.selection.weights.items()},
+    }
 
 
 @pytest.mark.parametrize(("before", "through_a_file"), [(1, True), (10, False), (27, True)])
@@ -91,14 +95,14 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(
     checkpoint.restore_run(state, resumed, "mark", tmp_path)
     advance(resumed, 25)
     assert same(everything(resumed), everything(whole))
-    assert (resumed.step, resumed.best_value, resumed.idle) == (before + 25, whole.best_value, whole.idle)
+    assert (resumed.step, resumed.selection.least, resumed.idle) == (before + 25, whole.selection.least, whole.idle)
     assert [row["value"] for row in resumed.history] == [row["value"] for row in whole.history]
 
 
 @pytest.mark.parametrize("spoil", [not_finite, unconverged])
 def test_a_setback_returns_to_the_best_weights_at_half_the_rate(spoil: Callable[[DualValue], DualValue]) -> None:
     run = advance(new_run(Troubled(lambda call: call == 25, spoil, training=True)), 24)
-    rate, best = run.rate_factor, {name: value.clone() for name, value in run.best.items()}
+    rate, best = run.rate_factor, {name: value.clone() for name, value in run.selection.weights.items()}
     assert not same(dict(run.potential.state_dict()), best)
     run.advance()
     assert (run.setbacks, run.rate_factor, run.step, run.finished) == (1, rate / 2, 25, "")
@@ -123,12 +127,12 @@ def test_small_samples_are_judged_by_the_rows_they_have() -> None:
 
 def test_evaluations_with_unconverged_rows_are_not_selected() -> None:
     run = new_run(Troubled(lambda call: call > 1, functools.partial(unconverged, rows=1), training=False), patience=3)
-    fresh = {name: value.clone() for name, value in run.best.items()}
+    fresh = {name: value.clone() for name, value in run.selection.weights.items()}
     while not run.finished:
         run.advance()
     assert run.finished == "held-out value stopped improving"
     assert run.step == 30
-    assert min(row["value"] for row in run.history[1:]) < run.best_value == run.history[0]["value"]
+    assert min(row["value"] for row in run.history[1:]) < run.selection.least == run.history[0]["value"]
     assert same(dict(run.result().state_dict()), fresh)
 
 

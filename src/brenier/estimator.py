@@ -229,8 +229,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         kind = conditions.kind()
         if kind == "labels":
             pairs, labels = classes_of(source, target, conditions.source_labels, conditions.target_labels)
-            return fit_classes(pairs, labels, options_of(self, source, warm_map(self, source.dim, labels)))
-        options = options_of(self, source, warm_map(self, source.dim, kind))
+            return fit_classes(pairs, labels, options_of(self, source, target, warm_map(self, source.dim, labels)))
+        options = options_of(self, source, target, warm_map(self, source.dim, kind))
         if kind == "covariates":
             sides = sides_of(source, target, conditions.source_covariates, conditions.target_covariates)
             return fit_covariates(*sides, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import numbers
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ POTENTIALS: dict[str, MakePotential] = {
     "free": lambda d, generator: DenseICNN(d, generator=generator),
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
 }
+PASSES = 50  # over all rows, after which they may be known by heart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Conditions:
         return "labels" if labels else "covariates" if covariates else None
 
 
-def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap | None) -> Options:
+def options_of(ot: Any, source: Population, target: Population, warm: TransportMap | ConditionalMap | None) -> Options:
     """Return the parameters of an estimator as a fit takes them.
 
     Raises:
@@ -73,12 +75,14 @@ def options_of(ot: Any, source: Population, warm: TransportMap | ConditionalMap 
     if not callable(make):
         validation.check_choice("potential", make, tuple(POTENTIALS))
         make = POTENTIALS[make]
+    fewest = min(side.size or math.inf for side in (source, target))
     settings = Settings(
         max_steps=ot.max_steps,
         max_time=ot.max_time,
         batch_size=ot.batch_size,
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,
+        fresh_steps=PASSES * max(1.0, fewest / ot.batch_size),
         evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
         patience=ot.patience,
     )

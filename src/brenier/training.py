@@ -10,9 +10,9 @@ since the error of the weights that comes from the noise of batches falls like t
 errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary
 3.12: shrinking tolerances).
 
-Evaluation and the result use the running average of the weights. What is selected is the evaluation of least held-out
-J; one with unconverged rows cannot be selected, since under-solved inner problems make J look smaller than it is.
-Training that loses its inner solves or turns non-finite steps back to the last selected state with half the rate.
+Evaluation and the result use the running average of the weights, over about the last tenth of the steps; `selection`
+says which evaluation is kept. Training that loses its inner solves or turns non-finite steps back to the last selected
+state with half the rate.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from brenier.convexity import excess
 from brenier.dual import DualObjective, DualValue
 from brenier.errors import DataError
 from brenier.potentials import Potential
+from brenier.selection import Selection
 
 MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -55,8 +56,10 @@ class Settings:
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
         clip: largest gradient norm.
-        averaging: decay of the running average of the weights, 0 for none.
+        averaging: largest decay of the running average of the weights, 0 for none; it covers about a ninth of the
+            steps taken, and so no more than a thousand of them.
         loosest: root mean square residual, per feature, that inner problems are solved to at full learning rate.
+        fresh_steps: steps after which rows have been drawn so often that they may be known by heart.
         evaluate_every: steps between two evaluations on held-out samples.
         patience: evaluations without a better held-out J after which training stops; one that is significantly worse
             counts threefold. With `max_time` only those count: seconds given are used, down to a rate of zero.
@@ -69,8 +72,9 @@ class Settings:
     optimizer: MakeOptimiser | None = None
     schedule: Callable[[float], float] = cosine
     clip: float = 10.0
-    averaging: float = 0.99
+    averaging: float = 0.999
     loosest: float = 0.05
+    fresh_steps: float = math.inf
     evaluate_every: int = 50
     patience: int = 12
 
@@ -94,7 +98,6 @@ class Settings:
 LARGEST = 1024  # side of a weight matrix beyond which SOAP leaves that side as it is
 MAX_SETBACKS = 6
 EXACT = 0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
-SIGNIFICANT = 3.0  # standard errors of held-out J
 OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
 TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
 
@@ -133,8 +136,7 @@ class Run:
         self.finished = ""
         self._since: list[dict[str, float]] = []
         self._new_optimizer()
-        self.best = copy.deepcopy(potential.state_dict())
-        self.best_value = float("inf")
+        self.selection = Selection(potential.state_dict())
 
     def advance(self) -> None:
         """Take one training step, evaluating first whenever one is due."""
@@ -167,7 +169,7 @@ class Run:
     def result(self) -> Potential:
         """Return a copy of the potential with the selected weights."""
         chosen = copy.deepcopy(self.potential)
-        chosen.load_state_dict(self.best)
+        chosen.load_state_dict(self.selection.weights)
         return chosen.eval().requires_grad_(False)
 
     def state_dict(self) -> dict[str, Any]:
@@ -176,7 +178,7 @@ class Run:
             {
                 "potential": self.potential.state_dict(),
                 "average": self.average.state_dict(),
-                "best": self.best,
+                "selection": self.selection.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
                 "batches": self.batches.state_dict(),
@@ -190,7 +192,7 @@ class Run:
         """Take up a run where `state_dict` was called."""
         self.potential.load_state_dict(state["potential"])
         self.average.load_state_dict(state["average"])
-        self.best = copy.deepcopy(state["best"])
+        self.selection.load_state_dict(state["selection"], self.held_out[0])
         self._new_optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
@@ -235,12 +237,10 @@ class Run:
         began = time.perf_counter()
         with torch.no_grad():
             value = self.objective(self.average, *self.held_out, tol=self._tol(EXACT))
-        now, solved = value.loss.item(), value.solution.unconverged == 0
-        if math.isfinite(now) and solved and now < self.best_value:
-            self.best_value, self.best, self.idle = now, copy.deepcopy(self.average.state_dict()), 0
+        if self.selection.consider(value, self.average.state_dict(), self.step <= self.settings.fresh_steps):
+            self.idle = 0
         else:
-            worse = now > self.best_value + SIGNIFICANT * value.standard_error()
-            self.idle += OVERFITTED if worse else int(self.settings.max_time is None)
+            self.idle += OVERFITTED if self.selection.worse(value) else int(self.settings.max_time is None)
         self.seconds += time.perf_counter() - began
         self.history.append(self._row(value))
         self._since = []
@@ -271,8 +271,8 @@ class Run:
 
     def _step_back(self, reason: str) -> None:
         """Return to the selected weights with half the learning rate and a fresh optimiser."""
-        self.potential.load_state_dict(self.best)
-        self.average.load_state_dict(self.best)
+        self.potential.load_state_dict(self.selection.weights)
+        self.average.load_state_dict(self.selection.weights)
         self.rate_factor /= 2
         self.setbacks += 1
         self.batches.clear()
@@ -286,7 +286,7 @@ class Run:
             group.setdefault("initial_lr", group["lr"])
 
 
-_COUNTERS = ("step", "seconds", "rate_factor", "setbacks", "idle", "best_value", "finished")
+_COUNTERS = ("step", "seconds", "rate_factor", "setbacks", "idle", "finished")
 _AVERAGED = ("train_value", "inner_evaluations")
 
 
