@@ -31,6 +31,7 @@ BENCHMARKS = (
     "gaussians",
     "images.job",
     "inner",
+    "limits",
     "neutral",
     "parametrisation",
     "peers.race",

@@ -1,0 +1,133 @@
+"""What bounds the accuracy of training by J: a network fitted to the true map itself, and what training makes of it.
+
+    BRENIER_DATA=... python -m benchmarks.limits                     # w2hd, d = 16: 10 min
+    python -m benchmarks.limits --pairs logsumexp --seconds 60
+
+"fitted to the truth": the default network, by least squares on pairs (x, T*(x)), which no user has: what it can hold.
+"then by J": training goes on from there, at the default rate or a fifth of it. An exact J would leave the map where it
+is; what is lost is the noise of J from batches. "by J": from a fresh start.
+
+*J above its minimum*: the mean of |x - T*(x)|^2/2 - env(T*(x)) + g(x) in the coordinates of training, where the average
+feature has variance one. It is zero for the true map and positive for any other, row by row, and near the optimum half
+of E[e'(I + Hess g)^-1 e], e the error of the map. *Weight*: twice that divided by E|e|^2, what an error counts in J.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks import options, tables
+from benchmarks.ablation import PAIRS, UNLIMITED
+from benchmarks.scores import fresh, score
+from benchmarks.tables import Column, Table
+from brenier import DenseICNN, OptimalTransport
+from brenier.conjugate import conjugate
+from brenier.datasets import Pair
+from brenier.training import Settings, cosine
+
+BATCH = 1024
+TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension
+FIFTH = Settings.learning_rate / 5
+
+
+def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
+    """Return an estimator whose network was fitted to the true map for some seconds."""
+    ot = OptimalTransport(max_steps=1, random_state=seed).fit(pair.source, pair.target)
+    coordinates, generator = ot.map_.coordinates, torch.Generator().manual_seed(seed)
+    network = DenseICNN(ot.map_.dim, generator=generator)
+    average = copy.deepcopy(network)
+    optimizer = Settings().make_optimizer(network.parameters())
+    began, step = perf_counter(), 0
+    while (progress := (perf_counter() - began) / seconds) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = Settings.learning_rate * cosine(progress)
+        x = pair.source(BATCH, generator)
+        u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
+        optimizer.zero_grad()
+        (u + network.value_and_gradient(u)[1] - v).square().sum(-1).mean().backward()
+        optimizer.step()
+        decay, step = min(Settings.averaging, (1 + step) / (10 + step)), step + 1
+        with torch.no_grad():
+            torch._foreach_lerp_(list[Tensor](average.parameters()), list[Tensor](network.parameters()), 1 - decay)
+    ot.map_.network = average.eval().requires_grad_(False)
+    return ot
+
+
+def trained(ot: OptimalTransport | None, pair: Pair, seed: int, seconds: float, rate: float) -> OptimalTransport:
+    """Return an estimator trained by J, from where another is if one is given."""
+    ot = OptimalTransport() if ot is None else copy.deepcopy(ot).set_params(warm_start=True)
+    ot.set_params(max_steps=UNLIMITED, max_time=seconds, learning_rate=rate, random_state=seed)
+    return ot.fit(pair.source, pair.target)
+
+
+def above(ot: OptimalTransport, pair: Pair, n: int, seed: int) -> dict[str, float]:
+    """Return how far J is above its minimum, and what the squared error of the map counts in it."""
+    x, y, _, _ = fresh(pair, n, seed)
+    coordinates, network = ot.map_.coordinates, ot.map_.network
+    u, v = coordinates.source_in(x).float(), coordinates.target_in(y).float()
+    tol = TOL * u.shape[1] ** 0.5
+    with torch.no_grad():
+        value, gradient = network.value_and_gradient(u)
+        env = torch.minimum(*(conjugate(network, v, start=start, tol=tol, max_steps=500).value for start in (u, v)))
+        excess = 0.5 * (u - v).double().square().sum(-1) - env.double() + value.double()
+        error = (u + gradient - v).double().square().sum(-1)
+    return {"excess": float(excess.mean()), "weight": float(2 * excess.mean() / error.mean())}
+
+
+def measure(make: Callable[[], OptimalTransport], pair: Pair, n: int, seed: int) -> dict[str, Any]:
+    """Return the errors of a map and what they mean to J."""
+    ot = make()
+    return score(ot.map_, pair, n, seed) | above(ot, pair, n, seed)
+
+
+TABLES = (
+    Table(
+        "limits",
+        "limits",
+        (
+            Column("forward UVP %", "forward_uvp", ".3f"),
+            Column("backward UVP %", "backward_uvp", ".3f"),
+            Column("J above its minimum", "excess", ".4f"),
+            Column("weight", "weight", ".2f"),
+            Column("unconverged", "unconverged", ".0f", max),
+        ),
+    ),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = options.make_parser(__doc__, (16,))
+    parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd"])
+    parser.add_argument("--seconds", type=float, default=240.0, help="of training by J; half for the fit (default 240)")
+    flags = options.parse(parser, arguments)
+    seconds, n = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
+    with options.open_ledger("limits", flags) as ledger:
+        for name in flags.pairs:
+            for dim in flags.dims:
+                for seed in flags.seeds:
+                    pair, problem = PAIRS[name](dim), f"{name} d={dim}"
+                    truth = fitted(pair, seed, seconds / 2)
+                    methods: dict[str, Callable[[], OptimalTransport]] = {
+                        f"fitted to the truth, {seconds / 2:.0f} s": partial(copy.copy, truth),
+                        f"then by J at a fifth of the rate, {seconds:.0f} s": partial(
+                            trained, truth, pair, seed, seconds, FIFTH
+                        ),
+                        f"then by J, {seconds:.0f} s": partial(
+                            trained, truth, pair, seed, seconds, Settings.learning_rate
+                        ),
+                        f"by J, {seconds:.0f} s": partial(trained, None, pair, seed, seconds, Settings.learning_rate),
+                    }
+                    for method, make in methods.items():
+                        ledger.record(problem, method, seed, partial(measure, make, pair, n, seed), dim=dim, n=n)
+        tables.show(TABLES, ledger.folder)
+
+
+if __name__ == "__main__":
+    main()
