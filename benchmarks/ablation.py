@@ -5,7 +5,8 @@
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
-"equal weights" those that give batches the moments of their populations.
+"equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
+among evaluations that cannot be told apart.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
 from brenier.dual import equal
+from brenier.training import Settings
 
 DIMS = (16,)
 UNLIMITED = 10**9  # steps: time is the limit
@@ -83,12 +85,16 @@ WITHOUT: Mapping[str, tuple[str, Any]] = {
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
     "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
+    "inner problems half as exact": ("brenier.parameters.Settings", partial(Settings, loosest=2 * Settings.loosest)),
+    "inner problems twice as exact": ("brenier.parameters.Settings", partial(Settings, loosest=Settings.loosest / 2)),
+    "averages of 100 steps": ("brenier.parameters.Settings", partial(Settings, averaging=0.99)),
+    "least held-out J": ("brenier.selection.WITHIN", 0.0),
 }
 
 
 @contextlib.contextmanager
 def changed(variant: str) -> Iterator[Mapping[str, Any]]:
-    """Take a part of training out, if the variant does, and yield the arguments of the fit."""
+    """Take a part of training out, or change it, if the variant does, and yield the arguments of the fit."""
     if variant in ARGUMENTS:
         yield ARGUMENTS[variant]
     else:

@@ -16,6 +16,7 @@ import torch
 from benchmarks import (
     gaussians,
     inner,
+    limits,
     machine,
     neutral,
     rows,
@@ -301,6 +302,19 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
     assert not torch.isclose(x, preimage).all(-1).any()
 
 
+def test_how_far_j_is_above_its_minimum() -> None:
+    one, zero, eye = torch.ones(2).double(), torch.zeros(2).double(), torch.eye(2).double()
+    plain = Coordinates(one, zero, zero, eye, eye, torch.ones(()).double())
+    flat = TransportMap(
+        Quadratic(2, 1.5 * torch.eye(2)), plain
+    )  # J weighs the squared error of its map by 1/1.5 everywhere
+    pair = separable_pair(2)
+    found = limits.above(flat, pair, 500, 0)
+    x, truth, _, _ = scores.fresh(pair, 500, 0)
+    assert found["weight"] == pytest.approx(1 / 1.5, rel=1e-4)
+    assert found["excess"] == pytest.approx(float((1.5 * x - truth).square().sum(-1).mean()) / 3, rel=1e-4)
+
+
 # ---- the commands
 
 
@@ -308,6 +322,7 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        "ablation --pairs tails",
         "conditional",
         "cost",
         "finite --pairs tails",
@@ -315,6 +330,7 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
         "gaussians --methods default paper --minutes 1",
         "gaussians --stream --methods default paper",
         "inner --pair separable",
+        "limits --pairs tails",
         "neutral",
         "parametrisation",
         "peers --pairs tails --peers brenier pot",
