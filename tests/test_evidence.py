@@ -1,10 +1,12 @@
 """Regression-adjusted differences: unbiased, less noisy where moments carry the noise, and repeatable."""
 
+import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
 from brenier.dual import standard_error
-from brenier.evidence import adjusted_difference
+from brenier.evidence import adjusted_difference, with_few_rows
 
 
 def sides(seed: int, n: int = 400, many: int = 20_000) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
@@ -39,3 +41,11 @@ def test_a_constant_coordinate_does_no_harm() -> None:
         (terms, torch.cat([p, 0 * p[:, :1]], -1), torch.cat([m, 0 * m[:, :1]], -1)) for terms, p, m in sides(0)
     )
     torch.testing.assert_close(adjusted_difference(first, second), adjusted_difference(*sides(0)), rtol=1e-6, atol=1e-6)
+
+
+def test_few_rows_need_more_standard_errors() -> None:
+    rng, rows, errors = np.random.default_rng(0), 4, 2.0
+    samples = rng.normal(size=(200_000, rows))
+    scores = samples.mean(-1) / (samples.std(-1, ddof=1) / rows**0.5)
+    assert (scores > with_few_rows(errors, rows)).mean() == pytest.approx(0.02275, rel=0.05)  # P(N(0, 1) > 2)
+    assert with_few_rows(errors, 10**7) == pytest.approx(errors, rel=1e-4)

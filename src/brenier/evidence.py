@@ -13,6 +13,7 @@ classical control variate ("Monte Carlo Methods in Financial Engineering", Glass
 from __future__ import annotations
 
 import torch
+from scipy import stats
 from torch import Tensor
 
 from brenier.dual import standard_error
@@ -44,6 +45,16 @@ def adjusted_difference(
     rest = [t - (f - k.mean(0)) @ beta for t, f, k in zip(terms, features, known, strict=True)]
     difference = float(rest[0].mean() - rest[1].mean())
     return difference, standard_error(*rest, *(k @ beta for k in known))
+
+
+def with_few_rows(errors: float, rows: int) -> float:
+    """Return how many estimated standard errors are as rare as so many known ones (Student's t distribution).
+
+    Args:
+        errors: standard errors, of a normal mean.
+        rows: that the estimate is from.
+    """
+    return float(stats.t.isf(stats.norm.sf(errors), max(1, rows - 1)))
 
 
 def _features(points: Tensor) -> Tensor:

@@ -20,12 +20,12 @@ from brenier.conditional import ConditionalMap
 from brenier.coordinates import Coordinates, feature_units
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
-from brenier.evidence import adjusted_difference
+from brenier.evidence import adjusted_difference, with_few_rows
 from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.training import Run, Settings
 from brenier.transport import TransportMap, inverse_errors
 
-BEATS = 3.0
+BEATS = 3.0  # more where few rows are held out
 SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
 MOMENTS = 200_000  # rows that determine the coordinates
 REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
@@ -143,7 +143,7 @@ def beats_start(run: Run, many_source: Tensor, many_target: Tensor) -> bool:
     if not value.loss.isfinite():
         return False
     difference, error = adjusted_difference((value.source, x, many_source), (value.target, z, many_target))
-    return difference < -BEATS * error
+    return difference < -with_few_rows(BEATS, min(len(x), len(z))) * error
 
 
 def identity(dim: int, options: Options) -> Potential:
