@@ -108,7 +108,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         }
         left.plot(row.get("train_steps"), row.get("train_costs"), label=f"{method}: {variant}", **style)
         right.plot(row.get("depths"), row.get("residuals"), **style)
-    left.set(xlabel="training step", ylabel="evaluations per row", xscale="log", yscale="log")
+    left.set(xlabel="training step", ylabel="evaluations per row", yscale="log")
     right.set(xlabel="steps of the inner solver", ylabel="median residual", xscale="log", yscale="log")
     figure.legend(frameon=False, loc="outside right center", fontsize="small")
     figure.savefig(path, dpi=140)
