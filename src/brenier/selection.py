@@ -1,11 +1,10 @@
 """Which weights of a run are kept: the latest whose held-out J is the least met, up to its own noise.
 
-Two sets of weights are compared row by row, so that the noise of their difference is known. Late in training it is as
-large as what training still gains (w2hd, d = 16: 0.006 beside 0.003), and the least value alone would pick whichever
-evaluation the held-out rows happen to favour. Among those within one standard error (as in "Classification and
-Regression Trees", Breiman et al., 1984, section 3.4.3) the latest has learnt from the most samples at the lowest rate;
-but where the same rows were drawn again and again it is also the one that knows them best by heart, and the least value
-decides.
+Two sets of weights are compared row by row, so that the noise of their difference is known. Late in training it is
+larger than what training still gains, and the least value alone would pick whichever evaluation the held-out rows
+happen to favour. Among those within one standard error (as in "Classification and Regression Trees", Breiman et al.,
+1984, section 3.4.3) the latest has learnt from the most samples at the lowest rate; but where the same rows were drawn
+again and again it is also the one that knows them best by heart, and the least value decides.
 """
 
 from __future__ import annotations
