@@ -80,7 +80,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "residual": {"potential": "residual"},
     "LBFGS": {"method": LBFGS()},
 }
-WITHOUT: Mapping[str, tuple[str, Any]] = {
+PATCHES: Mapping[str, tuple[str, Any]] = {
     "no penalty": ("brenier.training.excess", nothing),
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
@@ -98,7 +98,7 @@ def changed(variant: str) -> Iterator[Mapping[str, Any]]:
     if variant in ARGUMENTS:
         yield ARGUMENTS[variant]
     else:
-        with mock.patch(*WITHOUT[variant]):
+        with mock.patch(*PATCHES[variant]):
             yield {}
 
 
@@ -130,7 +130,7 @@ TABLES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
     parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd", "logsumexp"])
-    parser.add_argument("--variants", nargs="+", choices=(*ARGUMENTS, *WITHOUT), default=[*ARGUMENTS, *WITHOUT])
+    parser.add_argument("--variants", nargs="+", choices=(*ARGUMENTS, *PATCHES), default=[*ARGUMENTS, *PATCHES])
     parser.add_argument("--seconds", type=float, default=60.0, help="training time per fit (default 60)")
     flags = options.parse(parser, arguments)
     seconds, fresh = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)

@@ -1,6 +1,6 @@
 """What bounds the accuracy of training by J: a network fitted to the true map itself, and what training makes of it.
 
-    BRENIER_DATA=... python -m benchmarks.limits                     # w2hd, d = 16: 10 min
+    BRENIER_DATA=... python -m benchmarks.limits                     # w2hd, d = 16: 15 min
     python -m benchmarks.limits --pairs logsumexp --seconds 60
 
 "fitted to the truth": the default network, by least squares on pairs (x, T*(x)), which no user has: what it can hold.
@@ -21,7 +21,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks import options, tables
 from benchmarks.ablation import PAIRS, UNLIMITED
@@ -30,11 +29,10 @@ from benchmarks.tables import Column, Table
 from brenier import DenseICNN, OptimalTransport, TransportMap
 from brenier.conjugate import conjugate
 from brenier.datasets import Pair
-from brenier.training import Settings, cosine
+from brenier.training import Settings, cosine, follow
 
 BATCH = 1024
 TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension
-FIFTH = Settings.learning_rate / 5
 
 
 def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
@@ -53,9 +51,8 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
         optimizer.zero_grad()
         (u + network.value_and_gradient(u)[1] - v).square().sum(-1).mean().backward()
         optimizer.step()
-        decay, step = min(Settings.averaging, (1 + step) / (10 + step)), step + 1
-        with torch.no_grad():
-            torch._foreach_lerp_(list[Tensor](average.parameters()), list[Tensor](network.parameters()), 1 - decay)
+        follow(average, network, step, Settings.averaging)
+        step += 1
     ot.map_.network = average.eval().requires_grad_(False)
     return ot
 
@@ -79,6 +76,17 @@ def above(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, f
         excess = 0.5 * (u - v).double().square().sum(-1) - env.double() + value.double()
         error = (u + gradient - v).double().square().sum(-1)
     return {"excess": float(excess.mean()), "weight": float(2 * excess.mean() / error.mean())}
+
+
+def methods(pair: Pair, seed: int, seconds: float) -> dict[str, Callable[[], OptimalTransport]]:
+    """Return how to make the maps that are compared, by name; the fit to the truth is made at once, and shared."""
+    truth, rate = fitted(pair, seed, seconds / 2), Settings.learning_rate
+    return {
+        f"fitted to the truth, {seconds / 2:.0f} s": lambda: truth,
+        f"then by J at a fifth of the rate, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate / 5),
+        f"then by J, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate),
+        f"by J, {seconds:.0f} s": partial(trained, None, pair, seed, seconds, rate),
+    }
 
 
 def measure(make: Callable[[], OptimalTransport], pair: Pair, n: int, seed: int) -> dict[str, Any]:
@@ -113,18 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for dim in flags.dims:
                 for seed in flags.seeds:
                     pair, problem = PAIRS[name](dim), f"{name} d={dim}"
-                    truth = fitted(pair, seed, seconds / 2)
-                    methods: dict[str, Callable[[], OptimalTransport]] = {
-                        f"fitted to the truth, {seconds / 2:.0f} s": partial(copy.copy, truth),
-                        f"then by J at a fifth of the rate, {seconds:.0f} s": partial(
-                            trained, truth, pair, seed, seconds, FIFTH
-                        ),
-                        f"then by J, {seconds:.0f} s": partial(
-                            trained, truth, pair, seed, seconds, Settings.learning_rate
-                        ),
-                        f"by J, {seconds:.0f} s": partial(trained, None, pair, seed, seconds, Settings.learning_rate),
-                    }
-                    for method, make in methods.items():
+                    for method, make in methods(pair, seed, seconds).items():
                         ledger.record(problem, method, seed, partial(measure, make, pair, n, seed), dim=dim, n=n)
         tables.show(TABLES, ledger.folder)
 

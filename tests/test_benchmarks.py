@@ -304,10 +304,8 @@ def test_what_fresh_points_are(generator: torch.Generator) -> None:
 
 def test_how_far_j_is_above_its_minimum() -> None:
     one, zero, eye = torch.ones(2).double(), torch.zeros(2).double(), torch.eye(2).double()
-    plain = Coordinates(one, zero, zero, eye, eye, torch.ones(()).double())
-    flat = TransportMap(
-        Quadratic(2, 1.5 * torch.eye(2)), plain
-    )  # J weighs the squared error of its map by 1/1.5 everywhere
+    plain = Coordinates(one, zero, zero, eye, eye, one[0])
+    flat = TransportMap(Quadratic(2, 1.5 * torch.eye(2)), plain)  # its squared error counts 1/1.5 in J everywhere
     pair = separable_pair(2)
     found = limits.above(flat, pair, 500, 0)
     x, truth, _, _ = scores.fresh(pair, 500, 0)

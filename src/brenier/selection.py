@@ -31,7 +31,7 @@ class Selection:
     def __init__(self, weights: dict[str, Tensor]) -> None:
         self.weights = copy.deepcopy(weights)
         self.least = math.inf
-        self._terms: tuple[Tensor, Tensor] | None = None
+        self._terms: tuple[Tensor, ...] = ()
 
     def consider(self, value: DualValue, weights: dict[str, Tensor], fresh: bool = True) -> bool:
         """Keep the weights if they are as good as any met; say whether their J is the least met.
@@ -65,11 +65,9 @@ class Selection:
     def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
         """Take up what was kept, on the device of a tensor."""
         self.weights, self.least = copy.deepcopy(state["weights"]), float(state["least"])
-        terms = state["terms"]
-        self._terms = None if terms is None else (terms[0].to(like.device), terms[1].to(like.device))
+        self._terms = tuple(terms.to(like.device) for terms in state["terms"])
 
     def _noise(self, value: DualValue) -> float:
         """Return the standard error of the difference from the least value, over the same rows."""
-        if self._terms is None:
-            return 0.0
-        return standard_error(value.source - self._terms[0], value.target - self._terms[1])
+        source, target = self._terms
+        return standard_error(value.source - source, value.target - target)

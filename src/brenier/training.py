@@ -43,6 +43,14 @@ def cosine(progress: float) -> float:
     return min(1.0, progress / 0.01 + 0.05) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+@torch.no_grad()
+def follow(average: nn.Module, potential: nn.Module, step: int, most: float) -> None:
+    """Take a step's weights into their running average, of about a ninth of the steps; its decay is `most` at most."""
+    decay = min(most, (1 + step) / (10 + step))
+    averages, weights = list[Tensor](average.parameters()), list[Tensor](potential.parameters())
+    torch._foreach_lerp_(averages, weights, 1 - decay)
+
+
 @dataclasses.dataclass(frozen=True)
 class Settings:
     """How to train.
@@ -211,11 +219,7 @@ class Run:
         loss.backward()
         nn.utils.clip_grad_norm_(self.potential.parameters(), self.settings.clip)
         self.optimizer.step()
-        decay = min(self.settings.averaging, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            averages: list[Tensor] = list(self.average.parameters())
-            weights: list[Tensor] = list(self.potential.parameters())
-            torch._foreach_lerp_(averages, weights, 1 - decay)
+        follow(self.average, self.potential, self.step, self.settings.averaging)
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
