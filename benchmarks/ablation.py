@@ -27,7 +27,7 @@ from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
 from brenier.dual import equal
-from brenier.training import Settings
+from brenier.settings import Settings
 
 DIMS = (16,)
 UNLIMITED = 10**9  # steps: time is the limit
@@ -71,6 +71,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "Adam": {"optimizer": adam},
     "half the rate": {"learning_rate": 5e-3},
     "twice the rate": {"learning_rate": 2e-2},
+    "batches do not grow": {"batch_size": 1024},
     "half the batch": {"batch_size": 512},
     "twice the batch": {"batch_size": 2048},
     "half the width": {"potential": scaled(0.5)},

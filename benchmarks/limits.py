@@ -29,7 +29,8 @@ from benchmarks.tables import Column, Table
 from brenier import DenseICNN, OptimalTransport, TransportMap
 from brenier.conjugate import conjugate
 from brenier.datasets import Pair
-from brenier.training import Settings, cosine, follow
+from brenier.settings import Settings, cosine
+from brenier.training import follow
 
 BATCH = 1024
 TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension

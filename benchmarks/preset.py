@@ -113,7 +113,8 @@ def start_run(method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **change
     make = told["potential"] if callable(told["potential"]) else POTENTIALS[told["potential"]]
     generator = torch.Generator().manual_seed(seed)
     known = ("batch_size", "learning_rate", "optimizer", "patience")
-    settings = Settings(**{"loosest": 0.0, "evaluate_every": 100, **{name: told[name] for name in known}, **changes})
+    given = {name: told[name] for name in known if told[name] is not None}
+    settings = Settings(**{"loosest": 0.0, "evaluate_every": 100, **given, **changes})
     inner = {} if told["method"] is None else {"method": told["method"]}
     objective = DualObjective(tol=tol, max_steps=METHODS[method].max_steps, **inner)
     held_out = pair.source(HELD_OUT, generator), pair.target(HELD_OUT, generator)

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "brenier"
 # From the ground up. A room, a module or a folder of src/brenier, imports itself and lower layers.
 LAYERS = (
     {"errors"},
-    {"solve", "costs", "potentials", "metrics", "gaussian", "regression", "samples", "atomic"},
+    {"solve", "costs", "potentials", "metrics", "gaussian", "regression", "samples", "atomic", "settings"},
     {"calibration", "conditions", "covariates", "conjugate", "convexity", "coordinates"},
     {"dual"},
     {"conditional", "distance", "evidence", "transport", "storage"},

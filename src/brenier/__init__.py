@@ -16,8 +16,9 @@ from brenier.errors import (
 )
 from brenier.estimator import OptimalTransport, load
 from brenier.potentials import Conditional, DenseICNN, Potential, Quadratic, ResidualPotential
+from brenier.settings import Settings
 from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
-from brenier.training import Run, Settings
+from brenier.training import Run
 from brenier.transport import TransportMap
 
 __version__ = "0.1.0"

@@ -29,7 +29,6 @@ class Batches:
 
     Args:
         source, target: functions (n, generator) -> (n, d).
-        size: rows of a batch.
         generator: the only source of randomness.
         calibration: of the source and of the target, or nothing for equal weights.
     """
@@ -38,11 +37,10 @@ class Batches:
         self,
         source: Draw,
         target: Draw,
-        size: int,
         generator: torch.Generator,
         calibration: Sequence[Calibration] = (),
     ) -> None:
-        self.source, self.target, self.size, self.generator = source, target, size, generator
+        self.source, self.target, self.generator = source, target, generator
         self.calibration = calibration
         self.clear()
 
@@ -60,9 +58,9 @@ class Batches:
         self.start: Tensor | None = None
         self.age = torch.zeros(0, dtype=torch.int64)
 
-    def draw(self) -> tuple[Tensor, Tensor, Tensor | None, float]:
-        """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and the share that may be left."""
-        x, fresh = self.source(self.size, self.generator), self.target(self.size, self.generator)
+    def draw(self, size: int) -> tuple[Tensor, Tensor, Tensor | None, float]:
+        """Return x (n, d), z (n, d) of some size, iterates (k, d) of the first k of z, and what share may be left."""
+        x, fresh = self.source(size, self.generator), self.target(size, self.generator)
         z = fresh
         if self.z is not None:
             z = torch.cat([self.z, fresh[len(self.z) :]])

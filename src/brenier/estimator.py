@@ -50,7 +50,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             end of training; the inverse is solved to a tenth of it.
         max_steps: training steps at most.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
-        batch_size: rows from each side per step.
+        batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
+            8,192 or an eighth of the smaller side.
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: a function of the parameters that makes another torch optimiser, for example
             `functools.partial(torch.optim.SGD, lr=0.1)`, or None.
@@ -93,7 +94,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tol: float = 1e-3,
         max_steps: int = 3000,
         max_time: float | None = None,
-        batch_size: int = 1024,
+        batch_size: int | None = None,
         learning_rate: float = 1e-2,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         patience: int = 12,

@@ -50,7 +50,7 @@ def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     transport = TransportMap(network, coordinates, method=run.objective.method, tol=INVERSE * run.objective.tol)
     certificate = transport.measure(*split.certify, held_out=split.held_out, many=many)
     if not learnt and options.start == "affine":
-        rows = MOMENTS + run.step * options.settings.batch_size
+        rows = MOMENTS + run.drawn
         transport.coordinates = _refitted(source, target, coordinates, min(rows, REFITTED), generator)
     transport.held_out = certificate
     return conclude(transport, run, options, learnt, split.certify[0])

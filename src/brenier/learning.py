@@ -22,7 +22,8 @@ from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
 from brenier.evidence import adjusted_difference, with_few_rows
 from brenier.potentials import Conditional, Potential, Quadratic
-from brenier.training import Run, Settings
+from brenier.settings import Settings
+from brenier.training import Run
 from brenier.transport import TransportMap, inverse_errors
 
 BEATS = 3.0  # more where few rows are held out

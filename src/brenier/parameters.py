@@ -18,8 +18,8 @@ from brenier.errors import DataError
 from brenier.learning import MakePotential, Options
 from brenier.populations import Population, Rows
 from brenier.potentials import DenseICNN, ResidualPotential
+from brenier.settings import Settings
 from brenier.solve import BFGS
-from brenier.training import Settings
 from brenier.transport import TransportMap
 
 POTENTIALS: dict[str, MakePotential] = {
@@ -28,6 +28,8 @@ POTENTIALS: dict[str, MakePotential] = {
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
 }
 PASSES = 50  # over all rows, after which they may be known by heart
+FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
+SHARE = 8  # rows of the smaller side per row of a batch that has grown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +63,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     Raises:
         DataError: for parameters that cannot be used.
     """
-    for name in ("max_steps", "batch_size", "patience"):
+    for name in ("max_steps", "patience") + (() if ot.batch_size is None else ("batch_size",)):
         validation.check_positive(name, getattr(ot, name), whole=True)
     for name in ("tol", "learning_rate") + (() if ot.max_time is None else ("max_time",)):
         validation.check_positive(name, getattr(ot, name))
@@ -79,10 +81,11 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     settings = Settings(
         max_steps=ot.max_steps,
         max_time=ot.max_time,
-        batch_size=ot.batch_size,
+        batch_size=FIRST_BATCH if ot.batch_size is None else ot.batch_size,
+        largest_batch=int(min(LARGEST_BATCH, fewest / SHARE)) if ot.batch_size is None else None,
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,
-        fresh_steps=PASSES * max(1.0, fewest / ot.batch_size),
+        fresh_rows=PASSES * fewest,
         evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
         patience=ot.patience,
     )

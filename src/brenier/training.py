@@ -18,10 +18,9 @@ state with half the rate.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -31,16 +30,9 @@ from brenier.batches import Batches, Draw
 from brenier.calibration import Calibration
 from brenier.convexity import excess
 from brenier.dual import DualObjective, DualValue
-from brenier.errors import DataError
 from brenier.potentials import Potential
 from brenier.selection import Selection
-
-MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-
-
-def cosine(progress: float) -> float:
-    """Return the factor on the learning rate at progress in [0, 1]: a short warm-up, then half a cosine."""
-    return min(1.0, progress / 0.01 + 0.05) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+from brenier.settings import Settings
 
 
 @torch.no_grad()
@@ -51,59 +43,6 @@ def follow(average: nn.Module, potential: nn.Module, step: int, most: float) -> 
     torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    Attributes:
-        max_steps: optimiser steps at most; the learning-rate schedule is laid over them.
-        max_time: seconds at most, or None; the schedule then follows whichever budget is used up faster, and a run
-            is no longer reproducible to the bit.
-        batch_size: rows drawn from either side per step.
-        learning_rate: rate of the default optimiser, SOAP.
-        optimizer: a function of the parameters that makes another torch optimiser, or None.
-        schedule: factor on the learning rate as a function of progress in [0, 1].
-        clip: largest gradient norm.
-        averaging: largest decay of the running average of the weights, 0 for none; it covers about a ninth of the
-            steps taken, and so no more than a thousand of them.
-        loosest: root mean square residual, per feature, that inner problems are solved to at full learning rate.
-        fresh_steps: steps after which rows have been drawn so often that they may be known by heart.
-        evaluate_every: steps between two evaluations on held-out samples.
-        patience: evaluations without a better held-out J after which training stops; one that is significantly worse
-            counts threefold. With `max_time` only those count: seconds given are used, down to a rate of zero.
-    """
-
-    max_steps: int = 3000
-    max_time: float | None = None
-    batch_size: int = 1024
-    learning_rate: float = 1e-2
-    optimizer: MakeOptimiser | None = None
-    schedule: Callable[[float], float] = cosine
-    clip: float = 10.0
-    averaging: float = 0.999
-    loosest: float = 0.05
-    fresh_steps: float = math.inf
-    evaluate_every: int = 50
-    patience: int = 12
-
-    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser for some parameters: SOAP, Adam in the eigenbases of Shampoo, unless another was given.
-
-        "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024).
-        """
-        if self.optimizer is None:
-            from pytorch_optimizer import SOAP  # takes long to import
-
-            return SOAP(
-                parameters, lr=self.learning_rate, betas=(0.5, 0.9), weight_decay=0.0, max_precondition_dim=LARGEST
-            )
-        made = self.optimizer(parameters)
-        if not isinstance(made, torch.optim.Optimizer):
-            raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")
-        return made
-
-
-LARGEST = 1024  # side of a weight matrix beyond which SOAP leaves that side as it is
 MAX_SETBACKS = 6
 EXACT = 0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
 OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
@@ -136,10 +75,10 @@ class Run:
     ) -> None:
         self.potential, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
-        self.batches = Batches(source, target, settings.batch_size, generator, calibration)
+        self.batches = Batches(source, target, generator, calibration)
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
-        self.step, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0.0, 1.0, 0, 0
+        self.step, self.drawn, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0, 0.0, 1.0, 0, 0
         self.history: list[dict[str, float]] = []
         self.finished = ""
         self._since: list[dict[str, float]] = []
@@ -154,7 +93,7 @@ class Run:
                 return
         began = time.perf_counter()
         rate = self._set_rate()
-        x, z, start, leave = self.batches.draw()
+        x, z, start, leave = self.batches.draw(self.settings.rows(self.step))
         value = self.objective(
             self.potential, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=self.batches.weigh
         )
@@ -165,6 +104,7 @@ class Run:
         else:
             self._descend(value, x, z)
         self.step += 1
+        self.drawn += len(x)
         self.seconds += time.perf_counter() - began
         self._since.append(
             {
@@ -241,7 +181,7 @@ class Run:
         began = time.perf_counter()
         with torch.no_grad():
             value = self.objective(self.average, *self.held_out, tol=self._tol(EXACT))
-        if self.selection.consider(value, self.average.state_dict(), self.step <= self.settings.fresh_steps):
+        if self.selection.consider(value, self.average.state_dict(), self.drawn <= self.settings.fresh_rows):
             self.idle = 0
         else:
             self.idle += OVERFITTED if self.selection.worse(value) else int(self.settings.max_time is None)
@@ -290,7 +230,7 @@ class Run:
             group.setdefault("initial_lr", group["lr"])
 
 
-_COUNTERS = ("step", "seconds", "rate_factor", "setbacks", "idle", "finished")
+_COUNTERS = ("step", "drawn", "seconds", "rate_factor", "setbacks", "idle", "finished")
 _AVERAGED = ("train_value", "inner_evaluations")
 
 

@@ -1,0 +1,52 @@
+"""How many rows a step draws: by default more as training goes on, as far as the data bear it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from brenier import OptimalTransport, Settings
+from brenier.batches import Batches
+from brenier.settings import GROWTH
+
+
+def test_batches_grow_with_the_steps() -> None:
+    settings = Settings(batch_size=100, largest_batch=250)
+    steps = (0, GROWTH - 1, GROWTH, 2 * GROWTH, 50 * GROWTH)
+    assert [settings.rows(step) for step in steps] == [100, 100, 200, 250, 250]
+
+
+def test_batches_never_shrink() -> None:
+    assert Settings(batch_size=100, largest_batch=10).rows(5 * GROWTH) == 100
+    assert Settings(batch_size=100).rows(5 * GROWTH) == 100
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "expected"),
+    [
+        (None, {}, [1024, 1024, 2048, 2048, 3072]),  # an endless side
+        (16_000, {}, [1024, 1024, 2000, 2000, 2000]),  # an eighth of a side, before rows are held out
+        (2000, {}, [1024, 1024, 1024, 1024, 1024]),
+        (None, {"batch_size": 64}, [64, 64, 64, 64, 64]),
+    ],
+)
+def test_the_estimator_draws_as_many_rows_as_it_says(
+    rows: int | None, given: dict[str, Any], expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("brenier.settings.GROWTH", 2)
+    drawn: list[int] = []
+    draw = Batches.draw
+
+    def watched(batches: Batches, size: int) -> Any:
+        drawn.append(size)
+        return draw(batches, size)
+
+    monkeypatch.setattr(Batches, "draw", watched)
+
+    def endless(n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, 1, generator=generator)
+
+    side = endless if rows is None else np.random.default_rng(0).normal(size=(rows, 1))
+    OptimalTransport(max_steps=5, random_state=0, **given).fit(side, side)
+    assert drawn == expected
