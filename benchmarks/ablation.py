@@ -30,7 +30,6 @@ from brenier.dual import equal
 from brenier.settings import Settings
 
 DIMS = (16,)
-UNLIMITED = 10**9  # steps: time is the limit
 PAIRS: Mapping[str, Callable[[int], Pair]] = {"w2hd": w2hd_pair, **NEUTRAL}
 
 
@@ -106,7 +105,7 @@ def changed(variant: str) -> Iterator[Mapping[str, Any]]:
 def fit(pair: Pair, variant: str, seed: int, seconds: float, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps."""
     with changed(variant) as arguments:
-        ot = OptimalTransport(max_steps=UNLIMITED, max_time=seconds, random_state=seed, **arguments)
+        ot = OptimalTransport(max_steps=options.UNLIMITED, max_time=seconds, random_state=seed, **arguments)
         ot.fit(pair.source, pair.target)
     return score(ot.map_, pair, n, seed) | training(ot)
 

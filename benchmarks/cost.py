@@ -50,7 +50,7 @@ def reach(method: str, dim: int, seed: int, seconds: float, threads: int) -> dic
     torch.set_num_threads(threads)
     pair = gaussian_pair(dim, seed)
     run = preset.start_run(
-        method, pair, seed, max_steps=preset.UNLIMITED, max_time=seconds, evaluate_every=preset.UNLIMITED
+        method, pair, seed, max_steps=options.UNLIMITED, max_time=seconds, evaluate_every=options.UNLIMITED
     )
     x, _, z, _ = fresh(pair, POINTS, seed)
     transport = TransportMap(run.average)
@@ -79,7 +79,7 @@ def train(method: str, dim: int, seed: int, seconds: float, threads: int, folder
     preset.fit_to(method, x, z, dim, max_steps=1, random_state=seed)  # first calls load libraries
     before = machine.memory()
     machine.reset_peak()
-    changes = {"start": "identity", "max_steps": preset.UNLIMITED, "max_time": seconds, "random_state": seed}
+    changes = {"start": "identity", "max_steps": options.UNLIMITED, "max_time": seconds, "random_state": seed}
     ot = preset.fit(method, pair, **changes)
     beside = machine.peak_memory() - before
     ot.save(folder)

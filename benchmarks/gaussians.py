@@ -185,7 +185,7 @@ def _limits(flags: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of the estimator that limit a fit; none where the method's own limits hold."""
     if flags.stream:
         seconds = 2.0 if flags.quick else 60.0 if flags.short else 60 * (flags.minutes or MINUTES)
-        return {"start": flags.start or "identity", "max_steps": preset.UNLIMITED, "max_time": seconds}
+        return {"start": flags.start or "identity", "max_steps": options.UNLIMITED, "max_time": seconds}
     if flags.quick:
         return {"max_steps": 50}
     return {} if flags.minutes is None else {"max_time": 60 * flags.minutes}

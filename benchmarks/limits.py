@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
 from typing import Any
 
 import torch
 
 from benchmarks import options, tables
-from benchmarks.ablation import PAIRS, UNLIMITED
+from benchmarks.ablation import PAIRS
 from benchmarks.scores import fresh, score
 from benchmarks.tables import Column, Table
 from brenier import DenseICNN, OptimalTransport, TransportMap
@@ -32,6 +32,7 @@ from brenier.datasets import Pair
 from brenier.settings import Settings, cosine
 from brenier.training import follow
 
+Make = Callable[[], OptimalTransport]
 BATCH = 1024
 TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension
 
@@ -58,10 +59,10 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     return ot
 
 
-def trained(ot: OptimalTransport | None, pair: Pair, seed: int, seconds: float, rate: float) -> OptimalTransport:
-    """Return an estimator trained by J, from where another is if one is given."""
-    ot = OptimalTransport() if ot is None else copy.deepcopy(ot).set_params(warm_start=True)
-    ot.set_params(max_steps=UNLIMITED, max_time=seconds, learning_rate=rate, random_state=seed)
+def trained(begin: Make | None, pair: Pair, seed: int, seconds: float, rate: float) -> OptimalTransport:
+    """Return an estimator trained by J, from where another is if one can be made."""
+    ot = OptimalTransport() if begin is None else copy.deepcopy(begin()).set_params(warm_start=True)
+    ot.set_params(max_steps=options.UNLIMITED, max_time=seconds, learning_rate=rate, random_state=seed)
     return ot.fit(pair.source, pair.target)
 
 
@@ -79,18 +80,18 @@ def above(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, f
     return {"excess": float(excess.mean()), "weight": float(2 * excess.mean() / error.mean())}
 
 
-def methods(pair: Pair, seed: int, seconds: float) -> dict[str, Callable[[], OptimalTransport]]:
-    """Return how to make the maps that are compared, by name; the fit to the truth is made at once, and shared."""
-    truth, rate = fitted(pair, seed, seconds / 2), Settings.learning_rate
+def methods(pair: Pair, seed: int, seconds: float) -> dict[str, Make]:
+    """Return how to make the maps that are compared, by name; the fit to the truth is made once, and shared."""
+    truth, rate = cache(partial(fitted, pair, seed, seconds / 2)), Settings.learning_rate
     return {
-        f"fitted to the truth, {seconds / 2:.0f} s": lambda: truth,
+        f"fitted to the truth, {seconds / 2:.0f} s": truth,
         f"then by J at a fifth of the rate, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate / 5),
         f"then by J, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate),
         f"by J, {seconds:.0f} s": partial(trained, None, pair, seed, seconds, rate),
     }
 
 
-def measure(make: Callable[[], OptimalTransport], pair: Pair, n: int, seed: int) -> dict[str, Any]:
+def measure(make: Make, pair: Pair, n: int, seed: int) -> dict[str, Any]:
     """Return the errors of a map and what they mean to J."""
     ot = make()
     return score(ot.map_, pair, n, seed) | above(ot.map_, pair, n, seed)

@@ -29,7 +29,6 @@ from brenier.parameters import POTENTIALS
 DIMS = (2, 16, 64)
 MANIFOLD_DIMS = (50,)
 SECONDS = (60.0,)
-UNLIMITED = 10**9  # steps: time is the limit
 
 
 def choose(
@@ -61,7 +60,7 @@ def affine(pair: Pair, samples: int, n: int, seed: int) -> dict[str, float]:
 
 def fit(pair: Pair, potential: str, seed: int, seconds: float, samples: int, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps and the affine ones."""
-    ot = OptimalTransport(potential, max_steps=UNLIMITED, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(potential, max_steps=options.UNLIMITED, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
     return score(ot.map_, pair, n, seed) | affine(pair, samples, n, seed) | training(ot)
 

@@ -13,6 +13,8 @@ import torch
 
 from benchmarks.rows import RESULTS, Ledger
 
+UNLIMITED = 10**9  # steps, or evaluations without improvement, where another budget is the limit
+
 
 def make_parser(
     doc: str | None, dims: Sequence[int] = (), seeds: Sequence[int] = (0,), quick_dims: Sequence[int] = ()

@@ -80,7 +80,7 @@ def curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
 def fit(method: str, variant: str, pair: Pair, seed: int, seconds: float, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, score both maps, and look at the inner problems."""
     network = partial(NETWORKS[method], **VARIANTS[variant])
-    changes = {"start": "identity", "max_steps": preset.UNLIMITED, "max_time": seconds, "random_state": seed}
+    changes = {"start": "identity", "max_steps": options.UNLIMITED, "max_time": seconds, "random_state": seed}
     ot = preset.fit(method, pair, potential=network, **changes)
     z = pair.target(min(n, POINTS), torch.Generator().manual_seed(seed + 1))
     return score(ot.map_, pair, n, seed) | training(ot) | inner(ot.map_, z) | curve(ot.history_)

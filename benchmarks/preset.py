@@ -29,11 +29,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks import options
 from brenier import DenseICNN, DualObjective, GradientStep, OptimalTransport, Run, Settings
 from brenier.datasets import Pair
 from brenier.parameters import POTENTIALS
 
-UNLIMITED = 10**9  # steps, or evaluations without improvement, where another budget is the limit
 SPREAD = 0.1  # standard deviation of the published initial weights
 HELD_OUT = 2048  # rows a side that `start_run` selects by
 
@@ -56,7 +56,7 @@ def paper(dim: int) -> dict[str, Any]:
         "method": GradientStep.paper(),
         "tol": 1e-3,
         "max_steps": 5000,
-        "patience": UNLIMITED,
+        "patience": options.UNLIMITED,
         "batch_size": 2048,
         "optimizer": partial(torch.optim.Adam, lr=1e-3 if dim < 16 else 1e-4),
     }

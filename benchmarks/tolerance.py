@@ -40,7 +40,7 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {  # least bound on residuals, a
 def fit(method: str, dim: int, seed: int, tolerance: str, seconds: float, n: int) -> dict[str, Any]:
     """Train for some time at a tolerance, and score both maps."""
     pair, (tol, loosest) = gaussian_pair(dim, seed), TOLERANCES[tolerance]
-    run = preset.start_run(method, pair, seed, tol=tol, loosest=loosest, max_steps=preset.UNLIMITED, max_time=seconds)
+    run = preset.start_run(method, pair, seed, tol=tol, loosest=loosest, max_steps=options.UNLIMITED, max_time=seconds)
     while not run.finished:
         run.advance()
     solved = [row for row in run.history if row["step"]]

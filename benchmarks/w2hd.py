@@ -35,7 +35,6 @@ TO_REACH = {
     (16, 60): 0.60, (16, 300): 0.25, (16, 900): 0.12,
     (64, 60): 4.0, (64, 300): 1.2, (64, 900): 0.56,
 }  # fmt: skip
-UNLIMITED = 10**9  # steps: time is the limit
 PAIRS: Mapping[str, Callable[[int], Pair]] = {
     "w2hd": w2hd_pair,
     "separable": separable_pair,
@@ -45,7 +44,7 @@ PAIRS: Mapping[str, Callable[[int], Pair]] = {
 
 def fit(pair: Pair, potential: str, seed: int, seconds: float, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps."""
-    ot = OptimalTransport(potential, max_steps=UNLIMITED, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(potential, max_steps=options.UNLIMITED, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
     facts: dict[str, Any] = {}
     if pair.name == "w2hd":

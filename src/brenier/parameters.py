@@ -86,7 +86,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,
         fresh_rows=PASSES * fewest,
-        evaluate_every=100 if source.size is None or source.size >= 5000 else 20,
+        evaluate_every=100 if fewest >= 5000 else 20,
         patience=ot.patience,
     )
     return Options(

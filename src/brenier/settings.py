@@ -2,7 +2,7 @@
 
 In the first thousand steps many small batches are worth more than few large ones. Later the noise of batches is what
 bounds the error, and more small ones do not average it away: normalised steps of noise let the weights grow, and with
-them what the next step changes. So batches grow with the steps taken (`benchmarks.ablation`).
+them what the next step changes. So batches grow with the steps taken.
 """
 
 from __future__ import annotations
