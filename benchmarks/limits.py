@@ -33,7 +33,6 @@ from brenier.settings import Settings, cosine
 from brenier.training import follow
 
 Make = Callable[[], OptimalTransport]
-BATCH = 1024
 TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension
 
 
@@ -48,7 +47,7 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     while (progress := (perf_counter() - began) / seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = Settings.learning_rate * cosine(progress)
-        x = pair.source(BATCH, generator)
+        x = pair.source(Settings.batch_size, generator)
         u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
         optimizer.zero_grad()
         (u + network.value_and_gradient(u)[1] - v).square().sum(-1).mean().backward()

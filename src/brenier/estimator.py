@@ -55,8 +55,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: a function of the parameters that makes another torch optimiser, for example
             `functools.partial(torch.optim.SGD, lr=0.1)`, or None.
-        patience: evaluations on held-out samples (every 100 steps, 20 below 5,000 samples) without improvement after
-            which training stops; one that is significantly worse counts threefold. With `max_time` only those count.
+        patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
+            improvement after which training stops; one that is significantly worse counts threefold. With `max_time`
+            only those count.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
         checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
             interruption resumes it.
