@@ -70,7 +70,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "Adam": {"optimizer": adam},
     "half the rate": {"learning_rate": 5e-3},
     "twice the rate": {"learning_rate": 2e-2},
-    "batches do not grow": {"batch_size": 1024},
+    "batches do not grow": {"batch_size": Settings.batch_size},
     "half the batch": {"batch_size": 512},
     "twice the batch": {"batch_size": 2048},
     "half the width": {"potential": scaled(0.5)},
