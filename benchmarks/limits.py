@@ -50,7 +50,7 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
         x = pair.source(Settings.batch_size, generator)
         u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
         optimizer.zero_grad()
-        (u + network.value_and_gradient(u)[1] - v).square().sum(-1).mean().backward()
+        (u + network.gradient(u) - v).square().sum(-1).mean().backward()
         optimizer.step()
         follow(average, network, step, Settings.averaging)
         step += 1

@@ -44,7 +44,7 @@ class Proximal:
 
     def rows(self, index: Tensor) -> Proximal:
         """Return the problem for some of the target points."""
-        return Proximal(self.potential, self.z[index])
+        return Proximal(self.potential, self.z.index_select(0, index))
 
 
 @dataclasses.dataclass(frozen=True)

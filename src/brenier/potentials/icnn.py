@@ -24,11 +24,11 @@ from brenier.errors import DataError
 from brenier.potentials.activations import activation_named
 from brenier.potentials.base import Potential
 from brenier.potentials.quadratic import EPS, Quadratic
+from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
 
 # Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
 # once, cost two to three times as much.
 BLOCK = 2**17
-KNEE = 8.0  # standard deviations of the data, for the coordinates in which potentials are trained
 
 
 class DenseICNN(Potential):
@@ -83,40 +83,27 @@ class DenseICNN(Potential):
         self.to(self.affine.factor)  # precision and device are those of the matrix
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return g(x): (n, d) -> (n,)."""
-        return torch.cat([self._value(rows) for rows in self._blocks(x)])
+        """Return g(x): (n, d) -> (n,). Where x needs no gradient, it is differentiable once in the parameters."""
+        if x.requires_grad:
+            return self.affine(x) + self._value(x)
+        layers, n = self._layers(), self._rows(x)
+        if torch.is_grad_enabled():
+            values = [Value.apply(rows, self.activation, *layers[:4], *layers.weights) for rows in x.split(n)]
+        else:
+            sweep = Sweep(layers, self.activation, min(n, len(x)))
+            values = [sweep.up(rows) @ layers.readout for rows in x.split(n)]
+        return self.affine(x) + torch.cat(values)
 
+    @torch.no_grad()
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g(x) (n,) and grad g(x) (n, d), by the chain rule written out."""
-        values, gradients = zip(*map(self._value_and_gradient, self._blocks(x)), strict=True)
-        return torch.cat(values), torch.cat(gradients)
-
-    def _blocks(self, x: Tensor) -> Sequence[Tensor]:
-        """Return the rows in blocks, where that is faster."""
-        return (x,) if x.device.type != "cpu" else x.split(BLOCK // sum(self.hidden) + 1)
-
-    def _value(self, x: Tensor) -> Tensor:
-        states, _ = self._states(x)
-        return self.affine(x) + states[-1][1] @ self._signed(self.readout)
-
-    def _value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
         value, gradient = self.affine.value_and_gradient(x)
-        states, clipped = self._states(x)
-        weights, readout = [self._signed(weight) for weight in self.weights], self._signed(self.readout)
-        down, back = readout.expand(x.shape[0], -1), list[Tensor]()
-        for (s, a), weight in zip(reversed(states[1:]), reversed(weights), strict=True):
-            back.append(down * self.activation.derivative(s, a))
-            down = back[-1] @ weight.mT
-        dq = torch.cat([down, *reversed(back)], -1)
-        skips = torch.cat([self.quadratic, self.linear], -1)
-        gradient = gradient + torch.cat([dq * (2 * clipped), dq], -1) @ skips.mT
-        return value + states[-1][1] @ readout, gradient
-
-    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return Hess g(x) v, by differentiating the written-out gradient; the Hessian is symmetric: (n, d)."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(self.value_and_gradient(x)[1], x, v)[0]
+        layers, n = self._layers(), self._rows(x)
+        sweep, skips = Sweep(layers, self.activation, min(n, len(x))), layers.skips()
+        for rows, values, gradients in zip(x.split(n), value.split(n), gradient.split(n), strict=True):
+            values.addmv_(sweep.up(rows), layers.readout)
+            gradients.addmm_(sweep.down(layers.readout), skips)
+        return value, gradient
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of the quadratic part if psi is convex, else 0.0."""
@@ -132,17 +119,25 @@ class DenseICNN(Potential):
             "eps": self.affine.eps,
         }
 
-    def _states(self, x: Tensor) -> tuple[list[tuple[Tensor, Tensor]], Tensor]:
-        """Return per layer the argument and value of its activation, and half the slope of the skips' s."""
-        both = x @ torch.cat([self.quadratic, self.linear], -1)
-        a, b = both.tensor_split(2, dim=-1)
+    def _value(self, x: Tensor) -> Tensor:
+        """Return N(x): (n,)."""
+        layers = self._layers()
+        a = x @ layers.quadratic
         clipped = a.clamp(-KNEE, KNEE)
-        skips = torch.addcmul(b + self.bias, clipped, 2 * a - clipped).split(self.hidden, dim=-1)
-        states = [(skips[0], skips[0])]
-        for weight, part in zip(self.weights, skips[1:], strict=True):
-            s = torch.addmm(part, states[-1][1], self._signed(weight))
-            states.append((s, self.activation.value(s)))
-        return states, clipped
+        square = clipped * (2 * a - clipped)
+        first, *later = layers.split(square + x @ layers.linear + layers.bias)
+        h = first
+        for weight, skip in zip(layers.weights, later, strict=True):
+            h = self.activation.value(h @ weight + skip)
+        return h @ layers.readout
+
+    def _layers(self) -> Layers:
+        weights = tuple(self._signed(weight) for weight in self.weights)
+        return Layers(self.quadratic, self.linear, self.bias, self._signed(self.readout), weights)
+
+    def _rows(self, x: Tensor) -> int:
+        """Return how many rows are worked on at once: where blocks are faster, fewer than all."""
+        return max(1, len(x)) if x.device.type != "cpu" else BLOCK // sum(self.hidden) + 1
 
     def _signed(self, raw: Tensor) -> Tensor:
         return nonnegative(raw) if self.convex else raw

@@ -59,22 +59,26 @@ class ResidualPotential(Potential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
-        return self.affine(x) + self._states(x)[1] @ self.readout
+        u = self.activation.value(x @ self.opening + self.biases[0])
+        for weight, bias in self._residual():
+            u = u + self.activation.value(u @ weight + bias) / self.layers
+        return self.affine(x) + u @ self.readout
 
+    @torch.no_grad()
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g(x) (n,) and grad g(x) (n, d), by the chain rule written out."""
+        """Return g(x) (n,) and grad g(x) (n, d), without a graph: the chain rule written out."""
         value, gradient = self.affine.value_and_gradient(x)
-        slopes, u = self._states(x)
-        down = self.readout.expand(x.shape[0], -1)
-        for weight, slope in zip(reversed(list(self.weights)), reversed(slopes[1:]), strict=True):
-            down = down + (down * slope) @ weight.mT / self.layers
-        return value + u @ self.readout, gradient + (down * slopes[0]) @ self.opening.mT
-
-    def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return Hess g(x) v, by differentiating the written-out gradient; the Hessian is symmetric: (n, d)."""
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            return torch.autograd.grad(self.value_and_gradient(x)[1], x, v)[0]
+        u = x @ self.opening + self.biases[0]
+        slopes = [torch.empty_like(u) for _ in self.biases]
+        self.activation.both_(u, slopes[0])
+        for (weight, bias), slope in zip(self._residual(), slopes[1:], strict=True):
+            s = u @ weight + bias
+            self.activation.both_(s, slope)
+            u.add_(s, alpha=1 / self.layers)
+        down = self.readout.expand_as(u)
+        for (weight, _), slope in zip(reversed(self._residual()), reversed(slopes[1:]), strict=True):
+            down = torch.addmm(down, slope.mul_(down), weight.mT, alpha=1 / self.layers)
+        return value.addmv_(u, self.readout), gradient.addmm_(slopes[0].mul_(down), self.opening.mT)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -86,14 +90,6 @@ class ResidualPotential(Potential):
             "eps": self.affine.eps,
         }
 
-    def _states(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the activation's derivative at every layer, and the last layer's units."""
-        s = x @ self.opening + self.biases[0]
-        u = self.activation.value(s)
-        slopes = [self.activation.derivative(s, u)]
-        for weight, bias in zip(self.weights, list(self.biases)[1:], strict=True):
-            s = u @ weight + bias
-            a = self.activation.value(s)
-            slopes.append(self.activation.derivative(s, a))
-            u = u + a / self.layers
-        return slopes, u
+    def _residual(self) -> list[tuple[Tensor, Tensor]]:
+        """Return weight and bias of every residual layer."""
+        return list(zip(self.weights, list(self.biases)[1:], strict=True))

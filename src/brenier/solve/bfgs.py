@@ -12,12 +12,14 @@ from torch.linalg import vecdot
 from brenier.solve.loop import Iterate, Problem
 from brenier.solve.secondorder import GIVE_UP, accepted
 
+ROOM = 4  # terms that room is made for at once
+
 
 class _Estimate(NamedTuple):
     """H = c I + sum_j a_j s_j s_j' - b_j (s_j w_j' + w_j s_j'), a row's estimate of its inverse Hessian."""
 
     scale: Tensor  # (n, 1), c
-    pairs: Tensor  # (n, 2k, d): s_1, w_1, s_2, w_2, ...
+    pairs: Tensor  # (n, 2k, d) or with room for more: s_1, w_1, s_2, w_2, ...
     a: Tensor  # (n, k)
     b: Tensor  # (n, k)
 
@@ -26,10 +28,19 @@ class _Estimate(NamedTuple):
         n, k = self.a.shape
         if not k:
             return self.scale * r
-        along = (self.pairs * r.unsqueeze(1)).sum(-1).view(n, k, 2)
+        pairs = self.pairs[:, : 2 * k]
+        along = torch.bmm(pairs, r.unsqueeze(-1)).view(n, k, 2)
         s, w = along[..., 0], self.b * along[..., 0]
         weights = torch.stack([self.a * s - self.b * along[..., 1], -w], -1)
-        return self.scale * r + torch.bmm(weights.view(n, 1, 2 * k), self.pairs).squeeze(1)
+        return self.scale * r + torch.bmm(weights.view(n, 1, 2 * k), pairs).squeeze(1)
+
+    def with_pair(self, s: Tensor, w: Tensor) -> Tensor:
+        """Return the pairs with one more, each (n, d); room is made for several at a time, for it costs a copy."""
+        end, pairs = 2 * self.a.shape[1], self.pairs
+        if end == pairs.shape[1]:
+            pairs = torch.cat([pairs, s.new_empty(s.shape[0], 2 * ROOM, s.shape[1])], 1)
+        pairs[:, end], pairs[:, end + 1] = s, w
+        return pairs
 
 
 class _State(NamedTuple):
@@ -82,7 +93,7 @@ class BFGS:
         terms = _Estimate(state.scale, state.pairs, state.a, state.b)
         if state.a.shape[1] >= self.memory:
             scale = torch.where(useful, curvature / bend, 1.0).unsqueeze(-1)
-            terms = _Estimate(scale, *(part[:, :0] for part in terms[1:]))
+            terms = _Estimate(scale, terms.pairs, terms.a[:, :0], terms.b[:, :0])
             w, step = scale * q, scale * residual
         else:
             moved = terms.apply(at.residual)
@@ -97,7 +108,7 @@ class BFGS:
         waste = (tries - useful.to(tries)).clamp(min=0)
         trial = y - (self.shrink**waste).unsqueeze(-1) * step
         trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
-        pairs = torch.cat([terms.pairs, s.unsqueeze(1), w.unsqueeze(1)], 1)
+        pairs = terms.with_pair(s, w)
         value = torch.where(good, at.value, state.value)
         learnt = torch.cat([terms.a, a.unsqueeze(1)], 1), torch.cat([terms.b, b.unsqueeze(1)], 1)
         return _State(y, value, residual, step, tries, terms.scale, pairs, *learnt), trial

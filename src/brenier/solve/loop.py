@@ -127,7 +127,8 @@ def minimise(
     rows = torch.arange(start.shape[0], device=start.device)
     limit = torch.as_tensor(tol, dtype=start.dtype, device=start.device).expand(start.shape[0])
     at = Iterate(start, *counted.evaluate(start))
-    best, best_norm = start, _norm(at)
+    norm = _norm(at)
+    best, best_norm = start, norm
     stalled = torch.zeros_like(best_norm, dtype=torch.bool)
     state: Any = None
     for steps in range(max_steps + 1):
@@ -143,11 +144,11 @@ def minimise(
                 if index.numel() == 0:
                     break
                 rows, limit, stalled = rows[index], limit[index], stalled[index]
-                best, best_norm = best[index], best_norm[index]
+                best, best_norm, norm = best.index_select(0, index), best_norm[index], norm[index]
                 at, state = _take(at, index), None if state is None else _take(state, index)
                 counted = counted.rows(index)
         state, trial = method.init(counted, at) if state is None else method.step(counted, state, at)
-        stalled = stalled | (torch.isnan(trial[:, 0]) & torch.isfinite(_norm(at)))
+        stalled = stalled | (torch.isnan(trial[:, 0]) & torch.isfinite(norm))
         at = Iterate(trial, *counted.evaluate(trial))
         norm = _norm(at)
         better = norm < best_norm
@@ -171,4 +172,4 @@ def _judge(norm: Tensor, tol: Tensor, at: Iterate, stalled: Tensor) -> Tensor:
 
 def _take(state: State, index: Tensor) -> State:
     """Keep some rows of a NamedTuple of tensors."""
-    return type(state)(*(part[index] for part in state))
+    return type(state)(*(part.index_select(0, index) for part in state))  # on a CPU twice as fast as part[index]
