@@ -42,6 +42,16 @@ def scaled(factor: float) -> Callable[[int, torch.Generator], Potential]:
     return make
 
 
+def deeper(layers: int) -> Callable[[int, torch.Generator], Potential]:
+    """Return how to make the default network with that many layers before the last, which is half as wide."""
+
+    def make(dim: int, generator: torch.Generator) -> Potential:
+        width = DenseICNN(dim).hidden[0]
+        return DenseICNN(dim, [width] * layers + [width // 2], generator=generator)
+
+    return make
+
+
 def spread(dim: int, generator: torch.Generator) -> Potential:
     """Return the default network with biases spread as widely as what they are added to."""
     potential = DenseICNN(dim, generator=generator)
@@ -75,6 +85,9 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "twice the batch": {"batch_size": 2048},
     "half the width": {"potential": scaled(0.5)},
     "twice the width": {"potential": scaled(2.0)},
+    "three layers": {"potential": deeper(2)},
+    "four layers": {"potential": deeper(3)},
+    "five layers": {"potential": deeper(4)},
     "spread biases": {"potential": spread},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},

@@ -157,6 +157,20 @@ def gradient_can_be_trained(potential: Potential, x: Tensor) -> None:
     torch.testing.assert_close(along, (values[0] - values[1]) / (2 * h), rtol=1e-6, atol=1e-6)
 
 
+def value_can_be_trained(potential: Potential, x: Tensor) -> None:
+    """At points that need no gradient the value carries a graph to the parameters, as often as it is asked."""
+    weights = normal(len(x), seed=12)
+    parameters = list(potential.parameters())
+    expected = torch.autograd.grad(potential(x.clone().requires_grad_()) @ weights, parameters, allow_unused=True)
+    value = potential(x) @ weights
+    for _ in range(2):
+        found = torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)
+        for one, other in zip(found, expected, strict=True):
+            assert (one is None) == (other is None)
+            if one is not None:
+                torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-11)
+
+
 def hessian_product_is_that_of_autograd(potential: Potential, x: Tensor) -> None:
     v = normal(*x.shape, seed=11)
     product = potential.hessian_product(x, v)
@@ -213,6 +227,7 @@ POTENTIAL_LAWS: tuple[Callable[[Potential, Tensor], None], ...] = (
     gradient_is_that_of_autograd,
     gradient_is_that_of_finite_differences,
     gradient_can_be_trained,
+    value_can_be_trained,
     hessian_product_is_that_of_autograd,
     hessian_product_is_that_of_finite_differences,
     hessian_is_symmetric,

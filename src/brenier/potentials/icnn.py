@@ -125,8 +125,7 @@ class DenseICNN(Potential):
         a = x @ layers.quadratic
         clipped = a.clamp(-KNEE, KNEE)
         square = clipped * (2 * a - clipped)
-        first, *later = layers.split(square + x @ layers.linear + layers.bias)
-        h = first
+        h, *later = layers.split(square + x @ layers.linear + layers.bias)
         for weight, skip in zip(layers.weights, later, strict=True):
             h = self.activation.value(h @ weight + skip)
         return h @ layers.readout
