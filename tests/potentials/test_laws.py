@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from contracts import POTENTIAL_LAWS, gradient_is_that_of_autograd, hessian, is_coercive, is_midpoint_convex, psi
+from contracts import (
+    POTENTIAL_LAWS,
+    gradient_is_that_of_autograd,
+    hessian,
+    is_coercive,
+    is_midpoint_convex,
+    psi,
+    value_can_be_trained,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import CONVEX_POTENTIALS, FREE_POTENTIALS, POTENTIALS, gentle, make, normal, positive_definite
@@ -106,6 +114,22 @@ def test_blocks_of_rows_change_nothing() -> None:
     with torch.no_grad():
         for part, all_rows in zip(potential.value_and_gradient(x), whole, strict=True):
             torch.testing.assert_close(part, all_rows.detach(), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(6,), (6, 4), (6, 5, 4, 3, 2)])
+def test_any_number_of_layers_will_do(hidden: tuple[int, ...]) -> None:
+    potential, x = make(DenseICNN, 3, hidden=hidden), normal(20, 3)
+    gradient_is_that_of_autograd(potential, x)
+    value_can_be_trained(potential, x)
+
+
+def test_a_value_cannot_be_differentiated_once_its_weights_have_changed() -> None:
+    potential = make(DenseICNN, 3)
+    value = potential(normal(5, 3)).sum()
+    with torch.no_grad():
+        potential.linear.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.backward()
 
 
 def test_squares_are_squares_up_to_the_knee_and_grow_linearly_beyond() -> None:

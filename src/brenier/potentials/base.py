@@ -20,8 +20,8 @@ from torch import Tensor, nn
 class Potential(nn.Module, abc.ABC):
     """A function g: (n, d) -> (n,), with its gradient and Hessian products.
 
-    A subclass writes `forward`. It may write `value_and_gradient` too, by hand and without a graph, which is what the
-    inner solver calls; the laws in the tests then compare it with automatic differentiation.
+    A subclass writes `forward`. It may write `value_and_gradient` too, by hand, which is what the inner solver calls; the
+    laws in the tests then compare it with automatic differentiation.
     """
 
     dim: int
@@ -36,7 +36,7 @@ class Potential(nn.Module, abc.ABC):
         """Return g(x): (n, d) -> (n,), differentiable in x and in the parameters."""
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return g(x) (n,) and grad g(x) (n, d); differentiable only where a subclass writes it by hand."""
+        """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
         with torch.enable_grad():
             x = x.detach().requires_grad_()
             value = self(x)

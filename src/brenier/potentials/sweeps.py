@@ -73,24 +73,36 @@ class Sweep:
         return self._back
 
     def by_parameters(self, x: Tensor, cotangent: Tensor) -> tuple[Tensor, ...]:
-        """Return the derivatives of sum_j N(x_j) cotangent_j, in the order of `Value.forward`."""
-        both = self.down(torch.outer(cotangent, self.layers.readout))
-        a, s = both.tensor_split(2, -1)
-        quadratic, linear = (x.mT @ both).tensor_split(2, -1)
-        weights = (h.mT @ d for h, d in zip(self._h, self.layers.split(s)[1:], strict=False))
-        return 2 * quadratic, linear, s.sum(0), self._h[-1].mT @ cotangent, *weights
+        """Return the derivatives of sum_j N(x_j) cotangent_j, in the order of `Layers`."""
+        back = self.down(torch.outer(cotangent, self.layers.readout))
+        quadratic, linear = (x.mT @ back).tensor_split(2, -1)
+        by_s = back[:, linear.shape[1] :]
+        weights = (h.mT @ d for h, d in zip(self._h, self.layers.split(by_s)[1:], strict=False))
+        return 2 * quadratic, linear, by_s.sum(0), self._h[-1].mT @ cotangent, *weights
 
 
 class Value(torch.autograd.Function):
     """N(x) of some rows, differentiable once in the parameters."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, activation: Activation, *parameters: Tensor) -> Tensor:
-        layers = Layers(*parameters[:4], parameters[4:])
-        ctx.x, ctx.sweep = x, Sweep(layers, activation, len(x))
-        return ctx.sweep.up(x) @ layers.readout
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        activation: Activation,
+        quadratic: Tensor,
+        linear: Tensor,
+        bias: Tensor,
+        readout: Tensor,
+        *weights: Tensor,
+    ) -> Tensor:
+        """Return N(x), the parameters given as in `Layers`: (n,)."""
+        ctx.save_for_backward(x, quadratic, linear, bias, readout, *weights)
+        ctx.sweep = Sweep(Layers(quadratic, linear, bias, readout, weights), activation, len(x))
+        return ctx.sweep.up(x) @ readout
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *ctx.sweep.by_parameters(ctx.x, cotangent)
+        """Return the derivatives by the arguments of `forward`."""
+        x, *_ = ctx.saved_tensors  # raises where they have been changed since
+        return None, None, *ctx.sweep.by_parameters(x, cotangent)
