@@ -20,8 +20,8 @@ from torch import Tensor, nn
 class Potential(nn.Module, abc.ABC):
     """A function g: (n, d) -> (n,), with its gradient and Hessian products.
 
-    A subclass writes `forward`. It may write `value_and_gradient` too, by hand, which is what the inner solver calls; the
-    laws in the tests then compare it with automatic differentiation.
+    A subclass writes `forward`. It may write `value_and_gradient` too, by hand, which is what the inner solver calls;
+    the laws in the tests then compare it with automatic differentiation.
     """
 
     dim: int
