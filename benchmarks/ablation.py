@@ -27,6 +27,7 @@ from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
 from brenier.dual import equal
+from brenier.potentials.icnn import widths
 from brenier.settings import Settings
 
 DIMS = (16,)
@@ -42,14 +43,9 @@ def scaled(factor: float) -> Callable[[int, torch.Generator], Potential]:
     return make
 
 
-def deeper(layers: int) -> Callable[[int, torch.Generator], Potential]:
-    """Return how to make the default network with that many layers before the last, which is half as wide."""
-
-    def make(dim: int, generator: torch.Generator) -> Potential:
-        width = DenseICNN(dim).hidden[0]
-        return DenseICNN(dim, [width] * layers + [width // 2], generator=generator)
-
-    return make
+def deep(layers: int) -> Callable[[int, torch.Generator], Potential]:
+    """Return how to make the default network with that many layers."""
+    return lambda dim, generator: DenseICNN(dim, widths(dim, layers), generator=generator)
 
 
 def spread(dim: int, generator: torch.Generator) -> Potential:
@@ -85,9 +81,9 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "twice the batch": {"batch_size": 2048},
     "half the width": {"potential": scaled(0.5)},
     "twice the width": {"potential": scaled(2.0)},
-    "three layers": {"potential": deeper(2)},
-    "four layers": {"potential": deeper(3)},
-    "five layers": {"potential": deeper(4)},
+    "three layers": {"potential": deep(3)},
+    "four layers": {"potential": deep(4)},
+    "five layers": {"potential": deep(5)},
     "spread biases": {"potential": spread},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},

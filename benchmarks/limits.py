@@ -29,6 +29,7 @@ from benchmarks.tables import Column, Table
 from brenier import DenseICNN, OptimalTransport, TransportMap
 from brenier.conjugate import conjugate
 from brenier.datasets import Pair
+from brenier.parameters import POTENTIALS
 from brenier.settings import Settings, cosine
 from brenier.training import follow
 
@@ -60,7 +61,7 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
 
 def trained(begin: Make | None, pair: Pair, seed: int, seconds: float, rate: float) -> OptimalTransport:
     """Return an estimator trained by J, from where another is if one can be made."""
-    ot = OptimalTransport() if begin is None else copy.deepcopy(begin()).set_params(warm_start=True)
+    ot = OptimalTransport(POTENTIALS["free"]) if begin is None else copy.deepcopy(begin()).set_params(warm_start=True)
     ot.set_params(max_steps=options.UNLIMITED, max_time=seconds, learning_rate=rate, random_state=seed)
     return ot.fit(pair.source, pair.target)
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from brenier import OptimalTransport, Settings
+from brenier import DenseICNN, OptimalTransport, Settings
 from brenier.batches import Batches
+from brenier.parameters import options_of
+from brenier.populations import Population, population
 from brenier.settings import GROWTH
 
 
@@ -50,3 +52,30 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
     side = endless if rows is None else np.random.default_rng(0).normal(size=(rows, 1))
     OptimalTransport(max_steps=5, random_state=0, **given).fit(side, side)
     assert drawn == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "layers"),
+    [
+        (None, {}, 3),
+        (None, {"max_time": 60}, 3),
+        (None, {"max_time": 60, "max_steps": 100_000}, 3),
+        (None, {"max_time": 180}, 4),
+        (None, {"max_steps": 5000}, 4),
+        (100_000, {"max_time": 180}, 4),
+        (99_999, {"max_time": 180}, 3),
+        (None, {"max_time": 180, "potential": "convex"}, 3),
+    ],
+)
+def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[str, Any], layers: int) -> None:
+    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+    potential = options.make_potential(2, torch.Generator())
+    assert isinstance(potential, DenseICNN)
+    assert potential.hidden == (64,) * (layers - 1) + (32,)
+
+
+def _population(rows: int | None) -> Population:
+    """An endless population, or one of that many rows."""
+    if rows is None:
+        return population(lambda n, generator: torch.randn(n, 2, generator=generator), "X")[0]
+    return population(np.zeros((rows, 2)) + np.arange(rows)[:, None], "X")[0]

@@ -38,9 +38,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Args:
         potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
-            the distance certain), "free" (signs unconstrained: often closer, no such guarantee), "residual", or a
-            function (d, generator) -> `Potential` that starts at the identity. With labels, d counts the code of the
-            class as well.
+            the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers, or four
+            from 100,000 rows a side and 3 minutes or 5,000 steps), "residual", or a function (d, generator) ->
+            `Potential` that starts at the identity. With labels, d counts the code of the class as well.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an

@@ -127,7 +127,8 @@ def test_a_value_cannot_be_differentiated_once_its_weights_have_changed() -> Non
     potential = make(DenseICNN, 3)
     value = potential(normal(5, 3)).sum()
     with torch.no_grad():
-        potential.linear.add_(1)
+        for parameter in potential.parameters():
+            parameter.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         value.backward()
 

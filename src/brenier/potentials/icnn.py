@@ -31,6 +31,12 @@ from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
 BLOCK = 2**17
 
 
+def widths(dim: int, layers: int = 3) -> tuple[int, ...]:
+    """Return w for every layer and w/2 for the last: w = 8d within 64 ... 128, or 2d where that is more."""
+    width = max(2 * dim, 64, min(8 * dim, 128))
+    return (width,) * (layers - 1) + (width // 2,)
+
+
 class DenseICNN(Potential):
     """The DenseICNN potential, free (default) or convex.
 
@@ -38,7 +44,7 @@ class DenseICNN(Potential):
 
     Args:
         dim: d.
-        hidden: widths of h_0 ... h_k; (w, w, w/2) by default, w = 8d within 64 ... 128, or 2d where that is more.
+        hidden: widths of h_0 ... h_k; `widths(dim)` by default.
         convex: whether psi is convex by construction.
         activation: "celu", "softplus" or "tanh" (not convex).
         matrix: (d, d), linear part of the affine map to start at; the identity by default.
@@ -67,8 +73,7 @@ class DenseICNN(Potential):
         self.activation = activation_named(activation)
         if convex and not self.activation.convex:
             raise DataError(f"activation: {activation!r} is not convex; with convex=True choose celu or softplus")
-        width = max(2 * dim, 64, min(8 * dim, 128))
-        self.hidden = tuple(hidden or (width, width, width // 2))
+        self.hidden = tuple(hidden or widths(dim))
         self.affine = Quadratic(dim, matrix, shift, eps=eps)
         total = sum(self.hidden)
         self.quadratic = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
