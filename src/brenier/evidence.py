@@ -18,7 +18,7 @@ from torch import Tensor
 
 from brenier.dual import standard_error
 
-RIDGE = 1e-9  # relative; features of a constant coordinate are all zero
+RIDGE = 1e-9  # relative, but one for the features of a constant coordinate, which are all zero
 ROWS_PER_FEATURE = 10  # fewer held-out rows than this and the fit would eat the noise it is meant to measure
 
 
@@ -40,7 +40,8 @@ def adjusted_difference(
     answers = torch.cat([t - t.mean() for t in terms])
     # Normal equations, since LAPACK's least squares do not repeat to the last bit.
     gram = centred.mT @ centred
-    gram = gram + RIDGE * torch.diag(gram.diagonal() + torch.finfo(gram.dtype).tiny)
+    size = gram.diagonal()
+    gram = gram + torch.diag(torch.where(size > torch.finfo(size.dtype).tiny / RIDGE, RIDGE * size, 1.0))
     beta = torch.linalg.solve(gram, centred.mT @ answers)
     rest = [t - (f - k.mean(0)) @ beta for t, f, k in zip(terms, features, known, strict=True)]
     difference = float(rest[0].mean() - rest[1].mean())
