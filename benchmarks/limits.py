@@ -43,11 +43,11 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     coordinates, generator = ot.map_.coordinates, torch.Generator().manual_seed(seed)
     network = DenseICNN(ot.map_.dim, generator=generator)
     average = copy.deepcopy(network)
-    optimizer = Settings().make_optimizer(network.parameters())
+    optimizer = Settings().make_optimizer(network.parameter_groups())
     began, step = perf_counter(), 0
     while (progress := (perf_counter() - began) / seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = Settings.learning_rate * cosine(progress)
+            group["lr"] = Settings.learning_rate * group["rate"] * cosine(progress)
         x = pair.source(Settings.batch_size, generator)
         u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
         optimizer.zero_grad()

@@ -205,6 +205,12 @@ def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
     assert copy.config() == potential.config()
 
 
+def groups_hold_every_parameter_once(potential: Potential, x: Tensor) -> None:
+    grouped = [parameter for group in potential.parameter_groups() for parameter in group["params"]]
+    assert sorted(map(id, grouped)) == sorted(map(id, potential.parameters()))
+    assert all(group["rate"] > 0 for group in potential.parameter_groups())
+
+
 def rows_are_independent(potential: Potential, x: Tensor) -> None:
     value, gradient = potential.value_and_gradient(x)
     for i in range(len(x)):
@@ -233,6 +239,7 @@ POTENTIAL_LAWS: tuple[Callable[[Potential, Tensor], None], ...] = (
     hessian_is_symmetric,
     strong_convexity_is_a_lower_bound,
     config_rebuilds_it,
+    groups_hold_every_parameter_once,
     rows_are_independent,
     precision_follows_the_input,
 )

@@ -10,6 +10,7 @@ from brenier import DenseICNN, OptimalTransport, Settings
 from brenier.batches import Batches
 from brenier.parameters import options_of
 from brenier.populations import Population, population
+from brenier.potentials import Conditional
 from brenier.settings import GROWTH
 
 
@@ -72,6 +73,16 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert potential.hidden == (64,) * (layers - 1) + (32,)
+
+
+def test_squares_and_the_weights_between_layers_are_trained_at_twice_the_rate() -> None:
+    potential = DenseICNN(2, generator=torch.Generator().manual_seed(0))
+    for trained in (potential, Conditional(potential, 1)):
+        optimizer = Settings(learning_rate=0.03).make_optimizer(trained.parameter_groups())
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        found = {name: rates[id(parameter)] for name, parameter in potential.named_parameters()}
+        slow = dict.fromkeys(("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.03)
+        assert found == slow | dict.fromkeys(("quadratic", "weights.0", "weights.1"), 0.06)
 
 
 def _population(rows: int | None) -> Population:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -39,7 +40,7 @@ class Settings:
         batch_size: rows drawn from either side per step, at first.
         largest_batch: rows drawn at most; up to there as many again are drawn after every thousand steps, or always the
             same number where it is None.
-        learning_rate: rate of the default optimiser, SOAP.
+        learning_rate: rate of the default optimiser, SOAP, which a potential's groups multiply by factors of theirs.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
         clip: largest gradient norm.
@@ -71,8 +72,8 @@ class Settings:
         grown = self.batch_size * (1 + step // GROWTH)
         return max(self.batch_size, min(grown, self.largest_batch or 0))
 
-    def make_optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimiser for some parameters: SOAP, Adam in the eigenbases of Shampoo, unless another was given.
+    def make_optimizer(self, groups: Sequence[Mapping[str, Any]]) -> torch.optim.Optimizer:
+        """Return the optimiser for a potential's groups: SOAP, Adam in the eigenbases of Shampoo, unless one was given.
 
         "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024).
         """
@@ -80,9 +81,12 @@ class Settings:
             from pytorch_optimizer import SOAP  # takes long to import
 
             return SOAP(
-                parameters, lr=self.learning_rate, betas=(0.5, 0.9), weight_decay=0.0, max_precondition_dim=LARGEST
+                [{**group, "lr": self.learning_rate * group["rate"]} for group in groups],
+                betas=(0.5, 0.9),
+                weight_decay=0.0,
+                max_precondition_dim=LARGEST,
             )
-        made = self.optimizer(parameters)
+        made = self.optimizer(parameter for group in groups for parameter in group["params"])
         if not isinstance(made, torch.optim.Optimizer):
             raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")
         return made

@@ -225,7 +225,7 @@ class Run:
             self.finished = f"gave up after {self.setbacks} setbacks: {reason}"
 
     def _new_optimizer(self) -> None:
-        self.optimizer = self.settings.make_optimizer(self.potential.parameters())
+        self.optimizer = self.settings.make_optimizer(self.potential.parameter_groups())
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 

@@ -60,6 +60,10 @@ class Potential(nn.Module, abc.ABC):
             product = torch.autograd.grad(gradient, x, v, allow_unused=True)[0]
         return torch.zeros_like(v) if product is None else product.detach()
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters as groups of an optimiser, each with its factor `rate` on the learning rate."""
+        return [{"params": list(self.parameters()), "rate": 1.0}]
+
     def strong_convexity(self) -> float:
         """Return an m for which psi is certainly m-strongly convex, or 0.0 where none is known."""
         return 0.0

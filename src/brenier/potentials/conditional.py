@@ -61,6 +61,10 @@ class Conditional(Potential):
         """Return the Hessian in y times v, whose part in c counts for nothing: (n, d + c)."""
         return self._kept(self.network.hessian_product(x, self._kept(v)))
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return those of the network."""
+        return self.network.parameter_groups()
+
     def strong_convexity(self) -> float:
         """Return that of the network: a restriction is at least as convex."""
         return self.network.strong_convexity()

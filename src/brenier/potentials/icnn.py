@@ -30,6 +30,8 @@ from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
 # once, cost two to three times as much.
 BLOCK = 2**17
 
+FAST = 2.0  # factor on the learning rate of the parameters that are multiplied with one another
+
 
 def widths(dim: int, layers: int = 3) -> tuple[int, ...]:
     """Return w for every layer and w/2 for the last: w = 8d within 64 ... 128, or 2d where that is more."""
@@ -109,6 +111,12 @@ class DenseICNN(Potential):
             values.addmv_(sweep.up(rows), layers.readout)
             gradients.addmm_(sweep.down(layers.readout), skips)
         return value, gradient
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters in two groups: those of the squares and between layers, which bear a higher rate."""
+        fast = [self.quadratic, *self.weights]
+        slow = [self.linear, self.bias, self.readout, *self.affine.parameters()]
+        return [{"params": slow, "rate": 1.0}, {"params": fast, "rate": FAST}]
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of the quadratic part if psi is convex, else 0.0."""
