@@ -6,7 +6,7 @@
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
-among evaluations that cannot be told apart.
+among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "LBFGS": {"method": LBFGS()},
 }
 PATCHES: Mapping[str, tuple[str, Any]] = {
+    "one rate for all": ("brenier.potentials.icnn.HURRY", 1.0),
     "no penalty": ("brenier.training.excess", nothing),
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),

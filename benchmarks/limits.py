@@ -47,7 +47,7 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     began, step = perf_counter(), 0
     while (progress := (perf_counter() - began) / seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = Settings.learning_rate * group["rate"] * cosine(progress)
+            group["lr"] = Settings.learning_rate * cosine(progress)
         x = pair.source(Settings.batch_size, generator)
         u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
         optimizer.zero_grad()

@@ -208,7 +208,7 @@ def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
 def groups_hold_every_parameter_once(potential: Potential, x: Tensor) -> None:
     grouped = [parameter for group in potential.parameter_groups() for parameter in group["params"]]
     assert sorted(map(id, grouped)) == sorted(map(id, potential.parameters()))
-    assert all(group["rate"] > 0 for group in potential.parameter_groups())
+    assert all(group["hurry"] >= 1 for group in potential.parameter_groups())
 
 
 def rows_are_independent(potential: Potential, x: Tensor) -> None:

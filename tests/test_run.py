@@ -99,13 +99,6 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(
     assert [row["value"] for row in resumed.history] == [row["value"] for row in whole.history]
 
 
-def test_the_schedule_keeps_the_rates_of_the_groups_in_proportion() -> None:
-    run = new_run()
-    rates = [tuple(group["lr"] for group in advance(run, 1).optimizer.param_groups) for _ in range(5)]
-    assert len(set(rates)) == 5
-    assert all(fast == pytest.approx(2 * slow) for slow, fast in rates)
-
-
 @pytest.mark.parametrize("spoil", [not_finite, unconverged])
 def test_a_setback_returns_to_the_best_weights_at_half_the_rate(spoil: Callable[[DualValue], DualValue]) -> None:
     run = advance(new_run(Troubled(lambda call: call == 25, spoil, training=True)), 24)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from brenier import DenseICNN, OptimalTransport, Settings
+from brenier import DenseICNN, DualObjective, OptimalTransport, Potential, Settings
 from brenier.batches import Batches
 from brenier.parameters import options_of
 from brenier.populations import Population, population
 from brenier.potentials import Conditional
-from brenier.settings import GROWTH
+from brenier.settings import GROWTH, SHORT, shortness
+from brenier.training import Run
 
 
 def test_batches_grow_with_the_steps() -> None:
@@ -75,14 +76,34 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
     assert potential.hidden == (64,) * (layers - 1) + (32,)
 
 
-def test_squares_and_the_weights_between_layers_are_trained_at_twice_the_rate() -> None:
+def test_only_short_runs_are_short() -> None:
+    assert [shortness(steps) for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)] == [1, 1, 0.5, 0, 0]
+
+
+@pytest.mark.parametrize(("max_steps", "hurry"), [(40, 2.0), (600, 2.0**0.5), (3000, 1.0)])
+def test_in_short_runs_squares_and_weights_between_layers_hurry(max_steps: int, hurry: float) -> None:
     potential = DenseICNN(2, generator=torch.Generator().manual_seed(0))
+    rates: list[dict[str, float]] = []
     for trained in (potential, Conditional(potential, 1)):
-        optimizer = Settings(learning_rate=0.03).make_optimizer(trained.parameter_groups())
-        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-        found = {name: rates[id(parameter)] for name, parameter in potential.named_parameters()}
-        slow = dict.fromkeys(("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.03)
-        assert found == slow | dict.fromkeys(("quadratic", "weights.0", "weights.1"), 0.06)
+        run = short_run(trained, Settings(max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5))
+        by_id = {id(p): group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
+        rates.append({name: by_id[id(parameter)] for name, parameter in potential.named_parameters()})
+    slow = dict.fromkeys(("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.015)
+    fast = dict.fromkeys(("quadratic", "weights.0", "weights.1"), 0.015 * hurry)
+    assert rates == [pytest.approx(slow | fast)] * 2
+
+
+def short_run(potential: Potential, settings: Settings) -> Run:
+    """A run of two steps."""
+
+    def draw(n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, 2, generator=generator)
+
+    generator = torch.Generator().manual_seed(0)
+    run = Run(potential, DualObjective(), draw, draw, (draw(8, generator), draw(8, generator)), settings, generator)
+    run.advance()
+    run.advance()
+    return run
 
 
 def _population(rows: int | None) -> Population:

@@ -123,8 +123,8 @@ def _postfix(row: dict[str, float]) -> str:
 def _describe(options: Options, run: Run) -> str:
     """Return the settings that a resumed run must share."""
     settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
-    rates = [group["initial_lr"] for group in run.optimizer.param_groups]
-    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults} {rates}"
+    hurry = [group.get("hurry") for group in run.optimizer.param_groups]
+    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults} {hurry}"
     try:
         potential = f"{type(run.potential).__name__} {run.potential.config()}"
     except NotImplementedError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -25,7 +25,16 @@ def cosine(progress: float) -> float:
     return min(1.0, progress / 0.01 + 0.05) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def shortness(steps: float) -> float:
+    """Return how short a run of so many steps is, from 1 to 0: the power of the groups' factors on the learning rate.
+
+    Where few steps can be taken, some parameters should take larger ones; over many, those only add noise.
+    """
+    return min(1.0, max(0.0, 2 - steps / SHORT))
+
+
 LARGEST = 1024  # side of a weight matrix beyond which SOAP leaves that side as it is
+SHORT = 400  # steps of a run that is short, by all means; one of twice as many is not
 GROWTH = 1000  # steps after which batches grow by their first size
 
 
@@ -40,7 +49,7 @@ class Settings:
         batch_size: rows drawn from either side per step, at first.
         largest_batch: rows drawn at most; up to there as many again are drawn after every thousand steps, or always the
             same number where it is None.
-        learning_rate: rate of the default optimiser, SOAP, which a potential's groups multiply by factors of theirs.
+        learning_rate: rate of the default optimiser, SOAP, before the schedule's factor and those of `shortness`.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
         clip: largest gradient norm.
@@ -72,7 +81,7 @@ class Settings:
         grown = self.batch_size * (1 + step // GROWTH)
         return max(self.batch_size, min(grown, self.largest_batch or 0))
 
-    def make_optimizer(self, groups: Sequence[Mapping[str, Any]]) -> torch.optim.Optimizer:
+    def make_optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return the optimiser for a potential's groups: SOAP, Adam in the eigenbases of Shampoo, unless one was given.
 
         "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024).
@@ -80,12 +89,7 @@ class Settings:
         if self.optimizer is None:
             from pytorch_optimizer import SOAP  # takes long to import
 
-            return SOAP(
-                [{**group, "lr": self.learning_rate * group["rate"]} for group in groups],
-                betas=(0.5, 0.9),
-                weight_decay=0.0,
-                max_precondition_dim=LARGEST,
-            )
+            return SOAP(groups, lr=self.learning_rate, betas=(0.5, 0.9), weight_decay=0.0, max_precondition_dim=LARGEST)
         made = self.optimizer(parameter for group in groups for parameter in group["params"])
         if not isinstance(made, torch.optim.Optimizer):
             raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")

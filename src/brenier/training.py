@@ -32,7 +32,7 @@ from brenier.convexity import excess
 from brenier.dual import DualObjective, DualValue
 from brenier.potentials import Potential
 from brenier.selection import Selection
-from brenier.settings import Settings
+from brenier.settings import Settings, shortness
 
 
 @torch.no_grad()
@@ -172,8 +172,9 @@ class Run:
         if self.settings.max_time is not None:
             progress = max(progress, self.seconds / self.settings.max_time)
         factor = self.settings.schedule(progress) * self.rate_factor
+        hurry = shortness(self.step / progress if progress else self.settings.max_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor
+            group["lr"] = group["initial_lr"] * factor * group.get("hurry", 1.0) ** hurry
         return factor
 
     def _evaluate(self) -> None:

@@ -61,8 +61,8 @@ class Potential(nn.Module, abc.ABC):
         return torch.zeros_like(v) if product is None else product.detach()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters as groups of an optimiser, each with its factor `rate` on the learning rate."""
-        return [{"params": list(self.parameters()), "rate": 1.0}]
+        """Return the parameters as groups of an optimiser, each with its factor `hurry` on the rate of short runs."""
+        return [{"params": list(self.parameters()), "hurry": 1.0}]
 
     def strong_convexity(self) -> float:
         """Return an m for which psi is certainly m-strongly convex, or 0.0 where none is known."""
