@@ -85,7 +85,7 @@ def test_in_short_runs_squares_and_weights_between_layers_hurry(max_steps: int, 
     potential = DenseICNN(2, generator=torch.Generator().manual_seed(0))
     rates: list[dict[str, float]] = []
     for trained in (potential, Conditional(potential, 1)):
-        run = short_run(trained, Settings(max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5))
+        run = _begun(trained, Settings(max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5))
         by_id = {id(p): group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
         rates.append({name: by_id[id(parameter)] for name, parameter in potential.named_parameters()})
     slow = dict.fromkeys(("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.015)
@@ -93,7 +93,7 @@ def test_in_short_runs_squares_and_weights_between_layers_hurry(max_steps: int, 
     assert rates == [pytest.approx(slow | fast)] * 2
 
 
-def short_run(potential: Potential, settings: Settings) -> Run:
+def _begun(potential: Potential, settings: Settings) -> Run:
     """A run of two steps."""
 
     def draw(n: int, generator: torch.Generator) -> torch.Tensor:

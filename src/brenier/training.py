@@ -172,9 +172,9 @@ class Run:
         if self.settings.max_time is not None:
             progress = max(progress, self.seconds / self.settings.max_time)
         factor = self.settings.schedule(progress) * self.rate_factor
-        hurry = shortness(self.step / progress if progress else self.settings.max_steps)
+        short = shortness(self.step / progress if progress else self.settings.max_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor * group.get("hurry", 1.0) ** hurry
+            group["lr"] = group["initial_lr"] * factor * group.get("hurry", 1.0) ** short
         return factor
 
     def _evaluate(self) -> None:
