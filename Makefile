@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PARALLEL := -n auto --maxprocesses 4 --dist loadscope
 
 .PHONY: help setup demo test test-all lint types bench clean
 
@@ -15,10 +16,10 @@ demo: $(READY) ## learn a map, and put its report and figures in demo/
 	$(BIN)/brenier demo --out demo/
 
 test: $(READY) ## run the tests, all but the slow ones
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(PARALLEL) -m "not slow"
 
 test-all: $(READY) ## run the tests, the slow ones too
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
-torch.set_num_threads(1)  # steps this small are slower on two, on a busy machine by far
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # in processes that tests begin; the tests themselves use every core
+torch.set_num_threads(1)
 pytest.register_assert_rewrite("contracts", "problems")  # so that a broken law shows its numbers
 
 

@@ -202,7 +202,6 @@ def unfinished(here: Path) -> str:
     words = ["fit", "x.npy", "y.npy", "--out", "m", "--max-steps", "250", "--batch-size", "64", "--restart"]
     process = subprocess.Popen(
         [sys.executable, "-m", "brenier", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -52,7 +52,7 @@ def test_example_runs(example: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", str(example)],
         cwd=tmp_path,
-        env={**os.environ, "BRENIER_EXAMPLE_QUICK": "1", "OMP_NUM_THREADS": "2"},
+        env={**os.environ, "BRENIER_EXAMPLE_QUICK": "1"},
         capture_output=True,
         text=True,
         timeout=300,
