@@ -76,6 +76,24 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
     assert potential.hidden == (64,) * (layers - 1) + (32,)
 
 
+@pytest.mark.parametrize(
+    ("rows", "given", "steps"),
+    [
+        (None, {}, 3000),
+        (100_000, {}, 3000),
+        (10_000, {}, 949),
+        (1000, {}, 300),
+        (2, {}, 14),
+        (1000, {"max_steps": 3000}, 3000),
+        (1000, {"max_time": 60}, 300),
+    ],
+)
+def test_few_rows_are_trained_on_for_fewer_steps(rows: int | None, given: dict[str, Any], steps: int) -> None:
+    for sides in ((rows, None), (None, rows)):
+        options = options_of(OptimalTransport(**given), *map(_population, sides), None)
+        assert options.settings.max_steps == steps
+
+
 def test_only_short_runs_are_short() -> None:
     assert [shortness(steps) for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)] == [1, 1, 0.5, 0, 0]
 

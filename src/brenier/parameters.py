@@ -31,6 +31,7 @@ POTENTIALS: dict[str, MakePotential] = {
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 PASSES = 50  # over all rows, after which they may be known by heart
+STEPS = 3000  # by default, from MANY_ROWS a side
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
 
@@ -66,8 +67,9 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     Raises:
         DataError: for parameters that cannot be used.
     """
-    for name in ("max_steps", "patience") + (() if ot.batch_size is None else ("batch_size",)):
-        validation.check_positive(name, getattr(ot, name), whole=True)
+    for name in ("max_steps", "batch_size", "patience"):
+        if name == "patience" or getattr(ot, name) is not None:
+            validation.check_positive(name, getattr(ot, name), whole=True)
     for name in ("tol", "learning_rate") + (() if ot.max_time is None else ("max_time",)):
         validation.check_positive(name, getattr(ot, name))
     validation.check_choice("start", ot.start, ("affine", "identity"))
@@ -81,10 +83,11 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         validation.check_choice("potential", make, tuple(POTENTIALS))
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
-    if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(ot):
+    steps = _steps(fewest) if ot.max_steps is None else ot.max_steps
+    if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
         make = _deeper
     settings = Settings(
-        max_steps=ot.max_steps,
+        max_steps=steps,
         max_time=ot.max_time,
         batch_size=FIRST_BATCH if ot.batch_size is None else ot.batch_size,
         largest_batch=int(min(LARGEST_BATCH, fewest / SHARE)) if ot.batch_size is None else None,
@@ -145,9 +148,17 @@ def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | No
     return transport
 
 
-def _is_long(ot: Any) -> bool:
+def _steps(rows: float) -> int:
+    """Return how many steps so many rows of the smaller side bear, by default.
+
+    The fewer, the sooner they are known by heart, and the rate is to have fallen by then.
+    """
+    return math.ceil(STEPS * math.sqrt(min(1.0, rows / MANY_ROWS)))
+
+
+def _is_long(steps: int, seconds: float | None) -> bool:
     """Say whether training may go on for long, by the seconds where they are limited, else by the steps."""
-    return bool(ot.max_steps >= LONG_STEPS if ot.max_time is None else ot.max_time >= LONG_TIME)
+    return steps >= LONG_STEPS if seconds is None else seconds >= LONG_TIME
 
 
 def _deeper(dim: int, generator: torch.Generator) -> Potential:
