@@ -56,10 +56,12 @@ def add_pairs(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
     parser.add_argument("--manifold-dims", type=int, nargs="+", default=list(neutral.MANIFOLD_DIMS), metavar="D")
 
 
-def default(x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, **budget: Any) -> dict[str, Any]:
+def default(
+    x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, steps: int | None, seconds: float | None
+) -> dict[str, Any]:
     """Fit with default settings but the budget."""
     began = time.perf_counter()
-    ot = OptimalTransport(random_state=seed, **budget).fit(x, z)
+    ot = OptimalTransport(max_steps=steps, max_time=seconds, random_state=seed).fit(x, z)
     return score(ot.map_, pair, points, seed) | training(ot) | {"fit_seconds": time.perf_counter() - began}
 
 
@@ -98,8 +100,8 @@ def measure(name: str, pair: Pair, n: int, points: int, seed: int, seconds: floa
     used = min(n, MOST.get(name, n))
     fit = METHODS[name][1]
     if fit is None:
-        budgets = {"default": {"max_steps": options.UNLIMITED, "max_time": seconds}, "3000": {"max_steps": 3000}}
-        return {"used": used} | default(x, z, pair, points, seed, **budgets.get(name, {}))
+        limits = {"default": (options.UNLIMITED, seconds), "steps": (None, None), "3000": (3000, None)}
+        return {"used": used} | default(x, z, pair, points, seed, *limits[name])
     began = time.perf_counter()
     maps = fit(x[:used], z[:used], seed)
     took = time.perf_counter() - began

@@ -1,5 +1,6 @@
 """How many rows a step draws: by default more as training goes on, as far as the data bear it."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -86,12 +87,23 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
         (2, {}, 14),
         (1000, {"max_steps": 3000}, 3000),
         (1000, {"max_time": 60}, 300),
+        (100_000, {"max_time": 60}, math.inf),
+        (None, {"max_time": 60, "max_steps": 3000}, 3000),
     ],
 )
-def test_few_rows_are_trained_on_for_fewer_steps(rows: int | None, given: dict[str, Any], steps: int) -> None:
-    for sides in ((rows, None), (None, rows)):
-        options = options_of(OptimalTransport(**given), *map(_population, sides), None)
-        assert options.settings.max_steps == steps
+def test_few_rows_are_trained_on_for_fewer_steps(rows: int | None, given: dict[str, Any], steps: float) -> None:
+    few, endless = _population(rows), _population(None)
+    for sides in ((few, endless), (endless, few)):
+        assert options_of(OptimalTransport(**given), *sides, None).settings.max_steps == steps
+
+
+def test_many_rows_are_trained_on_for_the_seconds_given() -> None:
+    def endless(n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, 2, generator=generator)
+
+    ot = OptimalTransport(max_time=0.3, verbose=True, random_state=0).fit(endless, endless)
+    assert ot.diagnostics_["stopped"] == "budget"
+    assert ot.history_[-1]["seconds"] >= 0.3
 
 
 def test_only_short_runs_are_short() -> None:

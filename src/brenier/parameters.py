@@ -83,7 +83,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         validation.check_choice("potential", make, tuple(POTENTIALS))
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
-    steps = _steps(fewest) if ot.max_steps is None else ot.max_steps
+    steps = _steps(fewest, ot.max_time) if ot.max_steps is None else ot.max_steps
     if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
         make = _deeper
     settings = Settings(
@@ -148,15 +148,17 @@ def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | No
     return transport
 
 
-def _steps(rows: float) -> int:
-    """Return how many steps so many rows of the smaller side bear, by default.
+def _steps(rows: float, seconds: float | None) -> float:
+    """Return how many steps so many rows of the smaller side bear, by default; of many rows as many as time allows.
 
     The fewer, the sooner they are known by heart, and the rate is to have fallen by then.
     """
-    return math.ceil(STEPS * math.sqrt(min(1.0, rows / MANY_ROWS)))
+    if rows < MANY_ROWS:
+        return math.ceil(STEPS * math.sqrt(rows / MANY_ROWS))
+    return STEPS if seconds is None else math.inf
 
 
-def _is_long(steps: int, seconds: float | None) -> bool:
+def _is_long(steps: float, seconds: float | None) -> bool:
     """Say whether training may go on for long, by the seconds where they are limited, else by the steps."""
     return steps >= LONG_STEPS if seconds is None else seconds >= LONG_TIME
 

@@ -43,7 +43,7 @@ class Settings:
     """How to train.
 
     Attributes:
-        max_steps: optimiser steps at most; the learning-rate schedule is laid over them.
+        max_steps: optimiser steps at most, or infinity; the learning-rate schedule is laid over them.
         max_time: seconds at most, or None; the schedule then follows whichever budget is used up faster, and a run
             is no longer reproducible to the bit.
         batch_size: rows drawn from either side per step, at first.
@@ -62,7 +62,7 @@ class Settings:
             counts threefold. With `max_time` only those count: seconds given are used, down to a rate of zero.
     """
 
-    max_steps: int = 3000
+    max_steps: float = 3000
     max_time: float | None = None
     batch_size: int = 1024
     largest_batch: int | None = None
