@@ -162,7 +162,13 @@ def _add_fit(group: Any) -> None:
     _setting(model, "--scale", "what one unit of cost is in each feature", choices=["auto", "common", "feature"])
     training = parser.add_argument_group("training")
     _setting(training, "--tol", "bound on the residual of inner problems", type=float, metavar="X")
-    _setting(training, "--max-steps", "training steps at most", type=int, metavar="N")
+    _setting(
+        training,
+        "--max-steps",
+        "training steps at most (default: 3000, or as --max-time allows)",
+        type=int,
+        metavar="N",
+    )
     _setting(training, "--max-time", "training seconds at most", type=float, metavar="S")
     _setting(training, "--batch-size", "rows of either side per step", type=int, metavar="N")
     _setting(training, "--learning-rate", "at the start; it decays to zero", type=float, metavar="X")

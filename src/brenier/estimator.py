@@ -48,8 +48,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         method: inner solver, `BFGS()` by default.
         tol: bound on the residual of inner problems, in coordinates where the average feature has variance one, at the
             end of training; the inverse is solved to a tenth of it.
-        max_steps: training steps at most; the learning rate is laid over them. By default 3,000 sqrt(n / 100,000) where
-            the smaller side has n < 100,000 rows; with more, 3,000, or as many as `max_time` allows.
+        max_steps: training steps at most, over which the learning rate falls; by default 3,000, or where `max_time` is
+            given as many as it allows.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.

@@ -31,7 +31,7 @@ POTENTIALS: dict[str, MakePotential] = {
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 PASSES = 50  # over all rows, after which they may be known by heart
-STEPS = 3000  # by default, from MANY_ROWS a side
+STEPS = 3000  # by default, where seconds are not limited
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
 
@@ -83,7 +83,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         validation.check_choice("potential", make, tuple(POTENTIALS))
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
-    steps = _steps(fewest, ot.max_time) if ot.max_steps is None else ot.max_steps
+    steps = ot.max_steps or (STEPS if ot.max_time is None else math.inf)
     if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
         make = _deeper
     settings = Settings(
@@ -146,16 +146,6 @@ def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | No
             "warm_start=False"
         )
     return transport
-
-
-def _steps(rows: float, seconds: float | None) -> float:
-    """Return how many steps so many rows of the smaller side bear, by default; of many rows as many as time allows.
-
-    The fewer, the sooner they are known by heart, and the rate is to have fallen by then.
-    """
-    if rows < MANY_ROWS:
-        return math.ceil(STEPS * math.sqrt(rows / MANY_ROWS))
-    return STEPS if seconds is None else math.inf
 
 
 def _is_long(steps: float, seconds: float | None) -> bool:
