@@ -31,9 +31,10 @@ POTENTIALS: dict[str, MakePotential] = {
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 PASSES = 50  # over all rows, after which they may be known by heart
-STEPS = 3000  # by default, where seconds are not limited
+STEPS = Settings.max_steps  # by default, where seconds are not limited
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
+WHOLE, OPTIONAL = ("max_steps", "batch_size", "patience"), ("max_steps", "batch_size", "max_time")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +68,9 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     Raises:
         DataError: for parameters that cannot be used.
     """
-    for name in ("max_steps", "batch_size", "patience"):
-        if name == "patience" or getattr(ot, name) is not None:
-            validation.check_positive(name, getattr(ot, name), whole=True)
-    for name in ("tol", "learning_rate") + (() if ot.max_time is None else ("max_time",)):
-        validation.check_positive(name, getattr(ot, name))
+    for name in ("max_steps", "batch_size", "patience", "max_time", "tol", "learning_rate"):
+        if getattr(ot, name) is not None or name not in OPTIONAL:
+            validation.check_positive(name, getattr(ot, name), whole=name in WHOLE)
     validation.check_choice("start", ot.start, ("affine", "identity"))
     validation.check_choice("dtype", ot.dtype, ("float32", "float64"))
     if ot.checkpoint is not None:
