@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from brenier.dual import standard_error
-from brenier.evidence import adjusted_difference, with_few_rows
+from brenier.evidence import adjusted_difference, different, with_few_rows
 
 
 def sides(seed: int, n: int = 400, many: int = 20_000) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
@@ -49,3 +49,24 @@ def test_few_rows_need_more_standard_errors() -> None:
     scores = samples.mean(-1) / (samples.std(-1, ddof=1) / rows**0.5)
     assert (scores > with_few_rows(errors, rows)).mean() == pytest.approx(0.02275, rel=0.05)  # P(N(0, 1) > 2)
     assert with_few_rows(errors, 10**7) == pytest.approx(errors, rel=1e-4)
+
+
+def test_samples_of_one_law_are_seldom_told_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    draws = [torch.randn(2, 40, 2, generator=generator) for _ in range(100)]
+    assert sum(different(x, z[:30], generator) for x, z in draws) <= 1  # one in a thousand is expected
+
+
+def test_laws_of_equal_moments_are_told_apart() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.empty(3000, 2).exponential_(generator=generator) - 1
+    z = 1 - torch.empty(1500, 2).exponential_(generator=generator)
+    assert different(x, z, generator)
+    assert not different(x[:1500], x[1500:], generator)
+
+
+@pytest.mark.parametrize("rows", [2, 4])
+def test_few_rows_refute_nothing(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(rows, 3, generator=generator)
+    assert not different(x, x + 100, generator)

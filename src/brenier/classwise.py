@@ -34,7 +34,7 @@ from brenier.learning import (
     learn,
     units_of,
 )
-from brenier.populations import HELD_OUT, Population, Rows, Split
+from brenier.populations import HELD_OUT, ONE_IN, Population, Rows, Split
 from brenier.training import Run
 
 Pairs = Sequence[tuple[Rows, Rows]]  # both sides of every class
@@ -95,7 +95,8 @@ def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) ->
     learn(run, options, state, seed, classes.coordinates)
     most = MANY // len(pairs) + 1
     many = [(x.some(most, generator), z.some(most, generator)) for x, z in pairs]
-    learnt = options.warm is not None or beats_start(run, *_inward(many, classes, options))
+    compared = _inward(_like_held_out(pairs, splits, generator), classes, options)
+    learnt = options.warm is not None or beats_start(run, *compared)
     transport = conditioned_map(run, classes, learnt, options)
     for k, (split, rows) in enumerate(zip(splits, many, strict=True)):
         if len(split.certify[0]) > 1:
@@ -117,7 +118,7 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
     A class of few rows has none held out; where that is so of all, every part is all of the rows.
     """
     most = max(2, HELD_OUT // len(pairs))
-    counts = [min(most, x.size // 10, z.size // 10) for x, z in pairs]
+    counts = [min(most, x.size // ONE_IN, z.size // ONE_IN) for x, z in pairs]
     if sum(counts) < 2:
         whole = [(x.some(most, generator), z.some(most, generator)) for x, z in pairs]
         even = [(x[: len(z)], z[: len(x)]) for x, z in whole]
@@ -131,6 +132,14 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
         target, (z_select, z_certify) = target.split((n, n), generator)
         splits.append(Split(source, target, (x_select[:n], z_select), (x_certify[:n], z_certify), held_out=True))
     return splits
+
+
+def _like_held_out(
+    pairs: Pairs, splits: Sequence[Split[Rows]], generator: torch.Generator
+) -> list[tuple[Tensor, Tensor]]:
+    """Return many rows of both sides of every class, as many of either, in the proportions of those held out."""
+    counts = [len(split.select[0]) * (ONE_IN if split.held_out else 1) for split in splits]
+    return [(x.some(n, generator), z.some(n, generator)) for (x, z), n in zip(pairs, counts, strict=True)]
 
 
 def _serves_all(pairs: Pairs) -> bool:

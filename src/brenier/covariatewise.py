@@ -29,7 +29,7 @@ from brenier.learning import (
     learn,
     units_of,
 )
-from brenier.populations import HELD_OUT, Population, Rows
+from brenier.populations import HELD_OUT, ONE_IN, Population, Rows
 
 NEIGHBOURS = 8  # rows from which the one for a value is chosen
 JITTER = 1e-6  # of the range: among rows of one value all are met
@@ -80,7 +80,8 @@ def fit_covariates(source: Side, target: Side, options: Options) -> Fitted:
     select = held_out[0].rows(most, generator), held_out[1].rows(most, generator)
     run = conditioned_run(draw_x, draw_z, select, conditions.coordinates.dim, options, generator)
     learn(run, options, state, seed, conditions.coordinates)
-    learnt = options.warm is not None or beats_start(run, draw_x.rows(MANY, generator), draw_z.rows(MANY, generator))
+    many = draw_x.rows(MANY, generator), draw_z.rows(MANY, generator)
+    learnt = options.warm is not None or beats_start(run, *many, distinct=False)
     transport = conditioned_map(run, conditions, learnt, options)
     if not learnt and options.start == "affine":
         unit = (conditions.coordinates.unit / conditions.coordinates.spread).cpu()
@@ -90,7 +91,7 @@ def fit_covariates(source: Side, target: Side, options: Options) -> Fitted:
 
 def _split(source: Side, target: Side, generator: torch.Generator) -> tuple[list[Side], list[Side]]:
     """Return each side in three parts: to train on, to select by, to certify with; all of it where rows are few."""
-    counts = [min(HELD_OUT, len(rows) // 10) for rows, _ in (source, target)]
+    counts = [min(HELD_OUT, len(rows) // ONE_IN) for rows, _ in (source, target)]
     if min(counts) < 2:
         return [source] * 3, [target] * 3
     parts = []

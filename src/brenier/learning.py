@@ -20,7 +20,7 @@ from brenier.conditional import ConditionalMap
 from brenier.coordinates import Coordinates, feature_units
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
-from brenier.evidence import adjusted_difference, with_few_rows
+from brenier.evidence import adjusted_difference, different, with_few_rows
 from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.settings import Settings
 from brenier.training import Run
@@ -132,12 +132,16 @@ def _describe(options: Options, run: Run) -> str:
     return f"{options.start} {options.objective} {settings} {options.dtype} {optimizer} {potential}"
 
 
-def beats_start(run: Run, many_source: Tensor, many_target: Tensor) -> bool:
-    """Say whether held-out J is significantly below the start's, which is zero row by row in its coordinates.
+def beats_start(run: Run, many_source: Tensor, many_target: Tensor, distinct: bool = True) -> bool:
+    """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
+
+    It has to be so significantly, or else the samples have to refute the start: where that is the transport map, both
+    sides are of one law in its coordinates.
 
     Args:
         run: one that has ended.
         many_source, many_target: many rows of either side, in the coordinates.
+        distinct: whether none of them is there twice, without which the two laws cannot be compared.
     """
     x, z = run.held_out
     with torch.no_grad():
@@ -145,7 +149,9 @@ def beats_start(run: Run, many_source: Tensor, many_target: Tensor) -> bool:
     if not value.loss.isfinite():
         return False
     difference, error = adjusted_difference((value.source, x, many_source), (value.target, z, many_target))
-    return difference < -with_few_rows(BEATS, min(len(x), len(z))) * error
+    if difference < -with_few_rows(BEATS, min(len(x), len(z))) * error:
+        return True
+    return difference < 0 and distinct and different(many_source, many_target, run.generator)
 
 
 def identity(dim: int, options: Options) -> Potential:

@@ -19,7 +19,8 @@ from brenier.samples import Samples, check_finite, read
 
 Sampler = Callable[[int, torch.Generator], Any]
 PART = 2**16  # rows in memory at once, where more are gone through
-HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless a tenth of the samples is fewer
+HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless there are few
+ONE_IN = 10  # of those, one row in so many
 LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
 
 
@@ -160,7 +161,7 @@ class Split(Generic[Kind]):
     @staticmethod
     def of(source: Population, target: Population, generator: torch.Generator) -> Split[Population]:
         """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
-        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // 10) for side in (source, target)]
+        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // ONE_IN) for side in (source, target)]
         if min(counts) < 2:
             whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
             return Split(source, target, whole, whole, held_out=False)

@@ -139,5 +139,5 @@ def _tell(ot: OptimalTransport, out: Path) -> None:
     missed, rows = found["round_trip_unconverged"], found["round_trip_rows"]
     print(f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged.")
     if found["selected"] != "network":
-        print(f"Training found nothing significantly better than the map it started from: {found['selected']}.")
+        print(f"Training found nothing certainly better than the map it started from: {found['selected']}.")
     print(f"Model: {out}", flush=True)
