@@ -21,7 +21,7 @@ PACKAGE = ROOT / "src" / "brenier"
 LAYERS = (
     {"errors"},
     {"solve", "costs", "potentials", "metrics", "gaussian", "regression", "samples", "atomic", "settings"},
-    {"calibration", "conditions", "covariates", "conjugate", "convexity", "coordinates"},
+    {"calibration", "conditions", "covariates", "conjugate", "convexity", "coordinates", "smoothing"},
     {"dual"},
     {"conditional", "distance", "evidence", "transport", "storage"},
     {"batches", "populations", "selection", "training", "run", "checkpoint"},

@@ -19,7 +19,9 @@ def ended(rows: int, factor: float = FACTOR) -> Any:
     g = Quadratic(2, torch.eye(2, dtype=torch.float64) * factor)
     held_out = normal(rows, 2, seed=1), FACTOR * normal(rows, 2, seed=2)
     generator = torch.Generator().manual_seed(0)
-    return SimpleNamespace(result=lambda: g, objective=DualObjective(), held_out=held_out, generator=generator)
+    return SimpleNamespace(
+        potential=g, result=lambda: g, objective=DualObjective(), held_out=held_out, generator=generator
+    )
 
 
 @pytest.fixture
@@ -35,6 +37,10 @@ def test_few_held_out_rows_are_enough_where_the_samples_refute_the_start(many: t
     assert beats_start(ended(20), *many)
     assert not beats_start(ended(20), *many, distinct=False)
     assert not beats_start(ended(20), many[0], normal(2000, 2, seed=5))  # the start may well be the map
+
+
+def test_a_network_that_changed_nothing_is_not_taken(many: tuple[Tensor, Tensor]) -> None:
+    assert not beats_start(ended(20, factor=1 + 1e-6), *many)
 
 
 def test_a_network_that_is_worse_is_not_taken(many: tuple[Tensor, Tensor]) -> None:

@@ -50,7 +50,7 @@ def new_run(objective: DualObjective | None = None, rows: int = 64, seed: int = 
 
     generator = torch.Generator().manual_seed(seed)
     potential = DenseICNN(2, (16, 16), generator=generator)
-    settings = {"max_steps": 100, "batch_size": 64, "evaluate_every": 10, **settings}
+    settings = {"max_steps": 100, "batch_size": 64, "evaluate_every": 10, "bandwidth": 0.1, **settings}
     features = Features(64, x, torch.Generator().manual_seed(9))
     known = [Calibration(features, side[:200], complete=False) for side in (x, z)]
     draws, held_out = (draw(x), draw(z)), (x[500:], z[500:])

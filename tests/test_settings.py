@@ -1,4 +1,4 @@
-"""How many rows a step draws: by default more as training goes on, as far as the data bear it."""
+"""How a run is set up for its data: how many steps, how many rows a step draws, and how they are smeared."""
 
 import math
 from typing import Any
@@ -43,9 +43,9 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
     drawn: list[int] = []
     draw = Batches.draw
 
-    def watched(batches: Batches, size: int) -> Any:
+    def watched(batches: Batches, size: int, bandwidth: float) -> Any:
         drawn.append(size)
-        return draw(batches, size)
+        return draw(batches, size, bandwidth)
 
     monkeypatch.setattr(Batches, "draw", watched)
 
@@ -78,17 +78,55 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
 
 
 @pytest.mark.parametrize(
-    ("given", "steps"),
+    ("given", "rows", "steps"),
     [
-        ({}, 3000),
-        ({"max_steps": 100}, 100),
-        ({"max_time": 60}, math.inf),
-        ({"max_time": 60, "max_steps": 100}, 100),
+        ({}, None, 3000),
+        ({}, 200_000, 3000),
+        ({}, 1000, 300),
+        ({}, 10, 100),
+        ({"max_steps": 20}, 10, 20),
+        ({"max_time": 60}, 1000, math.inf),
+        ({"max_time": 60, "max_steps": 100}, 1000, 100),
     ],
 )
-def test_steps_are_bounded_unless_only_seconds_are_given(given: dict[str, Any], steps: float) -> None:
-    options = options_of(OptimalTransport(**given), _population(1000), _population(None), None)
+def test_steps_are_bounded_unless_only_seconds_are_given(given: dict[str, Any], rows: int, steps: float) -> None:
+    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
     assert options.settings.max_steps == steps
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "bandwidth"),
+    [
+        ({}, 1000, 0.3 * 1000 ** (-1 / 6)),
+        ({}, None, 0.0),
+        ({"start": "identity"}, 1000, 0.0),
+        ({"start": "identity", "bandwidth": 0.2}, None, 0.2),
+        ({"bandwidth": 0.0}, 1000, 0.0),
+    ],
+)
+def test_few_rows_are_smeared(given: dict[str, Any], rows: int, bandwidth: float) -> None:
+    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+    assert options.settings.bandwidth == pytest.approx(bandwidth)
+
+
+def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
+    settings = Settings(max_steps=10, bandwidth=0.5, schedule=lambda progress: 1 - progress)
+    drawn: list[tuple[float, float]] = []
+
+    def zeros(n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.zeros(n, 2)
+
+    held_out = torch.randn(2, 2000, 2, generator=torch.Generator().manual_seed(1)) + torch.tensor([3.0, -1.0])
+    potential = Conditional(DenseICNN(2, generator=torch.Generator().manual_seed(0)), 1)
+    run = Run(potential, DualObjective(), zeros, zeros, tuple(held_out), settings, torch.Generator().manual_seed(0))
+    for _ in range(3):
+        x, z, _, _ = run.batches.draw(5000, settings.bandwidth * run._set_rate())
+        assert not torch.cat([x, z])[:, 1].any()  # conditions
+        drawn.append((float(x[:, 0].std()), float(z[:, 0].std())))
+        run.step += 4
+    widths = torch.tensor([0.5, 0.3, 0.1])
+    expected = widths / (1 + widths**2).sqrt()
+    torch.testing.assert_close(torch.tensor(drawn), expected.expand(2, -1).mT, rtol=0.05, atol=0)
 
 
 def test_seconds_given_alone_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

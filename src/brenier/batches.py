@@ -2,8 +2,8 @@
 
 The last few rows of a batch take most of its inner steps. They are left unfinished, and solved on in the next batch
 from where they are: every target row drawn enters one step of training, once, when its inner problem is solved. A row
-left too often has its batch solved to the end, so that none is put off for ever. Both sides of a batch may be weighed
-(see `calibration`).
+left too often has its batch solved to the end, so that none is put off for ever. Both sides of a batch may be smeared
+(see `smoothing`) and weighed (see `calibration`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from brenier.calibration import Calibration
 from brenier.dual import Weigh, equal
+from brenier.smoothing import Smoothing
 from brenier.solve import Solution, Status
 
 Draw = Callable[[int, torch.Generator], Tensor]
@@ -31,6 +32,7 @@ class Batches:
         source, target: functions (n, generator) -> (n, d).
         generator: the only source of randomness.
         calibration: of the source and of the target, or nothing for equal weights.
+        smoothing: of the source and of the target, or nothing for rows as they are.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Batches:
         target: Draw,
         generator: torch.Generator,
         calibration: Sequence[Calibration] = (),
+        smoothing: Sequence[Smoothing] = (),
     ) -> None:
         self.source, self.target, self.generator = source, target, generator
-        self.calibration = calibration
+        self.calibration, self.smoothing = calibration, smoothing
         self.clear()
 
     @property
@@ -58,9 +61,17 @@ class Batches:
         self.start: Tensor | None = None
         self.age = torch.zeros(0, dtype=torch.int64)
 
-    def draw(self, size: int) -> tuple[Tensor, Tensor, Tensor | None, float]:
-        """Return x (n, d), z (n, d) of some size, iterates (k, d) of the first k of z, and what share may be left."""
+    def draw(self, size: int, bandwidth: float = 0.0) -> tuple[Tensor, Tensor, Tensor | None, float]:
+        """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and what share may be left.
+
+        Args:
+            size: rows of either side.
+            bandwidth: of the kernels that smear them, in standard deviations.
+        """
         x, fresh = self.source(size, self.generator), self.target(size, self.generator)
+        if self.smoothing:
+            smear_x, smear_z = self.smoothing
+            x, fresh = smear_x(x, bandwidth, self.generator), smear_z(fresh, bandwidth, self.generator)
         z = fresh
         if self.z is not None:
             z = torch.cat([self.z, fresh[len(self.z) :]])

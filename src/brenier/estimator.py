@@ -48,14 +48,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         method: inner solver, `BFGS()` by default.
         tol: bound on the residual of inner problems, in coordinates where the average feature has variance one, at the
             end of training; the inverse is solved to a tenth of it.
-        max_steps: training steps at most, over which the learning rate falls; by default 3,000, or where `max_time` is
-            given as many as it allows.
+        max_steps: training steps at most, over which the learning rate falls; by default 3,000 (or fewer: 300 for 1,000
+            rows), or where `max_time` is given as many as it allows.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.
+        bandwidth: standard deviations by which rows are smeared whenever they are drawn, lest few are learnt by heart;
+            it falls with the rate. By default the less the more rows there are (0.1 for 1,000 in two dimensions, 0.2 in
+            sixteen), and 0 for streams and for start="identity".
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
-        optimizer: a function of the parameters that makes another torch optimiser, for example
-            `functools.partial(torch.optim.SGD, lr=0.1)`, or None.
+        optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
         patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
             improvement after which training stops; one that is significantly worse counts threefold. With `max_time`
             only those count.
@@ -97,6 +99,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         max_steps: int | None = None,
         max_time: float | None = None,
         batch_size: int | None = None,
+        bandwidth: float | None = None,
         learning_rate: float = 1e-2,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
         patience: int = 12,
@@ -115,6 +118,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.max_steps = max_steps
         self.max_time = max_time
         self.batch_size = batch_size
+        self.bandwidth = bandwidth
         self.learning_rate = learning_rate
         self.optimizer = optimizer
         self.patience = patience

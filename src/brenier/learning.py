@@ -27,6 +27,7 @@ from brenier.training import Run
 from brenier.transport import TransportMap, inverse_errors
 
 BEATS = 3.0  # more where few rows are held out
+SLIGHT = 1e-4  # gain of J per coordinate, of variance one, that is none
 SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
 MOMENTS = 200_000  # rows that determine the coordinates
 REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
@@ -151,7 +152,8 @@ def beats_start(run: Run, many_source: Tensor, many_target: Tensor, distinct: bo
     difference, error = adjusted_difference((value.source, x, many_source), (value.target, z, many_target))
     if difference < -with_few_rows(BEATS, min(len(x), len(z))) * error:
         return True
-    return difference < 0 and distinct and different(many_source, many_target, run.generator)
+    gains = difference < -SLIGHT * run.potential.space
+    return gains and distinct and different(many_source, many_target, run.generator)
 
 
 def identity(dim: int, options: Options) -> Potential:

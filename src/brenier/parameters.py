@@ -20,6 +20,7 @@ from brenier.populations import Population, Rows
 from brenier.potentials import DenseICNN, Potential, ResidualPotential
 from brenier.potentials.icnn import widths
 from brenier.settings import Settings
+from brenier.smoothing import reference_bandwidth
 from brenier.solve import BFGS
 from brenier.transport import TransportMap
 
@@ -31,10 +32,11 @@ POTENTIALS: dict[str, MakePotential] = {
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 PASSES = 50  # over all rows, after which they may be known by heart
-STEPS = Settings.max_steps  # by default, where seconds are not limited
+STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many, and at least
+BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
-WHOLE, OPTIONAL = ("max_steps", "batch_size", "patience"), ("max_steps", "batch_size", "max_time")
+WHOLE, OPTIONAL = ("max_steps", "batch_size", "patience"), ("max_steps", "batch_size", "max_time", "bandwidth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +70,9 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     Raises:
         DataError: for parameters that cannot be used.
     """
-    for name in ("max_steps", "batch_size", "patience", "max_time", "tol", "learning_rate"):
+    for name in ("max_steps", "batch_size", "patience", "max_time", "tol", "learning_rate", "bandwidth"):
         if getattr(ot, name) is not None or name not in OPTIONAL:
-            validation.check_positive(name, getattr(ot, name), whole=name in WHOLE)
+            validation.check_positive(name, getattr(ot, name), whole=name in WHOLE, zero=name == "bandwidth")
     validation.check_choice("start", ot.start, ("affine", "identity"))
     validation.check_choice("dtype", ot.dtype, ("float32", "float64"))
     if ot.checkpoint is not None:
@@ -82,7 +84,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         validation.check_choice("potential", make, tuple(POTENTIALS))
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
-    steps = ot.max_steps or (STEPS if ot.max_time is None else math.inf)
+    steps = ot.max_steps or (_steps(fewest) if ot.max_time is None else math.inf)
     if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
         make = _deeper
     settings = Settings(
@@ -90,6 +92,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         max_time=ot.max_time,
         batch_size=FIRST_BATCH if ot.batch_size is None else ot.batch_size,
         largest_batch=int(min(LARGEST_BATCH, fewest / SHARE)) if ot.batch_size is None else None,
+        bandwidth=_bandwidth(fewest, source.dim, ot.start) if ot.bandwidth is None else ot.bandwidth,
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,
         fresh_rows=PASSES * fewest,
@@ -145,6 +148,16 @@ def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | No
             "warm_start=False"
         )
     return transport
+
+
+def _steps(rows: float) -> int:
+    """Return how many steps are worth taking: fewer where rows are few, since those are soon known by heart."""
+    return max(FEWEST_STEPS, round(STEPS * math.sqrt(min(1.0, rows / MANY_ROWS))))
+
+
+def _bandwidth(rows: float, dim: int, start: str) -> float:
+    """Return the width of kernels for so many rows; zero outside Gaussian coordinates, where spreads may say little."""
+    return BANDWIDTH * reference_bandwidth(rows, dim) if start == "affine" else 0.0
 
 
 def _is_long(steps: float, seconds: float | None) -> bool:

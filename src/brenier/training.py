@@ -33,6 +33,7 @@ from brenier.dual import DualObjective, DualValue
 from brenier.potentials import Potential
 from brenier.selection import Selection
 from brenier.settings import Settings, shortness
+from brenier.smoothing import Smoothing
 
 
 @torch.no_grad()
@@ -75,7 +76,8 @@ class Run:
     ) -> None:
         self.potential, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
-        self.batches = Batches(source, target, generator, calibration)
+        smoothing = [Smoothing(side, potential.space) for side in held_out]
+        self.batches = Batches(source, target, generator, calibration, smoothing)
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
         self.step, self.drawn, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0, 0.0, 1.0, 0, 0
@@ -93,7 +95,7 @@ class Run:
                 return
         began = time.perf_counter()
         rate = self._set_rate()
-        x, z, start, leave = self.batches.draw(self.settings.rows(self.step))
+        x, z, start, leave = self.batches.draw(self.settings.rows(self.step), self.settings.bandwidth * rate)
         value = self.objective(
             self.potential, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=self.batches.weigh
         )

@@ -17,11 +17,12 @@ from brenier.errors import DataError
 from brenier.solve import Method
 
 
-def check_positive(name: str, value: Any, whole: bool = False) -> None:
-    """Raise where a value is not a positive number, or not a positive whole number."""
+def check_positive(name: str, value: Any, whole: bool = False, zero: bool = False) -> None:
+    """Raise where a value is not a positive number, a whole one if so told, and not zero if that may be."""
     kind, words = (numbers.Integral, "a positive whole number") if whole else (numbers.Real, "a positive number")
-    if isinstance(value, bool) or not isinstance(value, kind) or not 0 < float(value) < float("inf"):
-        raise DataError(f"{name}: must be {words}, got {value!r}")
+    usable = isinstance(value, kind) and not isinstance(value, bool) and 0 <= float(value) < float("inf")
+    if not usable or (value == 0 and not zero):
+        raise DataError(f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
