@@ -73,14 +73,10 @@ def different(x: Tensor, z: Tensor, generator: torch.Generator) -> bool:
         x, z: (n, d), (m, d), distinct rows.
         generator: source of the permutations.
     """
-    sides = [
-        side[torch.randperm(len(side), generator=generator)[:COMPARED].to(side.device)].detach().double()
-        for side in (x, z)
-    ]
-    pooled = torch.cat(sides)
-    share = torch.cat(
-        [each.new_full((len(each),), sign / len(each)) for each, sign in zip(sides, (1, -1), strict=True)]
-    )
+    chosen = [torch.randperm(len(side), generator=generator)[:COMPARED].to(side.device) for side in (x, z)]
+    pooled = torch.cat([x[chosen[0]], z[chosen[1]]]).detach().double()
+    share = torch.cat([pooled.new_full(rows.shape, 1 / len(rows)) for rows in chosen])
+    share[len(chosen[0]) :] *= -1
     orders = [torch.randperm(len(pooled), generator=generator) for _ in range(PERMUTATIONS)]
     shares = torch.stack([share, *(share[order.to(share.device)] for order in orders)], -1)
     energy = -(shares * (torch.cdist(pooled, pooled) @ shares)).sum(0)
