@@ -8,6 +8,7 @@ n samples a side, drawn once, of a pair whose true map is known; errors of both 
 seen. Nothing is chosen by the truth. Every method gets the same samples:
 
 * default: `OptimalTransport()`, which selects by samples it holds out itself, or `--seconds` of training;
+* bandwidth 0, 3,000 steps: the default but for rows drawn as they are, or for as many steps as many rows get;
 * affine map: the optimal map between the means and covariances of the samples, in closed form;
 * exact plan: POT's optimal coupling, its barycentric projection moved along from the nearest sample;
 * entropic map: Sinkhorn potentials of POT extended to new points, the regularisation chosen on held-out samples.
@@ -55,10 +56,10 @@ def add_pairs(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
     parser.add_argument("--manifold-dims", type=int, nargs="+", default=list(neutral.MANIFOLD_DIMS), metavar="D")
 
 
-def default(x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, seconds: float | None) -> dict[str, Any]:
-    """Fit with default settings, but the time if one is given."""
+def fitted(x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, **given: Any) -> dict[str, Any]:
+    """Fit with default settings but those given."""
     began = time.perf_counter()
-    ot = OptimalTransport(max_time=seconds, random_state=seed).fit(x, z)
+    ot = OptimalTransport(random_state=seed, **given).fit(x, z)
     return score(ot.map_, pair, points, seed) | training(ot) | {"fit_seconds": time.perf_counter() - began}
 
 
@@ -80,8 +81,12 @@ def entropic(x: Tensor, z: Tensor, seed: int) -> discrete.Maps:
     return discrete.entropic_map(x.double().numpy(), z.double().numpy(), float("inf"), seed)
 
 
-METHODS: Mapping[str, tuple[str, Callable[[Tensor, Tensor, int], discrete.Maps] | None]] = {
-    "default": ("default", None),
+OURS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "default": ("default", {}),
+    "unsmeared": ("bandwidth 0", {"bandwidth": 0.0}),
+    "long": ("3,000 steps", {"max_steps": 3000}),
+}
+METHODS: Mapping[str, tuple[str, Callable[[Tensor, Tensor, int], discrete.Maps]]] = {
     "affine": ("affine map", affine),
     "exact": ("exact plan", exact),
     "entropic": ("entropic map", entropic),
@@ -93,9 +98,10 @@ def measure(name: str, pair: Pair, n: int, points: int, seed: int, seconds: floa
     generator = torch.Generator().manual_seed(seed)
     x, z = pair.source(n, generator), pair.target(n, generator)
     used = min(n, MOST.get(name, n))
+    if name in OURS:
+        given = OURS[name][1] | ({"max_time": seconds} if seconds else {})
+        return {"used": used} | fitted(x, z, pair, points, seed, **given)
     fit = METHODS[name][1]
-    if fit is None:
-        return {"used": used} | default(x, z, pair, points, seed, seconds)
     began = time.perf_counter()
     maps = fit(x[:used], z[:used], seed)
     took = time.perf_counter() - began
@@ -126,8 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
     add_pairs(parser, ("w2hd",))
     parser.add_argument("--sizes", type=int, nargs="+", default=None, metavar="N", help=f"default {list(SIZES)}")
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
-    parser.add_argument("--seconds", type=float, help="of training of the default, instead of its steps")
+    parser.add_argument("--methods", nargs="+", choices=(*OURS, *METHODS), default=["default", *METHODS])
+    parser.add_argument("--seconds", type=float, help="of training, instead of steps")
     flags = options.parse(parser, arguments)
     seconds, points = (2.0, 1024) if flags.quick else (flags.seconds, 16_384)
     sizes = flags.sizes or (SIZES[:2] if flags.quick else SIZES)
@@ -135,7 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for pair in choose(flags.pairs, flags.dims, flags.manifold_dims):
             for n in sizes:
                 for name in flags.methods:
-                    method = METHODS[name][0] + (f", {seconds:.0f} s" if name == "default" and seconds else "")
+                    label = OURS[name][0] if name in OURS else METHODS[name][0]
+                    method = label + (f", {seconds:.0f} s" if name in OURS and seconds else "")
                     settings = {"dim": pair.dim, "samples": n, "fresh": points}
                     for seed in flags.seeds:
                         run = partial(measure, name, pair, n, points, seed, seconds)
