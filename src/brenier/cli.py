@@ -165,7 +165,7 @@ def _add_fit(group: Any) -> None:
     _setting(
         training,
         "--max-steps",
-        "training steps at most (default: 3000, or as --max-time allows)",
+        "training steps at most (default: 3000, fewer for few rows, or as --max-time allows)",
         type=int,
         metavar="N",
     )
