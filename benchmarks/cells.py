@@ -8,6 +8,7 @@ cells of the first are compared with the test cells of the second: Sinkhorn dive
 hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells.
 
 * conditional: one fit, default settings, the step as label; a row per step, and the mean of all;
+* several: the same with four networks whose mean is the potential;
 * separate: a fit for each step, default settings;
 * identity, affine map, exact plan, entropic map: step by step, as in `finite`; nothing of them is chosen by test cells;
 * fresh cells: the training cells of the second time, what a perfect map would score.
@@ -97,6 +98,7 @@ def fresh_cells(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[M
 
 METHODS: Mapping[str, Callable[..., tuple[list[Move], dict[str, Any]]]] = {
     "conditional": conditional,
+    "several": partial(conditional, n_networks=4),
     "separate": separate,
     "identity": identity,
     "affine map": stepwise(finite.affine),

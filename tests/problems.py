@@ -23,6 +23,7 @@ from brenier import (
     Conditional,
     DenseICNN,
     GradientStep,
+    Mean,
     NewtonCG,
     Potential,
     Quadratic,
@@ -301,6 +302,12 @@ def given(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Po
     return Conditional(whole, dim).given(torch.tensor([1.0, -0.5]))
 
 
+def mean(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
+    """A mean of two networks of different widths."""
+    widths = (8, 4), (8, 8, 4)
+    return Mean([make(DenseICNN, dim, size, seed + k, hidden=w, **settings) for k, w in enumerate(widths)])
+
+
 _ICNN, _RESIDUAL = partial(make, DenseICNN, hidden=(8, 8, 4)), partial(make, ResidualPotential, width=8)
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "quadratic": partial(make, Quadratic),
@@ -312,6 +319,8 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "residual celu": partial(_RESIDUAL, activation="celu"),
     "residual softplus": partial(_RESIDUAL, activation="softplus"),
     "residual tanh": partial(_RESIDUAL, activation="tanh"),
+    "free mean": mean,
+    "convex mean": partial(mean, convex=True),
 }
 CONVEX_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name.startswith(("quadratic", "convex"))}
 FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}

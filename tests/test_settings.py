@@ -120,7 +120,7 @@ def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
     potential = Conditional(DenseICNN(2, generator=torch.Generator().manual_seed(0)), 1)
     run = Run(potential, DualObjective(), zeros, zeros, tuple(held_out), settings, torch.Generator().manual_seed(0))
     for _ in range(3):
-        x, z, _, _ = run.batches.draw(5000, settings.bandwidth * run._set_rate())
+        x, z, _, _ = run.batches[0].draw(5000, settings.bandwidth * run._set_rate())
         assert not torch.cat([x, z])[:, 1].any()  # conditions
         drawn.append((float(x[:, 0].std()), float(z[:, 0].std())))
         run.step += 4

@@ -21,6 +21,7 @@ from brenier import (
     DataError,
     DenseICNN,
     GradientStep,
+    Mean,
     ModelFileError,
     NewtonCG,
     OptimalTransport,
@@ -37,6 +38,7 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
     "free": lambda: DenseICNN(2, (8, 6)),
     "convex": lambda: DenseICNN(2, (8, 6), convex=True, activation="softplus", eps=0.01),
     "residual": lambda: ResidualPotential(2, 8, 1, activation="tanh"),
+    "mean": lambda: Mean([DenseICNN(2, (8, 4)), ResidualPotential(2, 8)]),
     "quadratic": lambda: Quadratic(2, torch.tensor([[2.0, 0.5], [0.5, 1.0]]), torch.ones(2)),
 }
 

@@ -15,7 +15,7 @@ from brenier.errors import (
     ModelFileError,
 )
 from brenier.estimator import OptimalTransport, load
-from brenier.potentials import Conditional, DenseICNN, Potential, Quadratic, ResidualPotential
+from brenier.potentials import Conditional, DenseICNN, Mean, Potential, Quadratic, ResidualPotential
 from brenier.settings import Settings
 from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
 from brenier.training import Run
@@ -41,6 +41,7 @@ __all__ = [
     "DualObjective",
     "DualValue",
     "GradientStep",
+    "Mean",
     "ModelFileError",
     "NewtonCG",
     "OptimalTransport",

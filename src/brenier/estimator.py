@@ -41,26 +41,26 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers, or four
             from 100,000 rows a side and 3 minutes or 5,000 steps), "residual", or a function (d, generator) ->
             `Potential` that starts at the identity. With labels, d counts the code of the class as well.
+        n_networks: networks whose mean is the potential; more take longer and are closer where samples are few.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
             array (d,).
         method: inner solver, `BFGS()` by default.
-        tol: bound on the residual of inner problems, in coordinates where the average feature has variance one, at the
-            end of training; the inverse is solved to a tenth of it.
+        tol: bound on the residual of inner problems at the end of training, in coordinates where the average feature
+            has variance one; the inverse is solved to a tenth of it.
         max_steps: training steps at most, over which the learning rate falls; by default 3,000 (or fewer: 300 for 1,000
             rows), or where `max_time` is given as many as it allows.
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.
         bandwidth: standard deviations by which rows are smeared whenever they are drawn, lest few are learnt by heart;
-            it falls with the rate. By default the less the more rows there are (0.1 for 1,000 in two dimensions, 0.2 in
-            sixteen), and 0 for streams and for start="identity".
+            falling with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), and 0 for
+            streams and for start="identity".
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
         patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
-            improvement after which training stops; one that is significantly worse counts threefold. With `max_time`
-            only those count.
+            gain after which training stops; one significantly worse counts threefold, and with `max_time` only such do.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
         checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
             interruption resumes it.
@@ -92,6 +92,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self,
         potential: str | Callable[[int, torch.Generator], Potential] = "free",
         *,
+        n_networks: int = 1,
         start: str = "affine",
         scale: Any = "auto",
         method: Method | None = None,
@@ -111,6 +112,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         verbose: bool = False,
     ) -> None:
         self.potential = potential
+        self.n_networks = n_networks
         self.start = start
         self.scale = scale
         self.method = method
@@ -160,10 +162,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
-            raise DataError(
-                f"Y: has {target.dim} features, X has {source.dim}; "
-                "both sides must have the same features, in the same order"
-            )
+            wrong = f"Y: has {target.dim} features, X has {source.dim}"
+            raise DataError(f"{wrong}; both sides must have the same features, in the same order")
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")

@@ -174,12 +174,12 @@ def trainable(dim: int, options: Options, generator: torch.Generator, space: int
     if warm is not None and not isinstance(warm if space is None else warm.network, Quadratic):
         made = copy.deepcopy(warm)
     else:
-        made = _fresh(options.make_potential, dim, generator)
+        made = fresh(options.make_potential, dim, generator)
         made = made if space is None else Conditional(made, space)
     return made.to(options.device, options.dtype).requires_grad_(True)
 
 
-def _fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
     """Return a new potential, checked."""
     made = make(dim, generator)
     if not isinstance(made, Potential) or made.dim != dim:

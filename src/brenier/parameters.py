@@ -6,6 +6,7 @@ import dataclasses
 import math
 import numbers
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,9 +16,9 @@ from brenier import validation
 from brenier.conditional import ConditionalMap
 from brenier.dual import DualObjective
 from brenier.errors import DataError
-from brenier.learning import MakePotential, Options
+from brenier.learning import MakePotential, Options, fresh
 from brenier.populations import Population, Rows
-from brenier.potentials import DenseICNN, Potential, ResidualPotential
+from brenier.potentials import DenseICNN, Mean, Potential, Quadratic, ResidualPotential
 from brenier.potentials.icnn import widths
 from brenier.settings import Settings
 from brenier.smoothing import reference_bandwidth
@@ -36,7 +37,8 @@ STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
-WHOLE, OPTIONAL = ("max_steps", "batch_size", "patience"), ("max_steps", "batch_size", "max_time", "bandwidth")
+WHOLE = ("n_networks", "max_steps", "batch_size", "patience")
+OPTIONAL = ("max_steps", "batch_size", "max_time", "bandwidth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +72,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     Raises:
         DataError: for parameters that cannot be used.
     """
-    for name in ("max_steps", "batch_size", "patience", "max_time", "tol", "learning_rate", "bandwidth"):
+    for name in (*WHOLE, "max_time", "tol", "learning_rate", "bandwidth"):
         if getattr(ot, name) is not None or name not in OPTIONAL:
             validation.check_positive(name, getattr(ot, name), whole=name in WHOLE, zero=name == "bandwidth")
     validation.check_choice("start", ot.start, ("affine", "identity"))
@@ -87,6 +89,9 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     steps = ot.max_steps or (_steps(fewest) if ot.max_time is None else math.inf)
     if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
         make = _deeper
+    _check_networks(ot.n_networks, warm)
+    if ot.n_networks > 1:
+        make = partial(_mean, make, ot.n_networks)
     settings = Settings(
         max_steps=steps,
         max_time=ot.max_time,
@@ -168,6 +173,21 @@ def _is_long(steps: float, seconds: float | None) -> bool:
 def _deeper(dim: int, generator: torch.Generator) -> Potential:
     """Return the free potential with a layer more."""
     return DenseICNN(dim, widths(dim, 4), generator=generator)
+
+
+def _check_networks(n: int, warm: TransportMap | ConditionalMap | None) -> None:
+    """Raise where the map to go on from is of another number of networks."""
+    network = None if warm is None else getattr(warm.network, "network", warm.network)  # a conditional potential's own
+    if network is not None and not isinstance(network, Quadratic) and len(network.parts()) != n:
+        raise DataError(
+            f"n_networks: is {n}, the map to go on from is of {len(network.parts())}; give the same, or set "
+            "warm_start=False"
+        )
+
+
+def _mean(make: MakePotential, n: int, dim: int, generator: torch.Generator) -> Potential:
+    """Return the mean of n new potentials."""
+    return Mean([fresh(make, dim, generator) for _ in range(n)])
 
 
 def _device_of(source: Population) -> torch.device:

@@ -26,7 +26,7 @@ from brenier.coordinates import Coordinates
 from brenier.covariates import Covariates
 from brenier.distance import Distance
 from brenier.errors import DataError, ModelFileError
-from brenier.potentials import KNOWN, Conditional, Potential
+from brenier.potentials import KNOWN, Conditional, Mean, Potential
 from brenier.transport import TransportMap
 
 FORMAT = 1
@@ -96,9 +96,11 @@ def load_map(
 
 
 def _potential_to_json(network: Potential) -> dict[str, Any]:
-    """Return the class and arguments of a potential; of a conditional one, those of its network and d."""
+    """Return the class and arguments of a potential; of a conditional one those of its network, of a mean of each."""
     if isinstance(network, Conditional):
         return {"space": network.space, **_potential_to_json(network.network)}
+    if isinstance(network, Mean):
+        return {"mean": [_potential_to_json(part) for part in network.parts()]}
     if KNOWN.get(type(network).__name__) is not type(network):
         raise DataError(
             f"potential: {type(network).__name__} cannot be rebuilt from a file; save "
@@ -108,7 +110,11 @@ def _potential_to_json(network: Potential) -> dict[str, Any]:
 
 
 def _potential_from_json(spec: dict[str, Any]) -> Potential:
-    network: Potential = KNOWN[spec["class"]](**spec["config"])
+    network: Potential
+    if "mean" in spec:
+        network = Mean([_potential_from_json(part) for part in spec["mean"]])
+    else:
+        network = KNOWN[spec["class"]](**spec["config"])
     return Conditional(network, spec["space"]) if "space" in spec else network
 
 

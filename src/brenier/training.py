@@ -10,6 +10,9 @@ since the error of the weights that comes from the noise of batches falls like t
 errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary
 3.12: shrinking tolerances).
 
+A mean of potentials is trained part by part: each has batches, inner problems and a J of its own, and the optimiser
+moves them together. Only evaluation and selection look at the mean.
+
 Evaluation and the result use the running average of the weights, over about the last tenth of the steps; `selection`
 says which evaluation is kept. Training that loses its inner solves or turns non-finite steps back to the last selected
 state with half the rate.
@@ -77,7 +80,8 @@ class Run:
         self.potential, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
         smoothing = [Smoothing(side, potential.space) for side in held_out]
-        self.batches = Batches(source, target, generator, calibration, smoothing)
+        self.parts = potential.parts()
+        self.batches = [Batches(source, target, generator, calibration, smoothing) for _ in self.parts]
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
         self.step, self.drawn, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0, 0.0, 1.0, 0, 0
@@ -94,27 +98,16 @@ class Run:
             if self.finished:
                 return
         began = time.perf_counter()
-        rate = self._set_rate()
-        x, z, start, leave = self.batches.draw(self.settings.rows(self.step), self.settings.bandwidth * rate)
-        value = self.objective(
-            self.potential, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=self.batches.weigh
-        )
-        self.batches.keep(z, value.solution)
-        unconverged = value.solution.unconverged - value.solution.left
-        if not math.isfinite(value.loss.item()) or unconverged > TOLERATED * len(z):
-            self._step_back(f"{unconverged} of {len(z)} inner problems unconverged, J = {value.loss.item():.3g}")
+        rate, rows = self._set_rate(), self.settings.rows(self.step)
+        self.optimizer.zero_grad()
+        lost = [self._differentiate(*pair, rows, rate) for pair in zip(self.parts, self.batches, strict=True)]
+        if any(lost):
+            self._step_back(next(filter(None, lost)))
         else:
-            self._descend(value, x, z)
+            self.optimizer.step()
+            follow(self.average, self.potential, self.step, self.settings.averaging)
         self.step += 1
-        self.drawn += len(x)
         self.seconds += time.perf_counter() - began
-        self._since.append(
-            {
-                "train_value": value.loss.item(),
-                "inner_evaluations": value.solution.evaluations_per_row,
-                "unconverged": unconverged,
-            }
-        )
 
     def result(self) -> Potential:
         """Return a copy of the potential with the selected weights."""
@@ -131,7 +124,7 @@ class Run:
                 "selection": self.selection.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
-                "batches": self.batches.state_dict(),
+                "batches": [batches.state_dict() for batches in self.batches],
                 "counters": {name: getattr(self, name) for name in _COUNTERS},
                 "history": self.history,
                 "since": self._since,
@@ -146,22 +139,31 @@ class Run:
         self._new_optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
-        self.batches.load_state_dict(state["batches"], self.held_out[0])
+        for batches, known in zip(self.batches, state["batches"], strict=True):
+            batches.load_state_dict(known, self.held_out[0])
         for name in _COUNTERS:
             setattr(self, name, state["counters"][name])
         self.history, self._since = list(state["history"]), list(state["since"])
 
-    def _descend(self, value: DualValue, x: Tensor, z: Tensor) -> None:
-        self.optimizer.zero_grad()
+    def _differentiate(self, part: Potential, batches: Batches, rows: int, rate: float) -> str:
+        """Draw a batch and differentiate J of a part of the potential; say what was lost, if anything was."""
+        x, z, start, leave = batches.draw(rows, self.settings.bandwidth * rate)
+        value = self.objective(part, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=batches.weigh)
+        batches.keep(z, value.solution)
+        self.drawn += len(x)
+        found, evaluations = value.loss.item(), value.solution.evaluations_per_row
+        unconverged = value.solution.unconverged - value.solution.left
+        self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
+        if not math.isfinite(found) or unconverged > TOLERATED * len(z):
+            return f"{unconverged} of {len(z)} inner problems unconverged, J = {found:.3g}"
         loss = value.loss
         if not self._certain:
             with torch.no_grad():
-                heights = torch.cat([value.source, self.potential(z)])
-            loss = loss + excess(self.potential, torch.cat([x, z]), heights, self.generator)
+                heights = torch.cat([value.source, part(z)])
+            loss = loss + excess(part, torch.cat([x, z]), heights, self.generator)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.potential.parameters(), self.settings.clip)
-        self.optimizer.step()
-        follow(self.average, self.potential, self.step, self.settings.averaging)
+        nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
+        return ""
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
@@ -184,7 +186,8 @@ class Run:
         began = time.perf_counter()
         with torch.no_grad():
             value = self.objective(self.average, *self.held_out, tol=self._tol(EXACT))
-        if self.selection.consider(value, self.average.state_dict(), self.drawn <= self.settings.fresh_rows):
+        fresh = self.drawn <= len(self.parts) * self.settings.fresh_rows
+        if self.selection.consider(value, self.average.state_dict(), fresh):
             self.idle = 0
         else:
             self.idle += OVERFITTED if self.selection.worse(value) else int(self.settings.max_time is None)
@@ -222,7 +225,8 @@ class Run:
         self.average.load_state_dict(self.selection.weights)
         self.rate_factor /= 2
         self.setbacks += 1
-        self.batches.clear()
+        for batches in self.batches:
+            batches.clear()
         self._new_optimizer()
         if self.setbacks >= MAX_SETBACKS:
             self.finished = f"gave up after {self.setbacks} setbacks: {reason}"

@@ -64,6 +64,10 @@ class Potential(nn.Module, abc.ABC):
         """Return the parameters as groups of an optimiser, each with its factor `hurry` on the rate of short runs."""
         return [{"params": list(self.parameters()), "hurry": 1.0}]
 
+    def parts(self) -> list[Potential]:
+        """Return the potentials that are each trained by their own J: this one, or those it is the mean of."""
+        return [self]
+
     def strong_convexity(self) -> float:
         """Return an m for which psi is certainly m-strongly convex, or 0.0 where none is known."""
         return 0.0

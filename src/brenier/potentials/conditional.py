@@ -65,6 +65,10 @@ class Conditional(Potential):
         """Return those of the network."""
         return self.network.parameter_groups()
 
+    def parts(self) -> list[Potential]:
+        """Return those of the network, each with its conditions."""
+        return [Conditional(part, self.space) for part in self.network.parts()]
+
     def strong_convexity(self) -> float:
         """Return that of the network: a restriction is at least as convex."""
         return self.network.strong_convexity()

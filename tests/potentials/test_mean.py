@@ -1,0 +1,157 @@
+"""The mean of potentials: J is convex in g, and training takes its networks one by one."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fits import PAIR, X, Y, curved, quick, same, uvp, weights
+from problems import CONVEX_POTENTIALS, mean, normal
+from torch import Tensor
+
+from brenier import (
+    Conditional,
+    DataError,
+    DenseICNN,
+    DualObjective,
+    Mean,
+    Potential,
+    Quadratic,
+    Run,
+    Settings,
+    TransportMap,
+    load,
+)
+from brenier.training import MAX_SETBACKS
+
+
+def test_its_map_is_the_mean_of_the_maps() -> None:
+    potential, x = mean(dim=3), normal(20, 3)
+    maps = [TransportMap(part)(x) for part in potential.parts()]
+    torch.testing.assert_close(TransportMap(potential)(x), sum(maps) / 2, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("new", CONVEX_POTENTIALS.values(), ids=CONVEX_POTENTIALS)
+def test_j_of_a_mean_is_at_most_the_mean_of_j(new: Callable[..., Potential]) -> None:
+    networks = [new(dim=3, seed=seed) for seed in range(3)]
+    x, z, exact = normal(40, 3, seed=1), 2 * normal(40, 3, seed=2), DualObjective(tol=1e-9)
+    apart = torch.stack([exact(network, x, z).loss for network in networks]).mean()
+    together = exact(Mean(networks), x, z).loss
+    assert together < apart - 1e-3
+
+
+def test_networks_are_of_one_dimension() -> None:
+    with pytest.raises(DataError, match=r"^networks: .* one dimension, got dimensions \[2, 3\]"):
+        Mean([Quadratic(2), Quadratic(3)])
+    with pytest.raises(DataError, match=r"^networks: must be one or more"):
+        Mean([])
+
+
+def test_the_parts_of_a_conditional_mean_share_its_weights() -> None:
+    whole = Conditional(Mean([DenseICNN(4, (8, 4)), DenseICNN(4, (8, 4))]), 2)
+    parts = whole.parts()
+    assert [part.space for part in parts] == [2, 2]
+    own = {id(parameter) for parameter in whole.parameters()}
+    assert {id(parameter) for part in parts for parameter in part.parameters()} == own
+
+
+# ---- training
+
+
+def new_run(potential: Potential, objective: DualObjective | None = None) -> Run:
+    """A run whose batches are always the same rows, on a convex potential: nothing is drawn at random."""
+    x, z = (torch.from_numpy(side) for side in PAIR)
+
+    def draw(side: Tensor) -> Callable[[int, torch.Generator], Tensor]:
+        return lambda n, generator: side[:n]
+
+    settings = Settings(max_steps=40, batch_size=64, evaluate_every=10)
+    generator = torch.Generator().manual_seed(0)
+    return Run(
+        potential.double(), objective or DualObjective(), draw(x), draw(z), (x[800:], z[800:]), settings, generator
+    )
+
+
+def network(seed: int) -> Potential:
+    return DenseICNN(2, (8, 8), convex=True, generator=torch.Generator().manual_seed(seed))
+
+
+def test_every_network_is_trained_as_if_it_were_alone() -> None:
+    together, alone = new_run(Mean([network(1), network(2)])), [new_run(network(seed)) for seed in (1, 2)]
+    for _ in range(15):
+        for run in (together, *alone):
+            run.advance()
+    for part, run in zip(together.parts, alone, strict=True):
+        assert same(dict(part.state_dict()), dict(run.potential.state_dict()))
+    assert together.drawn == 2 * alone[0].drawn
+    both = [run.history[-1]["inner_evaluations"] for run in alone]
+    assert together.history[-1]["inner_evaluations"] == pytest.approx(sum(both) / 2)
+
+
+def test_evaluation_looks_at_the_mean() -> None:
+    run = new_run(Mean([network(1), network(2)]))
+    for _ in range(11):
+        run.advance()
+    while len(run.history) < 3:
+        before = DualObjective()(run.average, *run.held_out, tol=1e-6).loss
+        run.advance()
+    assert run.history[-1]["value"] == pytest.approx(float(before), abs=1e-4)
+
+
+def test_one_network_lost_is_a_setback_for_all() -> None:
+    class Lost(DualObjective):
+        def __call__(self, potential, *arguments, **settings):  # type: ignore[no-untyped-def]
+            value = super().__call__(potential, *arguments, **settings)
+            return value if potential is not vars(self).get("wrong") else vars(self)["spoil"](value)
+
+    objective = Lost()
+    run = new_run(Mean([network(1), network(2)]), objective)
+    run.advance()
+    kept = run.result().state_dict()
+    vars(objective).update(wrong=run.parts[1], spoil=lambda value: dataclasses.replace(value, loss=value.loss * np.nan))
+    run.advance()
+    assert (run.setbacks, run.rate_factor) == (1, 0.5)
+    assert same(dict(run.potential.state_dict()), dict(kept))
+    for _ in range(MAX_SETBACKS):
+        run.advance()
+    assert run.finished.startswith("gave up")
+
+
+# ---- the estimator
+
+
+def test_a_fit_of_several_networks_is_saved_and_gone_on_with(tmp_path: Path) -> None:
+    ot = quick(n_networks=3, max_steps=60).fit(*PAIR)
+    assert ot.diagnostics_["selected"] == "network"
+    assert len(ot.map_.network.parts()) == 3
+    x = np.random.default_rng(1).normal(size=(2000, 2))
+    assert uvp(ot.transform(x), curved(x)) < 0.5 * uvp(quick(max_steps=1).fit(*PAIR).transform(x), curved(x))
+    ot.save(tmp_path)
+    again = load(tmp_path).set_params(warm_start=True)
+    assert same(weights(again), weights(ot))
+    again.set_params(max_steps=2).fit(*PAIR)
+    assert len(again.map_.network.parts()) == 3
+    with pytest.raises(DataError, match=r"^n_networks: is 1, the map to go on from is of 3.*warm_start=False"):
+        again.set_params(n_networks=1).fit(*PAIR)
+
+
+def test_several_networks_with_labels(tmp_path: Path) -> None:
+    x, z = PAIR
+    labels = np.arange(len(x)) % 2
+    ot = quick("convex", n_networks=2, max_steps=60).fit(x, z, source_labels=labels, target_labels=labels)
+    assert ot.diagnostics_["selected"] == "network"
+    ot.save(tmp_path)
+    assert np.array_equal(load(tmp_path).transform(x, labels), ot.transform(x, labels))
+    back = ot.inverse_transform(ot.transform(x, labels), labels)
+    assert np.abs(back - x).max() < 0.05
+    again = load(tmp_path).set_params(warm_start=True, max_steps=2)
+    again.fit(x, z, source_labels=labels, target_labels=labels)
+
+
+def test_several_networks_go_on_from_the_affine_map() -> None:
+    """It has none: where nothing was learnt, all are new."""
+    ot = quick(n_networks=2, max_steps=1, warm_start=True).fit(X, Y)
+    assert ot.diagnostics_["selected"] == "affine"
+    assert len(ot.fit(X, Y).map_.network.parts()) in (1, 2)
