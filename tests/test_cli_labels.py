@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from console import run
+from fits import PAIR, quick
 
 from brenier import load
 from brenier.datasets import labelled, ring_classes
@@ -90,3 +91,30 @@ def test_faults_are_told(here: Path, capsys: Any, words: str, message: str) -> N
     assert code == 2
     assert message in err
     assert not Path("out.csv").exists()
+
+
+def test_a_model_with_covariates_is_told_of_and_goes_on_in_python(tmp_path: Path, capsys: Any) -> None:
+    x, dose = np.random.default_rng(0).normal(size=(200, 2)), np.linspace(0, 2, 200)
+    quick(max_steps=2).fit(x, x + dose[:, None], target_covariates=dose).save(tmp_path / "m")
+    np.save(tmp_path / "x.npy", x)
+    code, out, _ = run(capsys, "info", str(tmp_path / "m"))
+    assert code == 0
+    assert "0 to 2" in out
+    assert json.loads(run(capsys, "info", str(tmp_path / "m"), "--json")[1])["covariates"]["high"] == [2.0]
+    for words in (["transport", "m", "x.npy", "moved.npy"], ["evaluate", "m", "x.npy", "x.npy"]):
+        code, _, err = run(capsys, words[0], *(str(tmp_path / word) for word in words[1:]))
+        assert code == 2
+        assert "was fitted with covariates" in err
+        assert "transform(X, covariates=...)" in err
+
+
+def test_several_networks_on_the_command_line(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, side in zip(("x.npy", "z.npy"), PAIR, strict=True):
+        np.save(name, side)
+    small = ["--max-steps", "60", "--batch-size", "128", "--quiet"]
+    code, _, err = run(capsys, "fit", "x.npy", "z.npy", "--out", "m", "--n-networks", "2", *small)
+    assert code == 0, err
+    assert "| n_networks | 2 |" in Path("m/report.md").read_text()
+    assert "mean of 2 DenseICNN" in run(capsys, "info", "m")[1]
+    assert len(json.loads(run(capsys, "info", "m", "--json")[1])["potential"]["mean"]) == 2

@@ -9,6 +9,7 @@ from brenier.commands.console import OK, print_json
 from brenier.conditional import ConditionalMap
 from brenier.report import class_table, shown, text_table
 from brenier.storage import load_map
+from brenier.transport import TransportMap
 
 
 def info(model: Path, *, as_json: bool = False) -> int:
@@ -33,15 +34,16 @@ def info(model: Path, *, as_json: bool = False) -> int:
         "training": _training(description["history"]),
     }
     if isinstance(transport, ConditionalMap):
-        summary["labels"] = description["labels"]
+        summary |= {name: description[name] for name in ("labels", "covariates") if name in description}
     if as_json:
         print_json(summary)
         return OK
     print(_page(summary))
-    if isinstance(transport, ConditionalMap):
+    if isinstance(transport, TransportMap):
+        if transport.held_out is not None:
+            print(f"\n{transport.held_out.statement()}")
+    elif transport.labels:
         print(f"\n{class_table(transport, text_table)}")
-    elif transport.held_out is not None:
-        print(f"\n{transport.held_out.statement()}")
     return OK
 
 
@@ -64,14 +66,18 @@ def _training(history: list[dict[str, float]]) -> dict[str, float]:
 
 def _page(summary: dict[str, Any]) -> str:
     """Return the summary for people: one fact a line, grouped."""
-    spec = summary["potential"]
-    features = summary["features"]
+    networks = summary["potential"].get("mean", [summary["potential"]])
+    spec, features = networks[0], summary["features"]
+    kind = spec["class"] if len(networks) == 1 else f"mean of {len(networks)} {spec['class']}"
     rows = [
         ["model", summary["model"]],
         ["map", f"{summary['dimension']} features -> {summary['dimension']} features"],
         ["features", "unnamed" if features is None else ", ".join(features)],
-        ["potential", f"{spec['class']}, {summary['weights']} weights, {summary['dtype']}"],
+        ["potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"],
     ]
+    if "covariates" in summary:
+        met = zip(summary["covariates"]["low"], summary["covariates"]["high"], strict=True)
+        rows.append(["covariates", ", ".join(f"{shown(low)} to {shown(high)}" for low, high in met)])
     rows += [[name, shown(value)] for name, value in spec["config"].items() if name != "dim"]
     groups = [("", rows)]
     for heading in ("settings", "training", "diagnostics"):

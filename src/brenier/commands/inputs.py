@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from brenier.conditional import ConditionalMap
 from brenier.conditions import listed
 from brenier.datasets import Samples, read_samples
 from brenier.datasets.files import TABLES, read_frame
@@ -176,7 +177,12 @@ def check_finite(
 
 
 def check_labels(ot: OptimalTransport, labels: str | None, model: Path) -> None:
-    """Raise a DataError where a model with classes is given no labels, or one without is given some."""
+    """Raise a DataError where a model with classes is given no labels, one without some, or one wants covariates."""
+    if isinstance(ot.map_, ConditionalMap) and ot.labels_ is None:
+        raise DataError(
+            f"{model}: was fitted with covariates, which cannot be given here; in Python: "
+            "brenier.load(folder).transform(X, covariates=...)"
+        )
     if (labels is None) != (ot.labels_ is None):
         known = "" if ot.labels_ is None else f" ({listed(ot.labels_)})"
         raise DataError(
