@@ -319,8 +319,6 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "residual celu": partial(_RESIDUAL, activation="celu"),
     "residual softplus": partial(_RESIDUAL, activation="softplus"),
     "residual tanh": partial(_RESIDUAL, activation="tanh"),
-    "free mean": mean,
-    "convex mean": partial(mean, convex=True),
 }
 CONVEX_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name.startswith(("quadratic", "convex"))}
 FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}

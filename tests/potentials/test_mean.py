@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from contracts import POTENTIAL_LAWS
 from fits import PAIR, X, Y, curved, quick, same, uvp, weights
 from problems import CONVEX_POTENTIALS, mean, normal
 from torch import Tensor
@@ -25,6 +26,13 @@ from brenier import (
     load,
 )
 from brenier.training import MAX_SETBACKS
+
+
+@pytest.mark.parametrize("convex", [False, True])
+@pytest.mark.parametrize("law", [law for law in POTENTIAL_LAWS if "config" not in law.__code__.co_names])
+def test_a_mean_obeys(law: Callable[[Potential, Tensor], None], convex: bool) -> None:
+    """All laws but those of potentials that are rebuilt from their arguments alone: a mean's are networks."""
+    law(mean(dim=3, convex=convex), normal(7, 3, seed=9))
 
 
 def test_its_map_is_the_mean_of_the_maps() -> None:
