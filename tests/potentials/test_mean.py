@@ -18,11 +18,13 @@ from brenier import (
     DenseICNN,
     DualObjective,
     Mean,
+    ModelFileError,
     Potential,
     Quadratic,
     Run,
     Settings,
     TransportMap,
+    checkpoint,
     load,
 )
 from brenier.training import MAX_SETBACKS
@@ -96,6 +98,25 @@ def test_every_network_is_trained_as_if_it_were_alone() -> None:
     assert together.drawn == 2 * alone[0].drawn
     both = [run.history[-1]["inner_evaluations"] for run in alone]
     assert together.history[-1]["inner_evaluations"] == pytest.approx(sum(both) / 2)
+
+
+def test_a_run_put_down_and_taken_up_is_the_same_run(tmp_path: Path) -> None:
+    whole = new_run(Mean([network(1), network(2)]))
+    for _ in range(7):
+        whole.advance()
+    checkpoint.save_run(tmp_path, whole, "mark", seed=0)
+    state = checkpoint.read_run(tmp_path)
+    assert state is not None
+    assert len(state["run"]["batches"]) == 2
+    resumed = new_run(Mean([network(3), network(4)]))
+    checkpoint.restore_run(state, resumed, "mark", tmp_path)
+    for _ in range(8):
+        whole.advance()
+        resumed.advance()
+    assert same(dict(resumed.potential.state_dict()), dict(whole.potential.state_dict()))
+    alone = new_run(network(1))
+    with pytest.raises(ModelFileError, match="do not fit"):
+        checkpoint.restore_run(state, alone, "mark", tmp_path)
 
 
 def test_evaluation_looks_at_the_mean() -> None:
