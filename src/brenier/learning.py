@@ -170,13 +170,20 @@ def trainable(dim: int, options: Options, generator: torch.Generator, space: int
         generator: source of the initial weights.
         space: for conditioned points, how many leading coordinates are transported.
     """
-    warm = None if options.warm is None else options.warm.network
-    if warm is not None and not isinstance(warm if space is None else warm.network, Quadratic):
+    warm = trained(options.warm)
+    if warm is not None:
         made = copy.deepcopy(warm)
     else:
         made = fresh(options.make_potential, dim, generator)
         made = made if space is None else Conditional(made, space)
     return made.to(options.device, options.dtype).requires_grad_(True)
+
+
+def trained(warm: TransportMap | ConditionalMap | None) -> Potential | None:
+    """Return the potential to go on from, or None where there is no map, or only an affine one."""
+    potential = None if warm is None else warm.network
+    network = potential.network if isinstance(potential, Conditional) else potential
+    return None if isinstance(network, Quadratic) else potential
 
 
 def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:

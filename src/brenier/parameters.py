@@ -16,9 +16,9 @@ from brenier import validation
 from brenier.conditional import ConditionalMap
 from brenier.dual import DualObjective
 from brenier.errors import DataError
-from brenier.learning import MakePotential, Options, fresh
+from brenier.learning import MakePotential, Options, fresh, trained
 from brenier.populations import Population, Rows
-from brenier.potentials import DenseICNN, Mean, Potential, Quadratic, ResidualPotential
+from brenier.potentials import DenseICNN, Mean, Potential, ResidualPotential
 from brenier.potentials.icnn import widths
 from brenier.settings import Settings
 from brenier.smoothing import reference_bandwidth
@@ -177,10 +177,10 @@ def _deeper(dim: int, generator: torch.Generator) -> Potential:
 
 def _check_networks(n: int, warm: TransportMap | ConditionalMap | None) -> None:
     """Raise where the map to go on from is of another number of networks."""
-    network = None if warm is None else getattr(warm.network, "network", warm.network)  # a conditional potential's own
-    if network is not None and not isinstance(network, Quadratic) and len(network.parts()) != n:
+    potential = trained(warm)
+    if potential is not None and len(potential.parts()) != n:
         raise DataError(
-            f"n_networks: is {n}, the map to go on from is of {len(network.parts())}; give the same, or set "
+            f"n_networks: is {n}, the map to go on from is of {len(potential.parts())}; give the same, or set "
             "warm_start=False"
         )
 

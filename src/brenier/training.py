@@ -100,9 +100,10 @@ class Run:
         began = time.perf_counter()
         rate, rows = self._set_rate(), self.settings.rows(self.step)
         self.optimizer.zero_grad()
-        lost = [self._differentiate(*pair, rows, rate) for pair in zip(self.parts, self.batches, strict=True)]
-        if any(lost):
-            self._step_back(next(filter(None, lost)))
+        pairs = zip(self.parts, self.batches, strict=True)
+        lost = [reason for pair in pairs if (reason := self._differentiate(*pair, rows, rate))]
+        if lost:
+            self._step_back(lost[0])
         else:
             self.optimizer.step()
             follow(self.average, self.potential, self.step, self.settings.averaging)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from brenier.commands.console import OK, print_json
-from brenier.conditional import ConditionalMap
 from brenier.report import class_table, shown, text_table
 from brenier.storage import load_map
 from brenier.transport import TransportMap
@@ -33,8 +32,7 @@ def info(model: Path, *, as_json: bool = False) -> int:
         "diagnostics": description["diagnostics"],
         "training": _training(description["history"]),
     }
-    if isinstance(transport, ConditionalMap):
-        summary |= {name: description[name] for name in ("labels", "covariates") if name in description}
+    summary |= {name: description[name] for name in ("labels", "covariates") if name in description}
     if as_json:
         print_json(summary)
         return OK
