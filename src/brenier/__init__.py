@@ -14,7 +14,8 @@ from brenier.errors import (
     DataWarning,
     ModelFileError,
 )
-from brenier.estimator import OptimalTransport, load
+from brenier.estimator import OptimalTransport
+from brenier.loading import load
 from brenier.potentials import Conditional, DenseICNN, Mean, Potential, Quadratic, ResidualPotential
 from brenier.settings import Settings
 from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -60,6 +61,53 @@ def equal(points: Tensor) -> Tensor:
     return points.new_full((n,), 1 / n if n else torch.nan)
 
 
+class Terms(NamedTuple):
+    """The terms of J: g(x) (n,), env(z) (m,), and how the inner solves went."""
+
+    source: Tensor
+    target: Tensor
+    solution: Solution
+
+
+class Evaluate(Protocol):
+    """How the terms are found: `terms`, or the same shared among processes."""
+
+    def __call__(self, potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
+        """Return the terms of J, differentiable in the parameters."""
+        ...
+
+
+def terms(potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
+    """Return the terms of J, differentiable in the parameters.
+
+    Args:
+        potential: g.
+        x, z: source and target points.
+        start: first iterates of the first rows of z (see `envelope`).
+        how: to solve the inner problems (see `conjugate`).
+    """
+    source = potential(x)
+    return Terms(source, *envelope(potential, z, start, x[:CANDIDATES], source[:CANDIDATES].detach(), **how))
+
+
+def envelope(
+    potential: Potential, z: Tensor, start: Tensor | None, x: Tensor, values: Tensor, **how: Any
+) -> tuple[Tensor, Solution]:
+    """Return env(z) (m,), differentiable in the parameters, and how the inner solves went.
+
+    Args:
+        potential: g.
+        z: (m, d), target points.
+        start: (k, d), first iterates of the first k rows of z, or None.
+        x, values: (n, d), (n,), points and g there, where the other rows may start (see `best_start`).
+        how: to solve the inner problems (see `conjugate`).
+    """
+    known = 0 if start is None else len(start)
+    first = best_start(potential, z[known:], x, values)
+    found = conjugate(potential, z, start=first if start is None else torch.cat([start, first]), **how)
+    return found.value, found.solution
+
+
 @dataclasses.dataclass(frozen=True)
 class DualObjective:
     """J with a given inner solver: `objective(potential, x, z).loss.backward()`.
@@ -70,12 +118,14 @@ class DualObjective:
         max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
             counted in `solution`; rows without any finite iterate are left out of it.
         check_every: inner steps between two stop tests.
+        evaluate: how the terms are found; nothing that J depends on.
     """
 
     method: Method = dataclasses.field(default_factory=BFGS)
     tol: float = 1e-3
     max_steps: int = 200
     check_every: int = 1
+    evaluate: Evaluate = dataclasses.field(default=terms, repr=False, compare=False)
 
     def __call__(
         self,
@@ -99,20 +149,17 @@ class DualObjective:
             leave: share of the rows of z that may be left unfinished; those do not enter the loss.
             weigh: how x, and the rows of z that enter the loss, are weighed.
         """
-        source = potential(x)
-        known = 0 if start is None else len(start)
-        first = best_start(potential, z[known:], x[:CANDIDATES], source[:CANDIDATES].detach())
-        found = conjugate(
+        source, target, solution = self.evaluate(
             potential,
+            x,
             z,
+            start,
             method=self.method,
-            start=first if start is None else torch.cat([start, first]),
             tol=self.tol if tol is None else tol,
             max_steps=self.max_steps,
             check_every=self.check_every,
             leave=leave,
         )
-        target, solution = found.value, found.solution
         usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
         loss = source @ weigh[0](x) - target[usable] @ weigh[1](z[usable])
         return DualValue(loss, source, target, solution)

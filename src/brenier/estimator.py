@@ -19,7 +19,7 @@ from brenier import validation
 from brenier.classwise import classes_of, fit_classes
 from brenier.covariatewise import fit_covariates, sides_of
 from brenier.distance import Distance
-from brenier.errors import DataError, ModelFileError
+from brenier.errors import DataError
 from brenier.fitting import fit_map
 from brenier.learning import Fitted
 from brenier.parameters import Conditions, condition_of, options_of, warm_map
@@ -27,7 +27,7 @@ from brenier.populations import Population, population
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
 from brenier.solve import Method
-from brenier.storage import load_map, method_from_json, save_map
+from brenier.storage import save_map
 
 
 class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -65,6 +65,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
             interruption resumes it.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
+        n_jobs: processes that share the work of training on a CPU; by default as many as torch has threads, where a fit
+            is long and its steps large enough to gain by it.
         device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
         dtype: precision of the network, "float32" or "float64".
         verbose: whether to show a progress bar.
@@ -107,6 +109,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         warm_start: bool = False,
         checkpoint: str | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         device: Any = None,
         dtype: str = "float32",
         verbose: bool = False,
@@ -127,6 +130,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.warm_start = warm_start
         self.checkpoint = checkpoint
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
@@ -169,7 +173,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = None if source_samples is None else validation.feature_names(X, "X")
         fitted = self._learn(source, target, conditions)
         self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
-        self._remember(source.dim, names)
+        self.remember(source.dim, names)
         return self
 
     def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
@@ -264,32 +268,13 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         validation.check_seen(self, values, name, samples.shape[1])
         return samples
 
-    def _remember(self, dim: int, names: np.ndarray | None) -> None:
+    def remember(self, dim: int, names: np.ndarray | None) -> None:
         """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
         self.n_features_in_ = dim
         if names is not None:
             self.feature_names_in_ = names
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-
-
-def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTransport:
-    """Return the estimator saved in a folder.
-
-    Raises:
-        ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
-    """
-    transport, description = load_map(folder, validation.check_device(device))
-    try:
-        parameters, features = description["parameters"], description["features"]
-        known = parameters.keys() & OptimalTransport().get_params().keys()
-        ot = OptimalTransport(**{name: parameters[name] for name in known})
-        ot.map_, ot.history_, ot.diagnostics_ = transport, description["history"], description["diagnostics"]
-    except (KeyError, AttributeError) as error:
-        raise ModelFileError(f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote") from error
-    ot.method = method_from_json(description["method"])
-    ot._remember(transport.dim, None if features is None else np.asarray(features, dtype=object))
-    return ot
 
 
 def _is_json(value: Any) -> bool:

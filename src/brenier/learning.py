@@ -22,6 +22,7 @@ from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
 from brenier.evidence import adjusted_difference, different, with_few_rows
 from brenier.potentials import Conditional, Potential, Quadratic
+from brenier.processes import Team, processes_for
 from brenier.settings import Settings
 from brenier.training import Run
 from brenier.transport import TransportMap, inverse_errors
@@ -54,6 +55,7 @@ class Options:
         folder: where the unfinished run is kept, or None.
         progress: whether to show a progress bar.
         warm: a map to go on from, or None.
+        processes: how many share the work of training, or None for as many as are worth it.
     """
 
     make_potential: MakePotential
@@ -68,6 +70,7 @@ class Options:
     folder: str | None
     progress: bool
     warm: TransportMap | ConditionalMap | None
+    processes: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,7 +97,15 @@ def learn(run: Run, options: Options, state: dict[str, Any] | None, seed: int, c
         mark = checkpoint.fingerprint(_describe(options, run), *run.held_out, coordinates.basis, coordinates.unit)
         if state is not None:
             checkpoint.restore_run(state, run, mark, options.folder)
-    _train(run, options, mark, seed)
+    processes = options.processes or (1 if options.device.type != "cpu" else processes_for(run))
+    if processes == 1:
+        _train(run, options, mark, seed)
+        return
+    alone = run.objective
+    with Team(processes, run.parts[0], alone.method, patient=options.settings.max_time is None) as team:
+        run.objective = dataclasses.replace(alone, evaluate=team)
+        _train(run, options, mark, seed)
+    run.objective = alone
 
 
 def _train(run: Run, options: Options, mark: str, seed: int) -> None:

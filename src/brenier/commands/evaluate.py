@@ -20,7 +20,8 @@ from brenier.commands.inputs import (
     some_rows,
 )
 from brenier.commands.measure import READING, Evaluation, measure, plain
-from brenier.estimator import OptimalTransport, load
+from brenier.estimator import OptimalTransport
+from brenier.loading import load
 from brenier.report import (
     PAGE,
     Section,

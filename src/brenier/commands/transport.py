@@ -19,7 +19,7 @@ from brenier.conditional import ConditionalMap
 from brenier.datasets import Samples, read_samples, write_samples
 from brenier.datasets.files import ARRAYS, TABLES
 from brenier.errors import DataError
-from brenier.estimator import load
+from brenier.loading import load
 from brenier.transport import TransportMap
 
 ROWS = 65_536  # moved at once

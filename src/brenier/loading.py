@@ -1,0 +1,32 @@
+"""A fitted estimator, read from the folder it was saved in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from brenier import validation
+from brenier.errors import ModelFileError
+from brenier.estimator import OptimalTransport
+from brenier.storage import load_map, method_from_json
+
+
+def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTransport:
+    """Return the estimator saved in a folder.
+
+    Raises:
+        ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
+    """
+    transport, description = load_map(folder, validation.check_device(device))
+    try:
+        parameters, features = description["parameters"], description["features"]
+        known = parameters.keys() & OptimalTransport().get_params().keys()
+        ot = OptimalTransport(**{name: parameters[name] for name in known})
+        ot.map_, ot.history_, ot.diagnostics_ = transport, description["history"], description["diagnostics"]
+    except (KeyError, AttributeError) as error:
+        raise ModelFileError(f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote") from error
+    ot.method = method_from_json(description["method"])
+    ot.remember(transport.dim, None if features is None else np.asarray(features, dtype=object))
+    return ot

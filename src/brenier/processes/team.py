@@ -1,0 +1,232 @@
+"""Several processes, this one and its workers, that share the rows of J.
+
+Rows are strangers, so that of k processes each takes every k-th of them: g(x) first, then the inner problems, and once
+all terms are known and weighed, the derivatives of its own. What comes out is J and its gradient as one process finds
+them, up to rounding. Batches, weights, the optimiser and selection stay in this process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import threading
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from brenier.dual import CANDIDATES, Terms, envelope, terms
+from brenier.errors import BrenierError, DataWarning, warn
+from brenier.potentials import Potential
+from brenier.processes.near import LostError, Near, packed
+from brenier.processes.worker import ROWS, tensors_of, trained_of
+from brenier.solve import Method, Solution
+from brenier.training import Run
+
+SHARE = 10_000_000  # rows times parameters: what a process should have to do in a step, at least
+LONG_TIME, LONG_STEPS = 20.0, 200  # of a run during which workers have time to start, which takes seconds
+
+
+def processes_for(run: Run) -> int:
+    """Return how many processes are worth starting: one per thread of torch, if batches will be large enough."""
+    settings, potential = run.settings, run.parts[0]
+    long = settings.max_steps >= LONG_STEPS if settings.max_time is None else settings.max_time >= LONG_TIME
+    rows = max(settings.batch_size, settings.largest_batch or 0)
+    return max(1, min(torch.get_num_threads(), _shares(potential, rows))) if long else 1
+
+
+class Team:
+    """Finds the terms of J, as `dual.terms` does, in several processes; a context, after which the others have ended.
+
+    Args:
+        processes: how many, this one included.
+        potential: what they will differentiate first.
+        method: inner solver.
+        patient: whether the first evaluation waits for the workers, so that results are the same every time; else this
+            process goes alone until they have started.
+    """
+
+    def __init__(self, processes: int, potential: Potential, method: Method, patient: bool) -> None:
+        self._processes, self._method, self._patient = processes, method, patient
+        self._first = potential
+        self._keys = weakref.WeakKeyDictionary[Potential, int]({potential: 0})
+        self._free = itertools.count(1)
+        self._workers: list[Near] = []
+        self._lost = ""
+
+    def __enter__(self) -> Team:
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # one for every process
+        self._greeting = threading.Thread(target=self._greet, daemon=True)
+        try:
+            self._hello = packed(0, self._first, self._method)
+            self._workers += [Near() for _ in range(self._processes - 1)]
+        except LostError as lost:
+            self._lost = str(lost)
+        self._greeting.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._greeting.join()
+        torch.set_num_threads(self._threads)
+
+    def __call__(self, potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
+        """Return the terms of J, differentiable in the parameters; arguments as in `dual.terms`.
+
+        Raises:
+            BrenierError: where a worker is lost.
+        """
+        k = min(self._processes, _shares(potential, min(len(x), len(z))))
+        if k < 2 or not self._ready():
+            return terms(potential, x, z, start, **how)
+        try:
+            return self._shared(self._workers[: k - 1], potential, x, z, start, how)
+        except LostError as lost:
+            raise _failure(lost) from lost
+
+    def _shared(
+        self,
+        workers: Sequence[Near],
+        potential: Potential,
+        x: Tensor,
+        z: Tensor,
+        start: Tensor | None,
+        how: dict[str, Any],
+    ) -> Terms:
+        k, trained = 1 + len(workers), trained_of(potential)
+        differentiated = torch.is_grad_enabled() and bool(trained)
+        derivatives = _Derivatives.apply(workers, *trained) if differentiated else None
+        key, arrays = self._key(potential), [tensor.detach().numpy() for tensor in tensors_of(potential)]
+        for i, worker in enumerate(workers, 1):
+            worker.ask("source", packed(key, arrays, x[i::k].numpy(), differentiated))
+        own = potential(x[::k])
+        sources = [torch.from_numpy(worker.answer()) for worker in workers]
+        near, values = x[:CANDIDATES], _joined([own.detach(), *sources])[:CANDIDATES]
+        starts = [None if start is None else start[i::k] for i in range(k)]
+        for i, worker in enumerate(workers, 1):
+            first = None if start is None else starts[i].numpy()  # type: ignore[union-attr]
+            worker.ask("target", packed(z[i::k].numpy(), first, near.numpy(), values.numpy(), **how))
+        own_target, solution = envelope(potential, z[::k], starts[0], near, values, **how)
+        answers = [worker.answer() for worker in workers]
+        others = (*sources, *(torch.from_numpy(target) for target, _ in answers))
+        if derivatives is not None:
+            others = _Others.apply(derivatives, workers, others)
+        solutions = [solution, *(_solution(fields) for _, fields in answers)]
+        return Terms(_joined([own, *others[: k - 1]]), _joined([own_target, *others[k - 1 :]]), _one(solutions))
+
+    def _key(self, potential: Potential) -> int:
+        """Return what the workers know a potential by, told if they do not."""
+        if potential not in self._keys:
+            key = next(self._free)
+            for worker in self._workers:
+                worker.ask("hold", packed(key, potential))
+            for worker in self._workers:
+                worker.answer()
+            self._keys[potential] = key
+        return self._keys[potential]
+
+    def _greet(self) -> None:
+        """Wait until the workers have started and read what they will need."""
+        try:
+            for worker in self._workers:
+                worker.ask("hold", self._hello)
+            for worker in self._workers:
+                worker.answer()
+        except LostError as lost:
+            self._lost = str(lost)
+
+    def _ready(self) -> bool:
+        """Say whether there are workers that have started, waiting for it if patient; warn once where they cannot."""
+        if self._patient:
+            self._greeting.join()
+        if self._greeting.is_alive():
+            return False
+        if self._lost:
+            reason = self._lost.splitlines()[-1]
+            warn(f"n_jobs: training goes on in one process, since no other could take part: {reason}", DataWarning)
+            self._lost, self._processes = "", 1
+        return self._processes > 1
+
+
+class _Derivatives(torch.autograd.Function):
+    """Stands for what the workers differentiate. Made first, it is differentiated last, and waits for them."""
+
+    @staticmethod
+    def forward(ctx: Any, workers: Sequence[Near], *parameters: Tensor) -> Tensor:
+        """Return a number that the terms of the workers depend on."""
+        ctx.workers = workers
+        return parameters[0].new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the sum of what the workers found."""
+        try:
+            found = [worker.answer() for worker in ctx.workers]
+        except LostError as lost:
+            raise _failure(lost) from lost
+        return None, *(torch.from_numpy(sum(gradients)) for gradients in zip(*found, strict=True))
+
+
+class _Others(torch.autograd.Function):
+    """The terms of the workers. Made last, they are differentiated first: all are asked before the own rows follow."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, derivatives: Tensor, workers: Sequence[Near], found: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...]:
+        """Return g(x) of every worker, then env(z) of every worker."""
+        ctx.workers = workers
+        return found
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
+        """Ask the workers for their derivatives."""
+        half = len(ctx.workers)
+        try:
+            for worker, *pair in zip(ctx.workers, cotangents[:half], cotangents[half:], strict=True):
+                worker.ask("differentiate", packed(*(cotangent.numpy() for cotangent in pair)))
+        except LostError as lost:
+            raise _failure(lost) from lost
+        return cotangents[0].new_zeros(()), None, None
+
+
+def _shares(potential: Potential, rows: int) -> int:
+    """Return among how many processes a step of so many rows may be shared."""
+    return rows * sum(parameter.numel() for parameter in potential.parameters()) // SHARE
+
+
+def _failure(lost: LostError) -> BrenierError:
+    return BrenierError(
+        f"a process that shared the work of training was lost: {lost}. Fit with n_jobs=1 (with `checkpoint`, the run "
+        "goes on from its last evaluation); exit status -9 often means that memory ran out"
+    )
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return the rows of all parts, of which the i-th has every k-th row from i on."""
+    whole = torch.cat(list(parts))
+    return whole[_places(len(parts), len(whole))]
+
+
+def _places(k: int, n: int) -> Tensor:
+    """Return where each of n rows is among those of k parts laid end to end: (n,)."""
+    return torch.cat([torch.arange(i, n, k) for i in range(k)]).argsort()
+
+
+def _solution(fields: dict[str, Any]) -> Solution:
+    return Solution(**{name: torch.from_numpy(fields[name]) for name in ROWS}, evaluations=fields["evaluations"])
+
+
+def _one(parts: Sequence[Solution]) -> Solution:
+    """Return the solution for all rows."""
+    whole = Solution.concatenate(parts)
+    places = _places(len(parts), len(whole.status))
+    return dataclasses.replace(whole, **{name: getattr(whole, name)[places] for name in ROWS})
