@@ -1,6 +1,7 @@
 """Several processes find the J, the gradient and the inner solutions that one finds, and nobody is left behind."""
 
 import io
+import math
 import pickle
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +18,17 @@ from fits import PAIR, quick, same, weights
 from problems import POTENTIALS, mean, normal
 from torch import Tensor
 
-from brenier import BFGS, BrenierError, Conditional, DataWarning, DenseICNN, DualObjective, DualValue, Potential
+from brenier import (
+    BFGS,
+    BrenierError,
+    Conditional,
+    DataWarning,
+    DenseICNN,
+    DualObjective,
+    DualValue,
+    Potential,
+    Settings,
+)
 from brenier.processes import Team, near, processes_for, team
 from brenier.processes.worker import serve
 from brenier.solve import Status
@@ -268,26 +280,22 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
 
 
 def test_as_many_processes_as_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "SHARE", 10_000_000)
+    monkeypatch.setattr(team, "SHARE", 12_000_000)
 
-    class Long:
-        """What a run is asked here."""
+    run: Any = SimpleNamespace(parts=[torch.nn.Linear(100, 500)])  # 50,500 parameters
 
-        parts = (torch.nn.Linear(100, 500),)  # 50,500 parameters
-
-        class settings:  # noqa: N801
-            max_steps, max_time, batch_size, largest_batch = 1000, None, 1000, None
+    def processes(**settings: Any) -> int:
+        run.settings = Settings(**settings)
+        return processes_for(run)
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    many: Any = Long
-    assert processes_for(many) == 4
-    Long.settings.batch_size = 500
-    assert processes_for(many) == 2
-    Long.settings.largest_batch = 700  # type: ignore[assignment]
-    assert processes_for(many) == 3
-    Long.settings.max_time = 5.0  # type: ignore[assignment]
-    assert processes_for(many) == 1
-    Long.settings.max_time = 60.0  # type: ignore[assignment]
-    assert processes_for(many) == 3
+    assert processes(batch_size=1000) == 4
+    assert processes(batch_size=500) == 2
+    assert processes(batch_size=500, largest_batch=800) == 3
+    assert processes(batch_size=500, largest_batch=800, max_steps=900) == 2
+    assert processes(batch_size=10) == 1
+    assert processes(batch_size=500, max_steps=100) == 1
+    assert processes(batch_size=500, max_steps=math.inf, max_time=5.0) == 1
+    assert processes(batch_size=500, max_steps=math.inf, max_time=60.0) == 2
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    assert processes_for(many) == 1
+    assert processes(batch_size=1000) == 1

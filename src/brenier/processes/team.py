@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 import threading
 import weakref
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from brenier.processes.worker import ROWS, tensors_of, trained_of
 from brenier.solve import Method, Solution
 from brenier.training import Run
 
-SHARE = 10_000_000  # rows times parameters: what a process should have to do in a step, at least
+SHARE = 12_000_000  # rows times parameters: what a process should have to do in a step, at least
 LONG_TIME, LONG_STEPS = 20.0, 200  # of a run during which workers have time to start, which takes seconds
 
 
@@ -35,7 +36,7 @@ def processes_for(run: Run) -> int:
     """Return how many processes are worth starting: one per thread of torch, if batches will be large enough."""
     settings, potential = run.settings, run.parts[0]
     long = settings.max_steps >= LONG_STEPS if settings.max_time is None else settings.max_time >= LONG_TIME
-    rows = max(settings.batch_size, settings.largest_batch or 0)
+    rows = settings.rows(int(min(settings.max_steps, sys.maxsize)))
     return max(1, min(torch.get_num_threads(), _shares(potential, rows))) if long else 1
 
 
