@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for dim in flags.dims:
             pair = PAIRS[flags.pair](dim)
             for potential, seconds in itertools.product(flags.potentials, budgets):
-                method = f"{potential}, {seconds:.0f} s"
+                method = f"{potential}, {seconds:.0f} s" + (f", {flags.threads} cores" if flags.threads > 1 else "")
                 for seed in flags.seeds:
                     measure = partial(fit, pair, potential, seed, seconds, fresh)
                     settings = {"dim": dim, "max_time": seconds, "fresh": fresh}
