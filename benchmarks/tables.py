@@ -35,6 +35,7 @@ BENCHMARKS = (
     "neutral",
     "parametrisation",
     "peers.race",
+    "processes",
     "throughput",
     "tolerance",
     "w2hd",

@@ -334,6 +334,7 @@ def test_how_far_j_is_above_its_minimum() -> None:
         "neutral",
         "parametrisation",
         "peers --pairs tails --peers brenier pot",
+        "processes",
         "throughput",
         "tolerance",
         "w2hd --pair separable",

@@ -201,6 +201,13 @@ def test_a_fit_limited_by_time_does_not_wait_for_workers(
     assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
 
 
+def test_workers_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(near, "COMMAND", "import time; time.sleep(100)")
+    monkeypatch.setattr(team, "SLOW", 0.1)
+    with pytest.warns(DataWarning, match=r"^n_jobs: .* none had started after 0 seconds"):
+        quick(n_jobs=2, max_steps=2).fit(*PAIR)
+
+
 @pytest.mark.usefixtures("notebook")
 def test_a_potential_of_a_notebook_is_trained_by_one_process() -> None:
     def new(dim: int, generator: torch.Generator) -> Potential:

@@ -30,6 +30,7 @@ from brenier.training import Run
 
 SHARE = 12_000_000  # rows times parameters: what a process should have to do in a step, at least
 LONG_TIME, LONG_STEPS = 20.0, 200  # of a run during which workers have time to start, which takes seconds
+SLOW = 120.0  # seconds after which a worker will not be waited for
 
 
 def processes_for(run: Run) -> int:
@@ -145,8 +146,10 @@ class Team:
     def _ready(self) -> bool:
         """Say whether there are workers that have started, waiting for it if patient; warn once where they cannot."""
         if self._patient:
-            self._greeting.join()
-        if self._greeting.is_alive():
+            self._greeting.join(SLOW)
+            if self._greeting.is_alive():
+                self._lost = f"none had started after {SLOW:.0f} seconds"
+        elif self._greeting.is_alive():
             return False
         if self._lost:
             reason = self._lost.splitlines()[-1]
