@@ -173,7 +173,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = None if source_samples is None else validation.feature_names(X, "X")
         fitted = self._learn(source, target, conditions)
         self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
-        self.remember(source.dim, names)
+        self._remember(source.dim, names)
         return self
 
     def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
@@ -268,7 +268,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         validation.check_seen(self, values, name, samples.shape[1])
         return samples
 
-    def remember(self, dim: int, names: np.ndarray | None) -> None:
+    def _remember(self, dim: int, names: np.ndarray | None) -> None:
         """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
         self.n_features_in_ = dim
         if names is not None:

@@ -97,7 +97,7 @@ def learn(run: Run, options: Options, state: dict[str, Any] | None, seed: int, c
         mark = checkpoint.fingerprint(_describe(options, run), *run.held_out, coordinates.basis, coordinates.unit)
         if state is not None:
             checkpoint.restore_run(state, run, mark, options.folder)
-    processes = options.processes or (1 if options.device.type != "cpu" else processes_for(run))
+    processes = (options.processes or processes_for(run)) if options.device.type == "cpu" else 1
     if processes == 1:
         _train(run, options, mark, seed)
         return

@@ -28,5 +28,7 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTrans
     except (KeyError, AttributeError) as error:
         raise ModelFileError(f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote") from error
     ot.method = method_from_json(description["method"])
-    ot.remember(transport.dim, None if features is None else np.asarray(features, dtype=object))
+    ot.n_features_in_ = transport.dim
+    if features is not None:
+        ot.feature_names_in_ = np.asarray(features, dtype=object)
     return ot
