@@ -62,7 +62,6 @@ class Team:
 
     def __enter__(self) -> Team:
         self._threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # one for every process
         self._greeting = threading.Thread(target=self._greet, daemon=True)
         try:
             self._hello = packed(0, self._first, self._method)
@@ -85,6 +84,7 @@ class Team:
             BrenierError: where a worker is lost.
         """
         k = min(self._processes, _shares(potential, min(len(x), len(z))))
+        torch.set_num_threads(self._threads if k < 2 else 1)  # one for every process
         if k < 2 or not self._ready():
             return terms(potential, x, z, start, **how)
         try:
