@@ -49,6 +49,19 @@ class OfANotebook(Potential):
         return x @ self.slope
 
 
+class Scaled(Potential):
+    """A potential of one number, and of another that it does not use."""
+
+    dim = DIM
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.idle = (torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * torch.linalg.vecdot(x, x)
+
+
 class Picky(BFGS):
     """A method of a notebook."""
 
@@ -131,6 +144,16 @@ def test_with_first_iterates_and_weights_too(three: Team) -> None:
 
 def test_with_conditions_and_in_single_precision(three: Team) -> None:
     agree(three, Conditional(DenseICNN(DIM, (8, 8)), 2))
+
+
+def test_parameters_may_be_numbers_and_idle(three: Team) -> None:
+    potential = Scaled()
+    points = normal(50, DIM, seed=1), normal(50, DIM, seed=2)
+    found(DualObjective(evaluate=three), potential, points)
+    shared, idle = potential.scale.grad, potential.idle.grad
+    found(DualObjective(), potential, points)
+    torch.testing.assert_close(shared, potential.scale.grad)
+    assert idle is None or float(idle) == 0
 
 
 def test_weights_that_changed_are_told(three: Team) -> None:

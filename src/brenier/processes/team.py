@@ -8,6 +8,7 @@ them, up to rounding. Batches, weights, the optimiser and selection stay in this
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import sys
 import threading
@@ -175,7 +176,7 @@ class _Derivatives(torch.autograd.Function):
             found = [worker.answer() for worker in ctx.workers]
         except LostError as lost:
             raise _failure(lost) from lost
-        return None, *(torch.from_numpy(sum(gradients)) for gradients in zip(*found, strict=True))
+        return None, *(functools.reduce(torch.add, map(torch.from_numpy, parts)) for parts in zip(*found, strict=True))
 
 
 class _Others(torch.autograd.Function):
