@@ -9,11 +9,19 @@ import subprocess
 import sys
 from typing import Any, BinaryIO, cast
 
+from brenier.errors import BrenierError
 from brenier.processes.worker import COMMAND
 
 
-class LostError(Exception):
-    """A worker that cannot be started, asked or understood."""
+class LostError(BrenierError):
+    """A worker that cannot be started, asked or understood, for a reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"a process that shared the work of training was lost: {reason}. Fit with n_jobs=1 (with `checkpoint`, the "
+            "run goes on from its last evaluation); exit status -9 often means that memory ran out"
+        )
+        self.reason = reason
 
 
 class Near:

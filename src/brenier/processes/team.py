@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from brenier.dual import CANDIDATES, Terms, envelope, terms
-from brenier.errors import BrenierError, DataWarning, warn
+from brenier.errors import DataWarning, warn
 from brenier.potentials import Potential
 from brenier.processes.near import LostError, Near, packed
 from brenier.processes.worker import ROWS, tensors_of, trained_of
@@ -63,12 +63,14 @@ class Team:
 
     def __enter__(self) -> Team:
         self._threads = torch.get_num_threads()
-        self._greeting = threading.Thread(target=self._greet, daemon=True)
+        hello = b""
         try:
-            self._hello = packed(0, self._first, self._method)
-            self._workers += [Near() for _ in range(self._processes - 1)]
+            hello = packed(0, self._first, self._method)
+            for _ in range(self._processes - 1):
+                self._workers.append(Near())
         except LostError as lost:
-            self._lost = str(lost)
+            self._lost = lost.reason
+        self._greeting = threading.Thread(target=self._greet, args=(hello,), daemon=True)
         self._greeting.start()
         return self
 
@@ -82,16 +84,13 @@ class Team:
         """Return the terms of J, differentiable in the parameters; arguments as in `dual.terms`.
 
         Raises:
-            BrenierError: where a worker is lost.
+            LostError: where a worker is lost.
         """
         k = min(self._processes, _shares(potential, min(len(x), len(z))))
         torch.set_num_threads(self._threads if k < 2 else 1)  # one for every process
         if k < 2 or not self._ready():
             return terms(potential, x, z, start, **how)
-        try:
-            return self._shared(self._workers[: k - 1], potential, x, z, start, how)
-        except LostError as lost:
-            raise _failure(lost) from lost
+        return self._shared(self._workers[: k - 1], potential, x, z, start, how)
 
     def _shared(
         self,
@@ -111,11 +110,10 @@ class Team:
         own = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
         near, values = x[:CANDIDATES], _joined([own.detach(), *sources])[:CANDIDATES]
-        starts = [None if start is None else start[i::k] for i in range(k)]
-        for i, worker in enumerate(workers, 1):
-            first = None if start is None else starts[i].numpy()  # type: ignore[union-attr]
-            worker.ask("target", packed(z[i::k].numpy(), first, near.numpy(), values.numpy(), **how))
-        own_target, solution = envelope(potential, z[::k], starts[0], near, values, **how)
+        mine, *theirs = ((z[i::k], None if start is None else start[i::k], near, values) for i in range(k))
+        for worker, points in zip(workers, theirs, strict=True):
+            worker.ask("target", packed(*(None if rows is None else rows.numpy() for rows in points), **how))
+        own_target, solution = envelope(potential, *mine, **how)
         answers = [worker.answer() for worker in workers]
         others = (*sources, *(torch.from_numpy(target) for target, _ in answers))
         if derivatives is not None:
@@ -127,22 +125,25 @@ class Team:
         """Return what the workers know a potential by, told if they do not."""
         if potential not in self._keys:
             key = next(self._free)
-            for worker in self._workers:
-                worker.ask("hold", packed(key, potential))
-            for worker in self._workers:
-                worker.answer()
+            self._hold(packed(key, potential))
             self._keys[potential] = key
         return self._keys[potential]
 
-    def _greet(self) -> None:
+    def _hold(self, told: bytes) -> None:
+        """Have all workers keep a potential."""
+        for worker in self._workers:
+            worker.ask("hold", told)
+        for worker in self._workers:
+            worker.answer()
+
+    def _greet(self, hello: bytes) -> None:
         """Wait until the workers have started and read what they will need."""
+        if self._lost:
+            return
         try:
-            for worker in self._workers:
-                worker.ask("hold", self._hello)
-            for worker in self._workers:
-                worker.answer()
+            self._hold(hello)
         except LostError as lost:
-            self._lost = str(lost)
+            self._lost = lost.reason
 
     def _ready(self) -> bool:
         """Say whether there are workers that have started, waiting for it if patient; warn once where they cannot."""
@@ -172,10 +173,7 @@ class _Derivatives(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
         """Return the sum of what the workers found."""
-        try:
-            found = [worker.answer() for worker in ctx.workers]
-        except LostError as lost:
-            raise _failure(lost) from lost
+        found = [worker.answer() for worker in ctx.workers]
         return None, *(functools.reduce(torch.add, map(torch.from_numpy, parts)) for parts in zip(*found, strict=True))
 
 
@@ -195,24 +193,14 @@ class _Others(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         """Ask the workers for their derivatives."""
         half = len(ctx.workers)
-        try:
-            for worker, *pair in zip(ctx.workers, cotangents[:half], cotangents[half:], strict=True):
-                worker.ask("differentiate", packed(*(cotangent.numpy() for cotangent in pair)))
-        except LostError as lost:
-            raise _failure(lost) from lost
+        for worker, *pair in zip(ctx.workers, cotangents[:half], cotangents[half:], strict=True):
+            worker.ask("differentiate", packed(*(cotangent.numpy() for cotangent in pair)))
         return cotangents[0].new_zeros(()), None, None
 
 
 def _shares(potential: Potential, rows: int) -> int:
     """Return among how many processes a step of so many rows may be shared."""
     return rows * sum(parameter.numel() for parameter in potential.parameters()) // SHARE
-
-
-def _failure(lost: LostError) -> BrenierError:
-    return BrenierError(
-        f"a process that shared the work of training was lost: {lost}. Fit with n_jobs=1 (with `checkpoint`, the run "
-        "goes on from its last evaluation); exit status -9 often means that memory ran out"
-    )
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:
