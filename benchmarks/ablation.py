@@ -5,6 +5,7 @@
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
+"rows left four times" solves a batch to the end where a row was left so often, for sixteen times;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
 among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs.
 """
@@ -84,6 +85,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "three layers": {"potential": deep(3)},
     "four layers": {"potential": deep(4)},
     "five layers": {"potential": deep(5)},
+    "six layers": {"potential": deep(6)},
     "spread biases": {"potential": spread},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},
@@ -94,6 +96,7 @@ PATCHES: Mapping[str, tuple[str, Any]] = {
     "no penalty": ("brenier.training.excess", nothing),
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
+    "rows left four times": ("brenier.batches.OFTEN", 4),
     "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
     "inner problems half as exact": ("brenier.parameters.Settings", partial(Settings, loosest=2 * Settings.loosest)),
     "inner problems twice as exact": ("brenier.parameters.Settings", partial(Settings, loosest=Settings.loosest / 2)),

@@ -2,8 +2,9 @@
 
 The last few rows of a batch take most of its inner steps. They are left unfinished, and solved on in the next batch
 from where they are: every target row drawn enters one step of training, once, when its inner problem is solved. A row
-left too often has its batch solved to the end, so that none is put off for ever. Both sides of a batch may be smeared
-(see `smoothing`) and weighed (see `calibration`).
+left too often has its batch solved to the end, so that none is put off for ever. That is to be rare: such a batch holds
+the hard rows of two, mostly from the tails, and the next one none, which weights (see `calibration`) correct by halves
+that err alike, so that the tails count too little. Both sides of a batch may also be smeared (see `smoothing`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from brenier.solve import Solution, Status
 Draw = Callable[[int, torch.Generator], Tensor]
 
 LEAVE = 0.1  # share of the rows of a batch that may be left
-OFTEN = 4  # times a row may be left
+OFTEN = 16  # times a row may be left; where half of those left are left again, one row in 65,000 is
 
 
 class Batches:
