@@ -2,6 +2,7 @@
 
     BRENIER_DATA=... python -m benchmarks.ablation                   # w2hd and logsumexp, d = 16, 60 s a fit
     BRENIER_DATA=... python -m benchmarks.ablation --pairs w2hd clusters --dims 2 16 64 --seconds 300
+    BRENIER_DATA=... python -m benchmarks.ablation --steps 1000      # whatever the machine does meanwhile
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
@@ -115,10 +116,10 @@ def changed(variant: str) -> Iterator[Mapping[str, Any]]:
             yield {}
 
 
-def fit(pair: Pair, variant: str, seed: int, seconds: float, n: int) -> dict[str, Any]:
-    """Fit endless samples for some time, and score both maps."""
+def fit(pair: Pair, variant: str, seed: int, budget: Mapping[str, Any], n: int) -> dict[str, Any]:
+    """Fit endless samples for some time, or steps, and score both maps."""
     with changed(variant) as arguments:
-        ot = OptimalTransport(max_steps=options.UNLIMITED, max_time=seconds, random_state=seed, **arguments)
+        ot = OptimalTransport(random_state=seed, **budget, **arguments)
         ot.fit(pair.source, pair.target)
     return score(ot.map_, pair, n, seed) | training(ot)
 
@@ -145,17 +146,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd", "logsumexp"])
     parser.add_argument("--variants", nargs="+", choices=(*ARGUMENTS, *PATCHES), default=[*ARGUMENTS, *PATCHES])
     parser.add_argument("--seconds", type=float, default=60.0, help="training time per fit (default 60)")
+    parser.add_argument("--steps", type=int, help="of training, instead of a time")
     flags = options.parse(parser, arguments)
     seconds, fresh = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
+    budget: dict[str, Any] = {"max_time": seconds}
+    words = f"{seconds:.0f} s"
+    if flags.steps is not None:
+        budget, words = {"max_steps": flags.steps}, f"{flags.steps} steps"
     with options.open_ledger("ablation", flags) as ledger:
         for name in flags.pairs:
             for dim in flags.dims:
                 pair = PAIRS[name](dim)
                 for variant in flags.variants:
                     for seed in flags.seeds:
-                        measure = partial(fit, pair, variant, seed, seconds, fresh)
-                        problem, method = f"{name} d={dim}", f"{variant}, {seconds:.0f} s"
-                        ledger.record(problem, method, seed, measure, dim=dim, max_time=seconds, fresh=fresh)
+                        measure = partial(fit, pair, variant, seed, budget, fresh)
+                        problem, method = f"{name} d={dim}", f"{variant}, {words}"
+                        ledger.record(problem, method, seed, measure, dim=dim, **budget, fresh=fresh)
         tables.show(TABLES, ledger.folder)
 
 
