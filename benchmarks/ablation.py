@@ -6,9 +6,9 @@
 
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
-"rows left four times" solves a batch to the end where a row was left so often, for sixteen times;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
-among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs.
+among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs. With "rows
+left four times" a batch is solved to the end when a row has been left so often, by default sixteen times.
 """
 
 from __future__ import annotations
@@ -149,10 +149,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, help="of training, instead of a time")
     flags = options.parse(parser, arguments)
     seconds, fresh = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
-    budget: dict[str, Any] = {"max_time": seconds}
-    words = f"{seconds:.0f} s"
-    if flags.steps is not None:
-        budget, words = {"max_steps": flags.steps}, f"{flags.steps} steps"
+    timed = flags.steps is None
+    budget = {"max_time": seconds} if timed else {"max_steps": flags.steps}
+    words = f"{seconds:.0f} s" if timed else f"{flags.steps} steps"
     with options.open_ledger("ablation", flags) as ledger:
         for name in flags.pairs:
             for dim in flags.dims:
