@@ -4,6 +4,7 @@ A method is fitted to the latents of training images and moves those of test ima
 settings and
 
 * convex: this library with `potential="convex"`, whose map has one inverse,
+* several: with `n_networks=3`, whose map is the mean of three,
 
 the controls tell what the decoder does by itself, which is given the label and so draws the right digit from almost any
 latent:
@@ -60,11 +61,9 @@ class Moved:
 Method = Callable[[Labelled, Labelled, Labelled, Setting, int], Moved]
 
 
-def default(
-    source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int, potential: str = "free"
-) -> Moved:
-    """Fit with default settings, but for the potential."""
-    ot = OptimalTransport(potential, random_state=seed, **setting.transport)  # type: ignore[arg-type]
+def default(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int, **others: Any) -> Moved:
+    """Fit with default settings, but for some."""
+    ot = OptimalTransport(**others, random_state=seed, **setting.transport)  # type: ignore[arg-type]
     began = time.perf_counter()
     ot.fit(source[0], target[0], source_labels=source[1], target_labels=target[1])
     facts = {"fit_seconds": time.perf_counter() - began, "selected": ot.diagnostics_["selected"]}
@@ -152,6 +151,7 @@ def class_by_class(fit: Callable[[Tensor, Tensor, int], Callable[[Tensor], Tenso
 METHODS: Mapping[str, Method] = {
     "default": default,
     "convex": partial(default, potential="convex"),
+    "several": partial(default, n_networks=3),
     "paper": published,
     "normal": normal,
     "untransported": untransported,
