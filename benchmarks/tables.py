@@ -35,6 +35,7 @@ BENCHMARKS = (
     "neutral",
     "parametrisation",
     "peers.race",
+    "plans",
     "processes",
     "throughput",
     "tolerance",
