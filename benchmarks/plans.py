@@ -2,7 +2,7 @@
 
     python -m benchmarks.plans                # pairs whose maps are known, 1,000 rows a side, d = 4 and 16
 
-A plan between n rows a side costs more than W2^2 between the laws, and by much in high dimension. Two corrections:
+On average a plan between n rows a side costs more than W2^2 between the laws, in high dimension much more. Corrections:
 
     debiased    half - (W2^2(x0, x1) + W2^2(z0, z1)) / 2, half the mean of W2^2(x0, z0) and W2^2(x1, z1), where x0, x1
                 are halves of the rows ("Faster Wasserstein Distance Estimation with the Sinkhorn Divergence", Chizat et
