@@ -25,8 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import options, tables
-from benchmarks.rows import Row
-from benchmarks.tables import Column, Table
+from benchmarks.tables import Column, Table, ratio
 from brenier.datasets import NEUTRAL, Pair
 from brenier.gaussian import matrix_power
 from brenier.metrics import bures_w2, exact_w2
@@ -54,14 +53,15 @@ class Costs(NamedTuple):
 
 def plan_costs(x: Tensor, z: Tensor, generator: torch.Generator) -> Costs:
     """Return the costs for rows x (n, d) and z (m, d) in any order; n and m exceed 2 d."""
-    moments = [(side.double().mean(0), torch.cov(side.double().mT)) for side in (x, z)]
+    x, z = x.double(), z.double()
+    moments = [(side.mean(0), torch.cov(side.mT)) for side in (x, z)]
     twins = (
         mean + torch.randn(side.shape, generator=generator).double() @ matrix_power(covariance, 0.5)
         for (mean, covariance), side in zip(moments, (x, z), strict=True)
     )
-    full, half, within = _costs(x.double(), z.double())
-    gaussian_full, gaussian_half, _ = _costs(*twins)
-    return Costs(full, half, half - within, gaussian_full, gaussian_half, bures_w2(*moments[0], *moments[1]) ** 2)
+    full, half = _between(x, z)
+    within = 0.5 * (_cost(*_halves(x)) + _cost(*_halves(z)))
+    return Costs(full, half, half - within, *_between(*twins), bures_w2(*moments[0], *moments[1]) ** 2)
 
 
 def mean_costs(costs: Sequence[Costs]) -> Costs:
@@ -69,10 +69,14 @@ def mean_costs(costs: Sequence[Costs]) -> Costs:
     return Costs(*map(statistics.fmean, zip(*costs, strict=True)))
 
 
-def _costs(x: Tensor, z: Tensor) -> tuple[float, float, float]:
-    """Return the costs between all rows, between halves of either side, and within the sides, halved."""
-    (x0, x1), (z0, z1) = ((side[::2], side[1::2]) for side in (x, z))
-    return _cost(x, z), 0.5 * (_cost(x0, z0) + _cost(x1, z1)), 0.5 * (_cost(x0, x1) + _cost(z0, z1))
+def _between(x: Tensor, z: Tensor) -> tuple[float, float]:
+    """Return the cost between all rows, and the mean of those between halves of either side."""
+    (x0, x1), (z0, z1) = _halves(x), _halves(z)
+    return _cost(x, z), 0.5 * (_cost(x0, z0) + _cost(x1, z1))
+
+
+def _halves(rows: Tensor) -> tuple[Tensor, Tensor]:
+    return rows[::2], rows[1::2]
 
 
 def _cost(x: Tensor, z: Tensor) -> float:
@@ -88,21 +92,16 @@ def measure(pair: Pair, n: int, seed: int) -> dict[str, Any]:
     return {"truth": truth, "corrected": found.corrected, **found._asdict()}
 
 
-def _over(row: Row, name: str) -> float | None:
-    """Return a cost over the squared distance."""
-    return None if row.get(name) is None else row.get(name) / row.get("truth")
-
-
 TABLES = (
     Table(
         "plans",
         "plans",
         (
             Column("W2²", "truth", ".2f"),
-            Column("plan's cost over it", partial(_over, name="full"), ".2f"),
-            Column("with half the rows", partial(_over, name="half"), ".2f"),
-            Column("debiased", partial(_over, name="debiased"), ".2f"),
-            Column("corrected by halving", partial(_over, name="corrected"), ".2f"),
+            Column("plan's cost over it", ratio("full", "truth"), ".2f"),
+            Column("with half the rows", ratio("half", "truth"), ".2f"),
+            Column("debiased", ratio("debiased", "truth"), ".2f"),
+            Column("corrected by halving", ratio("corrected", "truth"), ".2f"),
         ),
     ),
 )

@@ -48,6 +48,16 @@ Value = Callable[[Row], Any]
 Over = Callable[[Sequence[float]], float]
 
 
+def ratio(name: str, other: str) -> Value:
+    """Return a column's value: one number over another, or None where a row lacks either."""
+
+    def value(row: Row) -> float | None:
+        known = row.get(name) is not None and row.get(other) is not None
+        return row.get(name) / row.get(other) if known else None
+
+    return value
+
+
 @dataclasses.dataclass(frozen=True)
 class Column:
     """A column.
