@@ -171,7 +171,7 @@ def _add_fit(group: Any) -> None:
         metavar="N",
     )
     _setting(training, "--max-time", "training seconds at most", type=float, metavar="S")
-    _setting(training, "--n-jobs", "processes that share the work (default: as many as pay)", type=int, metavar="N")
+    _setting(training, "--n-jobs", "processes, -1 for one per core (default: as many as pay)", type=int, metavar="N")
     _setting(training, "--batch-size", "rows of either side per step", type=int, metavar="N")
     _setting(training, "--learning-rate", "at the start; it decays to zero", type=float, metavar="X")
     _setting(training, "--patience", "evaluations without progress before it stops", type=int, metavar="N")

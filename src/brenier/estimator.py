@@ -65,8 +65,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
             interruption resumes it.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
-        n_jobs: processes, at most, that share the work of training on a CPU; by default as many as torch has threads if
-            the fit is long. Steps too small to gain by it are taken by one.
+        n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
+            torch has threads if the fit is long. Steps too small to gain by it are taken by one.
         device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
         dtype: precision of the network, "float32" or "float64".
         verbose: whether to show a progress bar.

@@ -37,8 +37,8 @@ STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
-WHOLE = ("n_networks", "max_steps", "batch_size", "patience", "n_jobs")
-OPTIONAL = ("max_steps", "batch_size", "max_time", "bandwidth", "n_jobs")
+WHOLE = ("n_networks", "max_steps", "batch_size", "patience")
+OPTIONAL = ("max_steps", "batch_size", "max_time", "bandwidth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         folder=ot.checkpoint,
         progress=bool(ot.verbose),
         warm=warm,
-        processes=ot.n_jobs,
+        processes=validation.check_jobs(ot.n_jobs),
     )
 
 

@@ -6,6 +6,7 @@ import numbers
 import os
 from typing import Any
 
+import joblib
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
@@ -23,6 +24,15 @@ def check_positive(name: str, value: Any, whole: bool = False, zero: bool = Fals
     usable = isinstance(value, kind) and not isinstance(value, bool) and 0 <= float(value) < float("inf")
     if not usable or (value == 0 and not zero):
         raise DataError(f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}")
+
+
+def check_jobs(n_jobs: Any) -> int | None:
+    """Return a number of processes, negative ones counted back from all cores, or None where none is given."""
+    if n_jobs is None:
+        return None
+    if not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+        raise DataError(f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}")
+    return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import pytest
 import torch
 from fits import PAIR, quick, same, weights
@@ -32,6 +33,7 @@ from brenier import (
 from brenier.processes import Team, near, processes_for, team
 from brenier.processes.worker import serve
 from brenier.solve import Status
+from brenier.validation import check_jobs
 
 DIM = 3
 
@@ -208,6 +210,12 @@ def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(started: list
     assert same(history[0][0], history[1][0])
     assert history[2][1] == pytest.approx(history[0][1], abs=0.02)
     assert history[2][1] != history[0][1]  # or else nothing was shared
+
+
+def test_negative_jobs_are_counted_back_from_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
+    asked = (None, 1, 5, -1, -2, -3, -4)
+    assert [check_jobs(n) for n in asked] == [None, 1, 5, 3, 2, 1, 1]
 
 
 def mean_of_two(dim: int, generator: torch.Generator) -> Potential:
