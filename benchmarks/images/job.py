@@ -1,6 +1,6 @@
 """Fashion-MNIST to MNIST with the class kept, through two autoencoders: what transport adds beyond the decoder.
 
-    BRENIER_DATA=... python -m benchmarks.images --folder runs/images            # the quick setting, within an hour
+    BRENIER_DATA=... python -m benchmarks.images --folder runs/images            # the quick setting, half an hour
     BRENIER_DATA=... python -m benchmarks.images --setting paper --device cuda   # the published one, for a GPU
 
 Stages: the classifier, both autoencoders, the latents of their images, then every method of `images/methods.py`, fitted
