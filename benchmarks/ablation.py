@@ -87,6 +87,8 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "four layers": {"potential": deep(4)},
     "five layers": {"potential": deep(5)},
     "six layers": {"potential": deep(6)},
+    "one network": {"n_networks": 1},
+    "two networks": {"n_networks": 2},
     "spread biases": {"potential": spread},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},

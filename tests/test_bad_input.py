@@ -220,7 +220,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     *((name, value, "positive number") for name in ("tol", "learning_rate", "max_time") for value in NUMBERS),
     *((name, value, "positive whole") for name in ("max_steps", "batch_size", "patience") for value in WHOLE),
     *(("n_jobs", value, "-1 for one per core") for value in WHOLE),
-    *(("n_networks", value, "positive whole") for value in (*WHOLE, None)),
+    *(("n_networks", value, "positive whole") for value in WHOLE),
     ("learning_rate", np.inf, "positive number"),
     *(("bandwidth", value, "positive number or zero") for value in (-1, "1", np.nan, np.inf)),
     ("tol", None, "positive number"),

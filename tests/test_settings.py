@@ -64,6 +64,7 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
         (None, {"max_time": 60}, 3),
         (None, {"max_time": 60, "max_steps": 100_000}, 3),
         (None, {"max_time": 180}, 4),
+        (None, {"max_time": 300, "n_networks": 1}, 4),
         (None, {"max_steps": 5000}, 4),
         (100_000, {"max_time": 180}, 4),
         (99_999, {"max_time": 180}, 3),
@@ -75,6 +76,25 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert potential.hidden == (64,) * (layers - 1) + (32,)
+
+
+@pytest.mark.parametrize(
+    ("rows", "given", "networks"),
+    [
+        (None, {}, 1),
+        (None, {"max_time": 299}, 1),
+        (None, {"max_time": 300}, 2),
+        (100_000, {"max_time": 300}, 2),
+        (99_999, {"max_time": 300}, 1),
+        (None, {"max_steps": 100_000}, 1),
+        (None, {"max_time": 300, "n_networks": 1}, 1),
+        (None, {"max_time": 300, "potential": "convex"}, 1),
+        (1000, {"n_networks": 3}, 3),
+    ],
+)
+def test_longer_runs_train_two_networks(rows: int | None, given: dict[str, Any], networks: int) -> None:
+    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+    assert len(options.make_potential(2, torch.Generator()).parts()) == networks
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def _add_fit(group: Any) -> None:
     again.add_argument("--restart", action="store_true", help="discard the unfinished run; by default it is resumed")
     model = parser.add_argument_group("the map")
     _setting(model, "--potential", "convex: one inverse, a certain bound; free: often closer", choices=POTENTIALS)
-    _setting(model, "--n-networks", "networks whose mean is the potential, for few rows", type=int, metavar="N")
+    _setting(model, "--n-networks", "whose mean is the potential (default: as many as pay)", type=int, metavar="N")
     _setting(model, "--start", "the map training starts from", choices=["affine", "identity"])
     _setting(model, "--scale", "what one unit of cost is in each feature", choices=["auto", "common", "feature"])
     training = parser.add_argument_group("training")

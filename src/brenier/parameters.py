@@ -32,13 +32,14 @@ POTENTIALS: dict[str, MakePotential] = {
 }
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
+TWO_TIME = 300.0  # seconds in which the mean of two networks is closer than one in twice the steps
 PASSES = 50  # over all rows, after which they may be known by heart
 STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many, and at least
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
 FIRST_BATCH, LARGEST_BATCH = 1024, 8192  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
 WHOLE = ("n_networks", "max_steps", "batch_size", "patience")
-OPTIONAL = ("max_steps", "batch_size", "max_time", "bandwidth")
+OPTIONAL = ("n_networks", "max_steps", "batch_size", "max_time", "bandwidth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,11 +88,12 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
     steps = ot.max_steps or (_steps(fewest) if ot.max_time is None else math.inf)
-    if ot.potential == "free" and fewest >= MANY_ROWS and _is_long(steps, ot.max_time):
+    many = ot.potential == "free" and fewest >= MANY_ROWS
+    if many and _is_long(steps, ot.max_time):
         make = _deeper
-    _check_networks(ot.n_networks, warm)
-    if ot.n_networks > 1:
-        make = partial(_mean, make, ot.n_networks)
+    count = _networks(ot.n_networks, warm, many and (ot.max_time or 0.0) >= TWO_TIME)
+    if count > 1:
+        make = partial(_mean, make, count)
     settings = Settings(
         max_steps=steps,
         max_time=ot.max_time,
@@ -176,14 +178,21 @@ def _deeper(dim: int, generator: torch.Generator) -> Potential:
     return DenseICNN(dim, widths(dim, 4), generator=generator)
 
 
-def _check_networks(n: int, warm: TransportMap | ConditionalMap | None) -> None:
-    """Raise where the map to go on from is of another number of networks."""
+def _networks(n: int | None, warm: TransportMap | ConditionalMap | None, two: bool) -> int:
+    """Return of how many networks the potential is: as told, or those of the map to go on from, or by default.
+
+    Raises:
+        DataError: where told otherwise than the map to go on from.
+    """
     potential = trained(warm)
-    if potential is not None and len(potential.parts()) != n:
+    if potential is None:
+        return (2 if two else 1) if n is None else n
+    found = len(potential.parts())
+    if n not in (None, found):
         raise DataError(
-            f"n_networks: is {n}, the map to go on from is of {len(potential.parts())}; give the same, or set "
-            "warm_start=False"
+            f"n_networks: is {n}, the map to go on from is of {found}; give the same, or set warm_start=False"
         )
+    return found
 
 
 def _mean(make: MakePotential, n: int, dim: int, generator: torch.Generator) -> Potential:

@@ -32,7 +32,8 @@ def check_jobs(n_jobs: Any) -> int | None:
         return None
     if not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
         raise DataError(f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}")
-    return int(n_jobs) if n_jobs > 0 else max(1, joblib.cpu_count() + 1 + int(n_jobs))
+    asked = int(n_jobs)
+    return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

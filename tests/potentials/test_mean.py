@@ -160,8 +160,9 @@ def test_a_fit_of_several_networks_is_saved_and_gone_on_with(tmp_path: Path) -> 
     ot.save(tmp_path)
     again = load(tmp_path).set_params(warm_start=True)
     assert same(weights(again), weights(ot))
-    again.set_params(max_steps=2).fit(*PAIR)
-    assert len(again.map_.network.parts()) == 3
+    for asked in (3, None):
+        again.set_params(max_steps=2, n_networks=asked).fit(*PAIR)
+        assert len(again.map_.network.parts()) == 3
     with pytest.raises(DataError, match=r"^n_networks: is 1, the map to go on from is of 3.*warm_start=False"):
         again.set_params(n_networks=1).fit(*PAIR)
 
