@@ -8,7 +8,8 @@ Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a pa
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
 among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs. With "rows
-left four times" a batch is solved to the end when a row has been left so often, by default sixteen times.
+left four times" a batch is solved to the end when a row has been left so often, by default sixteen times. From 300 s on
+the default is the mean of two networks, and a potential of other layers or widths is one.
 """
 
 from __future__ import annotations
