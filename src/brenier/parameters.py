@@ -32,7 +32,7 @@ POTENTIALS: dict[str, MakePotential] = {
 }
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
-TWO_TIME = 300.0  # seconds from which on two networks, whose errors differ, have a better mean than one twice as long
+TWO_TIME = 300.0  # seconds from which on the mean of two networks is mostly closer than one in twice the steps
 PASSES = 50  # over all rows, after which they may be known by heart
 STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many, and at least
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
