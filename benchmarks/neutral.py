@@ -60,7 +60,7 @@ def affine(pair: Pair, samples: int, n: int, seed: int) -> dict[str, float]:
 
 def fit(pair: Pair, potential: str, seed: int, seconds: float, samples: int, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps and the affine ones."""
-    ot = OptimalTransport(potential, max_steps=options.UNLIMITED, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(potential, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
     return score(ot.map_, pair, n, seed) | affine(pair, samples, n, seed) | training(ot)
 

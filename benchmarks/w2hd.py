@@ -44,7 +44,7 @@ PAIRS: Mapping[str, Callable[[int], Pair]] = {
 
 def fit(pair: Pair, potential: str, seed: int, seconds: float, n: int) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps."""
-    ot = OptimalTransport(potential, max_steps=options.UNLIMITED, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(potential, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
     facts: dict[str, Any] = {}
     if pair.name == "w2hd":
