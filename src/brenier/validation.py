@@ -21,8 +21,7 @@ from brenier.solve import Method
 def check_positive(name: str, value: Any, whole: bool = False, zero: bool = False) -> None:
     """Raise where a value is not a positive number, a whole one if so told, and not zero if that may be."""
     kind, words = (numbers.Integral, "a positive whole number") if whole else (numbers.Real, "a positive number")
-    usable = isinstance(value, kind) and not isinstance(value, bool) and 0 <= float(value) < float("inf")
-    if not usable or (value == 0 and not zero):
+    if not _is(kind, value) or not 0 <= float(value) < float("inf") or (value == 0 and not zero):
         raise DataError(f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}")
 
 
@@ -30,7 +29,7 @@ def check_jobs(n_jobs: Any) -> int | None:
     """Return a number of processes, negative ones counted back from all cores, or None where none is given."""
     if n_jobs is None:
         return None
-    if not isinstance(n_jobs, numbers.Integral) or isinstance(n_jobs, bool) or n_jobs == 0:
+    if not _is(numbers.Integral, n_jobs) or n_jobs == 0:
         raise DataError(f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}")
     asked = int(n_jobs)
     return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
@@ -122,3 +121,8 @@ def check_seen(estimator: BaseEstimator, values: Any, name: str, dim: int) -> No
         validate_data(estimator, values, reset=False, skip_check_array=True)
     except (ValueError, TypeError) as error:
         raise DataError(f"{name}: {error}Give the columns used in fit, in that order") from error
+
+
+def _is(kind: type, value: Any) -> bool:
+    """Say whether a value is a number of a kind; True and False are none."""
+    return isinstance(value, kind) and not isinstance(value, bool)
