@@ -8,8 +8,9 @@ Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a pa
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
 among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs. With "rows
-left four times" a batch is solved to the end when a row has been left so often, by default sixteen times. From 300 s on
-the default is the mean of two networks, and a potential of other layers or widths is one.
+left four times" a batch is solved to the end when a row has been left so often, by default sixteen times; with "rows
+used once" no solved row enters another batch. From 300 s on the default is the mean of two networks, and a potential of
+other layers or widths is one.
 """
 
 from __future__ import annotations
@@ -101,6 +102,7 @@ PATCHES: Mapping[str, tuple[str, Any]] = {
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
     "rows left four times": ("brenier.batches.OFTEN", 4),
+    "rows used once": ("brenier.batches.USES", 1),
     "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
     "inner problems half as exact": ("brenier.parameters.Settings", partial(Settings, loosest=2 * Settings.loosest)),
     "inner problems twice as exact": ("brenier.parameters.Settings", partial(Settings, loosest=Settings.loosest / 2)),

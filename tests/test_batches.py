@@ -1,9 +1,9 @@
-"""Batches: every row drawn is solved once, however long it is in flight."""
+"""Batches: every row drawn is solved, however long it is in flight, and used again where that saves evaluations."""
 
 import torch
 from problems import normal
 
-from brenier.batches import LEAVE, OFTEN, Batches
+from brenier.batches import EVALUATIONS, LEAVE, OFTEN, USES, Batches
 from brenier.solve import Solution, Status
 
 
@@ -18,12 +18,32 @@ def counting() -> Batches:
     return Batches(lambda n, generator: normal(n, 1), target, torch.Generator())
 
 
-def solved(z: torch.Tensor, left: list[int]) -> Solution:
-    """A solution y = z + 0.5 with some rows left."""
+def solved(z: torch.Tensor, left: list[int], steps: torch.Tensor | None = None) -> Solution:
+    """A solution y = z + 0.5 with some rows left, after no steps unless told."""
     status = torch.full((len(z),), int(Status.CONVERGED))
     status[left] = Status.LEFT
     zero = torch.zeros(len(z))
-    return Solution(z + 0.5, zero, zero, status, len(z))
+    return Solution(z + 0.5, zero, zero if steps is None else steps, status, len(z))
+
+
+def entered(later: int, batches: int = 200, rows: int = 500) -> tuple[torch.Tensor, float]:
+    """How often every row enters a step, and the mean evaluations of all but the first batches.
+
+    A fresh row takes 7 evaluations if its number is even and 11 if it is odd, and `later` when it is used again.
+    """
+    made, spent = counting(), []
+    times = torch.zeros(batches * rows, dtype=torch.int64)
+    for _ in range(batches):
+        _, z, start, _ = made.draw(rows)
+        number = z.flatten().long()
+        evaluations = 7 + 4 * (number % 2)
+        evaluations[: 0 if start is None else len(start)] = later
+        left = [int(row) for row in (evaluations > later).nonzero().flatten()[:25]]
+        times[number] += 1
+        times[number[left]] -= 1
+        spent.append(float(evaluations.double().mean()))
+        made.keep(z, solved(z, left, evaluations - 1))
+    return times, sum(spent[10:]) / len(spent[10:])
 
 
 def test_rows_left_come_first_in_the_next_batch_from_where_they_are() -> None:
@@ -63,6 +83,33 @@ def test_a_row_first_left_now_is_young() -> None:
     _, z, _, _ = batches.draw(10)
     batches.keep(z, solved(z, [5]))
     assert batches.age.tolist() == [1]
+
+
+def test_rows_are_used_again_until_the_mean_row_takes_so_many_evaluations() -> None:
+    times, evaluations = entered(later=3)
+    assert abs(evaluations - EVALUATIONS) < 0.1
+    assert int(times.max()) == USES
+    hopeless, evaluations = entered(later=6)  # not even the most uses bring the mean so low
+    assert EVALUATIONS < evaluations < 7.5
+    assert int(hopeless.max()) == USES
+
+
+def test_how_often_a_row_is_used_has_nothing_to_do_with_how_hard_it_is() -> None:
+    times, _ = entered(later=3)
+    used = times[times > 0]
+    easy, hard = (times[side::2][times[side::2] > 0].double() for side in (0, 1))
+    error = float(used.double().std()) * (1 / len(easy) + 1 / len(hard)) ** 0.5
+    assert abs(float(easy.mean() - hard.mean())) < 4 * error
+
+
+def test_rows_that_are_easily_solved_are_used_once() -> None:
+    batches = counting()
+    _, z, _, _ = batches.draw(10)
+    batches.keep(z, solved(z, [2], torch.full((10,), EVALUATIONS - 1)))
+    assert batches.uses.tolist() == [0]
+    _, z, start, _ = batches.draw(10)
+    assert start is not None
+    assert z[: len(start)].flatten().tolist() == [2]
 
 
 def test_state_goes_through_a_dictionary() -> None:
