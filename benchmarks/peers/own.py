@@ -14,7 +14,7 @@ def run(job: Job) -> Answer:
 
     torch.set_num_threads(job.threads)
     began = time.perf_counter()
-    ot = brenier.OptimalTransport(max_steps=10**9, max_time=job.seconds, random_state=job.seed)
+    ot = brenier.OptimalTransport(max_time=job.seconds, random_state=job.seed)
     ot.fit(job.source, job.target)
     seconds = time.perf_counter() - began
     transport = ot.map_
