@@ -9,8 +9,9 @@ segments that keeps psi convex, the candidates an inner problem may start at, th
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
 among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs. With "rows
 left four times" a batch is solved to the end when a row has been left so often, by default sixteen times; with "rows
-used once" no solved row enters another batch. From 300 s on the default is the mean of two networks, and a potential of
-other layers or widths is one.
+used once" no solved row of the target enters a second step, as by default in runs of 3 minutes and more, and with "rows
+used again" it does in those too. From 300 s on the default is the mean of two networks, and a potential of other layers
+or widths is one.
 """
 
 from __future__ import annotations
@@ -102,7 +103,8 @@ PATCHES: Mapping[str, tuple[str, Any]] = {
     "no candidates": ("brenier.dual.best_start", from_itself),
     "no rows left": ("brenier.batches.LEAVE", 0.0),
     "rows left four times": ("brenier.batches.OFTEN", 4),
-    "rows used once": ("brenier.batches.USES", 1),
+    "rows used once": ("brenier.parameters.USES", 1),
+    "rows used again": ("brenier.parameters.LONG_USES", Settings.uses),
     "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
     "inner problems half as exact": ("brenier.parameters.Settings", partial(Settings, loosest=2 * Settings.loosest)),
     "inner problems twice as exact": ("brenier.parameters.Settings", partial(Settings, loosest=Settings.loosest / 2)),

@@ -1,21 +1,24 @@
 """Batches: every row drawn is solved, however long it is in flight, and used again where that saves evaluations."""
 
+import pytest
 import torch
 from problems import normal
 
-from brenier.batches import EVALUATIONS, LEAVE, OFTEN, USES, Batches
+from brenier.batches import EVALUATIONS, LEAVE, OFTEN, Batches
 from brenier.solve import Solution, Status
 
+USES = 3
 
-def counting() -> Batches:
-    """Batches of ten whose target rows are 0, 1, 2, ..."""
+
+def counting(uses: int = USES) -> Batches:
+    """Batches whose target rows are 0, 1, 2, ..., and may enter so many steps."""
     drawn = [0]
 
     def target(n: int, generator: torch.Generator) -> torch.Tensor:
         drawn[0] += n
         return torch.arange(drawn[0] - n, drawn[0], dtype=torch.float64).unsqueeze(-1)
 
-    return Batches(lambda n, generator: normal(n, 1), target, torch.Generator())
+    return Batches(lambda n, generator: normal(n, 1), target, torch.Generator(), uses=uses)
 
 
 def solved(z: torch.Tensor, left: list[int], steps: torch.Tensor | None = None) -> Solution:
@@ -102,10 +105,11 @@ def test_how_often_a_row_is_used_has_nothing_to_do_with_how_hard_it_is() -> None
     assert abs(float(easy.mean() - hard.mean())) < 4 * error
 
 
-def test_rows_that_are_easily_solved_are_used_once() -> None:
-    batches = counting()
+@pytest.mark.parametrize(("uses", "evaluations"), [(USES, EVALUATIONS), (1, 2 * EVALUATIONS)])
+def test_rows_that_are_easily_solved_or_may_not_be_are_used_once(uses: int, evaluations: float) -> None:
+    batches = counting(uses)
     _, z, _, _ = batches.draw(10)
-    batches.keep(z, solved(z, [2], torch.full((10,), EVALUATIONS - 1)))
+    batches.keep(z, solved(z, [2], torch.full((10,), evaluations - 1)))
     assert batches.uses.tolist() == [0]
     _, z, start, _ = batches.draw(10)
     assert start is not None

@@ -98,6 +98,15 @@ def test_longer_runs_train_two_networks(rows: int | None, given: dict[str, Any],
 
 
 @pytest.mark.parametrize(
+    ("given", "uses"),
+    [({}, 3), ({"max_time": 179}, 3), ({"max_time": 180}, 1), ({"max_steps": 5000}, 1), ({"max_steps": 4999}, 3)],
+)
+def test_rows_of_long_runs_are_used_once(given: dict[str, Any], uses: int) -> None:
+    options = options_of(OptimalTransport(**given), _population(1000), _population(None), None)
+    assert options.settings.uses == uses
+
+
+@pytest.mark.parametrize(
     ("given", "rows", "steps"),
     [
         ({}, None, 3000),

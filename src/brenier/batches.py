@@ -8,12 +8,13 @@ so that the tails count too little. Both sides of a batch may also be smeared (s
 
 Where inner problems are hard, a solved row is worth a second use: one step later, from where it was solved, it takes
 about half the evaluations of a fresh one. Where fresh rows take more than `EVALUATIONS`, rows enter as many steps as
-bring the mean back to that, `USES` at most. Chance decides which, whatever a row took: if it were the easy ones, the
-tails would again count too little.
+bring the mean back to that, as far as they may. Chance decides which, whatever a row took: if it were the easy ones,
+the tails would again count too little.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,6 @@ Draw = Callable[[int, torch.Generator], Tensor]
 LEAVE = 0.1  # share of the rows of a batch that may be left
 OFTEN = 16  # times a row may be left; where half of those left are left again, one row in 65,000 is
 EVALUATIONS = 5.5  # that a row takes in a batch on average, as far as using rows again can bring it about
-USES = 3  # steps of training that a row enters at most
 
 
 class Batches:
@@ -41,6 +41,7 @@ class Batches:
         generator: the only source of randomness.
         calibration: of the source and of the target, or nothing for equal weights.
         smoothing: of the source and of the target, or nothing for rows as they are.
+        uses: steps that a row of the target enters at most.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Batches:
         generator: torch.Generator,
         calibration: Sequence[Calibration] = (),
         smoothing: Sequence[Smoothing] = (),
+        uses: int = 1,
     ) -> None:
         self.source, self.target, self.generator = source, target, generator
-        self.calibration, self.smoothing = calibration, smoothing
+        self.calibration, self.smoothing, self.most_uses = calibration, smoothing, uses
         self.clear()
 
     @property
@@ -76,13 +78,13 @@ class Batches:
             size: rows of either side.
             bandwidth: of the kernels that smear them, in standard deviations.
         """
-        x, fresh = self.source(size, self.generator), self.target(size, self.generator)
+        known = 0 if self.z is None else len(self.z)
+        x, z = self.source(size, self.generator), self.target(size - known, self.generator)
         if self.smoothing:
             smear_x, smear_z = self.smoothing
-            x, fresh = smear_x(x, bandwidth, self.generator), smear_z(fresh, bandwidth, self.generator)
-        z = fresh
+            x, z = smear_x(x, bandwidth, self.generator), smear_z(z, bandwidth, self.generator)
         if self.z is not None:
-            z = torch.cat([self.z, fresh[len(self.z) :]])
+            z = torch.cat([self.z, z])
         leave = 0.0 if bool((self.age >= OFTEN).any()) else LEAVE
         return x, z, self.start, leave
 
@@ -92,7 +94,7 @@ class Batches:
         left, known = status == Status.LEFT, len(self.age)
         age, uses = (torch.cat([old, old.new_zeros(len(z) - known)]) for old in (self.age, self.uses))
         age, uses = torch.where(left, age + 1, 0), uses + ~left
-        wanted = _wanted(1.0 + steps, known)
+        wanted = min(float(self.most_uses), _wanted(1.0 + steps, known))
         stays = left
         if wanted > 1:
             chance = (wanted - uses).clamp(0, 1) * (status == Status.CONVERGED)
@@ -119,8 +121,8 @@ class Batches:
 
 
 def _wanted(evaluations: Tensor, known: int) -> float:
-    """Return how many steps a row is to enter, given what the rows took (n,), of which the first were known before."""
+    """Return how many steps a row would have to enter, given what the rows took (n,), the first known before."""
     first, later = float(evaluations[known:].mean()), float(evaluations[:known].mean()) if known else EVALUATIONS
     if not first > EVALUATIONS:
         return 1.0
-    return min(float(USES), (first - later) / (EVALUATIONS - later)) if later < EVALUATIONS else float(USES)
+    return (first - later) / (EVALUATIONS - later) if later < EVALUATIONS else math.inf

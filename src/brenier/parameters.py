@@ -33,6 +33,8 @@ POTENTIALS: dict[str, MakePotential] = {
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 TWO_TIME = 300.0  # seconds from which on the mean of two networks is mostly closer than one in twice the steps
+# Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
+USES, LONG_USES = Settings.uses, 1
 PASSES = 50  # over all rows, after which they may be known by heart
 STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many, and at least
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
@@ -88,8 +90,9 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
     steps = ot.max_steps or (_steps(fewest) if ot.max_time is None else math.inf)
+    long = _is_long(steps, ot.max_time)
     many = ot.potential == "free" and fewest >= MANY_ROWS
-    if many and _is_long(steps, ot.max_time):
+    if many and long:
         make = _deeper
     count = _networks(ot.n_networks, warm, many and (ot.max_time or 0.0) >= TWO_TIME)
     if count > 1:
@@ -99,6 +102,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         max_time=ot.max_time,
         batch_size=FIRST_BATCH if ot.batch_size is None else ot.batch_size,
         largest_batch=int(min(LARGEST_BATCH, fewest / SHARE)) if ot.batch_size is None else None,
+        uses=LONG_USES if long else USES,
         bandwidth=_bandwidth(fewest, source.dim, ot.start) if ot.bandwidth is None else ot.bandwidth,
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,

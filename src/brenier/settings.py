@@ -49,6 +49,7 @@ class Settings:
         batch_size: rows drawn from either side per step, at first.
         largest_batch: rows drawn at most; up to there as many again are drawn after every thousand steps, or always the
             same number where it is None.
+        uses: steps that a solved row of the target enters at most, where inner problems are hard (see `batches`).
         bandwidth: of the Gaussian kernels that rows drawn are smeared with at full learning rate, in standard
             deviations of every coordinate; it falls to zero with the rate.
         learning_rate: rate of the default optimiser, SOAP, before the schedule's factor and those of `shortness`.
@@ -68,6 +69,7 @@ class Settings:
     max_time: float | None = None
     batch_size: int = 1024
     largest_batch: int | None = None
+    uses: int = 3
     bandwidth: float = 0.0
     learning_rate: float = 1e-2
     optimizer: MakeOptimiser | None = None

@@ -81,7 +81,7 @@ class Run:
         self.held_out, self.generator = held_out, generator
         smoothing = [Smoothing(side, potential.space) for side in held_out]
         self.parts = potential.parts()
-        self.batches = [Batches(source, target, generator, calibration, smoothing) for _ in self.parts]
+        self.batches = [Batches(source, target, generator, calibration, smoothing, settings.uses) for _ in self.parts]
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
         self.step, self.drawn, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0, 0.0, 1.0, 0, 0
