@@ -172,6 +172,26 @@ class Barrier:
 
 
 @dataclasses.dataclass(frozen=True)
+class DoubleWell:
+    """F(y) = (u_1^2 - 1)^2/4 + u_2^2/2 with u = Qy, Q a rotation: minima at |u_1| = 1, a saddle between."""
+
+    rotation: Tensor  # (2, 2)
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        u, v = (y @ self.rotation.T).unbind(-1)
+        slope = torch.stack([u * (u.square() - 1), v], -1)
+        return (u.square() - 1).square() / 4 + v.square() / 2, slope @ self.rotation
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        u = y @ self.rotation.T
+        bend = torch.stack([3 * u[:, 0].square() - 1, torch.ones_like(u[:, 1])], -1)
+        return (bend * (v @ self.rotation.T)) @ self.rotation
+
+    def rows(self, index: Tensor) -> DoubleWell:
+        return self
+
+
+@dataclasses.dataclass(frozen=True)
 class Unbounded:
     """F(y) = -sum_j y_j + sinh y_j: nowhere stationary, unbounded below, and it overflows on the way there."""
 

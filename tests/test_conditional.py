@@ -67,7 +67,7 @@ def test_a_network_learns_what_is_not_affine_class_by_class() -> None:
     classes = np.arange(3000) % 2
     bends = [lambda v: v + 2 * np.tanh(3 * v), lambda v: v**3 / 3 + v]
     z = np.where(classes[:, None] == 0, bends[0](y), bends[1](y))
-    ot = quick(max_steps=150).fit(x, z, source_labels=classes, target_labels=classes)
+    ot = quick(max_steps=250).fit(x, z, source_labels=classes, target_labels=classes)
     assert ot.diagnostics_["selected"] == "network"
     moved = ot.transform(x, classes)
     for k in range(2):

@@ -14,6 +14,7 @@ from problems import (
     Answered,
     Barrier,
     Counting,
+    DoubleWell,
     LogCosh,
     LogSumExp,
     Quadratics,
@@ -287,3 +288,10 @@ def test_bfgs_forgets_and_still_finds_the_answer() -> None:
     long, short = (minimise(problem, BFGS(memory=m), start(problem), tol=1e-8, max_steps=500) for m in (30, 10))
     assert long.check().evaluations < short.evaluations
     assert short.unconverged == 0
+
+
+def test_bfgs_forgets_a_pair_of_hardly_any_curvature() -> None:
+    """Near the saddle a pair may have next to no curvature; H is then so large that single precision loses it."""
+    problem = DoubleWell(torch.linalg.qr(normal(2, 2)).Q.float())
+    solution = minimise(problem, BFGS(), normal(50_000, 2, seed=1).float(), tol=1e-4, max_steps=500)
+    assert solution.check() is solution

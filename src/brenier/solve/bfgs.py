@@ -49,6 +49,7 @@ class _State(NamedTuple):
     residual: Tensor  # (n, d)
     step: Tensor  # (n, d), H residual
     tries: Tensor  # (n,) rejected trials in a row
+    spared: Tensor  # (n,) those of them before H first began again
     scale: Tensor
     pairs: Tensor
     a: Tensor
@@ -59,12 +60,13 @@ class _State(NamedTuple):
 class BFGS:
     """The BFGS method with one evaluation per step, an inverse Hessian and a step length per row.
 
-    With s a move, q the change of the residual and w = H q, the update is H + (1 + <q, w>/<s, q>) s s'/<s, q> -
-    (s w' + w s')/<s, q>: a term of rank two, so that H is kept as the identity and one such term per step, applied
-    by two small products and never formed. The identity is the Hessian of F where g is zero, as it is at the start of
-    training in coordinates where the affine map between the Gaussian fits is the identity. After `memory` steps H
-    begins again, from the identity times the curvature last met. A rejected trial is not lost: its curvature enters
-    H, and only a second rejection in a row shortens the step. See "Numerical Optimization" (Nocedal and Wright),
+    With s a move, q the change of the residual and w = H q, the update is H + (1 + <q, w>/<s, q>) s s'/<s, q> - (s w' +
+    w s')/<s, q>: a term of rank two, so that H is kept as the identity and one such term per step, applied by two small
+    products and never formed. The identity is the Hessian of F where g is zero, as it is at the start of training in
+    coordinates where the affine map between the Gaussian fits is the identity. After `memory` steps H begins again,
+    from the identity times the curvature last met. A rejected trial is not lost: its curvature enters H, and only a
+    second rejection in a row shortens the step. Where H begins again amid rejections, so does the length of the step: a
+    pair of hardly any curvature may have spoilt H by rounding. See "Numerical Optimization" (Nocedal and Wright),
     equation (6.17).
 
     Attributes:
@@ -79,7 +81,7 @@ class BFGS:
         """Propose the plain step y - R(y)."""
         n, d = at.y.shape
         none, zero = at.y.new_zeros(n, 0), torch.zeros_like(at.value)
-        state = _State(*at, at.residual, zero, 1 + zero.unsqueeze(-1), at.y.new_zeros(n, 0, d), none, none)
+        state = _State(*at, at.residual, zero, zero, 1 + zero.unsqueeze(-1), at.y.new_zeros(n, 0, d), none, none)
         return state, at.y - at.residual
 
     def step(self, problem: Problem, state: _State, at: Iterate) -> tuple[_State, Tensor]:
@@ -91,7 +93,8 @@ class BFGS:
         curvature, bend = vecdot(s, q), vecdot(q, q)
         useful = (curvature > torch.finfo(s.dtype).eps * bend) & torch.isfinite(bend)
         terms = _Estimate(state.scale, state.pairs, state.a, state.b)
-        if state.a.shape[1] >= self.memory:
+        again = state.a.shape[1] >= self.memory
+        if again:
             scale = torch.where(useful, curvature / bend, 1.0).unsqueeze(-1)
             terms = _Estimate(scale, terms.pairs, terms.a[:, :0], terms.b[:, :0])
             w, step = scale * q, scale * residual
@@ -104,11 +107,13 @@ class BFGS:
         along = vecdot(s, residual)
         step = step + (a * along - b * vecdot(w, residual)).unsqueeze(-1) * s - (b * along).unsqueeze(-1) * w
         tries = torch.where(good, 0.0, state.tries + 1)
+        forgiven = torch.where(state.spared > 0, state.spared, tries) if again else state.spared
+        spared = torch.minimum(forgiven, tries)
         # With the rejected trial's curvature learnt, a first retry may go at full length.
-        waste = (tries - useful.to(tries)).clamp(min=0)
+        waste = (tries - spared - useful.to(tries)).clamp(min=0)
         trial = y - (self.shrink**waste).unsqueeze(-1) * step
         trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
         pairs = terms.with_pair(s, w)
         value = torch.where(good, at.value, state.value)
         learnt = torch.cat([terms.a, a.unsqueeze(1)], 1), torch.cat([terms.b, b.unsqueeze(1)], 1)
-        return _State(y, value, residual, step, tries, terms.scale, pairs, *learnt), trial
+        return _State(y, value, residual, step, tries, spared, terms.scale, pairs, *learnt), trial
