@@ -8,7 +8,7 @@ cells of the first are compared with the test cells of the second: Sinkhorn dive
 hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells.
 
 * conditional: one fit, default settings, the step as label; a row per step, and the mean of all;
-* several: the same with four networks whose mean is the potential;
+* single, several: the same with one network, or four, whose mean is the potential; the default is two;
 * separate: a fit for each step, default settings;
 * identity, affine map, exact plan, entropic map: step by step, as in `finite`; nothing of them is chosen by test cells;
 * fresh cells: the training cells of the second time, what a perfect map would score.
@@ -98,6 +98,7 @@ def fresh_cells(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[M
 
 METHODS: Mapping[str, Callable[..., tuple[list[Move], dict[str, Any]]]] = {
     "conditional": conditional,
+    "single": partial(conditional, n_networks=1),
     "several": partial(conditional, n_networks=4),
     "separate": separate,
     "identity": identity,

@@ -306,6 +306,6 @@ def test_distances_are_in_the_units_asked_for() -> None:
     ot = OptimalTransport(scale=unit, max_steps=20, random_state=0).fit(X, X + move)
     distance = ot.map_.distance()
     expected = float(np.linalg.norm(move / unit))
-    assert distance.w2 == pytest.approx(expected, rel=0.02)
+    assert abs(distance.w2 - expected) < 3 * distance.w2_error < 0.2 * expected
     assert "feature" in distance.unit
     assert ot.score(X, X + move) == pytest.approx(expected**2 / 2, rel=0.02)

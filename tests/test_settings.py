@@ -85,14 +85,21 @@ def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[
         (None, {"max_time": 299}, 1),
         (None, {"max_time": 300}, 2),
         (100_000, {"max_time": 300}, 2),
-        (99_999, {"max_time": 300}, 1),
+        (1000, {"max_time": 300}, 2),
+        (1000, {"max_time": 299}, 1),
+        (99_999, {}, 2),
+        (99_999, {"max_steps": 3000}, 1),
+        (100_000, {}, 1),
         (None, {"max_steps": 100_000}, 1),
+        (1000, {"potential": "convex"}, 1),
         (None, {"max_time": 300, "n_networks": 1}, 1),
         (None, {"max_time": 300, "potential": "convex"}, 1),
         (1000, {"n_networks": 3}, 3),
     ],
 )
-def test_longer_runs_train_two_networks(rows: int | None, given: dict[str, Any], networks: int) -> None:
+def test_long_runs_and_those_on_few_rows_train_two_networks(
+    rows: int | None, given: dict[str, Any], networks: int
+) -> None:
     options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
     assert len(options.make_potential(2, torch.Generator()).parts()) == networks
 

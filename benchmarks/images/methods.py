@@ -4,7 +4,7 @@ A method is fitted to the latents of training images and moves those of test ima
 settings and
 
 * convex: this library with `potential="convex"`, whose map has one inverse,
-* several: with `n_networks=4`, whose map is the mean of four,
+* single, several: with `n_networks=1` and `n_networks=4`; the default's map is the mean of two,
 
 the controls tell what the decoder does by itself, which is given the label and so draws the right digit from almost any
 latent:
@@ -151,6 +151,7 @@ def class_by_class(fit: Callable[[Tensor, Tensor, int], Callable[[Tensor], Tenso
 METHODS: Mapping[str, Method] = {
     "default": default,
     "convex": partial(default, potential="convex"),
+    "single": partial(default, n_networks=1),
     "several": partial(default, n_networks=4),
     "paper": published,
     "normal": normal,

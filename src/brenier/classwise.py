@@ -94,8 +94,8 @@ def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) ->
     run = _run(splits, classes, options, generator)
     learn(run, options, state, seed, classes.coordinates)
     most = MANY // len(pairs) + 1
-    many = [(x.some(most, generator), z.some(most, generator)) for x, z in pairs]
-    compared = _inward(_like_held_out(pairs, splits, generator), classes, options)
+    many = [(x.some(most, generator), z.some(most, generator)) for x, z in training]
+    compared = _inward(_like_held_out(splits, generator), classes, options)
     learnt = options.warm is not None or beats_start(run, *compared)
     transport = conditioned_map(run, classes, learnt, options)
     for k, (split, rows) in enumerate(zip(splits, many, strict=True)):
@@ -134,12 +134,13 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
     return splits
 
 
-def _like_held_out(
-    pairs: Pairs, splits: Sequence[Split[Rows]], generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
+def _like_held_out(splits: Sequence[Split[Rows]], generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
     """Return many rows of both sides of every class, as many of either, in the proportions of those held out."""
-    counts = [len(split.select[0]) * (ONE_IN if split.held_out else 1) for split in splits]
-    return [(x.some(n, generator), z.some(n, generator)) for (x, z), n in zip(pairs, counts, strict=True)]
+    counts = [len(split.select[0]) * (ONE_IN - 2 if split.held_out else 1) for split in splits]
+    return [
+        (split.source.some(n, generator), split.target.some(n, generator))
+        for split, n in zip(splits, counts, strict=True)
+    ]
 
 
 def _serves_all(pairs: Pairs) -> bool:

@@ -80,8 +80,8 @@ def fit_covariates(source: Side, target: Side, options: Options) -> Fitted:
     select = held_out[0].rows(most, generator), held_out[1].rows(most, generator)
     run = conditioned_run(draw_x, draw_z, select, conditions.coordinates.dim, options, generator)
     learn(run, options, state, seed, conditions.coordinates)
-    many = draw_x.rows(MANY, generator), draw_z.rows(MANY, generator)
-    learnt = options.warm is not None or beats_start(run, *many, distinct=False)
+    many_x, many_z = (draw.rows(min(MANY, draw.size), generator) for draw in (draw_x, draw_z))
+    learnt = options.warm is not None or beats_start(run, many_x, many_z, distinct=False)
     transport = conditioned_map(run, conditions, learnt, options)
     if not learnt and options.start == "affine":
         unit = (conditions.coordinates.unit / conditions.coordinates.spread).cpu()

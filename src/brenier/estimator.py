@@ -42,8 +42,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             from 100,000 rows a side and 3 minutes or 5,000 steps), "residual", or a function (d, generator) ->
             `Potential` that starts at the identity. With labels, d counts the code of the class as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
-            default one, or two free ones from 100,000 rows a side and 5 minutes of `max_time`; a warm start keeps its
-            number.
+            default two free ones with `max_time` from 5 minutes on, and with neither `max_time` nor `max_steps` where
+            a side has fewer than 100,000 rows; else one. A warm start keeps its number.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an

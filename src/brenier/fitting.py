@@ -42,13 +42,11 @@ def fit_map(source: Population, target: Population, options: Options) -> Fitted:
     coordinates = _coordinates(split.source, split.target, options, generator)
     run = _run(split, coordinates, options, generator)
     learn(run, options, state, seed, coordinates)
-    many = source.some(MANY, generator).to(options.device), target.some(MANY, generator).to(options.device)
-    learnt = options.warm is not None or beats_start(
-        run, coordinates.source_in(many[0]), coordinates.target_in(many[1])
-    )
+    x, z = (side.some(MANY, generator).to(options.device) for side in (split.source, split.target))
+    learnt = options.warm is not None or beats_start(run, coordinates.source_in(x), coordinates.target_in(z))
     network = run.result() if learnt else identity(source.dim, options)
     transport = TransportMap(network, coordinates, method=run.objective.method, tol=INVERSE * run.objective.tol)
-    certificate = transport.measure(*split.certify, held_out=split.held_out, many=many)
+    certificate = transport.measure(*split.certify, held_out=split.held_out, many=(x, z))
     if not learnt and options.start == "affine":
         rows = MOMENTS + run.drawn
         transport.coordinates = _refitted(source, target, coordinates, min(rows, REFITTED), generator)

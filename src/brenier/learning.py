@@ -1,13 +1,14 @@
 """What every fit does, whatever its populations: train a run to its end, judge it, and say what a user must not miss.
 
-The trained network must beat the map training started from by `BEATS` standard errors of held-out J; otherwise there is
-nothing to learn beyond that map at this sample size.
+The trained network must beat the map training started from, as surely as `BEATS` says; otherwise there is nothing to
+learn beyond that map at this sample size.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,15 +21,15 @@ from brenier.conditional import ConditionalMap
 from brenier.coordinates import Coordinates, feature_units
 from brenier.dual import DualObjective
 from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
-from brenier.evidence import adjusted_difference, different, with_few_rows
+from brenier.evidence import FITTED, Side, adjusted_difference, normal_score, two_sample_score
 from brenier.potentials import Conditional, Potential, Quadratic
 from brenier.processes import Team, processes_for
 from brenier.settings import Settings
 from brenier.training import Run
 from brenier.transport import TransportMap, inverse_errors
 
-BEATS = 3.0  # more where few rows are held out
-SLIGHT = 1e-4  # gain of J per coordinate, of variance one, that is none
+BEATS = 2.5  # normal score
+SLIGHT = 1e-5  # gain of J per coordinate, of variance one, that is none: initial weights may have a billionth
 SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
 MOMENTS = 200_000  # rows that determine the coordinates
 REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
@@ -147,24 +148,32 @@ def _describe(options: Options, run: Run) -> str:
 def beats_start(run: Run, many_source: Tensor, many_target: Tensor, distinct: bool = True) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
-    It has to be so significantly, or else the samples have to refute the start: where that is the transport map, both
-    sides are of one law in its coordinates.
+    It has to be so significantly. Or the samples have to refute the start, for where that is the transport map both
+    sides are of one law in its coordinates. Or both together: these are other rows than those held out, so the two
+    scores are independent ("The American Soldier", Stouffer et al., 1949, vol. 1, p. 45).
 
     Args:
         run: one that has ended.
-        many_source, many_target: many rows of either side, in the coordinates.
+        many_source, many_target: many rows of either side that are not held out, in the coordinates.
         distinct: whether none of them is there twice, without which the two laws cannot be compared.
     """
-    x, z = run.held_out
+    potential, (x, z) = run.result(), run.held_out
+    many = [side[torch.randperm(len(side), generator=run.generator)] for side in (many_source, many_target)]
     with torch.no_grad():
-        value = run.objective(run.result(), x, z)
-    if not value.loss.isfinite():
+        value = run.objective(potential, x, z)
+        others = run.objective(potential, *(side[:FITTED].to(x) for side in many))
+    if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
-    difference, error = adjusted_difference((value.source, x, many_source), (value.target, z, many_target))
-    if difference < -with_few_rows(BEATS, min(len(x), len(z))) * error:
-        return True
-    gains = difference < -SLIGHT * run.potential.space
-    return gains and distinct and different(many_source, many_target, run.generator)
+    difference, error = adjusted_difference(
+        Side(value.source, x, many[0], others.source), Side(value.target, z, many[1], others.target)
+    )
+    if difference > -SLIGHT * run.potential.space:
+        return False
+    gain = normal_score(-difference / error if error else math.inf, min(len(x), len(z)))
+    if gain > BEATS or not distinct:
+        return gain > BEATS
+    refuted = two_sample_score(many_source, many_target, run.generator)
+    return max(refuted, (gain + refuted) / math.sqrt(2)) > BEATS
 
 
 def identity(dim: int, options: Options) -> Potential:

@@ -32,7 +32,8 @@ POTENTIALS: dict[str, MakePotential] = {
 }
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
-TWO_TIME = 300.0  # seconds from which on the mean of two networks is mostly closer than one in twice the steps
+# The mean of two networks is mostly closer than one in twice the steps where seconds are as many, or rows few.
+TWO_TIME = 300.0
 # Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
 USES, LONG_USES = Settings.uses, 1
 PASSES = 50  # over all rows, after which they may be known by heart
@@ -94,7 +95,8 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     many = ot.potential == "free" and fewest >= MANY_ROWS
     if many and long:
         make = _deeper
-    count = _networks(ot.n_networks, warm, many and (ot.max_time or 0.0) >= TWO_TIME)
+    hurried = ot.max_steps is not None or fewest >= MANY_ROWS if ot.max_time is None else ot.max_time < TWO_TIME
+    count = _networks(ot.n_networks, warm, two=ot.potential == "free" and not hurried)
     if count > 1:
         make = partial(_mean, make, count)
     settings = Settings(

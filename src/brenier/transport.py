@@ -18,7 +18,7 @@ from brenier.coordinates import Coordinates, identity_coordinates
 from brenier.distance import Distance, root_with_error
 from brenier.dual import standard_error
 from brenier.errors import ConvergenceWarning, DataError, warn
-from brenier.evidence import adjusted_difference
+from brenier.evidence import FITTED, Side, adjusted_difference
 from brenier.potentials import Potential
 from brenier.samples import Samples, read
 from brenier.solve import BFGS, Method, Solution
@@ -154,7 +154,7 @@ class TransportMap:
     def measure(self, x: Any, z: Any, held_out: bool, many: tuple[Tensor, Tensor] | None = None) -> Distance:
         """Return the distance on samples that training has or has not seen.
 
-        With `many` more rows of either side, in the units of the data, the noise of the samples' moments is taken out
+        With `many` other rows of either side, in the units of the data, the noise of the samples' moments is taken out
         of the dual value (see `evidence`).
         """
         phi, phi_c, solution = self.dual_terms(x, z)
@@ -164,9 +164,7 @@ class TransportMap:
         convexity = self.network.strong_convexity()
         dual, error = float(phi.mean() + phi_c.mean()), standard_error(phi, phi_c)
         if many is not None:
-            u, w = self.coordinates.source_in, self.coordinates.target_in
-            x, z = x.to(phi.device), z.to(phi.device)
-            dual, error = adjusted_difference((phi, u(x), u(many[0])), (-phi_c, w(z), w(many[1])))
+            dual, error = self._adjusted((phi, phi_c), (x.to(phi.device), z.to(phi.device)), many)
         dual, error = scale * dual, scale * error
         excess = scale * float(solution.residual.double().square().mean()) / (2 * convexity) if convexity else 0.0
         w2, w2_error = root_with_error(dual, error)
@@ -184,6 +182,16 @@ class TransportMap:
             rows=(len(phi), len(phi_c)),
             unit="units of the data" if self.coordinates.common else "units of each feature's scale",
             held_out=held_out,
+        )
+
+    def _adjusted(
+        self, terms: tuple[Tensor, Tensor], samples: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]
+    ) -> tuple[float, float]:
+        """Return the dual value and its standard error, with moments known from many other rows."""
+        u, w = self.coordinates.source_in, self.coordinates.target_in
+        phi, phi_c, _ = self.dual_terms(many[0][:FITTED], many[1][:FITTED])
+        return adjusted_difference(
+            Side(terms[0], u(samples[0]), u(many[0]), phi), Side(-terms[1], w(samples[1]), w(many[1]), -phi_c)
         )
 
     def to(self, device: torch.device | str) -> TransportMap:
