@@ -32,7 +32,7 @@ POTENTIALS: dict[str, MakePotential] = {
 }
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
-# The mean of two networks is mostly closer than one in twice the steps where seconds are as many, or rows few.
+# The mean of two networks is mostly closer than one in twice the steps where rows are few, or seconds as many.
 TWO_TIME = 300.0
 # Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
 USES, LONG_USES = Settings.uses, 1
@@ -95,8 +95,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     many = ot.potential == "free" and fewest >= MANY_ROWS
     if many and long:
         make = _deeper
-    hurried = ot.max_steps is not None or fewest >= MANY_ROWS if ot.max_time is None else ot.max_time < TWO_TIME
-    count = _networks(ot.n_networks, warm, two=ot.potential == "free" and not hurried)
+    count = _networks(ot.n_networks, warm, two=ot.potential == "free" and _pay_two(ot, fewest))
     if count > 1:
         make = partial(_mean, make, count)
     settings = Settings(
@@ -177,6 +176,13 @@ def _bandwidth(rows: float, dim: int, start: str) -> float:
 def _is_long(steps: float, seconds: float | None) -> bool:
     """Say whether training may go on for long, by the seconds where they are limited, else by the steps."""
     return steps >= LONG_STEPS if seconds is None else seconds >= LONG_TIME
+
+
+def _pay_two(ot: Any, rows: float) -> bool:
+    """Say whether the seconds given are enough for two networks, or where no limit is given the rows few enough."""
+    if ot.max_time is not None:
+        return bool(ot.max_time >= TWO_TIME)
+    return ot.max_steps is None and rows < MANY_ROWS
 
 
 def _deeper(dim: int, generator: torch.Generator) -> Potential:
