@@ -65,13 +65,18 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
         (None, {"max_time": 60, "max_steps": 100_000}, 3),
         (None, {"max_time": 180}, 4),
         (None, {"max_time": 300, "n_networks": 1}, 4),
+        (None, {"max_time": 599, "n_networks": 1}, 4),
+        (None, {"max_time": 600, "n_networks": 1}, 5),
         (None, {"max_steps": 5000}, 4),
+        (None, {"max_steps": 9999}, 4),
+        (None, {"max_steps": 10_000}, 5),
         (100_000, {"max_time": 180}, 4),
         (99_999, {"max_time": 180}, 3),
+        (99_999, {"max_steps": 10_000}, 3),
         (None, {"max_time": 180, "potential": "convex"}, 3),
     ],
 )
-def test_long_runs_on_many_rows_have_a_layer_more(rows: int | None, given: dict[str, Any], layers: int) -> None:
+def test_long_runs_on_many_rows_have_more_layers(rows: int | None, given: dict[str, Any], layers: int) -> None:
     options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)

@@ -38,9 +38,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Args:
         potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
-            the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers, or four
-            from 100,000 rows a side and 3 minutes or 5,000 steps), "residual", or a function (d, generator) ->
-            `Potential` that starts at the identity. With labels, d counts the code of the class as well.
+            the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers;
+            with 100,000 rows a side four from 3 minutes or 5,000 steps on, five from 10 minutes or 10,000 steps on),
+            "residual", or a function (d, generator) -> `Potential` that starts at the identity. With labels, d counts
+            the code of the class as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
             default two free ones with `max_time` from 5 minutes on, and with neither `max_time` nor `max_steps` where
             a side has fewer than 100,000 rows; else one. A warm start keeps its number.

@@ -30,8 +30,10 @@ POTENTIALS: dict[str, MakePotential] = {
     "free": lambda d, generator: DenseICNN(d, generator=generator),
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
 }
-# A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows.
+# A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows. So does a fifth,
+# by less, in longer ones.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
+LONGER_TIME, LONGER_STEPS = 600.0, 10_000
 # The mean of two networks is mostly closer than one in twice the steps where rows are few, or seconds as many.
 TWO_TIME = 300.0
 # Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
@@ -91,10 +93,11 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         make = POTENTIALS[make]
     fewest = min(side.size or math.inf for side in (source, target))
     steps = ot.max_steps or (_steps(fewest) if ot.max_time is None else math.inf)
-    long = _is_long(steps, ot.max_time)
+    goes_on = partial(_goes_on, steps, ot.max_time)
+    long, longer = goes_on(LONG_STEPS, LONG_TIME), goes_on(LONGER_STEPS, LONGER_TIME)
     many = ot.potential == "free" and fewest >= MANY_ROWS
     if many and long:
-        make = _deeper
+        make = partial(_deep, 5 if longer else 4)
     count = _networks(ot.n_networks, warm, two=ot.potential == "free" and _pay_two(ot, fewest))
     if count > 1:
         make = partial(_mean, make, count)
@@ -173,9 +176,9 @@ def _bandwidth(rows: float, dim: int, start: str) -> float:
     return BANDWIDTH * reference_bandwidth(rows, dim) if start == "affine" else 0.0
 
 
-def _is_long(steps: float, seconds: float | None) -> bool:
-    """Say whether training may go on for long, by the seconds where they are limited, else by the steps."""
-    return steps >= LONG_STEPS if seconds is None else seconds >= LONG_TIME
+def _goes_on(steps: float, seconds: float | None, many: float, long: float) -> bool:
+    """Say whether training may go on for long, by the seconds where they are limited, else for many steps."""
+    return steps >= many if seconds is None else seconds >= long
 
 
 def _pay_two(ot: Any, rows: float) -> bool:
@@ -185,9 +188,9 @@ def _pay_two(ot: Any, rows: float) -> bool:
     return ot.max_steps is None and rows < MANY_ROWS
 
 
-def _deeper(dim: int, generator: torch.Generator) -> Potential:
-    """Return the free potential with a layer more."""
-    return DenseICNN(dim, widths(dim, 4), generator=generator)
+def _deep(layers: int, dim: int, generator: torch.Generator) -> Potential:
+    """Return the free potential with that many layers."""
+    return DenseICNN(dim, widths(dim, layers), generator=generator)
 
 
 def _networks(n: int | None, warm: TransportMap | ConditionalMap | None, two: bool) -> int:
