@@ -106,4 +106,4 @@ class Calibration:
 
     def _learn(self, features: Tensor) -> None:
         self.count += len(features)
-        self.mean = self.mean + (features.double() - self.mean).sum(0) / self.count
+        self.mean = self.mean + (features.mean(0).double() - self.mean) * (len(features) / self.count)

@@ -22,6 +22,7 @@ from brenier.solve import BFGS, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
+BLOCK = 2**17  # numbers in a block of rows times points: more leave the cache of a CPU
 APART = 1e5  # what a squared difference of conditions counts, in the choice of a start
 
 
@@ -121,9 +122,12 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Te
     """
     d = potential.space
     y, w = x[:, :d], z[:, :d]
-    heights = torch.addmm(values + 0.5 * torch.linalg.vecdot(y, y), w, y.mT, alpha=-1)  # F(x; z) less |z|^2/2
-    if d < potential.dim:
-        heights += APART * torch.cdist(z[:, d:], x[:, d:]).square()
-    least, index = heights.min(-1)
+    level, found = values + 0.5 * torch.linalg.vecdot(y, y), []
+    for rows in z.split(BLOCK // len(x) + 1):
+        heights = torch.addmm(level, rows[:, :d], y.mT, alpha=-1)  # F(x; z) less |z|^2/2
+        if d < potential.dim:
+            heights += APART * torch.cdist(rows[:, d:], x[:, d:]).square()
+        found.append(heights.min(-1))
+    least, index = map(torch.cat, zip(*found, strict=True))
     own = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
     return torch.where((least < own).unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z)

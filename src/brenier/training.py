@@ -50,6 +50,7 @@ def follow(average: nn.Module, potential: nn.Module, step: int, most: float) -> 
 MAX_SETBACKS = 6
 EXACT = 0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
 OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
+PENALISED = 1024  # rows of either side between which psi is held convex
 TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
 
 
@@ -159,9 +160,10 @@ class Run:
             return f"{unconverged} of {len(z)} inner problems unconverged, J = {found:.3g}"
         loss = value.loss
         if not self._certain:
+            ends = z[-PENALISED:]  # the newest: the first are those that were left, mostly of the tails
             with torch.no_grad():
-                heights = torch.cat([value.source, part(z)])
-            loss = loss + excess(part, torch.cat([x, z]), heights, self.generator)
+                heights = torch.cat([value.source[:PENALISED], part(ends)])
+            loss = loss + excess(part, torch.cat([x[:PENALISED], ends]), heights, self.generator)
         loss.backward()
         nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
         return ""
