@@ -18,11 +18,11 @@ from torch import Tensor
 
 from brenier.costs import SquaredEuclidean
 from brenier.potentials import Potential
+from brenier.potentials.base import rows_at_once
 from brenier.solve import BFGS, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
-BLOCK = 2**17  # numbers in a block of rows times points: more leave the cache of a CPU
 APART = 1e5  # what a squared difference of conditions counts, in the choice of a start
 
 
@@ -123,7 +123,7 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Te
     d = potential.space
     y, w = x[:, :d], z[:, :d]
     level, found = values + 0.5 * torch.linalg.vecdot(y, y), []
-    for rows in z.split(BLOCK // len(x) + 1):
+    for rows in z.split(rows_at_once(z, len(x))):
         heights = torch.addmm(level, rows[:, :d], y.mT, alpha=-1)  # F(x; z) less |z|^2/2
         if d < potential.dim:
             heights += APART * torch.cdist(rows[:, d:], x[:, d:]).square()

@@ -16,6 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+# Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
+# once, cost two to three times as much.
+BLOCK = 2**17
+
 
 class Potential(nn.Module, abc.ABC):
     """A function g: (n, d) -> (n,), with its gradient and Hessian products.
@@ -75,3 +79,8 @@ class Potential(nn.Module, abc.ABC):
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them, that rebuild a potential for these weights."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it is rebuilt; write `config`")
+
+
+def rows_at_once(x: Tensor, numbers: int) -> int:
+    """Return how many rows of x, of so many numbers each, are worked on at once: all, or on a CPU a block of them."""
+    return max(1, len(x)) if x.device.type != "cpu" else BLOCK // numbers + 1

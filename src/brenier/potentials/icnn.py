@@ -22,13 +22,9 @@ from torch import Tensor, nn
 
 from brenier.errors import DataError
 from brenier.potentials.activations import activation_named
-from brenier.potentials.base import Potential
+from brenier.potentials.base import Potential, rows_at_once
 from brenier.potentials.quadratic import EPS, Quadratic
 from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
-
-# Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
-# once, cost two to three times as much.
-BLOCK = 2**17
 
 HURRY = 2.0  # factor on the rate of short runs; on all parameters it would cost accuracy
 
@@ -147,8 +143,8 @@ class DenseICNN(Potential):
         return Layers(self.quadratic, self.linear, self.bias, self._signed(self.readout), weights)
 
     def _rows(self, x: Tensor) -> int:
-        """Return how many rows are worked on at once: where blocks are faster, fewer than all."""
-        return max(1, len(x)) if x.device.type != "cpu" else BLOCK // sum(self.hidden) + 1
+        """Return how many rows are worked on at once."""
+        return rows_at_once(x, sum(self.hidden))
 
     def _signed(self, raw: Tensor) -> Tensor:
         return nonnegative(raw) if self.convex else raw
