@@ -38,7 +38,7 @@ def measure(dim: int, rows: int, processes: int, rounds: int, seed: int) -> dict
     potential: Potential = ot.map_.network.requires_grad_(True)
     alone, generator = DualObjective(tol=0.05 * dim**0.5), torch.Generator().manual_seed(seed)
     spent: dict[str, list[float]] = {"alone": [], "threads": [], "processes": []}
-    with Team(processes, potential, alone.method, patient=True) as team:
+    with Team(processes, [potential], alone.method, patient=True) as team:
         ways = {"alone": (1, alone), "threads": (processes, alone)}
         ways["processes"] = (1, dataclasses.replace(alone, evaluate=team))
         for _ in range(rounds + SKIPPED):

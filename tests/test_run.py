@@ -13,23 +13,24 @@ from fits import PAIR, X, quick, same
 
 from brenier import ConvergenceWarning, DenseICNN, DualObjective, DualValue, Run, Settings, checkpoint
 from brenier.calibration import Calibration, Features
+from brenier.dual import Batch
 from brenier.solve import Status
 from brenier.training import MAX_SETBACKS
 
 
 class Troubled(DualObjective):
-    """J, but some calls, told apart by `leave` as training's or evaluation's, go wrong."""
+    """J, but some calls, told apart by their need of gradients as training's or evaluation's, go wrong."""
 
     def __init__(self, wrong: Callable[[int], bool], spoil: Callable[[DualValue], DualValue], training: bool) -> None:
         super().__init__()
         vars(self).update(wrong=wrong, spoil=spoil, training=training, calls=0)
 
-    def __call__(self, *arguments: Any, **settings: Any) -> DualValue:
-        value = super().__call__(*arguments, **settings)
-        if ("leave" in settings) != vars(self)["training"]:
-            return value
+    def several(self, *arguments: Any) -> list[tuple[Batch, DualValue]]:
+        ((batch, value),) = super().several(*arguments)
+        if torch.is_grad_enabled() != vars(self)["training"]:
+            return [(batch, value)]
         vars(self)["calls"] += 1
-        return vars(self)["spoil"](value) if vars(self)["wrong"](vars(self)["calls"]) else value
+        return [(batch, vars(self)["spoil"](value) if vars(self)["wrong"](vars(self)["calls"]) else value)]
 
 
 def not_finite(value: DualValue) -> DualValue:

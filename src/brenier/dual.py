@@ -11,7 +11,7 @@ selection.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -61,6 +61,30 @@ def equal(points: Tensor) -> Tensor:
     return points.new_full((n,), 1 / n if n else torch.nan)
 
 
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A potential and the points at which its J is asked for.
+
+    Attributes:
+        potential: g.
+        x, z: (n, d), (m, d), source and target points.
+        start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of x
+            (`best_start`).
+        leave: share of the rows of z that may be left unfinished; those do not enter the loss.
+        weigh: how x, and the rows of z that enter the loss, are weighed.
+    """
+
+    potential: Potential
+    x: Tensor
+    z: Tensor
+    start: Tensor | None = None
+    leave: float = 0.0
+    weigh: tuple[Weigh, Weigh] = (equal, equal)
+
+
+Draw = Callable[[], Batch]
+
+
 class Terms(NamedTuple):
     """The terms of J: g(x) (n,), env(z) (m,), and how the inner solves went."""
 
@@ -70,24 +94,30 @@ class Terms(NamedTuple):
 
 
 class Evaluate(Protocol):
-    """How the terms are found: `terms`, or the same shared among processes."""
+    """How the terms of some batches are found: `in_turn`, or by several processes."""
 
-    def __call__(self, potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
-        """Return the terms of J, differentiable in the parameters."""
+    def __call__(self, draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
+        """Draw every batch, in order; return it with the terms of its J, differentiable in the parameters."""
         ...
 
 
-def terms(potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
-    """Return the terms of J, differentiable in the parameters.
+def in_turn(draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
+    """Draw one batch after the other, and find its terms.
 
     Args:
-        potential: g.
-        x, z: source and target points.
-        start: first iterates of the first rows of z (see `envelope`).
+        draws: functions that draw a batch.
         how: to solve the inner problems (see `conjugate`).
     """
+    batches = (draw() for draw in draws)
+    return [(batch, terms(batch, **how)) for batch in batches]
+
+
+def terms(batch: Batch, **how: Any) -> Terms:
+    """Return the terms of J, differentiable in the parameters; `how` is to solve the inner problems."""
+    potential, x = batch.potential, batch.x
     source = potential(x)
-    return Terms(source, *envelope(potential, z, start, x[:CANDIDATES], source[:CANDIDATES].detach(), **how))
+    near, values = x[:CANDIDATES], source[:CANDIDATES].detach()
+    return Terms(source, *envelope(potential, batch.z, batch.start, near, values, leave=batch.leave, **how))
 
 
 def envelope(
@@ -118,14 +148,14 @@ class DualObjective:
         max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
             counted in `solution`; rows without any finite iterate are left out of it.
         check_every: inner steps between two stop tests.
-        evaluate: how the terms are found; nothing that J depends on.
+        evaluate: how the terms of batches are found; nothing that J depends on.
     """
 
     method: Method = dataclasses.field(default_factory=BFGS)
     tol: float = 1e-3
     max_steps: int = 200
     check_every: int = 1
-    evaluate: Evaluate = dataclasses.field(default=terms, repr=False, compare=False)
+    evaluate: Evaluate = dataclasses.field(default=in_turn, repr=False, compare=False)
 
     def __call__(
         self,
@@ -149,17 +179,29 @@ class DualObjective:
             leave: share of the rows of z that may be left unfinished; those do not enter the loss.
             weigh: how x, and the rows of z that enter the loss, are weighed.
         """
-        source, target, solution = self.evaluate(
-            potential,
-            x,
-            z,
-            start,
+        batch = Batch(potential, x, z, start, leave, weigh)
+        ((_, value),) = self.several([lambda: batch], tol)
+        return value
+
+    def several(self, draws: Sequence[Draw], tol: float | None = None) -> list[tuple[Batch, DualValue]]:
+        """Draw every batch, in order; return it with its J.
+
+        Args:
+            draws: functions that draw a batch; of several batches some may be drawn while others are evaluated.
+            tol: another bound on the inner residual.
+        """
+        found = self.evaluate(
+            draws,
             method=self.method,
             tol=self.tol if tol is None else tol,
             max_steps=self.max_steps,
             check_every=self.check_every,
-            leave=leave,
         )
-        usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
-        loss = source @ weigh[0](x) - target[usable] @ weigh[1](z[usable])
-        return DualValue(loss, source, target, solution)
+        return [(batch, _value(batch, *terms)) for batch, terms in found]
+
+
+def _value(batch: Batch, source: Tensor, target: Tensor, solution: Solution) -> DualValue:
+    """Return J, of its terms."""
+    usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
+    loss = source @ batch.weigh[0](batch.x) - target[usable] @ batch.weigh[1](batch.z[usable])
+    return DualValue(loss, source, target, solution)

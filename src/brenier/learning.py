@@ -103,7 +103,7 @@ def learn(run: Run, options: Options, state: dict[str, Any] | None, seed: int, c
         _train(run, options, mark, seed)
         return
     alone = run.objective
-    with Team(processes, run.parts[0], alone.method, patient=options.settings.max_time is None) as team:
+    with Team(processes, run.parts, alone.method, patient=options.settings.max_time is None) as team:
         run.objective = dataclasses.replace(alone, evaluate=team)
         _train(run, options, mark, seed)
     run.objective = alone

@@ -24,6 +24,7 @@ import copy
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from brenier.batches import Batches, Draw
 from brenier.calibration import Calibration
 from brenier.convexity import excess
-from brenier.dual import DualObjective, DualValue
+from brenier.dual import Batch, DualObjective, DualValue
 from brenier.potentials import Potential
 from brenier.selection import Selection
 from brenier.settings import Settings, shortness
@@ -101,10 +102,9 @@ class Run:
         began = time.perf_counter()
         rate, rows = self._set_rate(), self.settings.rows(self.step)
         self.optimizer.zero_grad()
-        pairs = zip(self.parts, self.batches, strict=True)
-        lost = [reason for pair in pairs if (reason := self._differentiate(*pair, rows, rate))]
+        lost = self._differentiate(rows, rate)
         if lost:
-            self._step_back(lost[0])
+            self._step_back(lost)
         else:
             self.optimizer.step()
             follow(self.average, self.potential, self.step, self.settings.averaging)
@@ -147,26 +147,34 @@ class Run:
             setattr(self, name, state["counters"][name])
         self.history, self._since = list(state["history"]), list(state["since"])
 
-    def _differentiate(self, part: Potential, batches: Batches, rows: int, rate: float) -> str:
-        """Draw a batch and differentiate J of a part of the potential; say what was lost, if anything was."""
-        x, z, start, leave = batches.draw(rows, self.settings.bandwidth * rate)
-        value = self.objective(part, x, z, start=start, tol=self._tol(rate), leave=leave, weigh=batches.weigh)
-        batches.keep(z, value.solution)
-        self.drawn += len(x)
-        found, evaluations = value.loss.item(), value.solution.evaluations_per_row
-        unconverged = value.solution.unconverged - value.solution.left
-        self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
-        if not math.isfinite(found) or unconverged > TOLERATED * len(z):
-            return f"{unconverged} of {len(z)} inner problems unconverged, J = {found:.3g}"
-        loss = value.loss
-        if not self._certain:
-            ends = z[-PENALISED:]  # the newest: the first are those that were left, mostly of the tails
-            with torch.no_grad():
-                heights = torch.cat([value.source[:PENALISED], part(ends)])
-            loss = loss + excess(part, torch.cat([x[:PENALISED], ends]), heights, self.generator)
-        loss.backward()
-        nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
+    def _differentiate(self, rows: int, rate: float) -> str:
+        """Draw a batch for every part of the potential and differentiate its J; say what was lost, if anything was."""
+        draws = [partial(self._draw, *pair, rows, rate) for pair in zip(self.parts, self.batches, strict=True)]
+        values, losses = self.objective.several(draws, self._tol(rate)), []
+        for batches, (batch, value) in zip(self.batches, values, strict=True):
+            batches.keep(batch.z, value.solution)
+            self.drawn += len(batch.x)
+            found, evaluations = value.loss.item(), value.solution.evaluations_per_row
+            unconverged = value.solution.unconverged - value.solution.left
+            self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
+            if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
+                return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+            losses.append(value.loss if self._certain else value.loss + self._penalty(batch, value))
+        torch.stack(losses).sum().backward()
+        for part in self.parts:
+            nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
         return ""
+
+    def _draw(self, part: Potential, batches: Batches, rows: int, rate: float) -> Batch:
+        x, z, start, leave = batches.draw(rows, self.settings.bandwidth * rate)
+        return Batch(part, x, z, start, leave, batches.weigh)
+
+    def _penalty(self, batch: Batch, value: DualValue) -> Tensor:
+        """Return how far psi is from convex, near some rows of either side."""
+        ends = batch.z[-PENALISED:]  # the newest: the first are those that were left, mostly of the tails
+        with torch.no_grad():
+            heights = torch.cat([value.source[:PENALISED], batch.potential(ends)])
+        return excess(batch.potential, torch.cat([batch.x[:PENALISED], ends]), heights, self.generator)
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""

@@ -131,9 +131,11 @@ def test_evaluation_looks_at_the_mean() -> None:
 
 def test_one_network_lost_is_a_setback_for_all() -> None:
     class Lost(DualObjective):
-        def __call__(self, potential, *arguments, **settings):  # type: ignore[no-untyped-def]
-            value = super().__call__(potential, *arguments, **settings)
-            return value if potential is not vars(self).get("wrong") else vars(self)["spoil"](value)
+        def several(self, *arguments):  # type: ignore[no-untyped-def]
+            found, wrong = super().several(*arguments), vars(self).get("wrong")
+            return [
+                (batch, vars(self)["spoil"](value) if batch.potential is wrong else value) for batch, value in found
+            ]
 
     objective = Lost()
     run = new_run(Mean([network(1), network(2)]), objective)

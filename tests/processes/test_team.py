@@ -30,6 +30,7 @@ from brenier import (
     Potential,
     Settings,
 )
+from brenier.dual import Batch
 from brenier.processes import Team, near, processes_for, team
 from brenier.processes.worker import serve
 from brenier.solve import Status
@@ -87,7 +88,7 @@ def any_step_is_worth_it() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def three() -> Iterator[Team]:
     """Three processes; two of them take seconds to start."""
-    with Team(3, POTENTIALS["free celu"](DIM), BFGS(), patient=True) as started:
+    with Team(3, [POTENTIALS["free celu"](DIM)], BFGS(), patient=True) as started:
         yield started
 
 
@@ -195,9 +196,9 @@ def test_few_rows_are_not_shared(three: Team, monkeypatch: pytest.MonkeyPatch) -
     potential = POTENTIALS["quadratic"](DIM)  # of 12 parameters
     monkeypatch.setattr(three, "_shared", lambda *_: pytest.fail("was shared"))
     monkeypatch.setattr(team, "SHARE", 12 * 50)
-    three(potential, normal(99, DIM), normal(99, DIM), None)
+    three([lambda: Batch(potential, normal(99, DIM), normal(99, DIM))])
     with pytest.raises(pytest.fail.Exception, match="was shared"):
-        three(potential, normal(100, DIM), normal(100, DIM), None)
+        three([lambda: Batch(potential, normal(100, DIM), normal(100, DIM))])
 
 
 def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(started: list[subprocess.Popen[bytes]]) -> None:
@@ -266,7 +267,7 @@ def test_where_no_worker_can_start_one_process_trains(
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(signal_number: int) -> None:
     potential = POTENTIALS["free celu"](DIM)
-    with Team(2, potential, BFGS(), patient=True) as two:
+    with Team(2, [potential], BFGS(), patient=True) as two:
         agree(two, potential)
         two._workers[0]._process.send_signal(signal_number)
         if signal_number == signal.SIGINT:
@@ -280,17 +281,17 @@ def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(sign
 @pytest.mark.usefixtures("notebook")
 def test_what_goes_wrong_in_a_worker_is_told() -> None:
     rows, potential = normal(50, DIM), POTENTIALS["quadratic"](DIM)
-    how = {"tol": 1e-3, "max_steps": 10, "check_every": 1, "leave": 0.0}
+    how = {"tol": 1e-3, "max_steps": 10, "check_every": 1}
     with (
-        Team(2, potential, BFGS(), patient=True) as two,
+        Team(2, [potential], BFGS(), patient=True) as two,
         pytest.raises(BrenierError, match=r"was lost: Traceback(.|\n)*Picky"),
     ):
-        two(potential, rows, rows, None, method=Picky(), **how)
+        two([lambda: Batch(potential, rows, rows)], method=Picky(), **how)
 
 
 def test_requests_are_answered_until_they_end() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
-    for name, *arguments in (("hold", 0, POTENTIALS["quadratic"](DIM)), ("source", 1, [], None, False)):
+    for name, *arguments in (("hold", {0: POTENTIALS["quadratic"](DIM)}), ("source", 1, [], False, None)):
         pickle.dump((name, near.packed(*arguments)), asked)
     asked.seek(0)
     serve(asked, answers)
@@ -305,7 +306,7 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # without a guard about `__main__`, which starting workers does not need
     script.write_text(
         "import os, torch\nfrom brenier import BFGS, Quadratic\nfrom brenier.processes import Team\n"
-        "team = Team(2, Quadratic(2), BFGS(), patient=True)\nteam.__enter__()\nteam._greeting.join()\n"
+        "team = Team(2, [Quadratic(2)], BFGS(), patient=True)\nteam.__enter__()\nteam._greeting.join()\n"
         "print(team._workers[0]._process.pid, team._lost, flush=True)\nos._exit(1)\n"
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)

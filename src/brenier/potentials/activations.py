@@ -6,6 +6,7 @@ All three are Lipschitz, so a network of them grows at most linearly; softplus a
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import torch
@@ -32,12 +33,15 @@ class Activation:
     convex: bool
 
 
+LOG2_E = math.log2(math.e)  # on many CPUs torch's exp2 takes a third of the time of its exp
+
+
 def _celu(s: Tensor) -> Tensor:
-    return s.relu() + s.clamp(max=0).exp() - 1  # torch's own takes several times as long on a CPU
+    return s.relu() + (s.clamp(max=0) * LOG2_E).exp2() - 1  # torch's own takes several times as long on a CPU
 
 
 def _celu_both(s: Tensor, slope: Tensor) -> None:
-    torch.clamp(s, max=0, out=slope).exp_()
+    torch.clamp(s, max=0, out=slope).mul_(LOG2_E).exp2_()
     s.clamp_(min=0).add_(slope).sub_(1)
 
 

@@ -1,8 +1,10 @@
-"""Several processes, this one and its workers, that share the rows of J.
+"""Several processes, this one and its workers, that share the work of J.
 
-Rows are strangers, so that of k processes each takes every k-th of them: g(x) first, then the inner problems, and once
-all terms are known and weighed, the derivatives of its own. What comes out is J and its gradient as one process finds
-them, up to rounding. Batches, weights, the optimiser and selection stay in this process.
+A mean of networks asks for a batch each: where these can be dealt out evenly, every process takes one at a time, and
+while the others are at work the next is drawn here. Else they share the rows of a batch, which are strangers: of k
+processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighed, each
+finds the derivatives of its own. What comes out is J and its gradient as one process finds them, up to rounding.
+Batches, weights, the optimiser and selection stay in this process.
 """
 
 from __future__ import annotations
@@ -13,15 +15,17 @@ import itertools
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from brenier.dual import CANDIDATES, Terms, envelope, terms
+from brenier.dual import CANDIDATES, Batch, Draw, Terms, envelope, terms
 from brenier.errors import DataWarning, warn
 from brenier.potentials import Potential
 from brenier.processes.near import LostError, Near, packed
@@ -43,21 +47,22 @@ def processes_for(run: Run) -> int:
 
 
 class Team:
-    """Finds the terms of J, as `dual.terms` does, in several processes; a context, after which the others have ended.
+    """Finds the terms of J, as `dual.in_turn` does, in several processes; a context, after which the others have ended.
 
     Args:
         processes: how many, this one included.
-        potential: what they will differentiate first.
+        potentials: what they will differentiate first.
         method: inner solver.
         patient: whether the first evaluation waits for the workers, so that results are the same every time; else this
             process goes alone until they have started.
     """
 
-    def __init__(self, processes: int, potential: Potential, method: Method, patient: bool) -> None:
+    def __init__(self, processes: int, potentials: Sequence[Potential], method: Method, patient: bool) -> None:
         self._processes, self._method, self._patient = processes, method, patient
-        self._first = potential
-        self._keys = weakref.WeakKeyDictionary[Potential, int]({potential: 0})
-        self._free = itertools.count(1)
+        self._first = dict(enumerate(potentials))
+        self._keys = weakref.WeakKeyDictionary({potential: key for key, potential in self._first.items()})
+        self._new = len(self._first)
+        self._held: dict[Near, set[int]] = defaultdict(set)
         self._workers: list[Near] = []
         self._lost = ""
 
@@ -65,7 +70,7 @@ class Team:
         self._threads = torch.get_num_threads()
         hello = b""
         try:
-            hello = packed(0, self._first, self._method)
+            hello = packed(self._first, self._method)
             for _ in range(self._processes - 1):
                 self._workers.append(Near())
         except LostError as lost:
@@ -80,68 +85,108 @@ class Team:
         self._greeting.join()
         torch.set_num_threads(self._threads)
 
-    def __call__(self, potential: Potential, x: Tensor, z: Tensor, start: Tensor | None, **how: Any) -> Terms:
-        """Return the terms of J, differentiable in the parameters; arguments as in `dual.terms`.
+    def __call__(self, draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
+        """Draw every batch, in order; return it with the terms of its J, differentiable in the parameters.
+
+        Args:
+            draws: functions that draw a batch, of potentials alike.
+            how: to solve the inner problems (see `conjugate`).
 
         Raises:
             LostError: where a worker is lost.
         """
-        k = min(self._processes, _shares(potential, min(len(x), len(z))))
+        first = draws[0]()
+        batches = itertools.chain([first], (draw() for draw in draws[1:]))
+        shares = min(self._processes, _shares(first.potential, min(len(first.x), len(first.z))))
+        apart = max(k for k in range(1, len(draws) + 1) if len(draws) % k == 0 and k <= self._processes)
+        k = max(shares, apart) if shares else 1
         torch.set_num_threads(self._threads if k < 2 else 1)  # one for every process
         if k < 2 or not self._ready():
-            return terms(potential, x, z, start, **how)
-        return self._shared(self._workers[: k - 1], potential, x, z, start, how)
+            return [(batch, terms(batch, **how)) for batch in batches]
+        workers = self._workers[: k - 1]
+        if apart == k:
+            return self._apart(workers, batches, how)
+        return [(batch, self._shared(workers, batch, how)) for batch in batches]
 
-    def _shared(
-        self,
-        workers: Sequence[Near],
-        potential: Potential,
-        x: Tensor,
-        z: Tensor,
-        start: Tensor | None,
-        how: dict[str, Any],
-    ) -> Terms:
-        k, trained = 1 + len(workers), trained_of(potential)
+    def _apart(
+        self, workers: Sequence[Near], batches: Iterator[Batch], how: dict[str, Any]
+    ) -> list[tuple[Batch, Terms]]:
+        """Have each process take a batch, this one the last, and again until there are no more."""
+        found = list[tuple[Batch, Terms]]()
+        while asked := [self._asked(worker, batch, how) for worker, batch in zip(workers, batches, strict=False)]:
+            own = next(batches)
+            mine = terms(own, **how)
+            answered = zip(workers, asked, strict=True)
+            found += [(batch, self._answered(worker, *told)) for worker, (batch, told) in answered]
+            found.append((own, mine))
+        return found
+
+    def _asked(self, worker: Near, batch: Batch, how: dict[str, Any]) -> tuple[Batch, tuple[int, Tensor | None]]:
+        """Ask a worker for the terms of a batch; return that, its key, and what stands for their derivatives."""
+        key, arrays, derivatives = self._begun([worker], batch.potential)
+        points = (None if rows is None else rows.numpy() for rows in (batch.x, batch.z, batch.start))
+        worker.ask("terms", packed(key, arrays, derivatives is not None, *points, leave=batch.leave, **how))
+        return batch, (key, derivatives)
+
+    def _answered(self, worker: Near, key: int, derivatives: Tensor | None) -> Terms:
+        source, target, fields = worker.answer()
+        others = torch.from_numpy(source), torch.from_numpy(target)
+        if derivatives is not None:
+            others = _Others.apply(derivatives, [worker], key, others)
+        return Terms(*others, _solution(fields))
+
+    def _begun(self, workers: Sequence[Near], potential: Potential) -> tuple[int, list[np.ndarray], Tensor | None]:
+        """Return the key of a potential, what it is made of, and what stands for the derivatives of workers, if any."""
+        trained = trained_of(potential)
         differentiated = torch.is_grad_enabled() and bool(trained)
-        derivatives = _Derivatives.apply(workers, *trained) if differentiated else None
-        key, arrays = self._key(potential), [tensor.detach().numpy() for tensor in tensors_of(potential)]
+        arrays = [tensor.detach().numpy() for tensor in tensors_of(potential)]
+        return self._key(potential, workers), arrays, _Derivatives.apply(workers, *trained) if differentiated else None
+
+    def _shared(self, workers: Sequence[Near], batch: Batch, how: dict[str, Any]) -> Terms:
+        """Have the processes share the rows of a batch."""
+        k, potential, x, z, start = 1 + len(workers), batch.potential, batch.x, batch.z, batch.start
+        key, arrays, derivatives = self._begun(workers, potential)
         for i, worker in enumerate(workers, 1):
-            worker.ask("source", packed(key, arrays, x[i::k].numpy(), differentiated))
+            worker.ask("source", packed(key, arrays, derivatives is not None, x[i::k].numpy()))
         own = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
         near, values = x[:CANDIDATES], _joined([own.detach(), *sources])[:CANDIDATES]
         mine, *theirs = ((z[i::k], None if start is None else start[i::k], near, values) for i in range(k))
+        how = how | {"leave": batch.leave}
         for worker, points in zip(workers, theirs, strict=True):
-            worker.ask("target", packed(*(None if rows is None else rows.numpy() for rows in points), **how))
+            worker.ask("target", packed(key, *(None if rows is None else rows.numpy() for rows in points), **how))
         own_target, solution = envelope(potential, *mine, **how)
         answers = [worker.answer() for worker in workers]
         others = (*sources, *(torch.from_numpy(target) for target, _ in answers))
         if derivatives is not None:
-            others = _Others.apply(derivatives, workers, others)
+            others = _Others.apply(derivatives, workers, key, others)
         solutions = [solution, *(_solution(fields) for _, fields in answers)]
         return Terms(_joined([own, *others[: k - 1]]), _joined([own_target, *others[k - 1 :]]), _one(solutions))
 
-    def _key(self, potential: Potential) -> int:
-        """Return what the workers know a potential by, told if they do not."""
-        if potential not in self._keys:
-            key = next(self._free)
-            self._hold(packed(key, potential))
-            self._keys[potential] = key
-        return self._keys[potential]
+    def _key(self, potential: Potential, workers: Sequence[Near]) -> int:
+        """Return what idle workers know a potential by, told if they do not."""
+        key = self._keys.setdefault(potential, self._new)
+        if key == self._new:
+            self._new += 1
+        ignorant = [worker for worker in workers if key not in self._held[worker]]
+        if ignorant:
+            self._hold(ignorant, packed({key: potential}), key)
+        return key
 
-    def _hold(self, told: bytes) -> None:
-        """Have all workers keep a potential."""
-        for worker in self._workers:
+    def _hold(self, workers: Sequence[Near], told: bytes, *keys: int) -> None:
+        """Have idle workers keep potentials under their keys."""
+        for worker in workers:
             worker.ask("hold", told)
-        for worker in self._workers:
+        for worker in workers:
             worker.answer()
+            self._held[worker].update(keys)
 
     def _greet(self, hello: bytes) -> None:
         """Wait until the workers have started and read what they will need."""
         if self._lost:
             return
         try:
-            self._hold(hello)
+            self._hold(self._workers, hello, *self._first)
         except LostError as lost:
             self._lost = lost.reason
 
@@ -182,10 +227,10 @@ class _Others(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, derivatives: Tensor, workers: Sequence[Near], found: tuple[Tensor, ...]
+        ctx: Any, derivatives: Tensor, workers: Sequence[Near], key: int, found: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         """Return g(x) of every worker, then env(z) of every worker."""
-        ctx.workers = workers
+        ctx.workers, ctx.key = workers, key
         return found
 
     @staticmethod
@@ -194,8 +239,8 @@ class _Others(torch.autograd.Function):
         """Ask the workers for their derivatives."""
         half = len(ctx.workers)
         for worker, *pair in zip(ctx.workers, cotangents[:half], cotangents[half:], strict=True):
-            worker.ask("differentiate", packed(*(cotangent.numpy() for cotangent in pair)))
-        return cotangents[0].new_zeros(()), None, None
+            worker.ask("differentiate", packed(ctx.key, *(cotangent.numpy() for cotangent in pair)))
+        return cotangents[0].new_zeros(()), None, None, None
 
 
 def _shares(potential: Potential, rows: int) -> int:

@@ -18,52 +18,78 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.dual import envelope
+from brenier.dual import Batch, envelope, terms
 from brenier.potentials import Potential
+from brenier.solve import Solution
 
 COMMAND = "from brenier.processes.worker import main; main()"
 ROWS = ("point", "residual", "steps", "status")  # of a solution
 
 
 class Worker:
-    """Copies of potentials, and the terms of J last found."""
+    """Copies of potentials by key, and of each the terms of J last found."""
 
     def __init__(self) -> None:
         self._potentials: dict[int, Potential] = {}
+        self._terms: dict[int, tuple[Tensor, ...]] = {}
 
-    def hold(self, key: int, potential: Potential, *_: Any) -> None:
-        """Keep a potential under a key; what else is sent was only to be read."""
-        self._potentials[key] = potential
+    def hold(self, potentials: dict[int, Potential], *_: Any) -> None:
+        """Keep potentials under their keys; what else is sent was only to be read."""
+        self._potentials |= potentials
 
-    def source(self, key: int, arrays: Sequence[np.ndarray], x: np.ndarray, differentiated: bool) -> np.ndarray:
-        """Return g(x): (n, d) -> (n,).
+    def terms(
+        self, key: int, arrays: Sequence[np.ndarray], differentiated: bool, *points: np.ndarray | None, **how: Any
+    ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        """Return g(x), env(z) and the fields of the solution for a whole batch.
 
         Args:
             key: which potential.
             arrays: what it is made of now, in the order of `tensors_of`.
-            x: (n, d).
-            differentiated: whether `differentiate` may follow `target`.
+            differentiated: whether `differentiate` may follow.
+            points: x, z and start, as in `Batch`.
+            how: the share of rows that may be left, and how to solve the inner problems (see `conjugate`).
         """
-        self._potential = self._potentials[key]
+        x, z, start = _tensors(points)
+        batch = Batch(self._told(key, arrays, differentiated), x, z, start, how.pop("leave"))
+        source, target, solution = terms(batch, **how)
+        self._terms[key] = source, target
+        return source.detach().numpy(), target.detach().numpy(), _fields(solution)
+
+    def source(self, key: int, arrays: Sequence[np.ndarray], differentiated: bool, x: np.ndarray) -> np.ndarray:
+        """Return g(x), (n, d) -> (n,); other arguments are those of `terms`."""
+        found = self._told(key, arrays, differentiated)(torch.from_numpy(x))
+        self._terms[key] = (found,)
+        return found.detach().numpy()
+
+    def target(self, key: int, *points: np.ndarray | None, **how: Any) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return env(z) and the fields of the solution; the points and how are those of `envelope`."""
+        found, solution = envelope(self._potentials[key], *_tensors(points), **how)
+        self._terms[key] += (found,)
+        return found.detach().numpy(), _fields(solution)
+
+    def differentiate(self, key: int, *cotangents: np.ndarray) -> list[np.ndarray]:
+        """Return the derivatives by every parameter of the terms last found, summed with cotangents (n,), (m,)."""
+        trained, weights = trained_of(self._potentials[key]), [torch.from_numpy(array) for array in cotangents]
+        found = torch.autograd.grad(self._terms[key], trained, weights, materialize_grads=True)
+        return [gradient.numpy() for gradient in found]
+
+    def _told(self, key: int, arrays: Sequence[np.ndarray], differentiated: bool) -> Potential:
+        """Return the potential of a key as it is now."""
+        potential = self._potentials[key]
         with torch.no_grad():
-            for tensor, array in zip(tensors_of(self._potential), arrays, strict=True):
+            for tensor, array in zip(tensors_of(potential), arrays, strict=True):
                 tensor.copy_(torch.from_numpy(array))
         torch.set_grad_enabled(differentiated)
-        self._source = self._potential(torch.from_numpy(x))
-        return self._source.detach().numpy()
+        return potential
 
-    def target(self, *points: np.ndarray | None, **how: Any) -> tuple[np.ndarray, dict[str, Any]]:
-        """Return env(z) and the fields of the solution; arguments are those of `envelope`."""
-        z, start, x, values = (None if rows is None else torch.from_numpy(rows) for rows in points)
-        self._target, solution = envelope(self._potential, z, start, x, values, **how)  # type: ignore[arg-type]
-        rows = {name: getattr(solution, name).numpy() for name in ROWS}
-        return self._target.detach().numpy(), rows | {"evaluations": solution.evaluations}
 
-    def differentiate(self, *cotangents: np.ndarray) -> list[np.ndarray]:
-        """Return the derivatives by every parameter of the terms last found, summed with cotangents (n,), (m,)."""
-        terms, weights = (self._source, self._target), [torch.from_numpy(array) for array in cotangents]
-        found = torch.autograd.grad(terms, trained_of(self._potential), weights, materialize_grads=True)
-        return [gradient.numpy() for gradient in found]
+def _tensors(points: Sequence[np.ndarray | None]) -> list[Any]:
+    return [None if rows is None else torch.from_numpy(rows) for rows in points]
+
+
+def _fields(solution: Solution) -> dict[str, Any]:
+    rows = {name: getattr(solution, name).numpy() for name in ROWS}
+    return rows | {"evaluations": solution.evaluations}
 
 
 def tensors_of(potential: Potential) -> list[Tensor]:
