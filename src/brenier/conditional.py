@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.conditions import Classes, rows_at_once
+from brenier.conditions import Classes, moved_at_once
 from brenier.covariates import Covariates
 from brenier.distance import Distance
 from brenier.errors import DataError
@@ -152,7 +152,7 @@ class ConditionalMap:
         """Apply a function of a map and rows batch by batch, each row in the coordinates of its condition."""
         n, device = samples.shape[0], self.conditions.coordinates.unit.device
         keys, parts = self.conditions.keys(condition, self.conditions.word, n), list[Tensor]()
-        most = min(self.batch_size, rows_at_once(self.dim))
+        most = min(self.batch_size, moved_at_once(self.dim))
         for first in range(0, max(1, n), most):
             last = first + most
             rows = samples.rows(first, last).to(device, torch.float64)

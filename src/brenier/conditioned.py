@@ -9,7 +9,7 @@ from torch import Tensor
 
 from brenier.calibration import PER_FEATURE, Calibration, Features
 from brenier.conditional import ConditionalMap
-from brenier.conditions import Classes, rows_at_once
+from brenier.conditions import Classes, moved_at_once
 from brenier.covariates import Covariates
 from brenier.learning import INVERSE, MOMENTS, Options, identity, trainable
 from brenier.potentials import Conditional
@@ -40,7 +40,7 @@ def inward(rows: Tensor, keys: Tensor, conditions: Classes | Covariates, way: st
         way: "source_in" or "target_in".
         options: device and precision.
     """
-    most = rows_at_once(conditions.coordinates.dim)
+    most = moved_at_once(conditions.coordinates.dim)
     parts = [
         getattr(conditions.rows(key), way)(part.to(options.device)).to(options.dtype)
         for part, key in zip(rows.split(most), keys.split(most), strict=True)

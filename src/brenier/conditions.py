@@ -118,7 +118,7 @@ def codes(k: int) -> Tensor:
     return LENGTH * torch.nn.functional.normalize(points)
 
 
-def rows_at_once(dim: int) -> int:
+def moved_at_once(dim: int) -> int:
     """Return how many rows are moved into coordinates of their own at once."""
     return max(1, GATHERED // dim**2)
 
