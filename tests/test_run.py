@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,12 @@ class Troubled(DualObjective):
         super().__init__()
         vars(self).update(wrong=wrong, spoil=spoil, training=training, calls=0)
 
-    def several(self, *arguments: Any) -> list[tuple[Batch, DualValue]]:
-        ((batch, value),) = super().several(*arguments)
-        if torch.is_grad_enabled() != vars(self)["training"]:
-            return [(batch, value)]
-        vars(self)["calls"] += 1
-        return [(batch, vars(self)["spoil"](value) if vars(self)["wrong"](vars(self)["calls"]) else value)]
+    def several(self, *arguments: Any) -> Iterator[list[tuple[Batch, DualValue]]]:
+        ((batch, value),) = next(super().several(*arguments))
+        if torch.is_grad_enabled() == vars(self)["training"]:
+            vars(self)["calls"] += 1
+            value = vars(self)["spoil"](value) if vars(self)["wrong"](vars(self)["calls"]) else value
+        yield [(batch, value)]
 
 
 def not_finite(value: DualValue) -> DualValue:

@@ -11,7 +11,7 @@ selection.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -96,20 +96,24 @@ class Terms(NamedTuple):
 class Evaluate(Protocol):
     """How the terms of some batches are found: `in_turn`, or by several processes."""
 
-    def __call__(self, draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
-        """Draw every batch, in order; return it with the terms of its J, differentiable in the parameters."""
+    def __call__(self, draws: Sequence[Draw], **how: Any) -> Iterator[list[tuple[Batch, Terms]]]:
+        """Draw every batch, in order; yield those that are worked on at once, each with the terms of its J.
+
+        Args:
+            draws: functions that draw a batch, of potentials alike.
+            how: to solve the inner problems (see `conjugate`).
+
+        Yields:
+            Terms differentiable in the parameters; those yielded together are best differentiated together.
+        """
         ...
 
 
-def in_turn(draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
-    """Draw one batch after the other, and find its terms.
-
-    Args:
-        draws: functions that draw a batch.
-        how: to solve the inner problems (see `conjugate`).
-    """
-    batches = (draw() for draw in draws)
-    return [(batch, terms(batch, **how)) for batch in batches]
+def in_turn(draws: Sequence[Draw], **how: Any) -> Iterator[list[tuple[Batch, Terms]]]:
+    """Draw one batch after the other, and find its terms; as `Evaluate` says."""
+    for draw in draws:
+        batch = draw()
+        yield [(batch, terms(batch, **how))]
 
 
 def terms(batch: Batch, **how: Any) -> Terms:
@@ -180,14 +184,14 @@ class DualObjective:
             weigh: how x, and the rows of z that enter the loss, are weighed.
         """
         batch = Batch(potential, x, z, start, leave, weigh)
-        ((_, value),) = self.several([lambda: batch], tol)
+        ((_, value),) = next(self.several([lambda: batch], tol))
         return value
 
-    def several(self, draws: Sequence[Draw], tol: float | None = None) -> list[tuple[Batch, DualValue]]:
-        """Draw every batch, in order; return it with its J.
+    def several(self, draws: Sequence[Draw], tol: float | None = None) -> Iterator[list[tuple[Batch, DualValue]]]:
+        """Draw every batch, in order; yield those that are worked on at once, each with its J.
 
         Args:
-            draws: functions that draw a batch; of several batches some may be drawn while others are evaluated.
+            draws: functions that draw a batch, of potentials alike.
             tol: another bound on the inner residual.
         """
         found = self.evaluate(
@@ -197,7 +201,8 @@ class DualObjective:
             max_steps=self.max_steps,
             check_every=self.check_every,
         )
-        return [(batch, _value(batch, *terms)) for batch, terms in found]
+        for together in found:
+            yield [(batch, _value(batch, *terms)) for batch, terms in together]
 
 
 def _value(batch: Batch, source: Tensor, target: Tensor, solution: Solution) -> DualValue:

@@ -150,17 +150,19 @@ class Run:
     def _differentiate(self, rows: int, rate: float) -> str:
         """Draw a batch for every part of the potential and differentiate its J; say what was lost, if anything was."""
         draws = [partial(self._draw, *pair, rows, rate) for pair in zip(self.parts, self.batches, strict=True)]
-        values, losses = self.objective.several(draws, self._tol(rate)), []
-        for batches, (batch, value) in zip(self.batches, values, strict=True):
-            batches.keep(batch.z, value.solution)
-            self.drawn += len(batch.x)
-            found, evaluations = value.loss.item(), value.solution.evaluations_per_row
-            unconverged = value.solution.unconverged - value.solution.left
-            self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
-            if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
-                return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
-            losses.append(value.loss if self._certain else value.loss + self._penalty(batch, value))
-        torch.stack(losses).sum().backward()
+        sources = iter(self.batches)
+        for together in self.objective.several(draws, self._tol(rate)):
+            losses = []
+            for batch, value in together:
+                next(sources).keep(batch.z, value.solution)
+                self.drawn += len(batch.x)
+                found, evaluations = value.loss.item(), value.solution.evaluations_per_row
+                unconverged = value.solution.unconverged - value.solution.left
+                self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
+                if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
+                    return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+                losses.append(value.loss if self._certain else value.loss + self._penalty(batch, value))
+            torch.stack(losses).sum().backward()
         for part in self.parts:
             nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
         return ""

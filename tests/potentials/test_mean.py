@@ -132,10 +132,9 @@ def test_evaluation_looks_at_the_mean() -> None:
 def test_one_network_lost_is_a_setback_for_all() -> None:
     class Lost(DualObjective):
         def several(self, *arguments):  # type: ignore[no-untyped-def]
-            found, wrong = super().several(*arguments), vars(self).get("wrong")
-            return [
-                (batch, vars(self)["spoil"](value) if batch.potential is wrong else value) for batch, value in found
-            ]
+            wrong = vars(self).get("wrong")
+            for together in super().several(*arguments):
+                yield [(b, vars(self)["spoil"](value) if b.potential is wrong else value) for b, value in together]
 
     objective = Lost()
     run = new_run(Mean([network(1), network(2)]), objective)

@@ -50,11 +50,13 @@ def three(known: list[Potential]) -> Iterator[Team]:
 def found(evaluate: Evaluate, batches: Sequence[Batch]) -> tuple[list[DualValue], list[Tensor | None]]:
     """J of every batch, and all gradients."""
     objective = DualObjective(tol=1e-3, evaluate=evaluate)
-    values = objective.several([partial(list.__getitem__, batches, k) for k in range(len(batches))])
-    assert all(mine is told for mine, (told, _) in zip(batches, values, strict=True))
-    parameters = [parameter for batch in batches for parameter in batch.potential.parameters()]
-    losses = [value.loss for _, value in values]
-    return [value for _, value in values], list(torch.autograd.grad(torch.stack(losses).sum(), parameters))
+    values, gradients = list[DualValue](), list[Tensor | None]()
+    for together in objective.several([partial(list.__getitem__, batches, k) for k in range(len(batches))]):
+        parameters = [parameter for batch, _ in together for parameter in batch.potential.parameters()]
+        gradients += torch.autograd.grad(torch.stack([value.loss for _, value in together]).sum(), parameters)
+        assert all(batch is batches[len(values) + k] for k, (batch, _) in enumerate(together))
+        values += [value for _, value in together]
+    return values, gradients
 
 
 @pytest.mark.parametrize(("count", "leave"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)])
@@ -83,7 +85,8 @@ def test_the_next_batch_is_drawn_while_others_are_at_work(three: Team, monkeypat
         return batch(network(k), k)
 
     monkeypatch.setattr(near.Near, "ask", noted)
-    DualObjective(evaluate=three).several([partial(draw, k) for k in range(3)])
+    (together,) = DualObjective(evaluate=three).several([partial(draw, k) for k in range(3)])
+    assert len(together) == 3
     assert [name for name in told if name != "hold"] == ["draw 0", "terms", "draw 1", "terms", "draw 2"]
 
 

@@ -196,9 +196,9 @@ def test_few_rows_are_not_shared(three: Team, monkeypatch: pytest.MonkeyPatch) -
     potential = POTENTIALS["quadratic"](DIM)  # of 12 parameters
     monkeypatch.setattr(three, "_shared", lambda *_: pytest.fail("was shared"))
     monkeypatch.setattr(team, "SHARE", 12 * 50)
-    three([lambda: Batch(potential, normal(99, DIM), normal(99, DIM))])
+    list(three([lambda: Batch(potential, normal(99, DIM), normal(99, DIM))]))
     with pytest.raises(pytest.fail.Exception, match="was shared"):
-        three([lambda: Batch(potential, normal(100, DIM), normal(100, DIM))])
+        list(three([lambda: Batch(potential, normal(100, DIM), normal(100, DIM))]))
 
 
 def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(started: list[subprocess.Popen[bytes]]) -> None:
@@ -286,7 +286,7 @@ def test_what_goes_wrong_in_a_worker_is_told() -> None:
         Team(2, [potential], BFGS(), patient=True) as two,
         pytest.raises(BrenierError, match=r"was lost: Traceback(.|\n)*Picky"),
     ):
-        two([lambda: Batch(potential, rows, rows)], method=Picky(), **how)
+        list(two([lambda: Batch(potential, rows, rows)], method=Picky(), **how))
 
 
 def test_requests_are_answered_until_they_end() -> None:

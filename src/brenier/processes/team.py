@@ -85,12 +85,8 @@ class Team:
         self._greeting.join()
         torch.set_num_threads(self._threads)
 
-    def __call__(self, draws: Sequence[Draw], **how: Any) -> list[tuple[Batch, Terms]]:
-        """Draw every batch, in order; return it with the terms of its J, differentiable in the parameters.
-
-        Args:
-            draws: functions that draw a batch, of potentials alike.
-            how: to solve the inner problems (see `conjugate`).
+    def __call__(self, draws: Sequence[Draw], **how: Any) -> Iterator[list[tuple[Batch, Terms]]]:
+        """Draw every batch, in order; yield those that are worked on at once, each with its terms, as `Evaluate` says.
 
         Raises:
             LostError: where a worker is lost.
@@ -101,25 +97,21 @@ class Team:
         apart = max(k for k in range(1, len(draws) + 1) if len(draws) % k == 0 and k <= self._processes)
         k = max(shares, apart) if shares else 1
         torch.set_num_threads(self._threads if k < 2 else 1)  # one for every process
-        if k < 2 or not self._ready():
-            return [(batch, terms(batch, **how)) for batch in batches]
-        workers = self._workers[: k - 1]
-        if apart == k:
-            return self._apart(workers, batches, how)
-        return [(batch, self._shared(workers, batch, how)) for batch in batches]
+        workers = self._workers[: k - 1] if k > 1 and self._ready() else []
+        if workers and apart == k:
+            yield from self._apart(workers, batches, how)
+        for batch in batches:
+            yield [(batch, self._shared(workers, batch, how) if workers else terms(batch, **how))]
 
     def _apart(
         self, workers: Sequence[Near], batches: Iterator[Batch], how: dict[str, Any]
-    ) -> list[tuple[Batch, Terms]]:
+    ) -> Iterator[list[tuple[Batch, Terms]]]:
         """Have each process take a batch, this one the last, and again until there are no more."""
-        found = list[tuple[Batch, Terms]]()
         while asked := [self._asked(worker, batch, how) for worker, batch in zip(workers, batches, strict=False)]:
             own = next(batches)
             mine = terms(own, **how)
             answered = zip(workers, asked, strict=True)
-            found += [(batch, self._answered(worker, *told)) for worker, (batch, told) in answered]
-            found.append((own, mine))
-        return found
+            yield [*((batch, self._answered(worker, *told)) for worker, (batch, told) in answered), (own, mine)]
 
     def _asked(self, worker: Near, batch: Batch, how: dict[str, Any]) -> tuple[Batch, tuple[int, Tensor | None]]:
         """Ask a worker for the terms of a batch; return that, its key, and what stands for their derivatives."""
