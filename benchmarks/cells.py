@@ -5,17 +5,17 @@
 Embryoid body cells (Moon et al., 2019), five principal components, each standardised, at five times. The step from one
 time to the next is the label; every method is fitted to the training cells of either time, and its images of the test
 cells of the first are compared with the test cells of the second: Sinkhorn divergence (POT's, at a regularisation of a
-hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells. Both are smallest for
-images that are drawn together, since those have shorter ways to a sample than its own law has. So the unbiased energy
-distance between the laws is told as well, which is zero on average where they agree, and the spread: the variance of
-the images in that of the cells they should be.
+hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells. Both can be smaller for
+local means of a law than for a sample of it, since those have shorter ways to another sample ("fresh cells averaged").
+So the unbiased energy distance between the laws is told as well, zero on average where they agree, and the spread: the
+variance of the images in that of the cells they should be.
 
 * conditional: one fit, default settings, the step as label; a row per step, and the mean of all;
 * single, several: the same with one network, or four, whose mean is the potential; the default is two;
 * separate: a fit for each step, default settings;
 * identity, affine map, exact plan, entropic map: step by step, as in `finite`; nothing of them is chosen by test cells;
 * fresh cells: the training cells of the second time, what a perfect map would score;
-* fresh cells drawn in: the same, a tenth of the way to their mean.
+* fresh cells drawn in, averaged: the same, a tenth of the way to the mean of all, or at that of the five next to each.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ ORIGIN = (
     "x (n, 5), t (n,), train_idx and test_idx"
 )
 STEPS = 4
-DRAWN_IN = 0.1  # of the way to the mean
+DRAWN_IN = 0.1  # of the way to the mean of all
+NEXT = 5  # cells in a local mean
 QUICK = 400  # cells of a time, where time is short
 
 Sides = tuple[Tensor, Tensor]  # cells of one time, and of the next
@@ -92,15 +93,23 @@ def identity(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[Move
 
 
 def fresh_cells(
-    train: list[Tensor], seed: int, drawn_in: float = 0.0, **settings: Any
+    train: list[Tensor], seed: int, change: Callable[[Tensor, Tensor], Tensor] | None = None, **settings: Any
 ) -> tuple[list[Move], dict[str, Any]]:
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(cells), generator=generator) for cells in train[1:]]
 
     def draw(cells: Tensor, order: Tensor) -> Move:
-        return lambda x: torch.lerp(cells[order[: len(x)]], cells.mean(0), drawn_in)
+        return lambda x: cells[order[: len(x)]] if change is None else change(cells[order[: len(x)]], cells)
 
     return [draw(cells, order) for cells, order in zip(train[1:], orders, strict=True)], {}
+
+
+def drawn_in(some: Tensor, cells: Tensor) -> Tensor:
+    return torch.lerp(some, cells.mean(0), DRAWN_IN)
+
+
+def averaged(some: Tensor, cells: Tensor) -> Tensor:
+    return cells[torch.cdist(some, cells).topk(NEXT, largest=False).indices].mean(1)
 
 
 METHODS: Mapping[str, Callable[..., tuple[list[Move], dict[str, Any]]]] = {
@@ -113,7 +122,8 @@ METHODS: Mapping[str, Callable[..., tuple[list[Move], dict[str, Any]]]] = {
     "exact plan": stepwise(finite.exact),
     "entropic map": stepwise(finite.entropic),
     "fresh cells": fresh_cells,
-    "fresh cells drawn in": partial(fresh_cells, drawn_in=DRAWN_IN),
+    "fresh cells drawn in": partial(fresh_cells, change=drawn_in),
+    "fresh cells averaged": partial(fresh_cells, change=averaged),
 }
 
 
