@@ -5,10 +5,10 @@
 Embryoid body cells (Moon et al., 2019), five principal components, each standardised, at five times. The step from one
 time to the next is the label; every method is fitted to the training cells of either time, and its images of the test
 cells of the first are compared with the test cells of the second: Sinkhorn divergence (POT's, at a regularisation of a
-hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells. Both can be smaller for
-local means of a law than for a sample of it, since those have shorter ways to another sample ("fresh cells averaged").
-So the unbiased energy distance between the laws is told as well, zero on average where they agree, and the spread: the
-variance of the images in that of the cells they should be.
+hundredth of the mean squared distance) and W1 between the samples, no two methods by other cells. Both can be smaller
+for local means of a law than for a sample of it, since those have shorter ways to another sample ("fresh cells
+averaged"). So the unbiased energy distance between the laws is told as well, zero on average where they agree, and the
+spread: the variance of the images in that of the cells they should be.
 
 * conditional: one fit, default settings, the step as label; a row per step, and the mean of all;
 * single, several: the same with one network, or four, whose mean is the potential; the default is two;
