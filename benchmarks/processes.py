@@ -3,14 +3,16 @@
     python -m benchmarks.processes                    # d = 2, 4, 16, 64, 128; 1,024 and 4,096 rows
     python -m benchmarks.processes --threads 4        # as many threads, or processes of one thread
 
-Per problem a network is trained for 60 steps of the default fit; then J and its gradient are found for fresh batches,
+Per problem a network is trained for 60 steps of the default fit; then batches are drawn and J and its gradient found,
 in turn by one process with one thread, by one with several threads, and by several processes, so that all meet the same
-machine. Milliseconds are medians. Steps that are too small are not shared (`brenier.processes.team.SHARE`). The pairs
+machine; and the same for two networks, as of a mean, whose batches the processes share row by row or take one each.
+Milliseconds are medians. Steps that are too small are not shared (`brenier.processes.team.SHARE`). The pairs
 are log-sum-exp ones (`brenier.datasets.NEUTRAL`).
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 import statistics
@@ -25,6 +27,7 @@ from benchmarks import options, tables
 from benchmarks.tables import Column, Table
 from brenier import DualObjective, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL
+from brenier.dual import Batch, Draw
 from brenier.processes import Team
 
 DIMS, ROWS = (2, 4, 16, 64, 128), (1024, 4096)
@@ -36,21 +39,44 @@ def measure(dim: int, rows: int, processes: int, rounds: int, seed: int) -> dict
     pair = NEUTRAL["logsumexp"](dim)
     ot = OptimalTransport(max_steps=60, random_state=seed, n_jobs=1).fit(pair.source, pair.target)
     potential: Potential = ot.map_.network.requires_grad_(True)
+    other = copy.deepcopy(potential)
     alone, generator = DualObjective(tol=0.05 * dim**0.5), torch.Generator().manual_seed(seed)
-    spent: dict[str, list[float]] = {"alone": [], "threads": [], "processes": []}
-    with Team(processes, [potential], alone.method, patient=True) as team:
-        ways = {"alone": (1, alone), "threads": (processes, alone)}
-        ways["processes"] = (1, dataclasses.replace(alone, evaluate=team))
+
+    def draw(which: Potential) -> Batch:
+        x = ot.map_.coordinates.source_in(pair.source(rows, generator)).float()
+        z = ot.map_.coordinates.target_in(pair.target(rows, generator)).float()
+        return Batch(which, x, z, leave=0.1)
+
+    two: list[Draw] = [partial(draw, potential), partial(draw, other)]
+    one = two[:1]
+    with Team(processes, [potential, other], alone.method, patient=True) as team:
+        shared = dataclasses.replace(alone, evaluate=team)
+        ways: dict[str, tuple[int, DualObjective, list[list[Draw]]]] = {
+            "alone": (1, alone, [one]),
+            "threads": (processes, alone, [one]),
+            "processes": (1, shared, [one]),
+            "two_alone": (1, alone, [two]),
+            "two_shared": (1, shared, [two[:1], two[1:]]),
+            "two_apart": (1, shared, [two]),
+        }
+        spent: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(rounds + SKIPPED):
-            x = ot.map_.coordinates.source_in(pair.source(rows, generator)).float()
-            z = ot.map_.coordinates.target_in(pair.target(rows, generator)).float()
-            for name, (threads, objective) in ways.items():
+            for name, (threads, objective, asked) in ways.items():
                 torch.set_num_threads(threads)
                 began = time.perf_counter()
-                objective(potential, x, z, leave=0.1).loss.backward()
+                for draws in asked:
+                    step(objective, draws)
                 spent[name].append(1e3 * (time.perf_counter() - began))
     found = {f"{name}_ms": statistics.median(times[SKIPPED:]) for name, times in spent.items()}
-    return found | {f"{name}_gain": found["alone_ms"] / found[f"{name}_ms"] for name in ("threads", "processes")}
+    gains = {f"{name}_gain": found["alone_ms"] / found[f"{name}_ms"] for name in ("threads", "processes")}
+    twos = {f"{name}_gain": found["two_alone_ms"] / found[f"{name}_ms"] for name in ("two_shared", "two_apart")}
+    return found | gains | twos
+
+
+def step(objective: DualObjective, draws: list[Draw]) -> None:
+    """Draw batches and differentiate their J."""
+    for together in objective.several(draws):
+        torch.stack([value.loss for _, value in together]).sum().backward()
 
 
 TABLES = (
@@ -64,6 +90,11 @@ TABLES = (
             Column("gain", "threads_gain", ".2f"),
             Column("processes, ms", "processes_ms", ".1f"),
             Column("gain", "processes_gain", ".2f"),
+            Column("two networks, one thread, ms", "two_alone_ms", ".1f"),
+            Column("processes share rows, ms", "two_shared_ms", ".1f"),
+            Column("gain", "two_shared_gain", ".2f"),
+            Column("a network each, ms", "two_apart_ms", ".1f"),
+            Column("gain", "two_apart_gain", ".2f"),
         ),
     ),
 )
