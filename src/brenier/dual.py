@@ -202,7 +202,7 @@ class DualObjective:
             check_every=self.check_every,
         )
         for together in found:
-            yield [(batch, _value(batch, *terms)) for batch, terms in together]
+            yield [(batch, _value(batch, *its)) for batch, its in together]
 
 
 def _value(batch: Batch, source: Tensor, target: Tensor, solution: Solution) -> DualValue:
