@@ -110,9 +110,8 @@ class _Potential:
         roots = [x @ part for part in quadratic]
         q = [root.square() + x @ part.mT + b for root, part, b in zip(roots, linear, bias, strict=True)]
         first = q[0] @ hidden[0].mT + q[1]
-        slope = first.clamp(
-            FLAT, 0
-        ).exp()  # of celu, which is its argument, or less one the slope where that is negative
+        # The slope of celu(t) is exp(min(t, 0)), and celu(t) itself max(t, 0) + exp(min(t, 0)) - 1.
+        slope = first.clamp(FLAT, 0).exp()
         second = (first.relu() + (slope - 1)) @ hidden[1].mT + q[2]
         outer = second.clamp(FLAT, 0).exp() * self.readout.to(x)
         middle = (outer @ hidden[1]) * slope

@@ -116,7 +116,7 @@ class Team:
     def _asked(self, worker: Near, batch: Batch, how: dict[str, Any]) -> tuple[Batch, tuple[int, Tensor | None]]:
         """Ask a worker for the terms of a batch; return that, its key, and what stands for their derivatives."""
         key, arrays, derivatives = self._begun([worker], batch.potential)
-        points = (None if rows is None else rows.numpy() for rows in (batch.x, batch.z, batch.start))
+        points = _arrays(batch.x, batch.z, batch.start)
         worker.ask("terms", packed(key, arrays, derivatives is not None, *points, leave=batch.leave, **how))
         return batch, (key, derivatives)
 
@@ -146,7 +146,7 @@ class Team:
         mine, *theirs = ((z[i::k], None if start is None else start[i::k], near, values) for i in range(k))
         how = how | {"leave": batch.leave}
         for worker, points in zip(workers, theirs, strict=True):
-            worker.ask("target", packed(key, *(None if rows is None else rows.numpy() for rows in points), **how))
+            worker.ask("target", packed(key, *_arrays(*points), **how))
         own_target, solution = envelope(potential, *mine, **how)
         answers = [worker.answer() for worker in workers]
         others = (*sources, *(torch.from_numpy(target) for target, _ in answers))
@@ -233,6 +233,10 @@ class _Others(torch.autograd.Function):
         for worker, *pair in zip(ctx.workers, cotangents[:half], cotangents[half:], strict=True):
             worker.ask("differentiate", packed(ctx.key, *(cotangent.numpy() for cotangent in pair)))
         return cotangents[0].new_zeros(()), None, None, None
+
+
+def _arrays(*points: Tensor | None) -> list[np.ndarray | None]:
+    return [None if rows is None else rows.numpy() for rows in points]
 
 
 def _shares(potential: Potential, rows: int) -> int:

@@ -70,7 +70,7 @@ class Worker:
     def differentiate(self, key: int, *cotangents: np.ndarray) -> list[np.ndarray]:
         """Return the derivatives by every parameter of the terms last found, summed with cotangents (n,), (m,)."""
         trained, weights = trained_of(self._potentials[key]), [torch.from_numpy(array) for array in cotangents]
-        found = torch.autograd.grad(self._terms[key], trained, weights, materialize_grads=True)
+        found = torch.autograd.grad(self._terms.pop(key), trained, weights, materialize_grads=True)
         return [gradient.numpy() for gradient in found]
 
     def _told(self, key: int, arrays: Sequence[np.ndarray], differentiated: bool) -> Potential:
