@@ -155,12 +155,9 @@ class Run:
             losses = []
             for batch, value in together:
                 next(sources).keep(batch.z, value.solution)
-                self.drawn += len(batch.x)
-                found, evaluations = value.loss.item(), value.solution.evaluations_per_row
-                unconverged = value.solution.unconverged - value.solution.left
-                self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
-                if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
-                    return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+                lost = self._noted(batch, value)
+                if lost:
+                    return lost
                 losses.append(value.loss if self._certain else value.loss + self._penalty(batch, value))
             torch.stack(losses).sum().backward()
         for part in self.parts:
@@ -170,6 +167,16 @@ class Run:
     def _draw(self, part: Potential, batches: Batches, rows: int, rate: float) -> Batch:
         x, z, start, leave = batches.draw(rows, self.settings.bandwidth * rate)
         return Batch(part, x, z, start, leave, batches.weigh)
+
+    def _noted(self, batch: Batch, value: DualValue) -> str:
+        """Note how a batch went; say what was lost, if anything was."""
+        self.drawn += len(batch.x)
+        found, evaluations = value.loss.item(), value.solution.evaluations_per_row
+        unconverged = value.solution.unconverged - value.solution.left
+        self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
+        if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
+            return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+        return ""
 
     def _penalty(self, batch: Batch, value: DualValue) -> Tensor:
         """Return how far psi is from convex, near some rows of either side."""
