@@ -90,6 +90,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "four layers": {"potential": deep(4)},
     "five layers": {"potential": deep(5)},
     "six layers": {"potential": deep(6)},
+    "seven layers": {"potential": deep(7)},
     "one network": {"n_networks": 1},
     "two networks": {"n_networks": 2},
     "spread biases": {"potential": spread},

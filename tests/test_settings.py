@@ -66,10 +66,10 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
         (None, {"max_time": 180}, 4),
         (None, {"max_time": 300, "n_networks": 1}, 4),
         (None, {"max_time": 599, "n_networks": 1}, 4),
-        (None, {"max_time": 600, "n_networks": 1}, 5),
+        (None, {"max_time": 600, "n_networks": 1}, 7),
         (None, {"max_steps": 5000}, 4),
         (None, {"max_steps": 9999}, 4),
-        (None, {"max_steps": 10_000}, 5),
+        (None, {"max_steps": 10_000}, 7),
         (100_000, {"max_time": 180}, 4),
         (99_999, {"max_time": 180}, 3),
         (99_999, {"max_steps": 10_000}, 3),
@@ -81,6 +81,14 @@ def test_long_runs_on_many_rows_have_more_layers(rows: int | None, given: dict[s
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert potential.hidden == (64,) * (layers - 1) + (32,)
+
+
+@pytest.mark.parametrize(("dim", "layers"), [(8, 7), (9, 5), (16, 5), (64, 5)])
+def test_longer_runs_have_most_layers_where_they_are_narrow(dim: int, layers: int) -> None:
+    options = options_of(OptimalTransport(max_steps=10_000), _population(None), _population(None), None)
+    potential = options.make_potential(dim, torch.Generator())
+    assert isinstance(potential, DenseICNN)
+    assert len(potential.hidden) == layers
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Args:
         potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
             the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers;
-            with 100,000 rows a side four from 3 minutes or 5,000 steps on, five from 10 minutes or 10,000 steps on),
+            with 100,000 rows a side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five,
+            or seven for d <= 8),
             "residual", or a function (d, generator) -> `Potential` that starts at the identity. With labels, d counts
             the code of the class as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By

@@ -31,9 +31,11 @@ POTENTIALS: dict[str, MakePotential] = {
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
 }
 # A fourth layer makes steps a quarter slower and can hold far more: it pays in long runs on many rows. So does a fifth,
-# by less, in longer ones.
+# by less, in longer ones, and where layers are narrow a seventh.
 LONG_TIME, LONG_STEPS, MANY_ROWS = 180.0, 5000, 100_000
 LONGER_TIME, LONGER_STEPS = 600.0, 10_000
+LONG_LAYERS, LONGER_LAYERS, NARROW_LAYERS = 4, 5, 7
+NARROW = 64  # units of a layer
 # The mean of two networks is mostly closer than one in twice the steps where rows are few, or seconds as many.
 TWO_TIME = 300.0
 # Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
@@ -97,7 +99,7 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     long, longer = goes_on(LONG_STEPS, LONG_TIME), goes_on(LONGER_STEPS, LONGER_TIME)
     many = ot.potential == "free" and fewest >= MANY_ROWS
     if many and long:
-        make = partial(_deep, 5 if longer else 4)
+        make = partial(_deep, longer)
     count = _networks(ot.n_networks, warm, two=ot.potential == "free" and _pay_two(ot, fewest))
     if count > 1:
         make = partial(_mean, make, count)
@@ -188,8 +190,10 @@ def _pay_two(ot: Any, rows: float) -> bool:
     return ot.max_steps is None and rows < MANY_ROWS
 
 
-def _deep(layers: int, dim: int, generator: torch.Generator) -> Potential:
-    """Return the free potential with that many layers."""
+def _deep(longer: bool, dim: int, generator: torch.Generator) -> Potential:
+    """Return the free potential of long runs, or of longer ones."""
+    narrow = widths(dim)[0] <= NARROW
+    layers = (NARROW_LAYERS if narrow else LONGER_LAYERS) if longer else LONG_LAYERS
     return DenseICNN(dim, widths(dim, layers), generator=generator)
 
 
