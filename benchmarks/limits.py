@@ -2,6 +2,7 @@
 
     BRENIER_DATA=... python -m benchmarks.limits                     # w2hd, d = 16: 15 min
     python -m benchmarks.limits --pairs logsumexp --seconds 60
+    BRENIER_DATA=... python -m benchmarks.limits --dims 2 4 16 64 --truth
 
 "fitted to the truth": the default network, by least squares on pairs (x, T*(x)), which no user has: what it can hold.
 "then by J": training goes on from there, at the default rate or a fifth of it. An exact J would leave the map where it
@@ -10,6 +11,10 @@ is; what is lost is the noise of J from batches. "by J": from a fresh start.
 *J above its minimum*: the mean of |x - T*(x)|^2/2 - env(T*(x)) + g(x) in the coordinates of training, where the average
 feature has variance one. It is zero for the true map and positive for any other, row by row, and near the optimum half
 of E[e'(I + Hess g)^-1 e], e the error of the map. *Weight*: twice that divided by E|e|^2, what an error counts in J.
+
+"true map", with `--truth` alone: *balance*, the backward L2-UVP over the forward one of a map whose small error e J
+sees alike in all places and directions, with E[ee'] in proportion to I + Hess g at every point; the inverse then errs
+by (I + Hess g)^-1 e.
 """
 
 from __future__ import annotations
@@ -80,6 +85,15 @@ def above(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, f
     return {"excess": float(excess.mean()), "weight": float(2 * excess.mean() / error.mean())}
 
 
+def balance(pair: Pair, n: int, seed: int) -> dict[str, Any]:
+    """Return the backward error over the forward one of a map whose error J sees alike everywhere."""
+    x = fresh(pair, n, seed)[0].requires_grad_()
+    slopes = [torch.autograd.grad(part.sum(), x, retain_graph=True)[0] for part in pair.forward(x).unbind(-1)]
+    steep = torch.linalg.eigvalsh(torch.stack(slopes, 1))
+    forward, backward = steep.mean() / pair.variance_target, steep.reciprocal().mean() / pair.variance_source
+    return {"balance": float(backward / forward)}
+
+
 def methods(pair: Pair, seed: int, seconds: float) -> dict[str, Make]:
     """Return how to make the maps that are compared, by name; the fit to the truth is made once, and shared."""
     truth, rate = cache(partial(fitted, pair, seed, seconds / 2)), Settings.learning_rate
@@ -106,6 +120,7 @@ TABLES = (
             Column("backward UVP %", "backward_uvp", ".3f"),
             Column("J above its minimum", "excess", ".4f"),
             Column("weight", "weight", ".2f"),
+            Column("balance", "balance", ".2f"),
             Column("unconverged", "unconverged", ".0f", max),
         ),
     ),
@@ -116,6 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, (16,))
     parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd"])
     parser.add_argument("--seconds", type=float, default=240.0, help="of training by J; half for the fit (default 240)")
+    parser.add_argument("--truth", action="store_true", help="only the row of the true map")
     flags = options.parse(parser, arguments)
     seconds, n = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
     with options.open_ledger("limits", flags) as ledger:
@@ -123,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for dim in flags.dims:
                 for seed in flags.seeds:
                     pair, problem = PAIRS[name](dim), f"{name} d={dim}"
-                    for method, make in methods(pair, seed, seconds).items():
+                    ledger.record(problem, "true map", seed, partial(balance, pair, n, seed), dim=dim, n=n)
+                    for method, make in ({} if flags.truth else methods(pair, seed, seconds)).items():
                         ledger.record(problem, method, seed, partial(measure, make, pair, n, seed), dim=dim, n=n)
         tables.show(TABLES, ledger.folder)
 

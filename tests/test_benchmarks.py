@@ -315,6 +315,13 @@ def test_how_far_j_is_above_its_minimum() -> None:
     assert found["excess"] == pytest.approx(float((1.5 * x - truth).square().sum(-1).mean()) / 3, rel=1e-4)
 
 
+def test_the_balance_of_a_linear_map() -> None:
+    pair = gaussian_pair(3, seed=2)
+    steep = torch.linalg.eigvalsh(pair.forward(torch.eye(3).double()))
+    expected = (1 / steep).sum() * pair.variance_target / (steep.sum() * pair.variance_source)
+    assert limits.balance(pair, 10, 0)["balance"] == pytest.approx(float(expected))
+
+
 # ---- the commands
 
 
