@@ -30,6 +30,7 @@ from benchmarks import options, tables
 from benchmarks.scores import score, training
 from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
+from brenier.conjugate import Starts
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
 from brenier.dual import equal
 from brenier.potentials.icnn import widths
@@ -66,9 +67,9 @@ def adam(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=2e-2, betas=(0.5, 0.9))
 
 
-def from_itself(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Tensor:
+def from_itself(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Starts:
     """Start at z."""
-    return z
+    return Starts.apart(z)
 
 
 def nothing(potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
 from brenier import BFGS, GradientStep, Potential, Quadratic, Status, conjugate
-from brenier.conjugate import best_start
+from brenier.conjugate import Starts, best_start
 from brenier.costs import SquaredEuclidean
 from brenier.solve import Method
 
@@ -269,7 +269,17 @@ def test_the_best_start_is_the_least_of_the_point_itself_and_the_candidates() ->
     best = heights.argmin(1)
     assert (best == 40).any()
     assert (best < 40).any()
-    torch.testing.assert_close(found, every[torch.arange(30), best])
+    torch.testing.assert_close(found.rows(), every[torch.arange(30), best])
+    assert len(found.points) == len(best[best < 40].unique()) + int((best == 40).sum()) < 30
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_rows_that_start_at_one_point_share_its_evaluation(method: Method) -> None:
+    potential, z, index = gentle(POTENTIALS["free celu"]), normal(12, 3), torch.arange(12) % 5
+    few, solve = normal(5, 3, seed=1), partial(conjugate, method=method, tol=1e-8, max_steps=500)
+    shared, alone = solve(potential, z, start=Starts(few, index)), solve(potential, z, start=few[index])
+    torch.testing.assert_close(shared.point, alone.point)
+    assert alone.solution.evaluations - shared.solution.evaluations == 12 - 5
 
 
 def test_candidates_find_the_basin_that_a_descent_from_the_point_misses() -> None:

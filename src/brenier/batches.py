@@ -121,7 +121,7 @@ class Batches:
 
 
 def _wanted(evaluations: Tensor, known: int) -> float:
-    """Return how many steps a row would have to enter, given what the rows took (n,), the first known before."""
+    """Return how many steps a row would have to enter, given what the rows took alone (n,), the first known before."""
     first, later = float(evaluations[known:].mean()), float(evaluations[:known].mean()) if known else EVALUATIONS
     if not first > EVALUATIONS:
         return 1.0

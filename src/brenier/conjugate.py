@@ -19,11 +19,38 @@ from torch import Tensor
 from brenier.costs import SquaredEuclidean
 from brenier.potentials import Potential
 from brenier.potentials.base import rows_at_once
-from brenier.solve import BFGS, Method, Solution, detached, minimise
+from brenier.solve import BFGS, Iterate, Method, Solution, detached, minimise
 from brenier.solve.gradients import Rule
 
 COST = SquaredEuclidean()
 APART = 1e5  # what a squared difference of conditions counts, in the choice of a start
+
+
+@dataclasses.dataclass(frozen=True)
+class Starts:
+    """First iterates, of which several rows may share one.
+
+    Attributes:
+        points: (k, d), those that differ.
+        index: (m,), which of them every row has.
+    """
+
+    points: Tensor
+    index: Tensor
+
+    @classmethod
+    def apart(cls, rows: Tensor) -> Starts:
+        """Return starts of which every row (m, d) has its own."""
+        return cls(rows, torch.arange(len(rows), device=rows.device))
+
+    def rows(self) -> Tensor:
+        """Return the first iterate of every row: (m, d)."""
+        return self.points.index_select(0, self.index)
+
+    def then(self, others: Starts) -> Starts:
+        """Return those of these rows and of others after them."""
+        index = torch.cat([self.index, others.index + len(self.points)])
+        return Starts(torch.cat([self.points, others.points]), index)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +62,12 @@ class Proximal:
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return F(y) (n,) and R(y) (n, d)."""
-        value, gradient = self.potential.value_and_gradient(y)
-        away = y - self.z
-        return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
+        return self._given(y, *self.potential.value_and_gradient(y))
+
+    def begun(self, starts: Starts) -> Iterate:
+        """Return the first iterates with F and R there, g evaluated once at each of the points."""
+        at = [part.index_select(0, starts.index) for part in self.potential.value_and_gradient(starts.points)]
+        return Iterate(starts.rows(), *self._given(starts.rows(), *at))
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (I + Hess g(y)) v: (n, d)."""
@@ -46,6 +76,11 @@ class Proximal:
     def rows(self, index: Tensor) -> Proximal:
         """Return the problem for some of the target points."""
         return Proximal(self.potential, self.z.index_select(0, index))
+
+    def _given(self, y: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F and R at y, of g and grad g there."""
+        away = y - self.z
+        return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +103,7 @@ def conjugate(
     z: Tensor,
     *,
     method: Method | None = None,
-    start: Tensor | None = None,
+    start: Tensor | Starts | None = None,
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
@@ -81,7 +116,8 @@ def conjugate(
         potential: g.
         z: (n, d), target points.
         method: inner solver, `BFGS()` by default.
-        start: (n, d), first iterates; z itself by default. Rows of z far from it only cost more steps.
+        start: (n, d), first iterates, or `Starts` where rows share them, for then g is evaluated once at each; z itself
+            by default. Rows of z far from it only cost more steps.
         tol: bound on |R(y)|, one number or one per row.
         max_steps: steps after which a row is given up, and says so in `solution.status`.
         check_every: steps between two stop tests (see `minimise`).
@@ -95,10 +131,12 @@ def conjugate(
     (1.5, 'all 1 rows converged')
     """
     problem = Proximal(potential, z.detach())
-    start = z.detach() if start is None else start.detach()
+    starts = start if isinstance(start, Starts) else Starts.apart((z if start is None else start).detach())
+    at = problem.begun(starts)
     solution = minimise(
-        problem, method or BFGS(), start, tol=tol, max_steps=max_steps, check_every=check_every, leave=leave
+        problem, method or BFGS(), at, tol=tol, max_steps=max_steps, check_every=check_every, leave=leave
     )
+    solution = dataclasses.replace(solution, evaluations=len(starts.points) + solution.evaluations)
     y, usable = solution.point, torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
     value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
@@ -108,8 +146,8 @@ def conjugate(
 
 
 @torch.no_grad()
-def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Tensor:
-    """Return for every row of z where F is least among z itself and some points: (m, d).
+def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Starts:
+    """Return for every row of z where F is least among z itself and some points.
 
     Over the points this is the discrete c-transform. It sees every basin that holds a point, where a descent from z
     sees its own. A conditioned point may start at points of its own condition, or of one next to it.
@@ -129,5 +167,10 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Te
             heights += APART * torch.cdist(rows[:, d:], x[:, d:]).square()
         found.append(heights.min(-1))
     least, index = map(torch.cat, zip(*found, strict=True))
-    own = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
-    return torch.where((least < own).unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z)
+    lower = least < potential(z) - 0.5 * torch.linalg.vecdot(w, w)
+    if d < potential.dim:  # such a start has the condition of its row
+        return Starts.apart(torch.where(lower.unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z))
+    own = Starts.apart(z[~lower])
+    chosen, index[lower] = index[lower].unique(return_inverse=True)
+    index[~lower] = own.index + len(chosen)
+    return Starts(torch.cat([x[chosen], own.points]), index)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from brenier.conjugate import best_start, conjugate
+from brenier.conjugate import Starts, best_start, conjugate
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution, Status
 
@@ -136,9 +136,9 @@ def envelope(
         x, values: (n, d), (n,), points and g there, where the other rows may start (see `best_start`).
         how: to solve the inner problems (see `conjugate`).
     """
-    known = 0 if start is None else len(start)
-    first = best_start(potential, z[known:], x, values)
-    found = conjugate(potential, z, start=first if start is None else torch.cat([start, first]), **how)
+    start = z[:0] if start is None else start
+    starts = Starts.apart(start).then(best_start(potential, z[len(start) :], x, values))
+    found = conjugate(potential, z, start=starts, **how)
     return found.value, found.solution
 
 

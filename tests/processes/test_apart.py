@@ -61,7 +61,7 @@ def found(evaluate: Evaluate, batches: Sequence[Batch]) -> tuple[list[DualValue]
 
 @pytest.mark.parametrize(("count", "leave"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)])
 def test_they_find_what_one_process_finds(count: int, leave: float, known: list[Potential], three: Team) -> None:
-    """Of two or four batches the three processes share the rows."""
+    """Of two or four batches the three processes share the rows, and each evaluates the starts of its own."""
     potentials = [*known, *map(network, range(2, count))]
     batches = [batch(potential, seed, leave) for seed, potential in enumerate(potentials)]
     (expected, gradients), (values, others) = found(in_turn, batches), found(three, batches)
@@ -69,7 +69,8 @@ def test_they_find_what_one_process_finds(count: int, leave: float, known: list[
         for name in ("loss", "source", "target"):
             torch.testing.assert_close(getattr(apart, name), getattr(alone, name), rtol=1e-9, atol=1e-9)
         assert torch.equal(apart.solution.status, alone.solution.status)
-        assert apart.solution.evaluations == alone.solution.evaluations
+        again = apart.solution.evaluations - alone.solution.evaluations
+        assert 0 <= again <= (0 if count % 3 == 0 else 2 * len(apart.solution.status) / 3)
     torch.testing.assert_close(others, gradients, rtol=1e-9, atol=1e-9)
 
 

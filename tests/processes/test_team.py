@@ -126,7 +126,7 @@ def agree(evaluate: Team, potential: Potential, n: int = 50, m: int = 41, **how:
         torch.testing.assert_close(getattr(value, name), getattr(expected, name), **near)
     torch.testing.assert_close(value.solution.point, expected.solution.point, **near)
     assert torch.equal(value.solution.status, expected.solution.status)
-    assert value.solution.evaluations == expected.solution.evaluations
+    assert 0 <= value.solution.evaluations - expected.solution.evaluations <= m  # some starts in several processes
     for parameter, gradient in zip(potential.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, **near)
 

@@ -230,6 +230,16 @@ def test_starting_at_the_answer_takes_no_step(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_what_is_known_of_the_first_iterates_is_not_asked_for_again(method: Method) -> None:
+    problem, tally = PROBLEMS["log-cosh"], Tally()
+    whole = minimise(problem, method, start(problem), tol=1e-6, max_steps=300)
+    known = Iterate(start(problem), *problem.evaluate(start(problem)))
+    solution = minimise(Counting(problem, tally), method, known, tol=1e-6, max_steps=300)
+    assert torch.equal(solution.point, whole.point)
+    assert solution.evaluations == tally.evaluations + 2 * tally.products == whole.evaluations - 5
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_no_rows_at_all(method: Method) -> None:
     solution = minimise(PROBLEMS["round"].rows(torch.arange(0)), method, torch.zeros(0, 5)).check()
     assert solution.point.shape == (0, 5)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 # Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
 # once, cost two to three times as much.
-BLOCK = 2**17
+BLOCK = 2**18
 
 
 class Potential(nn.Module, abc.ABC):

@@ -98,7 +98,7 @@ class _Record:
 def minimise(
     problem: Problem,
     method: Method,
-    start: Tensor,
+    start: Tensor | Iterate,
     *,
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
@@ -110,7 +110,7 @@ def minimise(
     Args:
         problem: the rows' objectives.
         method: how to step, for example `BFGS()`.
-        start: (n, d), first iterates.
+        start: (n, d), first iterates; or these with what is known there, which then is not asked for again.
         tol: bound on the residual norm, one number or one per row (n,).
         max_steps: steps after which a row is given up as `Status.OUT_OF_STEPS`.
         check_every: steps between two stop tests. A test reads the device, so a GPU may prefer 4 or 8; rows then
@@ -121,21 +121,22 @@ def minimise(
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
     """
     tally: list[int] = []
-    counted, record = _Counted(problem, tally), _Record(start)
-    if start.shape[0] == 0:
+    first = start.y if isinstance(start, Iterate) else start
+    counted, record, n = _Counted(problem, tally), _Record(first), len(first)
+    if n == 0:
         return record.solution(0)
-    rows = torch.arange(start.shape[0], device=start.device)
-    limit = torch.as_tensor(tol, dtype=start.dtype, device=start.device).expand(start.shape[0])
-    at = Iterate(start, *counted.evaluate(start))
+    rows = torch.arange(n, device=first.device)
+    limit = torch.as_tensor(tol, dtype=first.dtype, device=first.device).expand(n)
+    at = start if isinstance(start, Iterate) else Iterate(first, *counted.evaluate(first))
     norm = _norm(at)
-    best, best_norm = start, norm
+    best, best_norm = first, norm
     stalled = torch.zeros_like(best_norm, dtype=torch.bool)
     state: Any = None
     for steps in range(max_steps + 1):
         if steps % check_every == 0 or steps == max_steps:
             status = _judge(best_norm, limit, at, stalled)
             going = (status < 0) & (steps < max_steps)
-            if leave and int(going.sum()) <= leave * start.shape[0]:
+            if leave and int(going.sum()) <= leave * n:
                 status = torch.where(going, int(Status.LEFT), status)
                 going = torch.zeros_like(going)
             if not bool(going.all()):
