@@ -66,8 +66,8 @@ class Proximal:
 
     def begun(self, starts: Starts) -> Iterate:
         """Return the first iterates with F and R there, g evaluated once at each of the points."""
-        at = [part.index_select(0, starts.index) for part in self.potential.value_and_gradient(starts.points)]
-        return Iterate(starts.rows(), *self._given(starts.rows(), *at))
+        y, known = starts.rows(), self.potential.value_and_gradient(starts.points)
+        return Iterate(y, *self._given(y, *(part.index_select(0, starts.index) for part in known)))
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (I + Hess g(y)) v: (n, d)."""
