@@ -2,11 +2,13 @@
 
 L2-UVP      100 E|T(x) - T*(x)|^2 / tr Cov(nu), and likewise for the inverse with tr Cov(mu); in percent
 cosine      of T - id and T* - id in L2(mu)
+worst       share of that error which the worst hundredth of the rows carry: near a tear, or beyond the samples
 round trip  median of |T^{-1}(T(x)) - x| / (E|x - E x|^2)^(1/2)
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from brenier.datasets import Pair
 from brenier.metrics import cosine, l2_uvp
 from brenier.transport import TransportMap
 
+WORST = 0.01  # share of the rows
 FRESH = 987_654_321  # added to the seed of fresh points, so that no training run draws them
 
 
@@ -49,9 +52,18 @@ def score_images(moved: Tensor, back: Tensor, pair: Pair, n: int, seed: int) -> 
     return {
         "forward_uvp": l2_uvp(moved, truth, pair.variance_target),
         "backward_uvp": l2_uvp(back, preimage, pair.variance_source),
+        "forward_worst": carried_by_worst(moved, truth),
+        "backward_worst": carried_by_worst(back, preimage),
         "cosine": cosine(x, moved, truth),
         "backward_cosine": cosine(z, back, preimage),
     }
+
+
+def carried_by_worst(moved: Tensor, truth: Tensor) -> float:
+    """Return the share of the squared error that the worst rows carry, zero where there is none."""
+    errors = (moved - truth).square().sum(-1).sort(descending=True).values
+    total = float(errors.sum())
+    return float(errors[: math.ceil(WORST * len(errors))].sum()) / total if total else 0.0
 
 
 def training(ot: OptimalTransport) -> dict[str, Any]:

@@ -279,6 +279,14 @@ def test_the_true_map_scores_zero(generator: torch.Generator) -> None:
     assert found["unconverged"] == 0
 
 
+def test_what_the_worst_rows_carry() -> None:
+    truth = torch.zeros(200, 3, dtype=torch.float64)
+    moved = truth.clone()
+    moved[:, 0], moved[[3, 70, 150], 1] = 1.0, 4.0  # the worst two of 200 rows are two of three alike
+    assert scores.carried_by_worst(moved, truth) == pytest.approx(2 * 17 / (200 + 3 * 16))
+    assert scores.carried_by_worst(truth, truth) == 0
+
+
 def test_the_neutral_pairs_are_chosen_by_name_and_dimension() -> None:
     assert [neutral.problem(pair) for pair in neutral.choose(("tails", "manifold"))] == [
         "tails d=2",

@@ -135,6 +135,7 @@ TABLES = (
         (
             Column("forward UVP %", "forward_uvp", ".3f"),
             Column("backward UVP %", "backward_uvp", ".3f"),
+            Column("of it, worst 1 % of rows", "backward_worst", ".2f"),
             Column("cosine", "cosine", ".4f"),
             Column("seconds", "fit_seconds", ".0f"),
             Column("seconds apart", "excluded_seconds", ".0f"),
