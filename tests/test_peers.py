@@ -109,6 +109,24 @@ def test_every_peer_has_methods_and_an_environment() -> None:
     assert len(list(race.recipes(64, ["ott-jax"]))) > len(list(race.recipes(2, ["ott-jax"])))
 
 
+def test_methods_are_chosen_by_words_of_their_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(race, "measure", lambda folder, recipe, *rest: {"forward_uvp": 1.0})
+    monkeypatch.setattr(environments, "missing", lambda peer: "")
+    arguments = ["--quick", "--pairs", "tails", "--dims", "2", "--out", str(tmp_path), "--threads", "1", "--methods"]
+    race.main([*arguments, "entropic", "rate 0.002"])
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("peers | ")]
+    assert [row[2] for row in rows] == [
+        "ott-jax, expectile dual, 4 x 128, rate 0.002, 2 s",
+        "ott-jax, W2 dual, rate 0.002, 2 s",
+        "POT, entropic map, 2 s",
+    ]
+    with pytest.raises(SystemExit):
+        race.main([*arguments, "sinkhorn"])
+    assert "no method is called 'sinkhorn'; they are brenier, default, ott-jax" in capsys.readouterr().err
+
+
 def test_a_missing_environment_is_skipped_with_the_command_that_makes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

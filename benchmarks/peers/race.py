@@ -3,6 +3,7 @@
     python -m benchmarks.peers.environments ott-jax pot              # once: an environment for each peer
     BRENIER_DATA=... python -m benchmarks.peers                      # every method on every pair, 60 s each
     python -m benchmarks.peers --pairs tails --dims 16 --peers brenier ott-jax --seconds 20
+    python -m benchmarks.peers --dims 64 --seconds 300 --methods brenier "W2 dual"    # those with such a name
 
 Pairs are those of the Wasserstein-2 benchmark and of `brenier.datasets.NEUTRAL`. Every method is a process of its own,
 in an environment of its own (`peers/*.txt`), on `--threads` cores. All draw from one pool of `--pool` samples a side
@@ -159,9 +160,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
     add_pairs(parser, PAIRS)
     parser.add_argument("--peers", nargs="+", choices=tuple(WORKERS), default=list(WORKERS))
+    parser.add_argument("--methods", nargs="+", default=[""], help="words that names of methods hold (default all)")
     parser.add_argument("--seconds", type=float, default=60.0, help="of training (default 60)")
     parser.add_argument("--pool", type=int, default=500_000, help="samples a side (default 500,000)")
     flags = options.parse(parser, arguments)
+    names = [recipe.name for recipe in recipes(LARGE, flags.peers)]
+    for word in flags.methods:
+        if not any(word in name for name in names):
+            parser.error(f"--methods: no method is called {word!r}; they are {', '.join(names)}")
     seconds, pool, points = (2.0, 5_000, 1024) if flags.quick else (flags.seconds, flags.pool, 16_384)
     peers = ready(flags.peers)
     with options.open_ledger("peers", flags) as ledger, tempfile.TemporaryDirectory() as place:
@@ -170,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for seed in flags.seeds:
                 write_arrays(folder, pair, pool, points, seed)
                 for recipe in recipes(pair.dim, peers):
+                    if not any(word in recipe.name for word in flags.methods):
+                        continue
                     run = partial(measure, folder, recipe, pair, points, seed, seconds, flags.threads)
                     settings = {"dim": pair.dim, "max_time": seconds, "pool": pool, "fresh": points, **recipe.settings}
                     ledger.record(neutral.problem(pair), f"{recipe.name}, {seconds:.0f} s", seed, run, **settings)
