@@ -165,9 +165,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pool", type=int, default=500_000, help="samples a side (default 500,000)")
     flags = options.parse(parser, arguments)
     names = [recipe.name for recipe in recipes(LARGE, flags.peers)]
+    wanted: set[str] = set()
     for word in flags.methods:
-        if not any(word in name for name in names):
+        found = [name for name in names if word in name]
+        if not found:
             parser.error(f"--methods: no method is called {word!r}; they are {', '.join(names)}")
+        wanted.update(found)
     seconds, pool, points = (2.0, 5_000, 1024) if flags.quick else (flags.seconds, flags.pool, 16_384)
     peers = ready(flags.peers)
     with options.open_ledger("peers", flags) as ledger, tempfile.TemporaryDirectory() as place:
@@ -175,9 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for pair in choose(flags.pairs, flags.dims, flags.manifold_dims):
             for seed in flags.seeds:
                 write_arrays(folder, pair, pool, points, seed)
-                for recipe in recipes(pair.dim, peers):
-                    if not any(word in recipe.name for word in flags.methods):
-                        continue
+                for recipe in (each for each in recipes(pair.dim, peers) if each.name in wanted):
                     run = partial(measure, folder, recipe, pair, points, seed, seconds, flags.threads)
                     settings = {"dim": pair.dim, "max_time": seconds, "pool": pool, "fresh": points, **recipe.settings}
                     ledger.record(neutral.problem(pair), f"{recipe.name}, {seconds:.0f} s", seed, run, **settings)
