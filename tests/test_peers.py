@@ -97,7 +97,7 @@ def test_an_answer_is_scored_here(tmp_path: Path) -> None:
 
 def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"benchmarks\.peers\.own: FileNotFoundError"):
-        race.run_worker(tmp_path, race.Recipe("brenier", "m", {}), 1.0, 1, 0)
+        race.run_worker(tmp_path, race.Recipe("brenier", "m", {"preset": "default"}), 1.0, 1, 0)
 
 
 def test_every_peer_has_methods_and_an_environment() -> None:
@@ -124,7 +124,10 @@ def test_methods_are_chosen_by_words_of_their_names(
     ]
     with pytest.raises(SystemExit):
         race.main([*arguments, "sinkhorn"])
-    assert "no method is called 'sinkhorn'; they are brenier, default, ott-jax" in capsys.readouterr().err
+    assert (
+        "no method is called 'sinkhorn'; they are brenier, default, brenier, published settings, ott-jax"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_missing_environment_is_skipped_with_the_command_that_makes_it(

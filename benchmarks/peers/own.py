@@ -1,4 +1,4 @@
-"""The worker of this library: `OptimalTransport()` on the pool, with default settings but the time."""
+"""The worker of this library: `OptimalTransport` on the pool, by a preset of `benchmarks/preset.py`, for the time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ def run(job: Job) -> Answer:
     import torch
 
     import brenier
+    from benchmarks import preset
 
     torch.set_num_threads(job.threads)
     began = time.perf_counter()
-    ot = brenier.OptimalTransport(max_time=job.seconds, random_state=job.seed)
-    ot.fit(job.source, job.target)
+    dim = job.source.shape[1]
+    ot = preset.fit_to(job.recipe["preset"], job.source, job.target, dim, max_time=job.seconds, random_state=job.seed)
     seconds = time.perf_counter() - began
     transport = ot.map_
     numbers = {

@@ -9,7 +9,7 @@ Pairs are those of the Wasserstein-2 benchmark and of `brenier.datasets.NEUTRAL`
 in an environment of its own (`peers/*.txt`), on `--threads` cores. All draw from one pool of `--pool` samples a side
 (500,000), which stands for an endless stream and was drawn before; all are scored here, on 16,384 fresh points.
 
-* brenier: `OptimalTransport()`, nothing set but the time.
+* brenier: `OptimalTransport()`, nothing set but the time; and the published settings (`benchmarks/preset.py`).
 * ott-jax: the expectile and the W2 neural dual with their published settings, two learning rates each, and from d = 64
   on two sizes of the former. Each is a row; who takes the best of them by its error flatters the peer.
 * POT: exact plan, entropic, linear and kernel map, from as many rows of the pool as the time allows (`peers/pot.py`).
@@ -68,7 +68,8 @@ def recipes(dim: int, peers: Sequence[str]) -> Iterator[Recipe]:
         duals["expectile dual, 3 x 512"] = large
     for peer in peers:
         if peer == "brenier":
-            yield Recipe(peer, "brenier, default", {})
+            for name, preset in (("default", "default"), ("published settings", "paper")):
+                yield Recipe(peer, f"brenier, {name}", {"preset": preset})
         elif peer == "ott-jax":
             for name, settings in duals.items():
                 for rate in RATES:
