@@ -30,11 +30,11 @@ from benchmarks import options, tables
 from benchmarks.scores import score, training
 from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
-from brenier.conjugate import Starts
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
-from brenier.dual import equal
 from brenier.potentials.icnn import widths
-from brenier.settings import Settings
+from brenier.training.settings import Settings
+from brenier.transport.dual.objective import equal
+from brenier.transport.dual.starts import Starts
 
 DIMS = (16,)
 PAIRS: Mapping[str, Callable[[int], Pair]] = {"w2hd": w2hd_pair, **NEUTRAL}
@@ -101,17 +101,23 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 PATCHES: Mapping[str, tuple[str, Any]] = {
     "one rate for all": ("brenier.potentials.icnn.HURRY", 1.0),
-    "no penalty": ("brenier.training.excess", nothing),
-    "no candidates": ("brenier.dual.best_start", from_itself),
-    "no rows left": ("brenier.batches.LEAVE", 0.0),
-    "rows left four times": ("brenier.batches.OFTEN", 4),
-    "rows used once": ("brenier.parameters.USES", 1),
-    "rows used again": ("brenier.parameters.LONG_USES", Settings.uses),
-    "equal weights": ("brenier.batches.Batches.weigh", (equal, equal)),
-    "inner problems half as exact": ("brenier.parameters.Settings", partial(Settings, loosest=2 * Settings.loosest)),
-    "inner problems twice as exact": ("brenier.parameters.Settings", partial(Settings, loosest=Settings.loosest / 2)),
-    "averages of 100 steps": ("brenier.parameters.Settings", partial(Settings, averaging=0.99)),
-    "least held-out J": ("brenier.selection.WITHIN", 0.0),
+    "no penalty": ("brenier.training.run.excess", nothing),
+    "no candidates": ("brenier.transport.dual.objective.best_start", from_itself),
+    "no rows left": ("brenier.transport.dual.batches.LEAVE", 0.0),
+    "rows left four times": ("brenier.transport.dual.batches.OFTEN", 4),
+    "rows used once": ("brenier.estimators.parameters.USES", 1),
+    "rows used again": ("brenier.estimators.parameters.LONG_USES", Settings.uses),
+    "equal weights": ("brenier.transport.dual.batches.Batches.weigh", (equal, equal)),
+    "inner problems half as exact": (
+        "brenier.estimators.parameters.Settings",
+        partial(Settings, loosest=2 * Settings.loosest),
+    ),
+    "inner problems twice as exact": (
+        "brenier.estimators.parameters.Settings",
+        partial(Settings, loosest=Settings.loosest / 2),
+    ),
+    "averages of 100 steps": ("brenier.estimators.parameters.Settings", partial(Settings, averaging=0.99)),
+    "least held-out J": ("brenier.training.selection.WITHIN", 0.0),
 }
 
 

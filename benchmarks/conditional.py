@@ -26,7 +26,7 @@ import torch
 from benchmarks import gaussians, options, tables
 from benchmarks.scores import FRESH, fresh
 from benchmarks.tables import Column, Table
-from brenier import OptimalTransport, plots
+from brenier import OptimalTransport
 from brenier.datasets import (
     RINGS,
     CovariateGaussians,
@@ -36,8 +36,9 @@ from brenier.datasets import (
     ring_classes,
     separable_pair,
 )
-from brenier.datasets.conditional import ClassPairs, shifted
+from brenier.datasets.pairs.conditioned import ClassPairs, shifted
 from brenier.metrics import l2_uvp
+from brenier.report import plots
 
 POINTS = 8192
 INSIDE, EDGES = (0.05, 0.2, 0.45, 0.5, 0.55, 0.8, 0.95), (0.0, 1.0)

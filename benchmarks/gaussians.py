@@ -38,8 +38,8 @@ from benchmarks.scores import fresh, score, training
 from benchmarks.tables import Column, Table
 from brenier import OptimalTransport
 from brenier.datasets import Pair, gaussian_pair
+from brenier.estimators.parameters import POTENTIALS
 from brenier.metrics import l2_uvp
-from brenier.parameters import POTENTIALS
 
 DIMS = (2, 4, 8, 16, 32, 64)
 STREAM_SEEDS = (0, 1, 2, 3, 4)

@@ -31,9 +31,9 @@ from benchmarks.rows import Ledger, Row
 from benchmarks.scores import training
 from benchmarks.tables import Column, Table
 from brenier import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, OptimalTransport, Potential, Solution, TransportMap
-from brenier.conjugate import Proximal
 from brenier.datasets import Pair, separable_pair, w2hd_pair
 from brenier.solve import Method, minimise
+from brenier.transport.dual.conjugate import Proximal
 
 DIMS = (2, 16, 64)
 POTENTIALS = ("convex", "free")

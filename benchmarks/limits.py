@@ -32,11 +32,11 @@ from benchmarks.ablation import PAIRS
 from benchmarks.scores import fresh, score
 from benchmarks.tables import Column, Table
 from brenier import DenseICNN, OptimalTransport, TransportMap
-from brenier.conjugate import conjugate
 from brenier.datasets import Pair
-from brenier.parameters import POTENTIALS
-from brenier.settings import Settings, cosine
-from brenier.training import follow
+from brenier.estimators.parameters import POTENTIALS
+from brenier.training.run import follow
+from brenier.training.settings import Settings, cosine
+from brenier.transport.dual.conjugate import conjugate
 
 Make = Callable[[], OptimalTransport]
 TOL = 1e-4  # of the inner problems behind "J above its minimum", per root of the dimension

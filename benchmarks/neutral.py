@@ -22,9 +22,9 @@ from benchmarks.scores import fresh, score, training
 from benchmarks.tables import Column, Table
 from brenier import OptimalTransport
 from brenier.datasets import NEUTRAL, Pair
-from brenier.gaussian import fit_gaussian, gaussian_map
+from brenier.estimators.parameters import POTENTIALS
 from brenier.metrics import l2_uvp
-from brenier.parameters import POTENTIALS
+from brenier.statistics.gaussian import fit_gaussian, gaussian_map
 
 DIMS = (2, 16, 64)
 MANIFOLD_DIMS = (50,)

@@ -27,8 +27,8 @@ from torch import Tensor
 from benchmarks import options, tables
 from benchmarks.tables import Column, Table, ratio
 from brenier.datasets import NEUTRAL, Pair
-from brenier.gaussian import matrix_power
 from brenier.metrics import bures_w2, exact_w2
+from brenier.statistics.gaussian import matrix_power
 
 SAMPLES = 1000
 TRUTH = 500_000  # rows that determine E|T(x) - x|^2

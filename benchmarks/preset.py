@@ -32,7 +32,7 @@ from torch import nn
 from benchmarks import options
 from brenier import DenseICNN, DualObjective, GradientStep, OptimalTransport, Run, Settings
 from brenier.datasets import Pair
-from brenier.parameters import POTENTIALS
+from brenier.estimators.parameters import POTENTIALS
 
 SPREAD = 0.1  # standard deviation of the published initial weights
 HELD_OUT = 2048  # rows a side that `start_run` selects by

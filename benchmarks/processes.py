@@ -6,7 +6,7 @@
 Per problem a network is trained for 60 steps of the default fit; then batches are drawn and J and its gradient found,
 in turn by one process with one thread, by one with several threads, and by several processes, so that all meet the same
 machine; and the same for two networks, as of a mean, whose batches the processes share row by row or take one each.
-Milliseconds are medians. Steps that are too small are not shared (`brenier.processes.team.SHARE`). The pairs
+Milliseconds are medians. Steps that are too small are not shared (`brenier.transport.dual.parallel.SHARE`). The pairs
 are log-sum-exp ones (`brenier.datasets.NEUTRAL`).
 """
 
@@ -27,8 +27,8 @@ from benchmarks import options, tables
 from benchmarks.tables import Column, Table
 from brenier import DualObjective, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL
-from brenier.dual import Batch, Draw
-from brenier.processes import Team
+from brenier.transport.dual.objective import Batch, Draw
+from brenier.transport.dual.parallel import Team
 
 DIMS, ROWS = (2, 4, 16, 64, 128), (1024, 4096)
 SKIPPED = 2  # first rounds, in which memory is found

@@ -17,7 +17,7 @@ from torch import Tensor
 from brenier import OptimalTransport
 from brenier.datasets import Pair
 from brenier.metrics import cosine, l2_uvp
-from brenier.transport import TransportMap
+from brenier.transport.maps.map import TransportMap
 
 WORST = 0.01  # share of the rows
 FRESH = 987_654_321  # added to the seed of fresh points, so that no training run draws them

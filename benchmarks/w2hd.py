@@ -22,7 +22,7 @@ from benchmarks.scores import score, training
 from benchmarks.tables import Column, Table
 from brenier import OptimalTransport
 from brenier.datasets import Pair, radial_pair, separable_pair, w2hd_pair
-from brenier.parameters import POTENTIALS
+from brenier.estimators.parameters import POTENTIALS
 
 DIMS = (2, 16)
 LINEAR = {2: 14.1, 4: 14.9, 16: 41.6, 64: 63.9}  # the published error of the affine map, %

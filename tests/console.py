@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from brenier.cli import main
+from brenier.apps.cli import main
 
 
 def run(capsys: Any, *words: str) -> tuple[int, str, str]:

@@ -2,10 +2,12 @@
 
 import ast
 import graphlib
+import importlib
 import inspect
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,60 +19,39 @@ import brenier
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "brenier"
 
-# From the ground up. A room, a module or a folder of src/brenier, imports itself and lower layers.
-LAYERS = (
-    {"errors"},
-    {"solve", "costs", "potentials", "metrics", "gaussian", "regression", "samples", "atomic", "settings"},
-    {"calibration", "conditions", "covariates", "conjugate", "convexity", "coordinates", "smoothing"},
-    {"dual"},
-    {"conditional", "distance", "evidence", "transport", "storage"},
-    {"batches", "populations", "selection", "training", "run", "checkpoint"},
-    {
-        "validation",
-        "processes",
-        "learning",
-        "fitting",
-        "conditioned",
-        "classwise",
-        "covariatewise",
-        "parameters",
-        "estimator",
-        "loading",
-        "datasets",
-        "colour",
+# What each room may import, beside itself. A room is a folder of src/brenier, or of its folder transport, or a module.
+# A room without a row imports nothing of the package.
+ROWS: dict[str, set[str]] = {
+    "statistics": {"errors"},
+    "solve": {"errors"},
+    "potentials": {"errors"},
+    "training": {"errors", "atomic", "statistics"},
+    "datasets": {"errors", "atomic", "statistics"},
+    "metrics": {"errors", "statistics", "datasets"},
+    "transport.coordinates": {"errors", "statistics", "datasets"},
+    "transport.dual": {"errors", "statistics", "solve", "potentials", "training", "transport.costs"},
+    "transport.maps": {
+        *("errors", "atomic", "statistics", "solve", "potentials", "datasets"),
+        *("transport.coordinates", "transport.dual"),
     },
-    {"report", "plots", "colouring", "cli", "commands", "demo"},
-    {"__init__", "__main__"},
-)
-
-# And these rooms of its own layer: importer -> imported.
-NEIGHBOURS: dict[str, set[str]] = {
-    "metrics": {"gaussian", "samples"},
-    "transport": {"distance", "evidence"},
-    "conditions": {"coordinates"},
-    "conditional": {"distance", "transport"},
-    "storage": {"conditional", "distance", "transport"},
-    "training": {"batches", "selection", "run"},
-    "checkpoint": {"training", "run"},
-    "learning": {"processes"},
-    "fitting": {"learning"},
-    "conditioned": {"learning"},
-    "classwise": {"conditioned", "learning"},
-    "covariatewise": {"conditioned", "learning"},
-    "regression": {"gaussian"},
-    "covariates": {"conditions", "coordinates"},
-    "parameters": {"learning", "validation"},
-    "estimator": {"classwise", "covariatewise", "fitting", "learning", "parameters", "validation"},
-    "loading": {"estimator", "validation"},
-    "colour": {"estimator"},
-    "report": {"plots"},
-    "colouring": {"report"},
-    "demo": {"colouring", "report"},
-    "commands": {"colouring", "report"},
-    "cli": {"colouring", "commands", "demo"},
+    "estimators": {
+        *("errors", "atomic", "statistics", "solve", "potentials", "training", "datasets"),
+        *("transport.coordinates", "transport.dual", "transport.maps"),
+    },
+    "report": {"errors", "atomic", "datasets", "metrics", "estimators", "transport.maps"},
+    "apps": {
+        *("errors", "atomic", "statistics", "potentials", "training", "datasets", "metrics"),
+        *("transport.coordinates", "transport.maps", "estimators", "report"),
+    },
+    "__init__": {
+        *("errors", "solve", "potentials", "training", "estimators"),
+        *("transport.costs", "transport.coordinates", "transport.dual", "transport.maps"),
+    },
+    "__main__": {"apps"},
 }
 
-LONGEST_SOURCE, LONGEST_TEST, LONGEST_FUNCTION = 300, 400, 60
+LONGEST_SOURCE, LONGEST_TEST, LONGEST_FUNCTION = 300, 500, 60
+MOST_ANY, HEAVIEST = 40, 9.0  # arguments typed Any, and nodes of syntax per line of code
 
 # One word per idea: what is not said, and what is said instead.
 WORDS = {
@@ -86,7 +67,7 @@ WORDS = {
 }
 
 OPTIONAL = {"pandas", "polars", "pyarrow", "PIL", "matplotlib", "ot"}
-PRINTERS = {"cli", "commands", "demo", "__main__"}
+PRINTERS = {"apps", "__main__"}
 GLOBAL_SEEDS = re.compile(r"(torch\.(random\.|cuda\.)?(manual_seed\w*|seed)|(np\.|numpy\.)?random\.seed)")
 PRIVATE_PLACES = re.compile(
     r"(?<![\w.])/(?:work|home|root|opt|Users)/"  # a machine's folders
@@ -100,14 +81,27 @@ def python_files(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+def module_of(path: Path) -> str:
+    """The dotted name of a file of the package, below `brenier`."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def room_of_module(module: str) -> str:
+    """The room that a module, a folder or a name, below `brenier`, belongs to."""
+    first, *rest = module.split(".")
+    if first == "transport" and rest:
+        return f"transport.{rest[0]}"
+    return first
+
+
 def room_of(path: Path) -> str:
-    """The module or folder directly below src/brenier that a file belongs to."""
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """The room that a file belongs to."""
+    return room_of_module(module_of(path))
 
 
 SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in python_files("src/brenier")}
-PRESENT = {room_of(path) for path in SOURCES}
-LEVEL = {room: level for level, layer in enumerate(LAYERS) for room in layer}
+MODULES = {module_of(path) for path in SOURCES}
 
 
 def place(path: Path, node: ast.AST | None = None) -> str:
@@ -134,15 +128,19 @@ def imported_names(path: Path, node: ast.Import | ast.ImportFrom) -> list[str]:
 
 def imported_rooms(path: Path, node: ast.Import | ast.ImportFrom) -> set[str]:
     """The rooms of the package that an import enters; a name of `brenier` itself belongs to `__init__`."""
-    parts = [name.split(".") for name in imported_names(path, node)]
-    inside = [part[1] if len(part) > 1 else "__init__" for part in parts if part[0] == "brenier"]
-    return {room if room in LEVEL or room in PRESENT else "__init__" for room in inside}
+    inside = [name.removeprefix("brenier.") for name in imported_names(path, node) if name.startswith("brenier.")]
+    return {room_of_module(name) if name.split(".")[0] in TOP else "__init__" for name in inside}
 
 
-def may_import(importer: str, imported: str) -> bool:
-    """Whether the arrow from one room to another points down, stays inside, or is listed."""
-    down = LEVEL.get(imported, -1) < LEVEL.get(importer, len(LAYERS))  # rooms without a place fail elsewhere
-    return importer == imported or down or imported in NEIGHBOURS.get(importer, ())
+TOP = {module.split(".")[0] for module in MODULES}
+
+
+def arrows() -> Iterator[tuple[Path, ast.AST, str, str]]:
+    """Every import that leaves a room: file, statement, importing room, imported room."""
+    for path, node in everywhere(ast.Import, ast.ImportFrom):
+        for room in sorted(imported_rooms(path, node)):
+            if room != room_of(path):
+                yield path, node, room_of(path), room
 
 
 def statements_at_import(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
@@ -169,6 +167,43 @@ def names_given(node: ast.AST) -> list[str]:
     return []
 
 
+def names_defined(node: ast.stmt) -> list[str]:
+    """The names that a statement at the top of a module defines, but `__all__`."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    found = [part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    return [name for name in found if name != "__all__"]
+
+
+def is_numeric(value: ast.expr | None) -> bool:
+    """Whether an expression is a number, or a collection or sum that holds some."""
+    if isinstance(value, ast.Constant):
+        return isinstance(value.value, int | float) and not isinstance(value.value, bool)
+    if isinstance(value, ast.UnaryOp):
+        return is_numeric(value.operand)
+    if isinstance(value, ast.BinOp):
+        return is_numeric(value.left) and is_numeric(value.right)
+    if isinstance(value, ast.Tuple | ast.List):
+        return any(map(is_numeric, value.elts))
+    return isinstance(value, ast.Dict) and any(map(is_numeric, value.values))
+
+
+def exported(tree: ast.Module) -> bool:
+    """Whether a module defines `__all__`."""
+    return any("__all__" in ast.unparse(node.targets[0]) for node in tree.body if isinstance(node, ast.Assign))
+
+
+def code_lines(path: Path, tree: ast.Module) -> set[int]:
+    """The lines of a file that are neither blank nor comments nor docstrings."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    code = {number for number, line in enumerate(lines, 1) if line.strip() and not line.strip().startswith("#")}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            code -= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return code
+
+
 def text_files() -> Iterator[tuple[Path, str]]:
     """Every text file that git keeps, or would keep if asked to add everything."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -190,29 +225,84 @@ def export_order(name: str) -> tuple[int, str]:
 # ---- rooms and arrows
 
 
-def test_every_room_has_a_place() -> None:
-    homeless = sorted(PRESENT - LEVEL.keys())
-    assert not homeless, f"place these in LAYERS of {Path(__file__).name}: {', '.join(homeless)}"
-
-
-def test_imports_point_down() -> None:
+def test_imports_are_those_of_the_table() -> None:
     wrong = [
-        f"{place(path, node)}: {room_of(path)} may not import {room}"
-        for path, node in everywhere(ast.Import, ast.ImportFrom)
-        for room in sorted(imported_rooms(path, node))
-        if not may_import(room_of(path), room)
+        f"{place(path, node)}: {importer} may not import {imported}"
+        for path, node, importer, imported in arrows()
+        if imported not in ROWS.get(importer, ())
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def test_neighbours_are_of_one_layer_and_in_one_direction() -> None:
-    assert all(LEVEL[room] == LEVEL[other] for room, others in NEIGHBOURS.items() for other in others)
-    graphlib.TopologicalSorter(NEIGHBOURS).prepare()
+def test_the_table_has_no_stale_row_and_no_cycle() -> None:
+    met = {(importer, imported) for _, _, importer, imported in arrows()}
+    stale = [f"{room} -> {other}" for room, others in ROWS.items() for other in others if (room, other) not in met]
+    assert not stale, f"remove from ROWS: {', '.join(sorted(stale))}"
+    assert len(ROWS) == 14
+    graphlib.TopologicalSorter(ROWS).prepare()
 
 
-def test_the_solver_knows_nothing_of_transport() -> None:
-    assert "solve" not in NEIGHBOURS
-    assert [room for room in LEVEL if LEVEL[room] < LEVEL["solve"]] == ["errors"]
+def test_few_modules_lie_in_the_root() -> None:
+    assert sorted(module for module in MODULES if "." not in module and (PACKAGE / f"{module}.py").exists()) == [
+        *("__init__", "__main__", "atomic", "errors", "metrics"),
+    ]
+
+
+def test_rooms_import_public_names_of_each_other() -> None:
+    wrong = []
+    for path, node, _, imported in arrows():
+        if imported == "__init__" or not isinstance(node, ast.ImportFrom):
+            continue
+        package = importlib.import_module(f"brenier.{imported}")
+        public = getattr(package, "__all__", None)
+        for alias in node.names:
+            if public is not None and alias.name not in public:
+                wrong.append(f"{place(path, node)}: {alias.name} is not in __all__ of brenier.{imported}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_packages_say_what_is_public() -> None:
+    silent = [place(path) for path in SOURCES if path.name == "__init__.py" and not exported(SOURCES[path])]
+    assert not silent, f"define __all__ in {', '.join(silent)}"
+
+
+# ---- names and numbers
+
+
+def test_no_name_is_defined_in_two_modules() -> None:
+    places = defaultdict(list)
+    for path, tree in SOURCES.items():
+        for node in tree.body:
+            for name in names_defined(node):
+                places[name].append(place(path, node))
+    twice = [f"{name}: {', '.join(found)}" for name, found in sorted(places.items()) if len(found) > 1]
+    assert not twice, "\n".join(twice)
+
+
+def test_numbers_are_fields_of_settings() -> None:
+    wrong = []
+    for path, tree in SOURCES.items():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node in tree.body:
+            if isinstance(node, ast.Assign | ast.AnnAssign) and is_numeric(node.value):
+                if "# numerical floor:" not in lines[node.lineno - 1]:
+                    wrong.append(f"{place(path, node)}: {' '.join(names_defined(node))}")
+    assert not wrong, "make these fields of a settings dataclass, or say why they are floors\n" + "\n".join(wrong)
+
+
+def test_few_arguments_are_of_any_type() -> None:
+    found = [
+        f"{place(path, node)}: {node.arg}"
+        for path, node in everywhere(ast.arg)
+        if node.annotation is not None and "Any" in re.findall(r"\w+", ast.unparse(node.annotation))
+    ]
+    assert len(found) <= MOST_ANY, "\n".join(found)
+
+
+def test_lines_are_light() -> None:
+    nodes = sum(1 for tree in SOURCES.values() for _ in ast.walk(tree))
+    lines = sum(len(code_lines(path, tree)) for path, tree in SOURCES.items())
+    assert nodes / lines < HEAVIEST, f"{nodes / lines:.2f} nodes of syntax per line of code"
 
 
 # ---- lengths and words

@@ -24,7 +24,7 @@ from benchmarks.images.networks import CLASSES, Autoencoder, Classifier
 from benchmarks.images.stages import in_parts
 from benchmarks.plans import mean_costs, plan_costs
 from brenier.metrics import bures_w2, mmd, sinkhorn_divergence
-from brenier.transport import inverse_errors
+from brenier.transport.maps.round_trip import inverse_errors
 
 Features = Callable[[Tensor], Tensor]
 

@@ -31,12 +31,12 @@ from torch import Tensor
 
 from benchmarks.images.networks import CLASSES, Setting
 from brenier import DualObjective, GradientStep, OptimalTransport, ResidualPotential
-from brenier.conditional import ConditionalMap
-from brenier.conditions import Classes
-from brenier.coordinates import identity_coordinates
-from brenier.gaussian import fit_gaussian, gaussian_map
 from brenier.metrics import median_bandwidths
 from brenier.potentials import Conditional
+from brenier.statistics.gaussian import fit_gaussian, gaussian_map
+from brenier.transport.coordinates.affine import identity_coordinates
+from brenier.transport.coordinates.by_class import Classes
+from brenier.transport.maps.conditional import ConditionalMap
 
 Labelled = tuple[Tensor, Tensor]  # (n, 15) and (n,)
 WEIGHT = 1e-3  # of the published penalty

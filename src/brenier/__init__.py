@@ -1,11 +1,5 @@
 """Optimal transport maps between two sets of samples, from one potential network."""
 
-from brenier.conditional import ConditionalMap
-from brenier.conjugate import Conjugate, conjugate
-from brenier.coordinates import Coordinates
-from brenier.costs import SquaredEuclidean
-from brenier.distance import Distance
-from brenier.dual import DualObjective, DualValue
 from brenier.errors import (
     BrenierError,
     ConvergenceError,
@@ -14,13 +8,15 @@ from brenier.errors import (
     DataWarning,
     ModelFileError,
 )
-from brenier.estimator import OptimalTransport
-from brenier.loading import load
+from brenier.estimators import OptimalTransport, load
 from brenier.potentials import Conditional, DenseICNN, Mean, Potential, Quadratic, ResidualPotential
-from brenier.settings import Settings
 from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
-from brenier.training import Run
-from brenier.transport import TransportMap
+from brenier.training.run import Run
+from brenier.training.settings import Settings
+from brenier.transport.coordinates import Coordinates
+from brenier.transport.costs import SquaredEuclidean
+from brenier.transport.dual import Conjugate, DualObjective, DualValue, conjugate
+from brenier.transport.maps import ConditionalMap, Distance, TransportMap
 
 __version__ = "0.1.0"
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from brenier.cli import main
+from brenier.apps.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

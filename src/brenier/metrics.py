@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brenier.datasets import check_finite
 from brenier.errors import ConvergenceWarning, DataError, warn
-from brenier.gaussian import matrix_power
-from brenier.samples import check_finite
+from brenier.statistics import matrix_power
 
 Kernel = Callable[[Tensor], Tensor]  # of squared distances
 

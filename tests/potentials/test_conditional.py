@@ -9,10 +9,11 @@ from contracts import POTENTIAL_LAWS
 from problems import given, make, normal
 
 from brenier import DataError
-from brenier.conditions import codes
-from brenier.conjugate import best_start, conjugate
-from brenier.convexity import excess
 from brenier.potentials import Conditional, DenseICNN
+from brenier.transport.coordinates.by_class import codes
+from brenier.transport.dual.conjugate import conjugate
+from brenier.transport.dual.convexity import excess
+from brenier.transport.dual.starts import best_start
 
 NEEDS_CONFIG = ("config_rebuilds_it", "precision_follows_the_input")  # it is rebuilt with the whole it belongs to
 

@@ -24,10 +24,10 @@ from brenier import (
     Run,
     Settings,
     TransportMap,
-    checkpoint,
     load,
 )
-from brenier.training import MAX_SETBACKS
+from brenier.training import checkpoint
+from brenier.training.run import MAX_SETBACKS
 
 
 @pytest.mark.parametrize("convex", [False, True])

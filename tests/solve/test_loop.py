@@ -27,9 +27,9 @@ from problems import (
 )
 
 from brenier import BFGS, LBFGS, Anderson, ConvergenceError, GradientStep, NewtonCG, Quadratic, Status
-from brenier.conjugate import Proximal
 from brenier.solve import Iterate, Method, Problem, Solution, minimise
 from brenier.solve.firstorder import power_iteration
+from brenier.transport.dual.conjugate import Proximal
 
 
 def name(law: Callable) -> str:

@@ -2,9 +2,10 @@
 
 from brenier.solve.bfgs import BFGS
 from brenier.solve.firstorder import Anderson, GradientStep
-from brenier.solve.gradients import detached, implicit, one_step, unrolled
+from brenier.solve.gradients import Rule, detached, implicit, one_step, unrolled
+from brenier.solve.lbfgs import LBFGS
 from brenier.solve.loop import Iterate, Method, Problem, minimise
-from brenier.solve.secondorder import LBFGS, NewtonCG
+from brenier.solve.newton import NewtonCG
 from brenier.solve.solution import Solution, Status
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Method",
     "NewtonCG",
     "Problem",
+    "Rule",
     "Solution",
     "Status",
     "detached",

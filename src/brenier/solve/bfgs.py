@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
+from brenier.solve.linesearch import GIVE_UP, accepted
 from brenier.solve.loop import Iterate, Problem
-from brenier.solve.secondorder import GIVE_UP, accepted
 
 ROOM = 4  # terms that room is made for at once
 

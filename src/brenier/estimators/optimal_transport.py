@@ -1,0 +1,287 @@
+"""The scikit-learn estimator: fit two samples, transform new ones, invert, score, save."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn import get_config
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from brenier.datasets import CheckedSamples, Population, population, read
+from brenier.errors import DataError
+from brenier.estimators import validation
+from brenier.estimators.by_class import classes_of, fit_classes
+from brenier.estimators.by_covariate import fit_covariates, sides_of
+from brenier.estimators.parameters import Conditions, condition_of, options_of, warm_map
+from brenier.estimators.pipeline import Fitted
+from brenier.estimators.plain import fit_map
+from brenier.potentials import Potential
+from brenier.solve import Method
+from brenier.transport.maps import Distance, save_map
+
+
+class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+    """The optimal transport map between two sets of samples, from one potential network.
+
+    "Fixed-Point Neural Optimal Transport without Implicit Differentiation" (Park et al., 2026), with potentials that
+    are coercive by construction and start at the affine map between the Gaussian fits of both samples.
+
+    Args:
+        potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
+            the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers;
+            with 100,000 rows a side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five,
+            or seven for d <= 8),
+            "residual", or a function (d, generator) -> `Potential` that starts at the identity. With labels, d counts
+            the code of the class as well.
+        n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
+            default two free ones with `max_time` from 5 minutes on, and with neither `max_time` nor `max_steps` where
+            a side has fewer than 100,000 rows; else one. A warm start keeps its number.
+        start: "affine", the optimal map between the two Gaussian fits, or "identity".
+        scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
+            standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
+            array (d,).
+        method: inner solver, `BFGS()` by default.
+        tol: bound on the residual of inner problems at the end of training, in coordinates where the average feature
+            has variance one; the inverse is solved to a tenth of it.
+        max_steps: training steps at most, over which the learning rate falls; by default 3,000 (or fewer: 300 for 1,000
+            rows), or where `max_time` is given as many as it allows.
+        max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
+        batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
+            8,192 or an eighth of the smaller side.
+        bandwidth: standard deviations by which rows are smeared whenever they are drawn, lest few are learnt by heart;
+            falling with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), and 0 for
+            streams and for start="identity".
+        learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
+        optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
+        patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
+            gain after which training stops; one significantly worse counts threefold, and with `max_time` only such do.
+        warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
+        checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
+            interruption resumes it.
+        random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
+        n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
+            torch has threads if the fit is long. Steps too small to gain by it are taken by one.
+        device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
+        dtype: precision of the network, "float32" or "float64".
+        verbose: whether to show a progress bar.
+
+    Attributes:
+        map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
+        labels_: the classes, or None.
+        history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
+        diagnostics_: what was selected, why training stopped, and the round trip on held-out rows.
+        n_features_in_, feature_names_in_: as in scikit-learn.
+
+    >>> import numpy as np
+    >>> from brenier import OptimalTransport
+    >>> rng = np.random.default_rng(0)
+    >>> X, Y = rng.normal(size=(500, 2)), 2 * rng.normal(size=(600, 2)) + 1
+    >>> ot = OptimalTransport(max_steps=50, random_state=0).fit(X, Y)
+    >>> Z = ot.transform(X)
+    >>> bool(np.abs(ot.inverse_transform(Z) - X).max() < 0.01)
+    True
+    """
+
+    map_: Any  # one of two classes that take other arguments: which, the labels of `fit` decide
+
+    def __init__(
+        self,
+        potential: str | Callable[[int, torch.Generator], Potential] = "free",
+        *,
+        n_networks: int | None = None,
+        start: str = "affine",
+        scale: Any = "auto",
+        method: Method | None = None,
+        tol: float = 1e-3,
+        max_steps: int | None = None,
+        max_time: float | None = None,
+        batch_size: int | None = None,
+        bandwidth: float | None = None,
+        learning_rate: float = 1e-2,
+        optimizer: Callable[..., torch.optim.Optimizer] | None = None,
+        patience: int = 12,
+        warm_start: bool = False,
+        checkpoint: str | None = None,
+        random_state: Any = None,
+        n_jobs: int | None = None,
+        device: Any = None,
+        dtype: str = "float32",
+        verbose: bool = False,
+    ) -> None:
+        self.potential = potential
+        self.n_networks = n_networks
+        self.start = start
+        self.scale = scale
+        self.method = method
+        self.tol = tol
+        self.max_steps = max_steps
+        self.max_time = max_time
+        self.batch_size = batch_size
+        self.bandwidth = bandwidth
+        self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.patience = patience
+        self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.device = device
+        self.dtype = dtype
+        self.verbose = verbose
+
+    def fit(
+        self,
+        X: Any,
+        Y: Any,
+        *,
+        source_labels: Any = None,
+        target_labels: Any = None,
+        source_covariates: Any = None,
+        target_covariates: Any = None,
+    ) -> OptimalTransport:
+        """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
+
+        Args:
+            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
+                (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
+            source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
+                one map per label, from one network. Rows of a class that only one side has are left out, with a
+                `DataWarning`.
+            source_covariates, target_covariates: numbers per row, (n, p) or (n,), such as a dose or a time. There is
+                then a map at every value of them, unseen ones included. Both sides are samples in memory.
+
+        With labels or covariates of one side None, all rows of that side belong to every class, or value.
+
+        Raises:
+            DataError: for samples, labels, covariates or parameters that cannot be used.
+            ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
+        """
+        conditions = Conditions(source_labels, target_labels, source_covariates, target_covariates)
+        source, source_samples = population(X, "X")
+        target, target_samples = population(Y, "Y")
+        if source.dim != target.dim:
+            wrong = f"Y: has {target.dim} features, X has {source.dim}"
+            raise DataError(f"{wrong}; both sides must have the same features, in the same order")
+        if source_samples is not None and target_samples is not None:
+            validation.check_columns(source_samples.columns, target_samples.columns)
+        names = None if source_samples is None else validation.feature_names(X, "X")
+        fitted = self._learn(source, target, conditions)
+        self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
+        self._remember(source.dim, names)
+        return self
+
+    def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
+        """Return T(X): (n, d) -> (n, d), the same kind as X.
+
+        Args:
+            X: (n, d).
+            labels: where `fit` had labels: one per row, or one for all rows.
+            covariates: where `fit` had covariates: (n, p) or (n,), or those of one row for all rows.
+        """
+        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
+
+    def fit_transform(self, X: Any, y: Any = None, **conditions: Any) -> Any:
+        """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
+        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
+        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        return fitted.transform(X, **own)
+
+    def inverse_transform(self, Z: Any, labels: Any = None, covariates: Any = None) -> Any:
+        """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
+        return self._apply(self._read(Z, "Z"), self._fitted().inverse, self._condition(labels, covariates))
+
+    def distance(self, label: Any = None) -> Distance:
+        """Return W2 with its bounds, as measured on held-out samples at fit time; with labels that of one class."""
+        found: Distance = self._fitted().distance(*self._condition(label))
+        return found
+
+    def score(self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None) -> float:
+        """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
+
+        In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
+        """
+        transport, conditions = self._fitted(), (*self._condition(source_labels), *self._condition(target_labels))
+        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"), *conditions)
+        return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
+
+    @property
+    def labels_(self) -> tuple[Hashable, ...] | None:
+        """The classes the map was fitted on, None where there were no labels."""
+        return getattr(self._fitted(), "labels", None) or None
+
+    def save(self, folder: str | Path) -> None:
+        """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
+
+        Parameters that are functions or objects (optimizer, random_state, a potential of your own) are not saved.
+        """
+        transport = self._fitted()
+        names = getattr(self, "feature_names_in_", None)
+        extra = {
+            "parameters": {name: value for name, value in self.get_params().items() if _is_json(value)},
+            "features": None if names is None else [str(name) for name in names],
+            "history": self.history_,
+            "diagnostics": self.diagnostics_,
+        }
+        save_map(folder, transport, extra)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+    def _learn(self, source: Population, target: Population, conditions: Conditions) -> Fitted:
+        """Return what a fit gives, one map or one for every condition."""
+        kind = conditions.kind()
+        if kind == "labels":
+            pairs, labels = classes_of(source, target, conditions.source_labels, conditions.target_labels)
+            return fit_classes(pairs, labels, options_of(self, source, target, warm_map(self, source.dim, labels)))
+        options = options_of(self, source, target, warm_map(self, source.dim, kind))
+        if kind == "covariates":
+            sides = sides_of(source, target, conditions.source_covariates, conditions.target_covariates)
+            return fit_covariates(*sides, options)
+        return fit_map(source, target, options)
+
+    def _apply(self, samples: CheckedSamples, function: Callable[..., Any], condition: tuple[Any, ...]) -> Any:
+        """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
+        moved = function(samples, *condition)
+        output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
+        return moved.cpu().numpy() if output != "default" and isinstance(moved, Tensor) else moved
+
+    def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
+        """Return labels or covariates as the map takes them, or nothing where it takes none."""
+        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
+
+    def _fitted(self) -> Any:
+        check_is_fitted(self, "map_")
+        return self.map_
+
+    def _read(self, values: Any, name: str) -> CheckedSamples:
+        """Return samples, checked against those of fit."""
+        self._fitted()
+        samples = read(values, name)
+        validation.check_seen(self, values, name, samples.shape[1])
+        return samples
+
+    def _remember(self, dim: int, names: np.ndarray | None) -> None:
+        """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
+        self.n_features_in_ = dim
+        if names is not None:
+            self.feature_names_in_ = names
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

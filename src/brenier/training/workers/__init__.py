@@ -1,0 +1,3 @@
+"""Worker processes."""
+
+__all__: list[str] = []

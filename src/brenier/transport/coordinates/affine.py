@@ -1,0 +1,185 @@
+"""The coordinates a potential works in, chosen so that the same transport problem becomes an easy one.
+
+The cost is c(x, z) = sum_i ((x_i - z_i) / s_i)^2 / 2 with a unit s_i per feature. With a = (x - m0)/s, b = (z - m1)/s
+and any invertible A, put u = A^{-1} a and w = A' b. Then <u, w> = <a, b>: a gradient of a convex function of u is a
+gradient of a convex function of a, so T is optimal between x and z exactly when w = T~(u) is between u and w. Gaussian
+coordinates take A = M^{-1/2} Q, where M is the linear part of the optimal map between the two Gaussian fits: in them
+that map is the identity, both covariances are the same diagonal matrix, and inner problems are well conditioned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from brenier.statistics import Gaussian, Moments, gaussian_map, matrix_power, moments, regularised
+
+PER_ROW = ("source_mean", "target_mean", "basis", "inverse")  # what may differ from row to row
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinates:
+    """Affine coordinates of both sides, float64.
+
+    Attributes:
+        unit: (d,), s times the spread: what has variance one, on average, in the coordinates.
+        spread: (), the normaliser in it, so that unit / spread are the units of cost that were asked for.
+        source_mean, target_mean: (d,), m0 and m1, in the units of the data.
+        basis: (d, d), A.
+        inverse: (d, d), A^{-1}.
+
+    Means, basis and inverse may have one more dimension in front: each row of points then has its own.
+    """
+
+    unit: Tensor
+    source_mean: Tensor
+    target_mean: Tensor
+    basis: Tensor
+    inverse: Tensor
+    spread: Tensor
+
+    def source_in(self, x: Tensor) -> Tensor:
+        """Return u = A^{-1} (x - m0)/s: (n, d)."""
+        return _through((x - self.source_mean) / self.unit, self.inverse.mT)
+
+    def source_out(self, u: Tensor) -> Tensor:
+        """Return x, the inverse of `source_in`: (n, d)."""
+        return _through(u, self.basis.mT) * self.unit + self.source_mean
+
+    def target_in(self, z: Tensor) -> Tensor:
+        """Return w = A' (z - m1)/s: (n, d)."""
+        return _through((z - self.target_mean) / self.unit, self.basis)
+
+    def target_out(self, w: Tensor) -> Tensor:
+        """Return z, the inverse of `target_in`: (n, d)."""
+        return _through(w, self.inverse) * self.unit + self.target_mean
+
+    def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
+        """Return phi(x) = |a|^2/2 - |u|^2/2 - g~(u) + <delta, a> + |delta|^2/4, given value = g~(u): (n,).
+
+        Here delta = (m0 - m1)/s. With `target_terms`, E phi + E phi^c is the dual value of the cost between x and z;
+        written in centred quantities it loses no digits when the data lie far from the origin.
+        """
+        a, delta = (x - self.source_mean) / self.unit, self._delta()
+        return 0.5 * (_square(a) - _square(u)) - value.to(a) + _dot(a, delta) + _square(delta) / 4
+
+    def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
+        """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4: (n,)."""
+        b, delta = (z - self.target_mean) / self.unit, self._delta()
+        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - _dot(b, delta) + _square(delta) / 4
+
+    def cost(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
+        return 0.5 * _square((x - z) / self.unit)
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return len(self.unit)
+
+    @property
+    def common(self) -> bool:
+        """Whether every feature has the same unit, so that the cost is the plain squared distance, up to a factor."""
+        return bool((self.unit == self.unit[0]).all())
+
+    def squared_unit(self) -> float:
+        """Return the factor from cost in these coordinates to cost as it is reported.
+
+        That is |x - z|^2/2 in the units of the data where every feature has the same unit, else in the units asked for.
+        """
+        return float(self.unit[0] if self.common else self.spread) ** 2
+
+    def to(self, device: torch.device | str) -> Coordinates:
+        """Return the same coordinates on a device."""
+        parts = {field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)}
+        return type(self)(**parts)
+
+    def pick(self, index: int | Tensor) -> Coordinates:
+        """Return what differs from row to row for one row or for some, given all."""
+        return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in PER_ROW})
+
+    def repeated(self, k: int) -> Coordinates:
+        """Return these coordinates k times, with the k in front of what may differ."""
+        return dataclasses.replace(self, **{name: torch.stack([getattr(self, name)] * k) for name in PER_ROW})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the parts by name, as they are saved."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def _delta(self) -> Tensor:
+        return (self.source_mean - self.target_mean) / self.unit
+
+
+def _through(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Return rows (n, d) times one matrix (d, d), or each times its own (n, d, d): (n, d)."""
+    return rows @ matrix if matrix.ndim == 2 else torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b if b.ndim == 1 else torch.linalg.vecdot(a, b)
+
+
+def _square(a: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, a)
+
+
+def gaussian_coordinates(x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tensor], unit: Tensor) -> Coordinates:
+    """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
+
+    Args:
+        x, z: (n, d), (m, d), samples in float64, at once or in parts.
+        unit: (d,), of the cost.
+    """
+    return aligned_coordinates([gaussian_pair(moments(x, unit), moments(z, unit))], unit).pick(0)
+
+
+def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:
+    """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
+
+    In each the optimal map of its pair is the identity. All share one rotation and one scale, so that where the pairs
+    are alike the coordinates are.
+
+    Args:
+        pairs: source and target, in units of the cost.
+        unit: (d,), of the cost.
+    """
+    matrices = [gaussian_map(*pair) for pair in pairs]
+    roots = torch.stack([matrix_power(matrix, 0.5) for matrix in matrices])
+    inverse_roots = torch.stack([matrix_power(matrix, -0.5) for matrix in matrices])
+    covariances = torch.stack([source.covariance for source, _ in pairs])
+    values, vectors = torch.linalg.eigh((roots @ covariances @ roots).mean(0))
+    scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
+    if not scale > 0:
+        scale = 1.0
+    source_mean, target_mean = (torch.stack([side.mean for side in sides]) * unit for sides in zip(*pairs, strict=True))
+    spread = torch.tensor(scale, dtype=torch.float64)
+    return Coordinates(unit * scale, source_mean, target_mean, inverse_roots @ vectors, vectors.mT @ roots, spread)
+
+
+def gaussian_pair(source: Moments, target: Moments) -> tuple[Gaussian, Gaussian]:
+    """Return the Gaussians of two sides.
+
+    A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
+    """
+    own = [float(side.covariance.diagonal().mean()) for side in (source, target)]
+    floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
+    return regularised(source, floors[0]), regularised(target, floors[1])
+
+
+def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
+    """Return coordinates that only centre both sides at one point and scale them: the identity stays the identity."""
+    centre = 0.5 * (x.mean(0) + z.mean(0))
+    spread = 0.5 * (((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean())
+    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    scale = torch.tensor(float(spread) ** 0.5 or 1.0, dtype=torch.float64)
+    return Coordinates(unit * scale, centre, centre.clone(), eye, eye.clone(), scale)
+
+
+def identity_coordinates(dim: int) -> Coordinates:
+    """Return the coordinates of the data themselves."""
+    zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    one = torch.ones((), dtype=torch.float64)
+    return Coordinates(one.repeat(dim), zero, zero.clone(), eye, eye.clone(), one)

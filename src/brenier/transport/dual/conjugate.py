@@ -1,0 +1,116 @@
+"""The conjugate of a potential, and with it the inverse map.
+
+For g: R^d -> R and a target point z,
+
+    env(z) = min over y of F(y),   F(y) = |y - z|^2/2 + g(y),   R(y) = grad F(y) = y - z + grad g(y).
+
+env is the Moreau envelope of g, the c-transform of -g for the quadratic cost ("Fixed-Point Neural Optimal
+Transport...", Park et al., 2026, (15)-(22)); its minimiser y*(z), the proximal point of g, is the inverse T^{-1}(z).
+By the envelope theorem the gradient of env(z) in the parameters of g is that of g at y* held fixed (Lemma 3.2).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.potentials import Potential
+from brenier.solve import BFGS, Iterate, Method, Rule, Solution, detached, minimise
+from brenier.transport.costs import SquaredEuclidean
+from brenier.transport.dual.starts import Starts
+
+COST = SquaredEuclidean()
+
+
+@dataclasses.dataclass(frozen=True)
+class Proximal:
+    """The inner problem of every row: F(y) = |y - z|^2/2 + g(y)."""
+
+    potential: Potential
+    z: Tensor
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F(y) (n,) and R(y) (n, d)."""
+        return self._given(y, *self.potential.value_and_gradient(y))
+
+    def begun(self, starts: Starts) -> Iterate:
+        """Return the first iterates with F and R there, g evaluated once at each of the points."""
+        y, known = starts.rows(), self.potential.value_and_gradient(starts.points)
+        return Iterate(y, *self._given(y, *(part.index_select(0, starts.index) for part in known)))
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        """Return (I + Hess g(y)) v: (n, d)."""
+        return v + self.potential.hessian_product(y, v)
+
+    def rows(self, index: Tensor) -> Proximal:
+        """Return the problem for some of the target points."""
+        return Proximal(self.potential, self.z.index_select(0, index))
+
+    def _given(self, y: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """Return F and R at y, of g and grad g there."""
+        away = y - self.z
+        return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
+
+
+@dataclasses.dataclass(frozen=True)
+class Conjugate:
+    """The envelope of a potential at some points.
+
+    Attributes:
+        value: (n,), env(z), differentiable in the potential's parameters and in z; NaN for rows without finite iterate.
+        point: (n, d), the minimiser y*(z) = T^{-1}(z), differentiable as `gradients` says.
+        solution: how the solve went, row by row.
+    """
+
+    value: Tensor
+    point: Tensor
+    solution: Solution
+
+
+def conjugate(
+    potential: Potential,
+    z: Tensor,
+    *,
+    method: Method | None = None,
+    start: Tensor | Starts | None = None,
+    tol: float | Tensor = 1e-3,
+    max_steps: int = 200,
+    check_every: int = 1,
+    leave: float = 0.0,
+    gradients: Rule = detached,
+) -> Conjugate:
+    """Return env(z) and its minimiser, for every row of z (n, d).
+
+    Args:
+        potential: g.
+        z: (n, d), target points.
+        method: inner solver, `BFGS()` by default.
+        start: (n, d), first iterates, or `Starts` where rows share them, for then g is evaluated once at each; z itself
+            by default. Rows of z far from it only cost more steps.
+        tol: bound on |R(y)|, one number or one per row.
+        max_steps: steps after which a row is given up, and says so in `solution.status`.
+        check_every: steps between two stop tests (see `minimise`).
+        leave: share of the rows that may be left unfinished (see `minimise`).
+        gradients: how `point` is differentiated: `detached`, or `one_step`, `implicit`, `unrolled` of `brenier.solve`.
+
+    >>> import torch
+    >>> from brenier.potentials import Quadratic
+    >>> found = conjugate(Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]]))  # T(x) = 2x
+    >>> round(found.point.item(), 3), found.solution.report()
+    (1.5, 'all 1 rows converged')
+    """
+    problem = Proximal(potential, z.detach())
+    starts = start if isinstance(start, Starts) else Starts.apart((z if start is None else start).detach())
+    at = problem.begun(starts)
+    solution = minimise(
+        problem, method or BFGS(), at, tol=tol, max_steps=max_steps, check_every=check_every, leave=leave
+    )
+    solution = dataclasses.replace(solution, evaluations=len(starts.points) + solution.evaluations)
+    y, usable = solution.point, torch.isfinite(solution.residual)
+    # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
+    value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
+    value = torch.where(usable, value, torch.nan)
+    point = gradients(lambda at: at - z + potential.gradient(at), y)
+    return Conjugate(value, point, solution)

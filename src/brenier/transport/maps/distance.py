@@ -1,0 +1,77 @@
+"""The Wasserstein-2 distance a map was measured at, and what each figure is worth.
+
+* The *dual value* E phi(x) + E phi^c(z), on samples training never saw, estimates a lower bound of W2^2/2 without
+  bias as long as every inner minimum is exact. A point with residual R overestimates phi^c by at most |R|^2/(2m) where
+  psi is m-strongly convex; that is subtracted where m is known by construction. Where it is not (a free network), the
+  figure is a bound only under the assumption that the minima found are global.
+* The *primal cost* E c(x, T(x)) is the cost of the map itself. It is the optimal cost from mu to T#mu where psi is
+  convex, and no bound of W2(mu, nu) unless T#mu = nu.
+
+Both meet at the optimal map. The dual value errs by the square of the map's error, the primal cost linearly, so the
+dual value is the estimate reported as W2.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from brenier.statistics import with_error
+
+
+@dataclasses.dataclass(frozen=True)
+class Distance:
+    """W2 between two sets of samples, with its bounds and their standard errors.
+
+    Attributes:
+        w2: the estimate, the square root of the dual value of W2^2.
+        w2_error: its standard error.
+        lower: the square root of the lower bound: the dual value less the correction for inner residuals.
+        lower_error: its standard error.
+        primal: root mean square displacement of the forward map.
+        primal_error: its standard error.
+        certified: whether `lower` holds, up to sampling error, without further assumption.
+        unconverged: target rows whose inner problem did not converge.
+        rows: source and target rows measured on.
+        unit: what the figures are measured in.
+        held_out: whether training never saw these rows.
+    """
+
+    w2: float
+    w2_error: float
+    lower: float
+    lower_error: float
+    primal: float
+    primal_error: float
+    certified: bool
+    unconverged: int
+    rows: tuple[int, int]
+    unit: str
+    held_out: bool
+
+    def __float__(self) -> float:
+        return self.w2
+
+    def statement(self) -> str:
+        """Return what may be claimed, in sentences."""
+        kind = "held-out" if self.held_out else "given"
+        lines = [
+            f"W2 = {with_error(self.w2, self.w2_error)} ({self.unit}; {self.rows[0]} source and {self.rows[1]} {kind} "
+            "target rows; ± is one standard error)."
+        ]
+        bound = f"Lower bound of W2 (dual value less inner residuals): {with_error(self.lower, self.lower_error)}"
+        if self.certified:
+            lines.append(f"{bound}; it holds in expectation for any data, since psi is convex by construction.")
+        else:
+            lines.append(
+                f"{bound}; it holds in expectation if every inner minimum found is global, which a free network "
+                "does not guarantee: compare the round-trip error, or fit with potential='convex'."
+            )
+        lines.append(
+            f"Primal cost of the map: {with_error(self.primal, self.primal_error)}; no bound, it equals W2 when "
+            "the moved samples are distributed as the target."
+        )
+        if self.unconverged:
+            lines.append(
+                f"{self.unconverged} target rows had unconverged inner problems; the dual value may be too high."
+            )
+        return "\n".join(lines)

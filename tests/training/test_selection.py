@@ -1,0 +1,88 @@
+"""Which weights are kept: the latest that cannot be told from the best, while rows are new."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from brenier.solve import Solution, Status
+from brenier.training.selection import WITHIN, Selection
+from brenier.transport.dual.objective import DualValue
+
+ROWS = 400
+SOURCE, TARGET = torch.randn(2, ROWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+DIFFERENCE = torch.randn(2, ROWS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+DIFFERENCE = DIFFERENCE - DIFFERENCE.mean(-1, keepdim=True)
+NOISE = math.sqrt(2 / (ROWS - 1))  # of the mean of the differences, each side scaled to variance one
+
+
+def weights(number: float) -> dict[str, torch.Tensor]:
+    return {"weight": torch.tensor([number])}
+
+
+def evaluation(above: float, unconverged: int = 0) -> DualValue:
+    """J above that of SOURCE and TARGET by so many standard errors of the difference, row by row."""
+    unit = DIFFERENCE / DIFFERENCE.square().mean(-1, keepdim=True).sqrt()
+    source, target = SOURCE + (unit[0] if above else 0.0) + above * NOISE, TARGET + (unit[1] if above else 0.0)
+    status = torch.full((ROWS,), Status.CONVERGED)
+    status[:unconverged] = Status.OUT_OF_STEPS
+    steps = torch.zeros(ROWS, dtype=torch.int64)
+    solution = Solution(torch.zeros(ROWS, 1), torch.zeros(ROWS), steps, status, evaluations=0)
+    return DualValue(source.mean() - target.mean(), source, target, solution)
+
+
+def kept(selection: Selection) -> float:
+    return float(selection.weights["weight"])
+
+
+def selected() -> Selection:
+    selection = Selection(weights(0))
+    assert selection.consider(evaluation(0), weights(1))
+    return selection
+
+
+@pytest.mark.parametrize(("above", "chosen"), [(-2.0, 2), (0.9 * WITHIN, 2), (1.1 * WITHIN, 1)])
+def test_the_latest_within_a_standard_error_of_the_least_is_kept(above: float, chosen: int) -> None:
+    selection = selected()
+    assert selection.consider(evaluation(above), weights(2)) == (above < 0)
+    assert kept(selection) == chosen
+
+
+def test_slow_decline_does_not_carry_the_selection_away() -> None:
+    selection = selected()
+    for step in range(2, 8):
+        selection.consider(evaluation(0.4 * step * WITHIN), weights(step))
+    assert kept(selection) == 2
+
+
+def test_rows_drawn_again_and_again_are_judged_by_the_least_value() -> None:
+    selection = selected()
+    selection.consider(evaluation(0.5 * WITHIN), weights(2), fresh=False)
+    assert kept(selection) == 1
+    selection.consider(evaluation(-0.5 * WITHIN), weights(3), fresh=False)
+    assert kept(selection) == 3
+
+
+def test_evaluations_that_cannot_be_trusted_are_passed_over() -> None:
+    selection = selected()
+    assert not selection.consider(evaluation(-9, unconverged=1), weights(2))
+    found = evaluation(-9)
+    assert not selection.consider(dataclasses.replace(found, loss=found.loss * math.nan), weights(2))
+    assert kept(selection) == 1
+
+
+def test_worse_is_judged_by_the_noise_of_j_itself() -> None:
+    selection = selected()
+    assert not selection.worse(evaluation(2))
+    assert selection.worse(evaluation(9))
+
+
+def test_what_is_kept_can_be_put_down_and_taken_up() -> None:
+    first, second = selected(), Selection(weights(0))
+    second.load_state_dict(first.state_dict(), SOURCE)
+    for selection in (first, second):
+        selection.consider(evaluation(0.9 * WITHIN), weights(2))
+        selection.consider(evaluation(1.1 * WITHIN), weights(3))
+    assert kept(first) == kept(second) == 2
+    assert first.least == second.least

@@ -1,0 +1,300 @@
+"""Saved models: exactly what was saved or a named error, and a failed save changes nothing."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fits import X, Y, quick, same, weights
+
+from brenier import (
+    LBFGS,
+    Anderson,
+    DataError,
+    DenseICNN,
+    GradientStep,
+    Mean,
+    ModelFileError,
+    NewtonCG,
+    OptimalTransport,
+    Potential,
+    Quadratic,
+    ResidualPotential,
+    TransportMap,
+    load,
+)
+from brenier.transport.maps import storage
+from brenier.transport.maps.storage import load_map, save_map
+
+POTENTIALS: dict[str, Callable[[], Potential]] = {
+    "free": lambda: DenseICNN(2, (8, 6)),
+    "convex": lambda: DenseICNN(2, (8, 6), convex=True, activation="softplus", eps=0.01),
+    "residual": lambda: ResidualPotential(2, 8, 1, activation="tanh"),
+    "mean": lambda: Mean([DenseICNN(2, (8, 4)), ResidualPotential(2, 8)]),
+    "quadratic": lambda: Quadratic(2, torch.tensor([[2.0, 0.5], [0.5, 1.0]]), torch.ones(2)),
+}
+
+
+def new_map(potential: Potential, **settings: Any) -> TransportMap:
+    for parameter in potential.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).to(parameter)
+    return TransportMap(potential, **settings)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", POTENTIALS)
+def test_a_map_comes_back_to_the_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    saved = new_map(POTENTIALS[name]().to(dtype), method=GradientStep(), tol=1e-4, max_steps=77)
+    save_map(tmp_path / "a" / "b", saved, {"note": [1, "two"]})
+    loaded, description = load_map(tmp_path / "a" / "b")
+    assert type(loaded.network) is type(saved.network)
+    assert loaded.network.config() == saved.network.config()
+    assert same(dict(loaded.network.state_dict()), dict(saved.network.state_dict()))
+    assert same(loaded.coordinates.tensors(), saved.coordinates.tensors())
+    assert (loaded.method, loaded.tol, loaded.max_steps) == (saved.method, saved.tol, saved.max_steps)
+    assert loaded.held_out is None
+    assert description["note"] == [1, "two"]
+    assert np.array_equal(loaded(X), saved(X))
+
+
+@pytest.mark.parametrize("method", [LBFGS(memory=3), Anderson(), GradientStep(), NewtonCG()])
+def test_methods_are_told_in_json(method: Any) -> None:
+    told = json.loads(json.dumps(storage.method_to_json(method)))
+    assert storage.method_from_json(told) == method
+
+
+@pytest.mark.parametrize("method", [None, object(), LBFGS])
+def test_methods_of_ones_own_are_not_told(method: Any) -> None:
+    assert storage.method_to_json(method) is None
+    assert storage.method_from_json(None) is None
+
+
+def test_a_model_is_two_files_with_a_checksum(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        quick(max_steps=2, random_state=seed).fit(X[:50], Y[:50]).save(tmp_path)
+        description = json.loads((tmp_path / "model.json").read_text())
+        content = (tmp_path / description["weights"]).read_bytes()
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["model.json", description["weights"]])
+        assert description["weights_sha256"] == hashlib.sha256(content).hexdigest()
+        assert description["weights_sha256"].startswith(description["weights"][8:24])
+
+
+def test_no_samples_are_inside(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(5000, 2))
+    quick(max_steps=2).fit(x, x + 1).save(tmp_path)
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < x.nbytes
+
+
+def test_what_cannot_be_saved_is_not_half_saved(tmp_path: Path) -> None:
+    class Own(Quadratic):
+        pass
+
+    stranger = type("DenseICNN", (Quadratic,), {})
+    for potential in (Own(2), stranger(2)):
+        with pytest.raises(DataError, match=r"^potential: \w+ cannot be rebuilt.*state_dict"):
+            save_map(tmp_path / "model", TransportMap(potential), {})
+    assert not (tmp_path / "model").exists()
+
+
+def test_functions_among_the_parameters_are_left_out(tmp_path: Path) -> None:
+    parameters = {"optimizer": torch.optim.AdamW, "random_state": np.random.RandomState(0), "scale": [1.0, 2.0]}
+    ot = quick(lambda d, generator: DenseICNN(d, (8,), generator=generator), max_steps=2, **parameters).fit(X, Y)
+    ot.save(tmp_path)
+    again = load(tmp_path)
+    defaults = OptimalTransport().get_params()
+    for name in ("potential", "optimizer", "random_state"):
+        assert getattr(again, name) == defaults[name]
+    assert again.scale == [1.0, 2.0]
+    assert np.array_equal(again.transform(X), ot.transform(X))
+
+
+# ---- folders that are not what was saved
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    quick(max_steps=2).fit(X, Y).save(folder)
+    return folder
+
+
+def description_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "model.json").read_text())
+
+
+def describe(folder: Path, signed: bool = True, **changes: Any) -> None:
+    """Change a description, with a checksum that fits if it is signed."""
+    description = {**description_of(folder), **changes}
+    claimed = description.pop("sha256")
+    description["sha256"] = storage._digest(description) if signed else claimed
+    (folder / "model.json").write_text(json.dumps(description))
+
+
+def rewrite(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], Any]:
+    def damage(folder: Path) -> None:
+        path = next(folder.glob(name))
+        path.write_bytes(change(path.read_bytes()))
+
+    return damage
+
+
+def become_a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("")
+
+
+def become_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no folder": (shutil.rmtree, r"model\.json: not found; give the folder that `save` wrote"),
+    "a file": (become_a_file, r"model\.json: cannot be read"),
+    "no description": (lambda folder: (folder / "model.json").unlink(), r"model\.json: not found; give"),
+    "description is a folder": (lambda folder: become_a_folder(folder / "model.json"), r"model\.json: cannot be read"),
+    "empty description": (
+        rewrite("model.json", lambda content: b""),
+        r"model\.json: is truncated.*save the model again",
+    ),
+    "half a description": (rewrite("model.json", lambda content: content[: len(content) // 2]), "is truncated.*save"),
+    "nearly a description": (rewrite("model.json", lambda content: content[:-1]), "is truncated.*save the model again"),
+    "binary": (rewrite("model.json", lambda content: b"\xff\xfe\x00"), "is truncated or not a model description"),
+    "a list": (rewrite("model.json", lambda content: b"[1, 2]"), "is truncated or not a model description"),
+    "no format": (rewrite("model.json", lambda content: b'{"sha256": "0"}'), "is truncated or not a model description"),
+    "newer": (lambda folder: describe(folder, format=2), "has format 2, this brenier reads up to 1; upgrade brenier"),
+    "altered": (
+        lambda folder: describe(folder, signed=False, tol=1.0),
+        "was altered after it was saved.*save the model",
+    ),
+    "no weights": (
+        lambda folder: next(folder.glob("*.safetensors")).unlink(),
+        "weights are missing.*restore the folder",
+    ),
+    "empty weights": (rewrite("*.safetensors", lambda content: b""), "weights are truncated or were altered.*save"),
+    "short weights": (rewrite("*.safetensors", lambda content: content[:-1]), "weights are truncated or were altered"),
+    "other weights": (
+        rewrite("*.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+        "weights are truncated or were altered",
+    ),
+    "unknown potential": (
+        lambda folder: describe(folder, potential={"class": "X", "config": {}}),
+        "do not fit together",
+    ),
+    "other dimension": (
+        lambda folder: describe(folder, potential={"class": "Quadratic", "config": {"dim": 3}}),
+        "do not fit together.*save the model again",
+    ),
+    "other precision": (lambda folder: describe(folder, dtype="nonsense"), "do not fit together"),
+    "unknown method": (
+        lambda folder: describe(folder, method={"class": "minimise", "config": {}}),
+        "do not fit together",
+    ),
+    "unknown setting": (
+        lambda folder: describe(folder, method={"class": "LBFGS", "config": {"speed": 1}}),
+        "do not fit together",
+    ),
+    "no estimator": (lambda folder: describe(folder, parameters=None), "holds no estimator.*give a folder"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_model_is_refused_by_name_and_left_alone(name: str, model: Path, tmp_path: Path) -> None:
+    damage, message = DAMAGE[name]
+    folder = Path(shutil.copytree(model, tmp_path / "copy"))
+    damage(folder)
+    before = contents(folder)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load(folder)
+    assert str(caught.value).startswith(str(folder))
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("share", np.linspace(0.01, 0.99, 15))
+@pytest.mark.parametrize("name", ["model.json", "*.safetensors"])
+def test_no_single_altered_byte_goes_unseen(name: str, share: float, model: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model, tmp_path / "copy"))
+    path = next(folder.glob(name))
+    content = bytearray(path.read_bytes())
+    content[int(share * len(content))] ^= 0x15
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError):
+        load(folder)
+
+
+def test_a_map_alone_is_no_estimator(tmp_path: Path) -> None:
+    save_map(tmp_path, TransportMap(Quadratic(2)), {})
+    with pytest.raises(ModelFileError, match="holds no estimator"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["nonsense", 1.5])
+def test_loading_to_no_device_is_refused(device: Any, model: Path) -> None:
+    with pytest.raises(DataError, match=r"^device: "):
+        load(model, device=device)
+
+
+# ---- saves that fail
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, function: str, at: int, fault: OSError) -> None:
+    """Let call number `at` of a function fail; a write leaves half its bytes."""
+    original, calls = getattr(owner, function), [0]
+
+    def call(*arguments: Any, **settings: Any) -> Any:
+        calls[0] += 1
+        if calls[0] != at:
+            return original(*arguments, **settings)
+        if function == "write_bytes":
+            original(arguments[0], arguments[1][: len(arguments[1]) // 2])
+        raise fault
+
+    monkeypatch.setattr(owner, function, call)
+
+
+FAULTS = [
+    (Path, "write_bytes", OSError(errno.ENOSPC, "No space left on device")),
+    (os, "fsync", OSError(errno.EIO, "Input/output error")),
+    (os, "replace", OSError(errno.EROFS, "Read-only file system")),
+    (tempfile, "mkstemp", PermissionError(errno.EACCES, "Permission denied")),
+]
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize(("owner", "function", "fault"), FAULTS, ids=[fault[1] for fault in FAULTS])
+@pytest.mark.parametrize("there", [True, False], ids=["over a model", "anew"])
+def test_a_failed_save_leaves_what_was_there(
+    there: bool, owner: Any, function: str, fault: OSError, at: int, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    if there:
+        shutil.copytree(model, folder)
+    before, ot = contents(folder), quick(max_steps=2).fit(X + 1, Y)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        failing(monkeypatch, owner, function, at, fault)
+        with pytest.raises(type(fault), match=str(fault.strerror)):
+            ot.save(folder)
+    after = contents(folder)
+    assert before.items() <= after.items()
+    assert not [name for name in after if name.endswith(".tmp")]
+    if there:
+        assert same(weights(load(folder)), weights(load(model)))
+    else:
+        with pytest.raises(ModelFileError, match="not found"):
+            load(folder)
+    ot.save(folder)
+    assert len(contents(folder)) == 2
+    assert same(weights(load(folder)), weights(ot))
