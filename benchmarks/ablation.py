@@ -7,7 +7,7 @@
 Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
 segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
 "equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
-among evaluations that cannot be told apart; "one rate for all" the hurry of some parameters in short runs. With "rows
+among evaluations that cannot be told apart; "one rate for all" the higher rate of some parameters in short runs. With "rows
 left four times" a batch is solved to the end when a row has been left so often, by default sixteen times; with "rows
 used once" no solved row of the target enters a second step, as by default in runs of 3 minutes and more, and with "rows
 used again" it does in those too. From 300 s on the default is the mean of two networks, and a potential of other layers
@@ -44,14 +44,20 @@ def scaled(factor: float) -> Callable[[int, torch.Generator], Potential]:
     """Return how to make the default network with other widths."""
 
     def make(dim: int, generator: torch.Generator) -> Potential:
-        return DenseICNN(dim, [math.ceil(factor * width) for width in DenseICNN(dim).hidden], generator=generator)
+        return DenseICNN(
+            dim,
+            [math.ceil(factor * width) for width in DenseICNN(dim).hidden],
+            generator=generator,
+        )
 
     return make
 
 
 def deep(layers: int) -> Callable[[int, torch.Generator], Potential]:
     """Return how to make the default network with that many layers."""
-    return lambda dim, generator: DenseICNN(dim, widths(dim, layers), generator=generator)
+    return lambda dim, generator: DenseICNN(
+        dim, widths(dim, layers), generator=generator
+    )
 
 
 def spread(dim: int, generator: torch.Generator) -> Potential:
@@ -72,7 +78,9 @@ def from_itself(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> S
     return Starts.apart(z)
 
 
-def nothing(potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:
+def nothing(
+    potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator
+) -> Tensor:
     """Ask no penalty."""
     return values.new_zeros(())
 
@@ -100,7 +108,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "LBFGS": {"method": LBFGS()},
 }
 PATCHES: Mapping[str, tuple[str, Any]] = {
-    "one rate for all": ("brenier.potentials.icnn.HURRY", 1.0),
+    "one rate for all": ("brenier.potentials.icnn.LR_MULTIPLIER", 1.0),
     "no penalty": ("brenier.training.run.excess", nothing),
     "no candidates": ("brenier.transport.dual.objective.best_start", from_itself),
     "no rows left": ("brenier.transport.dual.batches.LEAVE", 0.0),
@@ -116,7 +124,10 @@ PATCHES: Mapping[str, tuple[str, Any]] = {
         "brenier.estimators.parameters.Settings",
         partial(Settings, loosest=Settings.loosest / 2),
     ),
-    "averages of 100 steps": ("brenier.estimators.parameters.Settings", partial(Settings, averaging=0.99)),
+    "averages of 100 steps": (
+        "brenier.estimators.parameters.Settings",
+        partial(Settings, averaging=0.99),
+    ),
     "least held-out J": ("brenier.training.selection.WITHIN", 0.0),
 }
 
@@ -131,7 +142,9 @@ def changed(variant: str) -> Iterator[Mapping[str, Any]]:
             yield {}
 
 
-def fit(pair: Pair, variant: str, seed: int, budget: Mapping[str, Any], n: int) -> dict[str, Any]:
+def fit(
+    pair: Pair, variant: str, seed: int, budget: Mapping[str, Any], n: int
+) -> dict[str, Any]:
     """Fit endless samples for some time, or steps, and score both maps."""
     with changed(variant) as arguments:
         ot = OptimalTransport(random_state=seed, **budget, **arguments)
@@ -158,9 +171,18 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd", "logsumexp"])
-    parser.add_argument("--variants", nargs="+", choices=(*ARGUMENTS, *PATCHES), default=[*ARGUMENTS, *PATCHES])
-    parser.add_argument("--seconds", type=float, default=60.0, help="training time per fit (default 60)")
+    parser.add_argument(
+        "--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd", "logsumexp"]
+    )
+    parser.add_argument(
+        "--variants",
+        nargs="+",
+        choices=(*ARGUMENTS, *PATCHES),
+        default=[*ARGUMENTS, *PATCHES],
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="training time per fit (default 60)"
+    )
     parser.add_argument("--steps", type=int, help="of training, instead of a time")
     flags = options.parse(parser, arguments)
     seconds, fresh = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
@@ -175,7 +197,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     for seed in flags.seeds:
                         measure = partial(fit, pair, variant, seed, budget, fresh)
                         problem, method = f"{name} d={dim}", f"{variant}, {words}"
-                        ledger.record(problem, method, seed, measure, dim=dim, **budget, fresh=fresh)
+                        ledger.record(
+                            problem,
+                            method,
+                            seed,
+                            measure,
+                            dim=dim,
+                            **budget,
+                            fresh=fresh,
+                        )
         tables.show(TABLES, ledger.folder)
 
 

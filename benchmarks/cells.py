@@ -58,50 +58,82 @@ def read_cells(most: int | None = None) -> tuple[list[Tensor], list[Tensor]]:
     if not path.is_file():
         raise DataError(f"BRENIER_DATA: {path} does not exist; put it there: {ORIGIN}")
     with np.load(path) as archive:
-        x, t = torch.from_numpy(archive["x"]).double(), torch.from_numpy(archive["t"]).long()
-        parts = [torch.from_numpy(archive[name]).long() for name in ("train_idx", "test_idx")]
-    train, test = ([x[part][t[part] == time][:most] for time in range(STEPS + 1)] for part in parts)
+        x, t = (
+            torch.from_numpy(archive["x"]).double(),
+            torch.from_numpy(archive["t"]).long(),
+        )
+        parts = [
+            torch.from_numpy(archive[name]).long() for name in ("train_idx", "test_idx")
+        ]
+    train, test = (
+        [x[part][t[part] == time][:most] for time in range(STEPS + 1)] for part in parts
+    )
     return train, test
 
 
-def conditional(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[Move], dict[str, Any]]:
+def conditional(
+    train: list[Tensor], seed: int, **settings: Any
+) -> tuple[list[Move], dict[str, Any]]:
     """Fit one map for all steps."""
     before, after = torch.cat(train[:-1]), torch.cat(train[1:])
-    names = [[k for k, cells in enumerate(side) for _ in cells] for side in (train[:-1], train[1:])]
+    names = [
+        [k for k, cells in enumerate(side) for _ in cells]
+        for side in (train[:-1], train[1:])
+    ]
     ot = OptimalTransport(random_state=seed, **settings)
     ot.fit(before, after, source_labels=names[0], target_labels=names[1])
     return [ot.map_.at(k) for k in range(STEPS)], _told([ot])
 
 
-def separate(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[Move], dict[str, Any]]:
+def separate(
+    train: list[Tensor], seed: int, **settings: Any
+) -> tuple[list[Move], dict[str, Any]]:
     """Fit a map for each step."""
-    fits = [OptimalTransport(random_state=seed, **settings).fit(*pair) for pair in _pairs(train)]
+    fits = [
+        OptimalTransport(random_state=seed, **settings).fit(*pair)
+        for pair in _pairs(train)
+    ]
     return [ot.map_ for ot in fits], _told(fits)
 
 
-def stepwise(fit: Callable[[Tensor, Tensor, int], discrete.Maps]) -> Callable[..., tuple[list[Move], dict[str, Any]]]:
+def stepwise(
+    fit: Callable[[Tensor, Tensor, int], discrete.Maps],
+) -> Callable[..., tuple[list[Move], dict[str, Any]]]:
     """Return what fits a method of discrete transport to each step."""
 
-    def fitted(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[Move], dict[str, Any]]:
+    def fitted(
+        train: list[Tensor], seed: int, **settings: Any
+    ) -> tuple[list[Move], dict[str, Any]]:
         return [_moving(fit(x, z, seed).forward) for x, z in _pairs(train)], {}
 
     return fitted
 
 
-def identity(train: list[Tensor], seed: int, **settings: Any) -> tuple[list[Move], dict[str, Any]]:
+def identity(
+    train: list[Tensor], seed: int, **settings: Any
+) -> tuple[list[Move], dict[str, Any]]:
     return [lambda x: x] * STEPS, {}
 
 
 def fresh_cells(
-    train: list[Tensor], seed: int, change: Callable[[Tensor, Tensor], Tensor] | None = None, **settings: Any
+    train: list[Tensor],
+    seed: int,
+    change: Callable[[Tensor, Tensor], Tensor] | None = None,
+    **settings: Any,
 ) -> tuple[list[Move], dict[str, Any]]:
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(cells), generator=generator) for cells in train[1:]]
 
     def draw(cells: Tensor, order: Tensor) -> Move:
-        return lambda x: cells[order[: len(x)]] if change is None else change(cells[order[: len(x)]], cells)
+        return lambda x: (
+            cells[order[: len(x)]]
+            if change is None
+            else change(cells[order[: len(x)]], cells)
+        )
 
-    return [draw(cells, order) for cells, order in zip(train[1:], orders, strict=True)], {}
+    return [
+        draw(cells, order) for cells, order in zip(train[1:], orders, strict=True)
+    ], {}
 
 
 def drawn_in(some: Tensor, cells: Tensor) -> Tensor:
@@ -161,7 +193,9 @@ def _moving(forward: discrete.Map) -> Move:
 
 def _told(fits: list[OptimalTransport]) -> dict[str, Any]:
     return {
-        "selected": ", ".join(dict.fromkeys(ot.diagnostics_["selected"] for ot in fits)),
+        "selected": ", ".join(
+            dict.fromkeys(ot.diagnostics_["selected"] for ot in fits)
+        ),
         "train_seconds": sum(ot.history_[-1]["seconds"] for ot in fits),
         "unconverged": sum(ot.diagnostics_["round_trip_unconverged"] for ot in fits),
     }
@@ -188,14 +222,21 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__)
-    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", choices=tuple(METHODS), default=list(METHODS)
+    )
     flags = options.parse(parser, arguments)
     settings: dict[str, Any] = {"max_steps": 40} if flags.quick else {}
     most = QUICK if flags.quick else None
     with options.open_ledger("cells", flags) as ledger:
         for name in flags.methods:
             for seed in flags.seeds:
-                ledger.record("embryoid bodies", name, seed, partial(measure, name, seed, most, **settings))
+                ledger.record(
+                    "embryoid bodies",
+                    name,
+                    seed,
+                    partial(measure, name, seed, most, **settings),
+                )
         tables.show(TABLES, ledger.folder)
 
 

@@ -41,16 +41,25 @@ POINTS = 4096  # fresh points that errors are measured on
 
 def apart(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """Return what a function measures in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        1, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
         return pool.submit(measure, *arguments).result()
 
 
-def reach(method: str, dim: int, seed: int, seconds: float, threads: int) -> dict[str, Any]:
+def reach(
+    method: str, dim: int, seed: int, seconds: float, threads: int
+) -> dict[str, Any]:
     """Train in this process until both maps err by at most `PERCENT`, or time is up."""
     torch.set_num_threads(threads)
     pair = gaussian_pair(dim, seed)
     run = preset.start_run(
-        method, pair, seed, max_steps=options.UNLIMITED, max_time=seconds, evaluate_every=options.UNLIMITED
+        method,
+        pair,
+        seed,
+        max_steps=options.UNLIMITED,
+        max_time=seconds,
+        evaluate_every=options.UNLIMITED,
     )
     x, _, z, _ = fresh(pair, POINTS, seed)
     transport = TransportMap(run.average)
@@ -58,7 +67,13 @@ def reach(method: str, dim: int, seed: int, seconds: float, threads: int) -> dic
         run.advance()
         done = bool(run.finished)
         if done or run.step % LOOK == 0:
-            errors = score_images(transport(x), transport.inverse(z, return_solution=True)[0], pair, POINTS, seed)
+            errors = score_images(
+                transport(x),
+                transport.inverse(z, return_solution=True)[0],
+                pair,
+                POINTS,
+                seed,
+            )
             reached = max(errors["forward_uvp"], errors["backward_uvp"]) <= PERCENT
             if done or reached:
                 break
@@ -71,15 +86,27 @@ def reach(method: str, dim: int, seed: int, seconds: float, threads: int) -> dic
     }
 
 
-def train(method: str, dim: int, seed: int, seconds: float, threads: int, folder: str) -> dict[str, Any]:
+def train(
+    method: str, dim: int, seed: int, seconds: float, threads: int, folder: str
+) -> dict[str, Any]:
     """Fit for some time in this process, save the map, and return what that took."""
     torch.set_num_threads(threads)
     pair = gaussian_pair(dim, seed)
-    x, z = (draw(200, torch.Generator().manual_seed(seed)) for draw in (pair.source, pair.target))
-    preset.fit_to(method, x, z, dim, max_steps=1, random_state=seed)  # first calls load libraries
+    x, z = (
+        draw(200, torch.Generator().manual_seed(seed))
+        for draw in (pair.source, pair.target)
+    )
+    preset.fit_to(
+        method, x, z, dim, max_steps=1, random_state=seed
+    )  # first calls load libraries
     before = machine.memory()
     machine.reset_peak()
-    changes = {"start": "identity", "max_steps": options.UNLIMITED, "max_time": seconds, "random_state": seed}
+    changes = {
+        "start": "identity",
+        "max_steps": options.UNLIMITED,
+        "max_time": seconds,
+        "random_state": seed,
+    }
     ot = preset.fit(method, pair, **changes)
     beside = machine.peak_memory() - before
     ot.save(folder)
@@ -90,8 +117,11 @@ def train(method: str, dim: int, seed: int, seconds: float, threads: int, folder
         | {
             "step_seconds": facts["train_seconds"] / max(1, facts["steps"]),
             "memory_beside_mib": beside,
-            "parameters": sum(parameter.numel() for parameter in ot.map_.network.parameters()),
-            "saved_kib": sum(file.stat().st_size for file in Path(folder).iterdir()) / 1024,
+            "parameters": sum(
+                parameter.numel() for parameter in ot.map_.network.parameters()
+            ),
+            "saved_kib": sum(file.stat().st_size for file in Path(folder).iterdir())
+            / 1024,
         }
     )
 
@@ -103,7 +133,15 @@ def run(ledger: Ledger, method: str, dim: int, seed: int, flags: Any) -> None:
     settings = {"dim": dim, "max_time": seconds}
 
     def record(name: str, measure: Callable[[], dict[str, Any]], **more: Any) -> None:
-        ledger.record(f"d={dim}", f"{method}, {name}", seed, measure, **settings, kind=name.split(",")[0], **more)
+        ledger.record(
+            f"d={dim}",
+            f"{method}, {name}",
+            seed,
+            measure,
+            **settings,
+            kind=name.split(",")[0],
+            **more,
+        )
 
     told = (method, dim, seed, seconds, flags.threads)
     record(f"to {PERCENT} %, {seconds:.0f} s at most", partial(apart, reach, *told))
@@ -112,9 +150,20 @@ def run(ledger: Ledger, method: str, dim: int, seed: int, flags: Any) -> None:
         record(f"training, {seconds:.0f} s", partial(apart, train, *told, model))
         for direction, rows in (("forward", forward), ("inverse", back)):
             job = throughput.Job(
-                model, rows, dim, direction == "inverse", False, flags.threads, 3, partial(gaussian_pair, seed=seed)
+                model,
+                rows,
+                dim,
+                direction == "inverse",
+                False,
+                flags.threads,
+                3,
+                partial(gaussian_pair, seed=seed),
             )
-            record(f"{direction}, {rows:,} rows", partial(throughput.measure, job), rows=rows)
+            record(
+                f"{direction}, {rows:,} rows",
+                partial(throughput.measure, job),
+                rows=rows,
+            )
 
 
 def _microseconds(row: Any) -> float | None:
@@ -156,11 +205,23 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--methods", nargs="+", choices=tuple(preset.METHODS), default=list(preset.METHODS))
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="training time per fit (default 1)")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=tuple(preset.METHODS),
+        default=list(preset.METHODS),
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help="training time per fit (default 1)",
+    )
     flags = options.parse(parser, arguments)
     with options.open_ledger("cost", flags) as ledger:
-        for dim, method, seed in itertools.product(flags.dims, flags.methods, flags.seeds):
+        for dim, method, seed in itertools.product(
+            flags.dims, flags.methods, flags.seeds
+        ):
             run(ledger, method, dim, seed, flags)
         tables.show(TABLES, ledger.folder)
 

@@ -70,15 +70,24 @@ def exact_plan(x: Array, z: Array) -> Maps:
 def entropic_map(x: Array, z: Array, seconds: float, seed: int) -> Maps:
     """Return the entropic maps of samples (n, d) and (m, d), the grid of epsilon ended when time is up."""
     deadline = time.perf_counter() + seconds
-    (some_x, fresh_x), (some_z, fresh_z) = (_hold_out(side, seed + k) for k, side in enumerate((x, z)))
-    distances, fresh = squared_distances(some_x, some_z), squared_distances(fresh_x, fresh_z)
+    (some_x, fresh_x), (some_z, fresh_z) = (
+        _hold_out(side, seed + k) for k, side in enumerate((x, z))
+    )
+    distances, fresh = (
+        squared_distances(some_x, some_z),
+        squared_distances(fresh_x, fresh_z),
+    )
     unit, tried = float(distances.mean()), 0
     forward, backward = _Best(), _Best()
     potentials: tuple[Array, Array] | None = None
     for epsilon in (factor * unit for factor in EPSILONS):
         f, g = potentials = _sinkhorn(distances, epsilon, potentials)
-        forward.offer(_semi_dual(fresh, _extend(fresh_x, some_z, g, epsilon)[0]), epsilon, g)
-        backward.offer(_semi_dual(fresh.T, _extend(fresh_z, some_x, f, epsilon)[0]), epsilon, f)
+        forward.offer(
+            _semi_dual(fresh, _extend(fresh_x, some_z, g, epsilon)[0]), epsilon, g
+        )
+        backward.offer(
+            _semi_dual(fresh.T, _extend(fresh_z, some_x, f, epsilon)[0]), epsilon, f
+        )
         tried += 1
         if min(forward.missed, backward.missed) == 2 or time.perf_counter() > deadline:
             break
@@ -90,7 +99,11 @@ def entropic_map(x: Array, z: Array, seconds: float, seed: int) -> Maps:
         "backward_epsilon": backward.epsilon / unit,
         "epsilons_tried": tried,
     }
-    return Maps(lambda a: _extend(a, z, g, forward.epsilon)[1], lambda a: _extend(a, x, f, backward.epsilon)[1], facts)
+    return Maps(
+        lambda a: _extend(a, z, g, forward.epsilon)[1],
+        lambda a: _extend(a, x, f, backward.epsilon)[1],
+        facts,
+    )
 
 
 def linear_map(x: Array, z: Array) -> Maps:
@@ -98,7 +111,9 @@ def linear_map(x: Array, z: Array) -> Maps:
     import ot
 
     fitted = ot.da.LinearTransport().fit(Xs=x, Xt=z)
-    return Maps(lambda a: fitted.transform(Xs=a), lambda a: fitted.inverse_transform(Xt=a), {})
+    return Maps(
+        lambda a: fitted.transform(Xs=a), lambda a: fitted.inverse_transform(Xt=a), {}
+    )
 
 
 def kernel_map(x: Array, z: Array) -> Maps:
@@ -107,7 +122,9 @@ def kernel_map(x: Array, z: Array) -> Maps:
 
     def fit(source: Array, target: Array) -> Map:
         width = float(np.sqrt(np.median(squared_distances(source, source))))
-        fitted = ot.da.MappingTransport(kernel="gaussian", sigma=width, bias=True).fit(Xs=source, Xt=target)
+        fitted = ot.da.MappingTransport(kernel="gaussian", sigma=width, bias=True).fit(
+            Xs=source, Xt=target
+        )
         return lambda a: np.asarray(fitted.transform(Xs=a))
 
     return Maps(fit(x, z), fit(z, x), {})
@@ -123,13 +140,20 @@ def _shifted(points: Array, images: Array) -> Map:
     """Return x -> x - x_i + image of x_i, x_i the nearest of the points."""
 
     def moved(a: Array) -> Array:
-        nearest = np.concatenate([squared_distances(part, points).argmin(1) for part in _blocks(a, len(points))])
+        nearest = np.concatenate(
+            [
+                squared_distances(part, points).argmin(1)
+                for part in _blocks(a, len(points))
+            ]
+        )
         return a + (images - points)[nearest]
 
     return moved
 
 
-def _extend(a: Array, points: Array, potential: Array, epsilon: float) -> tuple[Array, Array]:
+def _extend(
+    a: Array, points: Array, potential: Array, epsilon: float
+) -> tuple[Array, Array]:
     """Return the other potential (n,) and the mean image (n, d) at any points a, by one half step of Sinkhorn."""
     values, images = [], []
     for part in _blocks(a, len(points)):
@@ -153,12 +177,19 @@ class _Best:
 
     def offer(self, value: float, epsilon: float, potential: Array) -> None:
         if value > self.value:
-            self.value, self.epsilon, self.potential, self.missed = value, epsilon, potential, 0
+            self.value, self.epsilon, self.potential, self.missed = (
+                value,
+                epsilon,
+                potential,
+                0,
+            )
         else:
             self.missed += 1
 
 
-def _refit(distances: Array, x: Array, some_z: Array, best: _Best) -> tuple[Array, Array]:
+def _refit(
+    distances: Array, x: Array, some_z: Array, best: _Best
+) -> tuple[Array, Array]:
     """Return both potentials of all samples, from the one kept of some."""
     f = _extend(x, some_z, best.potential, best.epsilon)[0]
     # The second potential by a half step from the first, on the distances there are.
@@ -172,7 +203,9 @@ def _semi_dual(distances: Array, f: Array) -> float:
     return float(f.mean() + (distances - f[:, None]).min(0).mean())
 
 
-def _sinkhorn(distances: Array, epsilon: float, warm: tuple[Array, Array] | None) -> tuple[Array, Array]:
+def _sinkhorn(
+    distances: Array, epsilon: float, warm: tuple[Array, Array] | None
+) -> tuple[Array, Array]:
     """Return potentials f, g with plan_ij = exp((f_i + g_j - distance_ij) / epsilon) / (n m)."""
     import ot
 
@@ -181,13 +214,27 @@ def _sinkhorn(distances: Array, epsilon: float, warm: tuple[Array, Array] | None
         nearest = distances.min(1)
         warm = nearest, (distances - nearest[:, None]).min(0)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a potential that is not quite converged is judged like any other
+        warnings.simplefilter(
+            "ignore"
+        )  # a potential that is not quite converged is judged like any other
         _, log = ot.bregman.sinkhorn_stabilized(
-            [], [], distances, epsilon, warmstart=warm, stopThr=1e-2 / np.sqrt(m), log=True, **SINKHORN
+            [],
+            [],
+            distances,
+            epsilon,
+            warmstart=warm,
+            stopThr=1e-2 / np.sqrt(m),
+            log=True,
+            **SINKHORN,
         )
-    f, g = log["alpha"] + epsilon * np.log(n), log["beta"] + epsilon * np.log(m)  # POT's hold the weights 1/n, 1/m
+    f, g = (
+        log["alpha"] + epsilon * np.log(n),
+        log["beta"] + epsilon * np.log(m),
+    )  # POT's hold the weights 1/n, 1/m
     if not (np.isfinite(f).all() and np.isfinite(g).all()):
-        raise FloatingPointError(f"Sinkhorn left the range of numbers at epsilon {epsilon}")
+        raise FloatingPointError(
+            f"Sinkhorn left the range of numbers at epsilon {epsilon}"
+        )
     return f, g
 
 

@@ -42,7 +42,9 @@ MOST = {"exact": 10_000, "entropic": 4_096}  # samples whose distances can be he
 PAIRS = ("w2hd", *NEUTRAL)
 
 
-def choose(names: Sequence[str], dims: Sequence[int], manifold_dims: Sequence[int]) -> Iterator[Pair]:
+def choose(
+    names: Sequence[str], dims: Sequence[int], manifold_dims: Sequence[int]
+) -> Iterator[Pair]:
     """Yield the pairs of these names, in these dimensions."""
     for name in names:
         if name == "w2hd":
@@ -54,14 +56,26 @@ def choose(names: Sequence[str], dims: Sequence[int], manifold_dims: Sequence[in
 def add_pairs(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
     """Give a parser the flags that `choose` needs."""
     parser.add_argument("--pairs", nargs="+", choices=PAIRS, default=list(default))
-    parser.add_argument("--manifold-dims", type=int, nargs="+", default=list(neutral.MANIFOLD_DIMS), metavar="D")
+    parser.add_argument(
+        "--manifold-dims",
+        type=int,
+        nargs="+",
+        default=list(neutral.MANIFOLD_DIMS),
+        metavar="D",
+    )
 
 
-def fitted(x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, **given: Any) -> dict[str, Any]:
+def fitted(
+    x: Tensor, z: Tensor, pair: Pair, points: int, seed: int, **given: Any
+) -> dict[str, Any]:
     """Fit with default settings but those given."""
     began = time.perf_counter()
     ot = OptimalTransport(random_state=seed, **given).fit(x, z)
-    return score(ot.map_, pair, points, seed) | training(ot) | {"fit_seconds": time.perf_counter() - began}
+    return (
+        score(ot.map_, pair, points, seed)
+        | training(ot)
+        | {"fit_seconds": time.perf_counter() - began}
+    )
 
 
 def affine(x: Tensor, z: Tensor, seed: int) -> discrete.Maps:
@@ -79,7 +93,9 @@ def exact(x: Tensor, z: Tensor, seed: int) -> discrete.Maps:
 
 
 def entropic(x: Tensor, z: Tensor, seed: int) -> discrete.Maps:
-    return discrete.entropic_map(x.double().numpy(), z.double().numpy(), float("inf"), seed)
+    return discrete.entropic_map(
+        x.double().numpy(), z.double().numpy(), float("inf"), seed
+    )
 
 
 OURS: Mapping[str, tuple[str, dict[str, Any]]] = {
@@ -96,7 +112,9 @@ METHODS: Mapping[str, tuple[str, Callable[[Tensor, Tensor, int], discrete.Maps]]
 }
 
 
-def measure(name: str, pair: Pair, n: int, points: int, seed: int, seconds: float | None) -> dict[str, Any]:
+def measure(
+    name: str, pair: Pair, n: int, points: int, seed: int, seconds: float | None
+) -> dict[str, Any]:
     """Draw the samples, fit one method to them, and score both maps on fresh points."""
     generator = torch.Generator().manual_seed(seed)
     x, z = pair.source(n, generator), pair.target(n, generator)
@@ -109,8 +127,16 @@ def measure(name: str, pair: Pair, n: int, points: int, seed: int, seconds: floa
     maps = fit(x[:used], z[:used], seed)
     took = time.perf_counter() - began
     a, _, b, _ = fresh(pair, points, seed)
-    moved, back = (torch.from_numpy(f(side.numpy())) for f, side in ((maps.forward, a), (maps.backward, b)))
-    return {"used": used} | score_images(moved, back, pair, points, seed) | maps.facts | {"fit_seconds": took}
+    moved, back = (
+        torch.from_numpy(f(side.numpy()))
+        for f, side in ((maps.forward, a), (maps.backward, b))
+    )
+    return (
+        {"used": used}
+        | score_images(moved, back, pair, points, seed)
+        | maps.facts
+        | {"fit_seconds": took}
+    )
 
 
 TABLES = (
@@ -134,8 +160,17 @@ TABLES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
     add_pairs(parser, ("w2hd",))
-    parser.add_argument("--sizes", type=int, nargs="+", default=None, metavar="N", help=f"default {list(SIZES)}")
-    parser.add_argument("--methods", nargs="+", choices=(*OURS, *METHODS), default=["default", *METHODS])
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        default=None,
+        metavar="N",
+        help=f"default {list(SIZES)}",
+    )
+    parser.add_argument(
+        "--methods", nargs="+", choices=(*OURS, *METHODS), default=["default", *METHODS]
+    )
     parser.add_argument("--seconds", type=float, help="of training, instead of steps")
     flags = options.parse(parser, arguments)
     seconds, points = (2.0, 1024) if flags.quick else (flags.seconds, 16_384)
@@ -145,11 +180,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for n in sizes:
                 for name in flags.methods:
                     label = OURS[name][0] if name in OURS else METHODS[name][0]
-                    method = label + (f", {seconds:.0f} s" if name in OURS and seconds else "")
+                    method = label + (
+                        f", {seconds:.0f} s" if name in OURS and seconds else ""
+                    )
                     settings = {"dim": pair.dim, "samples": n, "fresh": points}
                     for seed in flags.seeds:
                         run = partial(measure, name, pair, n, points, seed, seconds)
-                        ledger.record(f"{neutral.problem(pair)} n={n}", method, seed, run, **settings)
+                        ledger.record(
+                            f"{neutral.problem(pair)} n={n}",
+                            method,
+                            seed,
+                            run,
+                            **settings,
+                        )
         tables.show(TABLES, ledger.folder)
 
 

@@ -61,7 +61,9 @@ def plug_in(x: Tensor, z: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Gamma = S0^{-1} (S0 S1)^{1/2}, in numpy and scipy, float64.
     """
     source, target = (samples.double().numpy() for samples in (x, z))
-    first, second = (np.atleast_2d(np.cov(samples, rowvar=False)) for samples in (source, target))
+    first, second = (
+        np.atleast_2d(np.cov(samples, rowvar=False)) for samples in (source, target)
+    )
     matrix = np.linalg.solve(first, np.real(scipy.linalg.sqrtm(first @ second)))
     return source.mean(0), target.mean(0), (matrix + matrix.T) / 2
 
@@ -73,23 +75,33 @@ def floor(pair: Pair, x: Tensor, z: Tensor, n: int, seed: int) -> dict[str, floa
     moved = target_mean + (points - source_mean) @ matrix
     back = source_mean + np.linalg.solve(matrix, (images - target_mean).T).T
     return {
-        "forward_floor": l2_uvp(torch.from_numpy(moved), torch.from_numpy(truth), pair.variance_target),
-        "backward_floor": l2_uvp(torch.from_numpy(back), torch.from_numpy(preimages), pair.variance_source),
+        "forward_floor": l2_uvp(
+            torch.from_numpy(moved), torch.from_numpy(truth), pair.variance_target
+        ),
+        "backward_floor": l2_uvp(
+            torch.from_numpy(back), torch.from_numpy(preimages), pair.variance_source
+        ),
     }
 
 
-def fit_samples(dim: int, seed: int, size: Size, method: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def fit_samples(
+    dim: int, seed: int, size: Size, method: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Fit samples drawn once, with some arguments of the method changed, and compare with the floor and the paper."""
     pair, generator = gaussian_pair(dim, seed), torch.Generator().manual_seed(seed)
     x, z = pair.source(size.samples, generator), pair.target(size.samples, generator)
     ot = preset.fit_to(method, x, z, dim, random_state=seed, **changes)
-    numbers = score(ot.map_, pair, size.fresh, seed) | floor(pair, x, z, size.fresh, seed)
+    numbers = score(ot.map_, pair, size.fresh, seed) | floor(
+        pair, x, z, size.fresh, seed
+    )
     for side in ("forward", "backward"):
         numbers[f"{side}_ratio"] = numbers[f"{side}_uvp"] / numbers[f"{side}_floor"]
     return numbers | {"paper": PAPER.get(dim)} | training(ot)
 
 
-def fit_stream(dim: int, seed: int, size: Size, method: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def fit_stream(
+    dim: int, seed: int, size: Size, method: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
     """Fit endless samples for some time, with some arguments of the method changed."""
     pair = gaussian_pair(dim, seed)
     ot = preset.fit(method, pair, random_state=seed, **changes)
@@ -98,10 +110,16 @@ def fit_stream(dim: int, seed: int, size: Size, method: str, changes: Mapping[st
 
 def _met(row: Row) -> bool | None:
     """Say whether a row of the first table meets its targets."""
-    sides = [(row.get(f"{side}_uvp"), row.get(f"{side}_ratio")) for side in ("forward", "backward")]
+    sides = [
+        (row.get(f"{side}_uvp"), row.get(f"{side}_ratio"))
+        for side in ("forward", "backward")
+    ]
     if row.status != "ok" or None in sides[0] + sides[1]:
         return False
-    return all(uvp < (row.get("paper") or float("inf")) and ratio <= RATIO for uvp, ratio in sides)
+    return all(
+        uvp < (row.get("paper") or float("inf")) and ratio <= RATIO
+        for uvp, ratio in sides
+    )
 
 
 def _streamed(row: Row) -> bool:
@@ -116,7 +134,10 @@ def _target(row: Row) -> float | None:
 
 def _met_stream(row: Row) -> bool | None:
     """Say whether a row of the second table meets its target."""
-    uvps, target = [row.get(f"{side}_uvp") for side in ("forward", "backward")], _target(row)
+    uvps, target = (
+        [row.get(f"{side}_uvp") for side in ("forward", "backward")],
+        _target(row),
+    )
     if target is None:
         return None
     return row.status == "ok" and all(uvp is not None and uvp <= target for uvp in uvps)
@@ -165,27 +186,57 @@ TABLES = (
 
 def _flags(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--methods", nargs="+", choices=tuple(preset.METHODS), default=["default"])
-    parser.add_argument("--stream", action="store_true", help="draw fresh samples throughout, limited by time")
     parser.add_argument(
-        "--start", choices=("affine", "identity"), default=None, help="with --stream (default identity)"
+        "--methods", nargs="+", choices=tuple(preset.METHODS), default=["default"]
     )
-    parser.add_argument("--minutes", type=float, default=None, help="training time per fit (with --stream default 5)")
-    parser.add_argument("--short", action="store_true", help="with --stream: one minute")
-    parser.add_argument("--potential", choices=tuple(POTENTIALS), default=OptimalTransport().potential)
+    parser.add_argument(
+        "--stream",
+        action="store_true",
+        help="draw fresh samples throughout, limited by time",
+    )
+    parser.add_argument(
+        "--start",
+        choices=("affine", "identity"),
+        default=None,
+        help="with --stream (default identity)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=None,
+        help="training time per fit (with --stream default 5)",
+    )
+    parser.add_argument(
+        "--short", action="store_true", help="with --stream: one minute"
+    )
+    parser.add_argument(
+        "--potential", choices=tuple(POTENTIALS), default=OptimalTransport().potential
+    )
     flags = options.parse(parser, arguments)
     if flags.stream and not flags.quick and "--seeds" not in flags.arguments:
         flags.seeds = list(STREAM_SEEDS)
     if flags.start is not None and not flags.stream:
-        parser.error("--start needs --stream; samples drawn once are fitted from where the method starts")
+        parser.error(
+            "--start needs --stream; samples drawn once are fitted from where the method starts"
+        )
     return flags
 
 
 def _limits(flags: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of the estimator that limit a fit; none where the method's own limits hold."""
     if flags.stream:
-        seconds = 2.0 if flags.quick else 60.0 if flags.short else 60 * (flags.minutes or MINUTES)
-        return {"start": flags.start or "identity", "max_steps": options.UNLIMITED, "max_time": seconds}
+        seconds = (
+            2.0
+            if flags.quick
+            else 60.0
+            if flags.short
+            else 60 * (flags.minutes or MINUTES)
+        )
+        return {
+            "start": flags.start or "identity",
+            "max_steps": options.UNLIMITED,
+            "max_time": seconds,
+        }
     if flags.quick:
         return {"max_steps": 50}
     return {} if flags.minutes is None else {"max_time": 60 * flags.minutes}
@@ -204,13 +255,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     size, limits = Size(2_000, 2_000) if flags.quick else Size(), _limits(flags)
     measure = fit_stream if flags.stream else fit_samples
     with options.open_ledger("gaussians", flags) as ledger:
-        for dim, method, seed in itertools.product(flags.dims, flags.methods, flags.seeds):
+        for dim, method, seed in itertools.product(
+            flags.dims, flags.methods, flags.seeds
+        ):
             settings = {"dim": dim, "fresh": size.fresh, "stream": flags.stream}
             settings |= {} if flags.stream else {"samples": size.samples}
             settings |= {"max_time": limits["max_time"]} if "max_time" in limits else {}
-            changes = limits | ({"potential": flags.potential} if method == "default" else {})
+            changes = limits | (
+                {"potential": flags.potential} if method == "default" else {}
+            )
             name = _name(method, flags, limits)
-            ledger.record(f"d={dim}", name, seed, partial(measure, dim, seed, size, method, changes), **settings)
+            ledger.record(
+                f"d={dim}",
+                name,
+                seed,
+                partial(measure, dim, seed, size, method, changes),
+                **settings,
+            )
         tables.show(TABLES, ledger.folder)
 
 

@@ -30,7 +30,17 @@ from benchmarks import options, tables
 from benchmarks.rows import Ledger, Row
 from benchmarks.scores import training
 from benchmarks.tables import Column, Table
-from brenier import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, OptimalTransport, Potential, Solution, TransportMap
+from brenier import (
+    BFGS,
+    LBFGS,
+    Anderson,
+    GradientStep,
+    NewtonCG,
+    OptimalTransport,
+    Potential,
+    Solution,
+    TransportMap,
+)
 from brenier.datasets import Pair, separable_pair, w2hd_pair
 from brenier.solve import Method, minimise
 from brenier.transport.dual.conjugate import Proximal
@@ -85,7 +95,9 @@ class Plain(Potential):
         u = a @ self.matrix.mT
         value, gradient = self.inner.value_and_gradient(u)
         psi = value + 0.5 * u.square().sum(-1)
-        return self.scale**2 * psi - 0.5 * a.square().sum(-1), self.scale**2 * (gradient + u) @ self.matrix - a
+        return self.scale**2 * psi - 0.5 * a.square().sum(-1), self.scale**2 * (
+            gradient + u
+        ) @ self.matrix - a
 
     def hessian_product(self, a: Tensor, v: Tensor) -> Tensor:
         """Return Hess g(a) v, row by row: (n, d)."""
@@ -100,19 +112,21 @@ class View(NamedTuple):
     Attributes:
         potential: g.
         z: (n, d), the target points.
-        source_out: from coordinates of the source side to the data's.
+        decode_source: from coordinates of the source side to the data's.
     """
 
     potential: Potential
     z: Tensor
-    source_out: Callable[[Tensor], Tensor]
+    decode_source: Callable[[Tensor], Tensor]
 
 
 def library_view(transport: TransportMap, z: Tensor) -> View:
     """Return the problems as the library poses them."""
     coordinates = transport.coordinates
-    points = coordinates.target_in(z.double()).float()
-    return View(transport.network, points, lambda u: coordinates.source_out(u.double()))
+    points = coordinates.encode_target(z.double()).float()
+    return View(
+        transport.network, points, lambda u: coordinates.decode_source(u.double())
+    )
 
 
 def plain_view(transport: TransportMap, x: Tensor, z: Tensor) -> View:
@@ -121,13 +135,18 @@ def plain_view(transport: TransportMap, x: Tensor, z: Tensor) -> View:
     a, b = (x.double() - c.source_mean) / c.unit, (z.double() - c.target_mean) / c.unit
     scale = float(2 / (a.square().mean() + b.square().mean())) ** 0.5
     potential = Plain(transport.network, (c.inverse / scale).float(), scale)
-    return View(potential, (scale * b).float(), lambda y: y.double() / scale * c.unit + c.source_mean)
+    return View(
+        potential,
+        (scale * b).float(),
+        lambda y: y.double() / scale * c.unit + c.source_mean,
+    )
 
 
 def solve(view: View, method: Method, max_steps: int, tol: float = TOL) -> Solution:
     """Solve all problems, batch by batch, each from y = z."""
     parts = [
-        minimise(Proximal(view.potential, z), method, z, tol=tol, max_steps=max_steps) for z in view.z.split(BATCH)
+        minimise(Proximal(view.potential, z), method, z, tol=tol, max_steps=max_steps)
+        for z in view.z.split(BATCH)
     ]
     return Solution.concatenate(parts)
 
@@ -142,19 +161,26 @@ class Answer(NamedTuple):
 
 def value_at(transport: TransportMap, z: Tensor, points: Tensor) -> Tensor:
     """Return the inner objective, as the library poses it, of points in the units of the data: (n,)."""
-    u, w = transport.coordinates.source_in(points).float(), library_view(transport, z).z
+    u, w = (
+        transport.coordinates.encode_source(points).float(),
+        library_view(transport, z).z,
+    )
     return Proximal(transport.network, w).evaluate(u)[0].double()
 
 
 def measure(
-    view: View, method: Method, max_steps: int, value: Callable[[Tensor], Tensor], default: list[Answer]
+    view: View,
+    method: Method,
+    max_steps: int,
+    value: Callable[[Tensor], Tensor],
+    default: list[Answer],
 ) -> dict[str, Any]:
     """Return what solving costs, and how the answers differ from the default's, which the first call leaves behind."""
     solve(view._replace(z=view.z[:64]), method, 5)  # first calls are slow
     began = time.perf_counter()
     solution = solve(view, method, max_steps)
     seconds = time.perf_counter() - began
-    points = view.source_out(solution.point)
+    points = view.decode_source(solution.point)
     found = Answer(points, value(points), solution.evaluations_per_row)
     if not default:
         default.append(found)
@@ -177,11 +203,15 @@ def measure(
 
 
 def _train(pair: Pair, potential: str, seed: int, seconds: float) -> OptimalTransport:
-    ot = OptimalTransport(potential, scale="common", max_steps=10**9, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(
+        potential, scale="common", max_steps=10**9, max_time=seconds, random_state=seed
+    )
     return ot.fit(pair.source, pair.target)
 
 
-def run_problem(ledger: Ledger, pair: Pair, potential: str, seed: int, flags: argparse.Namespace) -> None:
+def run_problem(
+    ledger: Ledger, pair: Pair, potential: str, seed: int, flags: argparse.Namespace
+) -> None:
     """Train one potential, and record a row per method and view; the default comes first, as all compare with it."""
     problem, dim = f"{pair.name} d={pair.dim}, {potential}", pair.dim
     trained: list[OptimalTransport] = []
@@ -190,19 +220,33 @@ def run_problem(ledger: Ledger, pair: Pair, potential: str, seed: int, flags: ar
         trained.append(_train(pair, potential, seed, flags.train_seconds))
         return training(trained[0])
 
-    ledger.record(problem, "training", seed, train, dim=dim, max_time=flags.train_seconds)
+    ledger.record(
+        problem, "training", seed, train, dim=dim, max_time=flags.train_seconds
+    )
     if not trained:
         return
     generator = torch.Generator().manual_seed(seed + 1)
     x, z = pair.source(flags.points, generator), pair.target(flags.points, generator)
-    views = {"library": library_view(trained[0].map_, z), "plain": plain_view(trained[0].map_, x, z)}
+    views = {
+        "library": library_view(trained[0].map_, z),
+        "plain": plain_view(trained[0].map_, x, z),
+    }
     value, default = partial(value_at, trained[0].map_, z), list[Answer]()
     for where, view in views.items():
         for name, (method, most) in METHODS.items():
             max_steps = min(most, flags.max_steps)
-            settings = {"dim": dim, "points": flags.points, "tol": TOL, "max_steps": max_steps}
+            settings = {
+                "dim": dim,
+                "points": flags.points,
+                "tol": TOL,
+                "max_steps": max_steps,
+            }
             ledger.record(
-                problem, f"{name}, {where}", seed, partial(measure, view, method, max_steps, value, default), **settings
+                problem,
+                f"{name}, {where}",
+                seed,
+                partial(measure, view, method, max_steps, value, default),
+                **settings,
             )
 
 
@@ -248,13 +292,32 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--train-seconds", type=float, default=None, help="default 60, or 2 with --quick")
-    parser.add_argument("--potentials", nargs="+", choices=POTENTIALS, default=list(POTENTIALS))
-    parser.add_argument("--pair", choices=("w2hd", "separable"), default=None, help="default w2hd if there is data")
-    parser.add_argument("--max-steps", type=int, default=FIRST_ORDER, help="of every method at most (default 10,000)")
+    parser.add_argument(
+        "--train-seconds",
+        type=float,
+        default=None,
+        help="default 60, or 2 with --quick",
+    )
+    parser.add_argument(
+        "--potentials", nargs="+", choices=POTENTIALS, default=list(POTENTIALS)
+    )
+    parser.add_argument(
+        "--pair",
+        choices=("w2hd", "separable"),
+        default=None,
+        help="default w2hd if there is data",
+    )
+    parser.add_argument(
+        "--max-steps",
+        type=int,
+        default=FIRST_ORDER,
+        help="of every method at most (default 10,000)",
+    )
     flags = options.parse(parser, arguments)
     flags.train_seconds = flags.train_seconds or (2.0 if flags.quick else 60.0)
-    flags.points, flags.max_steps = (256, 100) if flags.quick else (4096, flags.max_steps)
+    flags.points, flags.max_steps = (
+        (256, 100) if flags.quick else (4096, flags.max_steps)
+    )
     name = flags.pair or ("w2hd" if os.environ.get("BRENIER_DATA") else "separable")
     with options.open_ledger("inner", flags) as ledger:
         for dim in flags.dims:

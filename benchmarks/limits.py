@@ -54,7 +54,10 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
         for group in optimizer.param_groups:
             group["lr"] = Settings.learning_rate * cosine(progress)
         x = pair.source(Settings.batch_size, generator)
-        u, v = coordinates.source_in(x).float(), coordinates.target_in(pair.forward(x)).float()
+        u, v = (
+            coordinates.encode_source(x).float(),
+            coordinates.encode_target(pair.forward(x)).float(),
+        )
         optimizer.zero_grad()
         (u + network.gradient(u) - v).square().sum(-1).mean().backward()
         optimizer.step()
@@ -64,10 +67,21 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     return ot
 
 
-def trained(begin: Make | None, pair: Pair, seed: int, seconds: float, rate: float) -> OptimalTransport:
+def trained(
+    begin: Make | None, pair: Pair, seed: int, seconds: float, rate: float
+) -> OptimalTransport:
     """Return an estimator trained by J, from where another is if one can be made."""
-    ot = OptimalTransport(POTENTIALS["free"]) if begin is None else copy.deepcopy(begin()).set_params(warm_start=True)
-    ot.set_params(max_steps=options.UNLIMITED, max_time=seconds, learning_rate=rate, random_state=seed)
+    ot = (
+        OptimalTransport(POTENTIALS["free"])
+        if begin is None
+        else copy.deepcopy(begin()).set_params(warm_start=True)
+    )
+    ot.set_params(
+        max_steps=options.UNLIMITED,
+        max_time=seconds,
+        learning_rate=rate,
+        random_state=seed,
+    )
     return ot.fit(pair.source, pair.target)
 
 
@@ -75,32 +89,53 @@ def above(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, f
     """Return how far J is above its minimum, and what the squared error of the map counts in it."""
     x, y, _, _ = fresh(pair, n, seed)
     coordinates, network = transport.coordinates, transport.network
-    u, v = coordinates.source_in(x).float(), coordinates.target_in(y).float()
+    u, v = coordinates.encode_source(x).float(), coordinates.encode_target(y).float()
     tol = TOL * u.shape[1] ** 0.5
     with torch.no_grad():
         value, gradient = network.value_and_gradient(u)
-        env = torch.minimum(*(conjugate(network, v, start=start, tol=tol, max_steps=500).value for start in (u, v)))
+        env = torch.minimum(
+            *(
+                conjugate(network, v, start=start, tol=tol, max_steps=500).value
+                for start in (u, v)
+            )
+        )
         excess = 0.5 * (u - v).double().square().sum(-1) - env.double() + value.double()
         error = (u + gradient - v).double().square().sum(-1)
-    return {"excess": float(excess.mean()), "weight": float(2 * excess.mean() / error.mean())}
+    return {
+        "excess": float(excess.mean()),
+        "weight": float(2 * excess.mean() / error.mean()),
+    }
 
 
 def balance(pair: Pair, n: int, seed: int) -> dict[str, Any]:
     """Return the backward error over the forward one of a map whose error J sees alike everywhere."""
     x = fresh(pair, n, seed)[0].requires_grad_()
-    slopes = [torch.autograd.grad(part.sum(), x, retain_graph=True)[0] for part in pair.forward(x).unbind(-1)]
+    slopes = [
+        torch.autograd.grad(part.sum(), x, retain_graph=True)[0]
+        for part in pair.forward(x).unbind(-1)
+    ]
     steep = torch.linalg.eigvalsh(torch.stack(slopes, 1))
-    forward, backward = steep.mean() / pair.variance_target, steep.reciprocal().mean() / pair.variance_source
+    forward, backward = (
+        steep.mean() / pair.variance_target,
+        steep.reciprocal().mean() / pair.variance_source,
+    )
     return {"balance": float(backward / forward)}
 
 
 def methods(pair: Pair, seed: int, seconds: float) -> dict[str, Make]:
     """Return how to make the maps that are compared, by name; the fit to the truth is made once, and shared."""
-    truth, rate = cache(partial(fitted, pair, seed, seconds / 2)), Settings.learning_rate
+    truth, rate = (
+        cache(partial(fitted, pair, seed, seconds / 2)),
+        Settings.learning_rate,
+    )
     return {
         f"fitted to the truth, {seconds / 2:.0f} s": truth,
-        f"then by J at a fifth of the rate, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate / 5),
-        f"then by J, {seconds:.0f} s": partial(trained, truth, pair, seed, seconds, rate),
+        f"then by J at a fifth of the rate, {seconds:.0f} s": partial(
+            trained, truth, pair, seed, seconds, rate / 5
+        ),
+        f"then by J, {seconds:.0f} s": partial(
+            trained, truth, pair, seed, seconds, rate
+        ),
         f"by J, {seconds:.0f} s": partial(trained, None, pair, seed, seconds, rate),
     }
 
@@ -130,8 +165,15 @@ TABLES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, (16,))
     parser.add_argument("--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd"])
-    parser.add_argument("--seconds", type=float, default=240.0, help="of training by J; half for the fit (default 240)")
-    parser.add_argument("--truth", action="store_true", help="only the row of the true map")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=240.0,
+        help="of training by J; half for the fit (default 240)",
+    )
+    parser.add_argument(
+        "--truth", action="store_true", help="only the row of the true map"
+    )
     flags = options.parse(parser, arguments)
     seconds, n = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
     with options.open_ledger("limits", flags) as ledger:
@@ -139,9 +181,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for dim in flags.dims:
                 for seed in flags.seeds:
                     pair, problem = PAIRS[name](dim), f"{name} d={dim}"
-                    ledger.record(problem, "true map", seed, partial(balance, pair, n, seed), dim=dim, n=n)
-                    for method, make in ({} if flags.truth else methods(pair, seed, seconds)).items():
-                        ledger.record(problem, method, seed, partial(measure, make, pair, n, seed), dim=dim, n=n)
+                    ledger.record(
+                        problem,
+                        "true map",
+                        seed,
+                        partial(balance, pair, n, seed),
+                        dim=dim,
+                        n=n,
+                    )
+                    for method, make in (
+                        {} if flags.truth else methods(pair, seed, seconds)
+                    ).items():
+                        ledger.record(
+                            problem,
+                            method,
+                            seed,
+                            partial(measure, make, pair, n, seed),
+                            dim=dim,
+                            n=n,
+                        )
         tables.show(TABLES, ledger.folder)
 
 

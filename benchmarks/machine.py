@@ -26,9 +26,16 @@ MIB = 2**20
 def provenance(benchmark: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Return everything needed to judge a row or to make it again."""
     return {
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "command": shlex.join(["python", "-m", f"benchmarks.{benchmark}", *map(without_folders, arguments)]),
+        "command": shlex.join(
+            [
+                "python",
+                "-m",
+                f"benchmarks.{benchmark}",
+                *map(without_folders, arguments),
+            ]
+        ),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -37,7 +44,9 @@ def provenance(benchmark: str, arguments: Sequence[str]) -> dict[str, Any]:
         "processor": processor(),
         "cores": cores(),
         "threads": torch.get_num_threads(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "memory_gib": round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1
+        ),
         "load": round(os.getloadavg()[0], 2),
     }
 
@@ -45,14 +54,19 @@ def provenance(benchmark: str, arguments: Sequence[str]) -> dict[str, Any]:
 def commit() -> str | None:
     """Return the commit the code is at, with "+changes" where code differs from it, or None outside of git."""
     code = ["src", "benchmarks/*.py", "pyproject.toml"]
-    head, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *code)
+    head, changes = (
+        _git("rev-parse", "HEAD"),
+        _git("status", "--porcelain", "--", *code),
+    )
     return None if head is None else head + ("+changes" if changes else "")
 
 
 def processor() -> str:
     """Return the model of the processor."""
     with contextlib.suppress(OSError):
-        found = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
+        found = re.search(
+            r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        )
         if found:
             return found[1]
     return platform.processor() or platform.machine()
@@ -60,7 +74,11 @@ def processor() -> str:
 
 def cores() -> int:
     """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return (
+        len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 1
+    )
 
 
 def without_folders(text: str) -> str:
@@ -97,7 +115,10 @@ def peak_memory() -> float:
 
 def _status(name: str) -> float | None:
     with contextlib.suppress(OSError):
-        found = re.search(rf"{name}:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))
+        found = re.search(
+            rf"{name}:\s*(\d+) kB",
+            Path("/proc/self/status").read_text(encoding="ascii"),
+        )
         return int(found[1]) / 1024 if found else None
     return None
 
@@ -111,7 +132,9 @@ def _most_ever() -> float:
 
 def _git(*arguments: str) -> str | None:
     try:
-        finished = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+        finished = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return finished.stdout.strip()

@@ -32,7 +32,9 @@ SECONDS = (60.0,)
 
 
 def choose(
-    names: Sequence[str] = tuple(NEUTRAL), dims: Sequence[int] = DIMS, manifold_dims: Sequence[int] = MANIFOLD_DIMS
+    names: Sequence[str] = tuple(NEUTRAL),
+    dims: Sequence[int] = DIMS,
+    manifold_dims: Sequence[int] = MANIFOLD_DIMS,
 ) -> Iterator[Pair]:
     """Yield the pairs of these names, in these dimensions."""
     for name in names:
@@ -48,7 +50,9 @@ def problem(pair: Pair) -> str:
 def affine(pair: Pair, samples: int, n: int, seed: int) -> dict[str, float]:
     """Return the errors of the map between Gaussian fits of fresh samples, on the points that maps are measured on."""
     generator = torch.Generator().manual_seed(seed)
-    source, target = (fit_gaussian(draw(samples, generator)) for draw in (pair.source, pair.target))
+    source, target = (
+        fit_gaussian(draw(samples, generator)) for draw in (pair.source, pair.target)
+    )
     x, truth, z, preimage = fresh(pair, n, seed)
     moved = target.mean + (x - source.mean) @ gaussian_map(source, target)
     back = source.mean + (z - target.mean) @ gaussian_map(target, source)
@@ -58,7 +62,9 @@ def affine(pair: Pair, samples: int, n: int, seed: int) -> dict[str, float]:
     }
 
 
-def fit(pair: Pair, potential: str, seed: int, seconds: float, samples: int, n: int) -> dict[str, Any]:
+def fit(
+    pair: Pair, potential: str, seed: int, seconds: float, samples: int, n: int
+) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps and the affine ones."""
     ot = OptimalTransport(potential, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
@@ -89,20 +95,50 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--pairs", nargs="+", choices=tuple(NEUTRAL), default=list(NEUTRAL))
-    parser.add_argument("--manifold-dims", type=int, nargs="+", default=list(MANIFOLD_DIMS), metavar="D")
-    parser.add_argument("--potentials", nargs="+", choices=tuple(POTENTIALS), default=[OptimalTransport().potential])
-    parser.add_argument("--seconds", type=float, nargs="+", default=list(SECONDS), help="of training (default 60)")
+    parser.add_argument(
+        "--pairs", nargs="+", choices=tuple(NEUTRAL), default=list(NEUTRAL)
+    )
+    parser.add_argument(
+        "--manifold-dims", type=int, nargs="+", default=list(MANIFOLD_DIMS), metavar="D"
+    )
+    parser.add_argument(
+        "--potentials",
+        nargs="+",
+        choices=tuple(POTENTIALS),
+        default=[OptimalTransport().potential],
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        nargs="+",
+        default=list(SECONDS),
+        help="of training (default 60)",
+    )
     flags = options.parse(parser, arguments)
-    budgets, samples, n = ([1.0], 10_000, 1024) if flags.quick else (flags.seconds, 100_000, 16_384)
+    budgets, samples, n = (
+        ([1.0], 10_000, 1024) if flags.quick else (flags.seconds, 100_000, 16_384)
+    )
     with options.open_ledger("neutral", flags) as ledger:
         for pair in choose(flags.pairs, flags.dims, flags.manifold_dims):
             for potential in flags.potentials:
                 for seconds in budgets:
                     for seed in flags.seeds:
-                        measure = partial(fit, pair, potential, seed, seconds, samples, n)
-                        settings = {"dim": pair.dim, "max_time": seconds, "samples": samples, "fresh": n}
-                        ledger.record(problem(pair), f"{potential}, {seconds:g} s", seed, measure, **settings)
+                        measure = partial(
+                            fit, pair, potential, seed, seconds, samples, n
+                        )
+                        settings = {
+                            "dim": pair.dim,
+                            "max_time": seconds,
+                            "samples": samples,
+                            "fresh": n,
+                        }
+                        ledger.record(
+                            problem(pair),
+                            f"{potential}, {seconds:g} s",
+                            seed,
+                            measure,
+                            **settings,
+                        )
         tables.show(TABLES, ledger.folder)
 
 

@@ -42,7 +42,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "convex, softplus": {"convex": True, "activation": "softplus"},
     "convex, celu": {"convex": True, "activation": "celu"},
 }
-COLOURS = dict(zip(VARIANTS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True))
+COLOURS = dict(
+    zip(VARIANTS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True)
+)
 
 
 def default_network(dim: int, generator: torch.Generator, **variant: Any) -> DenseICNN:
@@ -65,7 +67,9 @@ def inner(transport: TransportMap, z: torch.Tensor) -> dict[str, Any]:
     kept, after = (transport.tol, transport.max_steps), list[float]()
     for depth in DEPTHS:
         transport.tol, transport.max_steps = 0.0, depth
-        after.append(float(transport.inverse(z, return_solution=True)[1].residual.median()))
+        after.append(
+            float(transport.inverse(z, return_solution=True)[1].residual.median())
+        )
     transport.tol, transport.max_steps = kept
     return numbers | {"depths": list(DEPTHS), "residuals": after}
 
@@ -74,16 +78,31 @@ def curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
     """Return evaluations per row against steps, thinned out."""
     solved = [row for row in history if row["step"]]
     some = solved[:: max(1, len(solved) // CURVE)]
-    return {"train_steps": [row["step"] for row in some], "train_costs": [row["inner_evaluations"] for row in some]}
+    return {
+        "train_steps": [row["step"] for row in some],
+        "train_costs": [row["inner_evaluations"] for row in some],
+    }
 
 
-def fit(method: str, variant: str, pair: Pair, seed: int, seconds: float, n: int) -> dict[str, Any]:
+def fit(
+    method: str, variant: str, pair: Pair, seed: int, seconds: float, n: int
+) -> dict[str, Any]:
     """Fit endless samples for some time, score both maps, and look at the inner problems."""
     network = partial(NETWORKS[method], **VARIANTS[variant])
-    changes = {"start": "identity", "max_steps": options.UNLIMITED, "max_time": seconds, "random_state": seed}
+    changes = {
+        "start": "identity",
+        "max_steps": options.UNLIMITED,
+        "max_time": seconds,
+        "random_state": seed,
+    }
     ot = preset.fit(method, pair, potential=network, **changes)
     z = pair.target(min(n, POINTS), torch.Generator().manual_seed(seed + 1))
-    return score(ot.map_, pair, n, seed) | training(ot) | inner(ot.map_, z) | curve(ot.history_)
+    return (
+        score(ot.map_, pair, n, seed)
+        | training(ot)
+        | inner(ot.map_, z)
+        | curve(ot.history_)
+    )
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
@@ -106,10 +125,20 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             "marker": "o",
             "ms": 3,
         }
-        left.plot(row.get("train_steps"), row.get("train_costs"), label=f"{method}: {variant}", **style)
+        left.plot(
+            row.get("train_steps"),
+            row.get("train_costs"),
+            label=f"{method}: {variant}",
+            **style,
+        )
         right.plot(row.get("depths"), row.get("residuals"), **style)
     left.set(xlabel="training step", ylabel="evaluations per row", yscale="log")
-    right.set(xlabel="steps of the inner solver", ylabel="median residual", xscale="log", yscale="log")
+    right.set(
+        xlabel="steps of the inner solver",
+        ylabel="median residual",
+        xscale="log",
+        yscale="log",
+    )
     figure.legend(frameon=False, loc="outside right center", fontsize="small")
     figure.savefig(path, dpi=140)
 
@@ -137,16 +166,44 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS, quick_dims=(2,))
-    parser.add_argument("--methods", nargs="+", choices=tuple(preset.METHODS), default=list(preset.METHODS))
-    parser.add_argument("--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="training time per fit (default 2/3)")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=tuple(preset.METHODS),
+        default=list(preset.METHODS),
+    )
+    parser.add_argument(
+        "--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS)
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help="training time per fit (default 2/3)",
+    )
     flags = options.parse(parser, arguments)
     seconds, n = (1.0, 512) if flags.quick else (60 * flags.minutes, 4096)
     with options.open_ledger("parametrisation", flags) as ledger:
-        for dim, method, variant, seed in itertools.product(flags.dims, flags.methods, flags.variants, flags.seeds):
-            measure = partial(fit, method, variant, gaussian_pair(dim, seed), seed, seconds, n)
-            settings = {"dim": dim, "preset": method, "variant": variant, "max_time": seconds, "fresh": n}
-            ledger.record(f"d={dim}", f"{method}, {variant}, {seconds:.0f} s", seed, measure, **settings)
+        for dim, method, variant, seed in itertools.product(
+            flags.dims, flags.methods, flags.variants, flags.seeds
+        ):
+            measure = partial(
+                fit, method, variant, gaussian_pair(dim, seed), seed, seconds, n
+            )
+            settings = {
+                "dim": dim,
+                "preset": method,
+                "variant": variant,
+                "max_time": seconds,
+                "fresh": n,
+            }
+            ledger.record(
+                f"d={dim}",
+                f"{method}, {variant}, {seconds:.0f} s",
+                seed,
+                measure,
+                **settings,
+            )
         tables.show(TABLES, ledger.folder)
         draw(latest(read(ledger.path)), ledger.folder / "parametrisation.png")
 

@@ -56,12 +56,20 @@ def plan_costs(x: Tensor, z: Tensor, generator: torch.Generator) -> Costs:
     x, z = x.double(), z.double()
     moments = [(side.mean(0), torch.cov(side.mT)) for side in (x, z)]
     twins = (
-        mean + torch.randn(side.shape, generator=generator).double() @ matrix_power(covariance, 0.5)
+        mean
+        + torch.randn(side.shape, generator=generator).double()
+        @ matrix_power(covariance, 0.5)
         for (mean, covariance), side in zip(moments, (x, z), strict=True)
     )
     full, half = _between(x, z)
     within = 0.5 * (_cost(*_halves(x)) + _cost(*_halves(z)))
-    return Costs(full, half, half - within, *_between(*twins), bures_w2(*moments[0], *moments[1]) ** 2)
+    return Costs(
+        full,
+        half,
+        half - within,
+        *_between(*twins),
+        bures_w2(*moments[0], *moments[1]) ** 2,
+    )
 
 
 def mean_costs(costs: Sequence[Costs]) -> Costs:
@@ -115,7 +123,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name, make in NEUTRAL.items():
             for dim in flags.dims:
                 for seed in flags.seeds:
-                    ledger.record(f"{name} d={dim}", f"{n:,} rows", seed, partial(measure, make(dim), n, seed), dim=dim)
+                    ledger.record(
+                        f"{name} d={dim}",
+                        f"{n:,} rows",
+                        seed,
+                        partial(measure, make(dim), n, seed),
+                        dim=dim,
+                    )
         tables.show(TABLES, ledger.folder)
 
 

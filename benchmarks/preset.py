@@ -30,7 +30,14 @@ import torch
 from torch import nn
 
 from benchmarks import options
-from brenier import DenseICNN, DualObjective, GradientStep, OptimalTransport, Run, Settings
+from brenier import (
+    DenseICNN,
+    DualObjective,
+    GradientStep,
+    OptimalTransport,
+    Run,
+    Settings,
+)
 from brenier.datasets import Pair
 from brenier.estimators.parameters import POTENTIALS
 
@@ -38,10 +45,27 @@ SPREAD = 0.1  # standard deviation of the published initial weights
 HELD_OUT = 2048  # rows a side that `start_run` selects by
 
 
-def network(dim: int, generator: torch.Generator, *, convex: bool = False, activation: str = "softplus") -> DenseICNN:
+def network(
+    dim: int,
+    generator: torch.Generator,
+    *,
+    convex: bool = False,
+    activation: str = "softplus",
+) -> DenseICNN:
     """Return the published network, fresh."""
-    made = DenseICNN(dim, (max(2 * dim, 64), max(2 * dim, 64), max(dim, 32)), convex=convex, activation=activation)
-    drawn: list[nn.Parameter] = [made.quadratic, made.linear, made.bias, *made.weights, made.readout]
+    made = DenseICNN(
+        dim,
+        (max(2 * dim, 64), max(2 * dim, 64), max(dim, 32)),
+        convex=convex,
+        activation=activation,
+    )
+    drawn: list[nn.Parameter] = [
+        made.quadratic,
+        made.linear,
+        made.bias,
+        *made.weights,
+        made.readout,
+    ]
     for parameter in drawn:
         nn.init.normal_(parameter, std=SPREAD, generator=generator)
     return made
@@ -92,14 +116,18 @@ def fit(method: str, pair: Pair, **changes: Any) -> OptimalTransport:
     return fit_to(method, pair.source, pair.target, pair.dim, **changes)
 
 
-def fit_to(method: str, source: Any, target: Any, dim: int, **changes: Any) -> OptimalTransport:
+def fit_to(
+    method: str, source: Any, target: Any, dim: int, **changes: Any
+) -> OptimalTransport:
     """Return the estimator of a method fitted to samples with d features, some of its arguments changed."""
     ot = estimator(method, dim, **changes).fit(source, target)
     ot.map_.tol, ot.map_.max_steps = METHODS[method].tol, METHODS[method].max_steps
     return ot
 
 
-def start_run(method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **changes: Any) -> Run:
+def start_run(
+    method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **changes: Any
+) -> Run:
     """Return a run of a method in the coordinates of the data, from the identity, with residuals up to one tolerance.
 
     Args:
@@ -110,7 +138,11 @@ def start_run(method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **change
         changes: of `Settings`.
     """
     told = estimator(method, pair.dim).get_params()
-    make = told["potential"] if callable(told["potential"]) else POTENTIALS[told["potential"]]
+    make = (
+        told["potential"]
+        if callable(told["potential"])
+        else POTENTIALS[told["potential"]]
+    )
     generator = torch.Generator().manual_seed(seed)
     known = ("batch_size", "learning_rate", "optimizer", "patience")
     given = {name: told[name] for name in known if told[name] is not None}
@@ -118,4 +150,12 @@ def start_run(method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **change
     inner = {} if told["method"] is None else {"method": told["method"]}
     objective = DualObjective(tol=tol, max_steps=METHODS[method].max_steps, **inner)
     held_out = pair.source(HELD_OUT, generator), pair.target(HELD_OUT, generator)
-    return Run(make(pair.dim, generator), objective, pair.source, pair.target, held_out, settings, generator)
+    return Run(
+        make(pair.dim, generator),
+        objective,
+        pair.source,
+        pair.target,
+        held_out,
+        settings,
+        generator,
+    )

@@ -34,18 +34,25 @@ DIMS, ROWS = (2, 4, 16, 64, 128), (1024, 4096)
 SKIPPED = 2  # first rounds, in which memory is found
 
 
-def measure(dim: int, rows: int, processes: int, rounds: int, seed: int) -> dict[str, Any]:
+def measure(
+    dim: int, rows: int, processes: int, rounds: int, seed: int
+) -> dict[str, Any]:
     """Return the milliseconds of each way."""
     pair = NEUTRAL["logsumexp"](dim)
-    ot = OptimalTransport(max_steps=60, random_state=seed, n_jobs=1).fit(pair.source, pair.target)
+    ot = OptimalTransport(max_steps=60, random_state=seed, n_jobs=1).fit(
+        pair.source, pair.target
+    )
     potential: Potential = ot.map_.network.requires_grad_(True)
     other = copy.deepcopy(potential)
-    alone, generator = DualObjective(tol=0.05 * dim**0.5), torch.Generator().manual_seed(seed)
+    alone, generator = (
+        DualObjective(tol=0.05 * dim**0.5),
+        torch.Generator().manual_seed(seed),
+    )
 
     def draw(which: Potential) -> Batch:
-        x = ot.map_.coordinates.source_in(pair.source(rows, generator)).float()
-        z = ot.map_.coordinates.target_in(pair.target(rows, generator)).float()
-        return Batch(which, x, z, leave=0.1)
+        x = ot.map_.coordinates.encode_source(pair.source(rows, generator)).float()
+        z = ot.map_.coordinates.encode_target(pair.target(rows, generator)).float()
+        return Batch(which, x, z, skip_fraction=0.1)
 
     two: list[Draw] = [partial(draw, potential), partial(draw, other)]
     one = two[:1]
@@ -67,9 +74,18 @@ def measure(dim: int, rows: int, processes: int, rounds: int, seed: int) -> dict
                 for draws in asked:
                     step(objective, draws)
                 spent[name].append(1e3 * (time.perf_counter() - began))
-    found = {f"{name}_ms": statistics.median(times[SKIPPED:]) for name, times in spent.items()}
-    gains = {f"{name}_gain": found["alone_ms"] / found[f"{name}_ms"] for name in ("threads", "processes")}
-    twos = {f"{name}_gain": found["two_alone_ms"] / found[f"{name}_ms"] for name in ("two_shared", "two_apart")}
+    found = {
+        f"{name}_ms": statistics.median(times[SKIPPED:])
+        for name, times in spent.items()
+    }
+    gains = {
+        f"{name}_gain": found["alone_ms"] / found[f"{name}_ms"]
+        for name in ("threads", "processes")
+    }
+    twos = {
+        f"{name}_gain": found["two_alone_ms"] / found[f"{name}_ms"]
+        for name in ("two_shared", "two_apart")
+    }
     return found | gains | twos
 
 
@@ -105,10 +121,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = options.parse(parser, arguments)
     rounds = 2 if flags.quick else 30
     with options.open_ledger("processes", flags) as ledger:
-        for dim, rows, seed in itertools.product(flags.dims, ROWS[:1] if flags.quick else ROWS, flags.seeds):
+        for dim, rows, seed in itertools.product(
+            flags.dims, ROWS[:1] if flags.quick else ROWS, flags.seeds
+        ):
             problem = f"logsumexp d={dim}, {rows:,} rows"
             run = partial(measure, dim, rows, flags.threads, rounds, seed)
-            ledger.record(problem, f"{flags.threads} cores", seed, run, dim=dim, rows=rows)
+            ledger.record(
+                problem, f"{flags.threads} cores", seed, run, dim=dim, rows=rows
+            )
         tables.show(TABLES, ledger.folder)
 
 

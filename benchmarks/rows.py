@@ -83,7 +83,12 @@ class Ledger:
         return self.folder / f"{self.benchmark}.jsonl"
 
     def record(
-        self, problem: str, method: str, seed: int, measure: Callable[[], Mapping[str, Any]], **settings: Any
+        self,
+        problem: str,
+        method: str,
+        seed: int,
+        measure: Callable[[], Mapping[str, Any]],
+        **settings: Any,
     ) -> Row:
         """Measure, append a row whatever happens, print a line about it, and return the row."""
         facts = machine.provenance(self.benchmark, self.arguments)
@@ -93,13 +98,21 @@ class Ledger:
             warnings.simplefilter("always")
             try:
                 numbers = dict(measure())
-            except Exception as error:  # a benchmark reports failures of every kind and goes on
+            except (
+                Exception
+            ) as error:  # a benchmark reports failures of every kind and goes on
                 failure = f"{type(error).__name__}: {error}"
         facts["wall_seconds"] = round(time.perf_counter() - began, 3)
         facts["peak_memory_mib"] = round(machine.peak_memory(), 1)
         status, message = judge(numbers, failure)
-        telling = [w.message for w in caught if not issubclass(w.category, DeprecationWarning | FutureWarning)]
-        said = list(dict.fromkeys(machine.without_folders(str(told)) for told in telling))
+        telling = [
+            w.message
+            for w in caught
+            if not issubclass(w.category, DeprecationWarning | FutureWarning)
+        ]
+        said = list(
+            dict.fromkeys(machine.without_folders(str(told)) for told in telling)
+        )
         row = Row(
             self.benchmark,
             problem,
@@ -121,16 +134,29 @@ def judge(numbers: Mapping[str, Any], failure: str = "") -> tuple[str, str]:
     """Return status and message of a measurement."""
     if failure:
         return "failed", failure
-    lost = [name for name, value in numbers.items() if isinstance(value, float) and not math.isfinite(value)]
+    lost = [
+        name
+        for name, value in numbers.items()
+        if isinstance(value, float) and not math.isfinite(value)
+    ]
     if lost:
         return "non-finite", f"not finite: {', '.join(lost)}"
     missed = numbers.get("unconverged", 0)
-    return ("unconverged", f"{missed} inner problems did not converge") if missed else ("ok", "")
+    return (
+        ("unconverged", f"{missed} inner problems did not converge")
+        if missed
+        else ("ok", "")
+    )
 
 
 def append(path: Path, row: Row) -> None:
     """Append a row as one line, whole or not at all, whoever else writes to the file."""
-    line = json.dumps(dataclasses.asdict(row), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    line = (
+        json.dumps(
+            dataclasses.asdict(row), allow_nan=False, ensure_ascii=False
+        ).encode()
+        + b"\n"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -154,7 +180,10 @@ def read(path: Path) -> list[Row]:
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
-    return [_parse(line, f"{path.name}, line {number}") for number, line in enumerate(lines, start=1)]
+    return [
+        _parse(line, f"{path.name}, line {number}")
+        for number, line in enumerate(lines, start=1)
+    ]
 
 
 def latest(rows: Sequence[Row]) -> list[Row]:

@@ -20,7 +20,9 @@ from brenier.metrics import cosine, l2_uvp
 from brenier.transport.maps.map import TransportMap
 
 WORST = 0.01  # share of the rows
-FRESH = 987_654_321  # added to the seed of fresh points, so that no training run draws them
+FRESH = (
+    987_654_321  # added to the seed of fresh points, so that no training run draws them
+)
 
 
 def fresh(pair: Pair, n: int, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -46,7 +48,9 @@ def score(transport: TransportMap, pair: Pair, n: int, seed: int) -> dict[str, A
     }
 
 
-def score_images(moved: Tensor, back: Tensor, pair: Pair, n: int, seed: int) -> dict[str, Any]:
+def score_images(
+    moved: Tensor, back: Tensor, pair: Pair, n: int, seed: int
+) -> dict[str, Any]:
     """Return the errors of images of the points `fresh` returns: moved of x, back of z, each (n, d)."""
     x, truth, z, preimage = fresh(pair, n, seed)
     return {
@@ -63,12 +67,18 @@ def carried_by_worst(moved: Tensor, truth: Tensor) -> float:
     """Return the share of the squared error that the worst rows carry, zero where there is none."""
     errors = (moved - truth).square().sum(-1).sort(descending=True).values
     total = float(errors.sum())
-    return float(errors[: math.ceil(WORST * len(errors))].sum()) / total if total else 0.0
+    return (
+        float(errors[: math.ceil(WORST * len(errors))].sum()) / total if total else 0.0
+    )
 
 
 def training(ot: OptimalTransport) -> dict[str, Any]:
     """Return how training went, from the estimator's own record."""
-    history = [row for row in ot.history_ if row["inner_evaluations"] == row["inner_evaluations"]]
+    history = [
+        row
+        for row in ot.history_
+        if row["inner_evaluations"] == row["inner_evaluations"]
+    ]
     distance = ot.map_.distance()
     return {
         "selected": ot.diagnostics_["selected"],
@@ -76,7 +86,8 @@ def training(ot: OptimalTransport) -> dict[str, Any]:
         "steps": ot.diagnostics_["steps"],
         "setbacks": ot.diagnostics_["setbacks"],
         "train_seconds": ot.history_[-1]["seconds"],
-        "train_evaluations": sum(row["inner_evaluations"] for row in history) / max(1, len(history)),
+        "train_evaluations": sum(row["inner_evaluations"] for row in history)
+        / max(1, len(history)),
         "train_unconverged": sum(row["unconverged"] for row in history),
         "w2": distance.w2,
         "w2_error": distance.w2_error,

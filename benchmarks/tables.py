@@ -76,11 +76,17 @@ class Column:
 
     def cell(self, rows: Sequence[Row]) -> str:
         """Return the text of a group's cell."""
-        values = [row.get(self.value) if isinstance(self.value, str) else self.value(row) for row in rows]
+        values = [
+            row.get(self.value) if isinstance(self.value, str) else self.value(row)
+            for row in rows
+        ]
         known = [value for value in values if value is not None]
         if not known:
             return DASH
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        if all(
+            isinstance(value, int | float) and not isinstance(value, bool)
+            for value in known
+        ):
             return format(self.over(known), self.spec)
         if all(isinstance(value, bool) for value in known):
             return "yes" if all(known) and len(known) == len(rows) else "no"
@@ -112,11 +118,29 @@ class Table:
             return f"No rows yet: run `python -m benchmarks.{self.benchmark}`."
         groups: dict[tuple[Any, ...], list[Row]] = {}
         for row in sorted(chosen, key=lambda row: (row.get("dim") or 0, row.problem)):
-            groups.setdefault((row.problem, row.method, row.seed if self.by_seed else None), []).append(row)
-        seeds = ["seed"] if self.by_seed else ["seeds"] if any(len(group) > 1 for group in groups.values()) else []
-        lines = [["problem", "method", *seeds, *(column.title for column in self.columns), "status"]]
+            groups.setdefault(
+                (row.problem, row.method, row.seed if self.by_seed else None), []
+            ).append(row)
+        seeds = (
+            ["seed"]
+            if self.by_seed
+            else ["seeds"]
+            if any(len(group) > 1 for group in groups.values())
+            else []
+        )
+        lines = [
+            [
+                "problem",
+                "method",
+                *seeds,
+                *(column.title for column in self.columns),
+                "status",
+            ]
+        ]
         for (problem, method, _), group in groups.items():
-            count = [str(group[0].seed if self.by_seed else len(group))] if seeds else []
+            count = (
+                [str(group[0].seed if self.by_seed else len(group))] if seeds else []
+            )
             cells = [column.cell(group) for column in self.columns]
             lines.append([problem, method, *count, *cells, status(group)])
         return f"{markdown(lines)}\n\n{origin(chosen)}"
@@ -127,7 +151,9 @@ def status(rows: Sequence[Row]) -> str:
     counts = Counter(row.status for row in rows)
     if set(counts) == {"ok"}:
         return "ok"
-    told = dict.fromkeys(f"{row.status}: {row.message}" for row in rows if row.status != "ok")
+    told = dict.fromkeys(
+        f"{row.status}: {row.message}" for row in rows if row.status != "ok"
+    )
     shown = f"{counts['ok']} of {len(rows)} ok; " if len(rows) > 1 else ""
     return shown + "; ".join(_escape(text[:120]) for text in told)
 
@@ -142,7 +168,12 @@ def origin(rows: Sequence[Row]) -> str:
     """Return one paragraph on where these rows come from."""
 
     def all_of(name: str) -> str:
-        return ", ".join(dict.fromkeys(str(row.provenance[name])[: 19 if name != "date" else 10] for row in rows))
+        return ", ".join(
+            dict.fromkeys(
+                str(row.provenance[name])[: 19 if name != "date" else 10]
+                for row in rows
+            )
+        )
 
     facts = [row.provenance for row in rows]
     commits = ", ".join(dict.fromkeys(_short_commit(fact["commit"]) for fact in facts))
@@ -162,25 +193,36 @@ def fill(text: str, drawn: Mapping[str, str]) -> str:
         ValueError: where a table has no markers.
     """
     for name, table in drawn.items():
-        pattern = re.compile(rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL)
+        pattern = re.compile(
+            rf"(<!-- table:{re.escape(name)} -->\n).*?(<!-- /table -->)", re.DOTALL
+        )
         parts = pattern.split(text)
         if len(parts) != 4:
-            raise ValueError(f"table:{name}: its markers occur {len(parts) // 3} times, once is needed")
+            raise ValueError(
+                f"table:{name}: its markers occur {len(parts) // 3} times, once is needed"
+            )
         before, opening, closing, after = parts
         text = f"{before}{opening}\n{table}\n\n{closing}{after}"
     return text
 
 
-def update(tables: Sequence[Table], folder: Path = RESULTS, readme: Path = README) -> None:
+def update(
+    tables: Sequence[Table], folder: Path = RESULTS, readme: Path = README
+) -> None:
     """Draw tables from the rows in a folder, and put them into the README."""
-    drawn = {table.name: table.draw(read(folder / f"{table.benchmark}.jsonl")) for table in tables}
+    drawn = {
+        table.name: table.draw(read(folder / f"{table.benchmark}.jsonl"))
+        for table in tables
+    }
     write_bytes(readme, fill(readme.read_text(encoding="utf-8"), drawn).encode())
 
 
 def show(tables: Sequence[Table], folder: Path) -> None:
     """Print the tables of a run that have rows, and put them into the README if its rows are kept there."""
     for table in tables:
-        rows = [row for row in read(folder / f"{table.benchmark}.jsonl") if table.where(row)]
+        rows = [
+            row for row in read(folder / f"{table.benchmark}.jsonl") if table.where(row)
+        ]
         if rows:
             print(f"\n{table.draw(rows)}")
     if os.path.abspath(folder) == str(RESULTS):
@@ -188,7 +230,11 @@ def show(tables: Sequence[Table], folder: Path) -> None:
 
 
 def _short_commit(name: str | None) -> str:
-    return "no commit" if name is None else name[:9] + ("+changes" if name.endswith("+changes") else "")
+    return (
+        "no commit"
+        if name is None
+        else name[:9] + ("+changes" if name.endswith("+changes") else "")
+    )
 
 
 def _escape(text: str) -> str:

@@ -74,7 +74,10 @@ def measure_here(job: Job) -> dict[str, Any]:
     pair, generator = job.pair(job.dim), torch.Generator().manual_seed(1)
     draw = pair.target if job.inverse else pair.source
     move = ot.inverse_transform if job.inverse else ot.transform
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always")
         move(draw(1024, generator).numpy())  # first calls are slow
         x = _input(job, draw, generator, Path(folder))
@@ -83,7 +86,11 @@ def measure_here(job: Job) -> dict[str, Any]:
         began = time.perf_counter()
         moved = move(x)
         seconds = [time.perf_counter() - began]
-        beside = machine.peak_memory() - before - (moved.nbytes + job.mapped * x.nbytes) / machine.MIB
+        beside = (
+            machine.peak_memory()
+            - before
+            - (moved.nbytes + job.mapped * x.nbytes) / machine.MIB
+        )
         for _ in range(job.repeats - 1):
             began = time.perf_counter()
             move(x)
@@ -105,7 +112,9 @@ def _input(job: Job, draw: Any, generator: torch.Generator, folder: Path) -> np.
     shape = (job.rows, job.dim)
     if not job.mapped:
         return draw(job.rows, generator).numpy()
-    file = np.lib.format.open_memmap(folder / "input.npy", mode="w+", dtype=np.float32, shape=shape)
+    file = np.lib.format.open_memmap(
+        folder / "input.npy", mode="w+", dtype=np.float32, shape=shape
+    )
     for first in range(0, job.rows, CHUNK):
         rows = file[first : first + CHUNK]
         rows[:] = draw(len(rows), generator).numpy()
@@ -114,10 +123,14 @@ def _input(job: Job, draw: Any, generator: torch.Generator, folder: Path) -> np.
     return np.load(folder / "input.npy", mmap_mode="r")
 
 
-def fit(potential: str, dim: int, seed: int, seconds: float, folder: str) -> dict[str, Any]:
+def fit(
+    potential: str, dim: int, seed: int, seconds: float, folder: str
+) -> dict[str, Any]:
     """Fit a map and save it."""
     pair = separable_pair(dim)
-    ot = OptimalTransport(potential, max_steps=10**9, max_time=seconds, random_state=seed)
+    ot = OptimalTransport(
+        potential, max_steps=10**9, max_time=seconds, random_state=seed
+    )
     ot.fit(pair.source, pair.target).save(folder)
     return training(ot)
 
@@ -125,21 +138,38 @@ def fit(potential: str, dim: int, seed: int, seconds: float, folder: str) -> dic
 def run(ledger: Ledger, potential: str, dim: int, seed: int, flags: Any) -> None:
     """Record a row for the fit and for each job."""
     problem, settings = f"separable d={dim}, {potential}", {"dim": dim}
-    forward, back, mapped = (20_000, 2_000, 80_000) if flags.quick else (1_000_000, 100_000, 4_000_000)
+    forward, back, mapped = (
+        (20_000, 2_000, 80_000) if flags.quick else (1_000_000, 100_000, 4_000_000)
+    )
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "model")
-        ledger.record(problem, "training", seed, partial(fit, potential, dim, seed, flags.train_seconds, model))
+        ledger.record(
+            problem,
+            "training",
+            seed,
+            partial(fit, potential, dim, seed, flags.train_seconds, model),
+        )
         for method, rows, inverse, from_file in (
             (f"forward, {forward:,} rows", forward, False, False),
             (f"inverse, {back:,} rows", back, True, False),
             (f"forward, {mapped:,} rows of a file", mapped, False, True),
         ):
             job = Job(model, rows, dim, inverse, from_file, flags.threads, repeats=3)
-            ledger.record(problem, method, seed, partial(measure, job), **settings, rows=rows, inverse=inverse)
+            ledger.record(
+                problem,
+                method,
+                seed,
+                partial(measure, job),
+                **settings,
+                rows=rows,
+                inverse=inverse,
+            )
 
 
 def _met(row: Row) -> bool:
-    fast = row.settings["inverse"] or (row.get("rows_per_second") or 0) >= ROWS_PER_SECOND
+    fast = (
+        row.settings["inverse"] or (row.get("rows_per_second") or 0) >= ROWS_PER_SECOND
+    )
     small = row.get("memory_beside_mib")
     return row.status == "ok" and fast and small is not None and small <= MEMORY
 
@@ -164,8 +194,18 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument("--train-seconds", type=float, default=None, help="default 60, or 2 with --quick")
-    parser.add_argument("--potentials", nargs="+", choices=("convex", "free"), default=["convex", "free"])
+    parser.add_argument(
+        "--train-seconds",
+        type=float,
+        default=None,
+        help="default 60, or 2 with --quick",
+    )
+    parser.add_argument(
+        "--potentials",
+        nargs="+",
+        choices=("convex", "free"),
+        default=["convex", "free"],
+    )
     flags = options.parse(parser, arguments)
     flags.train_seconds = flags.train_seconds or (2.0 if flags.quick else 60.0)
     with options.open_ledger("throughput", flags) as ledger:

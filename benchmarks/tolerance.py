@@ -27,7 +27,9 @@ from brenier.datasets import gaussian_pair
 DIMS = (32,)
 MINUTES = 2 / 3  # of training
 LEAST = 1e-3  # where the tolerance that falls ends
-TOLERANCES: Mapping[str, tuple[float, float]] = {  # least bound on residuals, and `Settings.loosest`
+TOLERANCES: Mapping[
+    str, tuple[float, float]
+] = {  # least bound on residuals, and `Settings.loosest`
     "1e-4": (1e-4, 0.0),
     "1e-3": (1e-3, 0.0),
     "1e-2": (1e-2, 0.0),
@@ -37,10 +39,20 @@ TOLERANCES: Mapping[str, tuple[float, float]] = {  # least bound on residuals, a
 }
 
 
-def fit(method: str, dim: int, seed: int, tolerance: str, seconds: float, n: int) -> dict[str, Any]:
+def fit(
+    method: str, dim: int, seed: int, tolerance: str, seconds: float, n: int
+) -> dict[str, Any]:
     """Train for some time at a tolerance, and score both maps."""
     pair, (tol, loosest) = gaussian_pair(dim, seed), TOLERANCES[tolerance]
-    run = preset.start_run(method, pair, seed, tol=tol, loosest=loosest, max_steps=options.UNLIMITED, max_time=seconds)
+    run = preset.start_run(
+        method,
+        pair,
+        seed,
+        tol=tol,
+        loosest=loosest,
+        max_steps=options.UNLIMITED,
+        max_time=seconds,
+    )
     while not run.finished:
         run.advance()
     solved = [row for row in run.history if row["step"]]
@@ -50,7 +62,8 @@ def fit(method: str, dim: int, seed: int, tolerance: str, seconds: float, n: int
         "stopped": run.finished,
         "train_seconds": run.seconds,
         "step_seconds": run.seconds / max(1, run.step),
-        "train_evaluations": sum(row["inner_evaluations"] for row in solved) / max(1, len(solved)),
+        "train_evaluations": sum(row["inner_evaluations"] for row in solved)
+        / max(1, len(solved)),
         "train_unconverged": sum(row["unconverged"] for row in solved),
     }
 
@@ -76,17 +89,42 @@ TABLES = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS, quick_dims=(2,))
-    parser.add_argument("--methods", nargs="+", choices=tuple(preset.METHODS), default=list(preset.METHODS))
-    parser.add_argument("--tolerances", nargs="+", choices=tuple(TOLERANCES), default=list(TOLERANCES))
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="training time per fit (default 2/3)")
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=tuple(preset.METHODS),
+        default=list(preset.METHODS),
+    )
+    parser.add_argument(
+        "--tolerances", nargs="+", choices=tuple(TOLERANCES), default=list(TOLERANCES)
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=MINUTES,
+        help="training time per fit (default 2/3)",
+    )
     flags = options.parse(parser, arguments)
     seconds, n = (1.0, 1024) if flags.quick else (60 * flags.minutes, 16_384)
     with options.open_ledger("tolerance", flags) as ledger:
-        chosen = itertools.product(flags.dims, flags.methods, flags.tolerances, flags.seeds)
+        chosen = itertools.product(
+            flags.dims, flags.methods, flags.tolerances, flags.seeds
+        )
         for dim, method, tolerance, seed in chosen:
             measure = partial(fit, method, dim, seed, tolerance, seconds, n)
-            settings = {"dim": dim, "tolerance": tolerance, "max_time": seconds, "fresh": n}
-            ledger.record(f"d={dim}", f"{method}, {tolerance}, {seconds:.0f} s", seed, measure, **settings)
+            settings = {
+                "dim": dim,
+                "tolerance": tolerance,
+                "max_time": seconds,
+                "fresh": n,
+            }
+            ledger.record(
+                f"d={dim}",
+                f"{method}, {tolerance}, {seconds:.0f} s",
+                seed,
+                measure,
+                **settings,
+            )
         tables.show(TABLES, ledger.folder)
 
 

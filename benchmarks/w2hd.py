@@ -25,7 +25,12 @@ from brenier.datasets import Pair, radial_pair, separable_pair, w2hd_pair
 from brenier.estimators.parameters import POTENTIALS
 
 DIMS = (2, 16)
-LINEAR = {2: 14.1, 4: 14.9, 16: 41.6, 64: 63.9}  # the published error of the affine map, %
+LINEAR = {
+    2: 14.1,
+    4: 14.9,
+    16: 41.6,
+    64: 63.9,
+}  # the published error of the affine map, %
 # "Expectile-Regularized Neural Optimal Transport" (Buzun et al., 2024), table 2, %: 14 to 16 minutes on a large GPU.
 PUBLISHED = {2: 0.02, 4: 0.03, 16: 0.24, 64: 0.56}
 # What we set out to reach by the seconds given, %, on two cores.
@@ -42,7 +47,9 @@ PAIRS: Mapping[str, Callable[[int], Pair]] = {
 }
 
 
-def fit(pair: Pair, potential: str, seed: int, seconds: float, n: int) -> dict[str, Any]:
+def fit(
+    pair: Pair, potential: str, seed: int, seconds: float, n: int
+) -> dict[str, Any]:
     """Fit endless samples for some time, and score both maps."""
     ot = OptimalTransport(potential, max_time=seconds, random_state=seed)
     ot.fit(pair.source, pair.target)
@@ -80,19 +87,38 @@ TABLES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__, DIMS)
     parser.add_argument("--pair", choices=tuple(PAIRS), default="w2hd")
-    parser.add_argument("--potentials", nargs="+", choices=tuple(POTENTIALS), default=[OptimalTransport().potential])
-    parser.add_argument("--minutes", type=float, nargs="+", default=[5.0], help="training time per fit (default 5)")
+    parser.add_argument(
+        "--potentials",
+        nargs="+",
+        choices=tuple(POTENTIALS),
+        default=[OptimalTransport().potential],
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        nargs="+",
+        default=[5.0],
+        help="training time per fit (default 5)",
+    )
     flags = options.parse(parser, arguments)
-    budgets, fresh = ([2.0], 1024) if flags.quick else ([60 * minutes for minutes in flags.minutes], 16_384)
+    budgets, fresh = (
+        ([2.0], 1024)
+        if flags.quick
+        else ([60 * minutes for minutes in flags.minutes], 16_384)
+    )
     with options.open_ledger("w2hd", flags) as ledger:
         for dim in flags.dims:
             pair = PAIRS[flags.pair](dim)
             for potential, seconds in itertools.product(flags.potentials, budgets):
-                method = f"{potential}, {seconds:.0f} s" + (f", {flags.threads} cores" if flags.threads > 1 else "")
+                method = f"{potential}, {seconds:.0f} s" + (
+                    f", {flags.threads} cores" if flags.threads > 1 else ""
+                )
                 for seed in flags.seeds:
                     measure = partial(fit, pair, potential, seed, seconds, fresh)
                     settings = {"dim": dim, "max_time": seconds, "fresh": fresh}
-                    ledger.record(f"{pair.name} d={dim}", method, seed, measure, **settings)
+                    ledger.record(
+                        f"{pair.name} d={dim}", method, seed, measure, **settings
+                    )
         tables.show(TABLES, ledger.folder)
 
 

@@ -19,11 +19,15 @@ rng = np.random.default_rng(0)
 
 def week(shift=0.0, spread=1.0, fault=0.0):
     """One week of a machine: four correlated features in standard units."""
-    mixing = np.array([[1, 0, 0, 0], [0.5, 0.9, 0, 0], [0, 0.4, 0.9, 0], [0, 0, 0, 1.0]])
+    mixing = np.array(
+        [[1, 0, 0, 0], [0.5, 0.9, 0, 0], [0, 0.4, 0.9, 0], [0, 0, 0, 1.0]]
+    )
     rows = rng.normal(size=(ROWS, 4)) @ mixing.T
     rows[:, 0] += shift
     rows[:, 2] *= spread
-    rows[:, 3] += 3 * (rng.random(ROWS) < fault)  # some rows only: the mean hardly notices
+    rows[:, 3] += 3 * (
+        rng.random(ROWS) < fault
+    )  # some rows only: the mean hardly notices
     return rows
 
 
@@ -34,12 +38,22 @@ weeks = {
     "flow unsteady": week(spread=1.6),
     "a few faults": week(fault=0.08),
 }
-print(f"{'week':15}{'W2':>7}{'±':>7}{'errors':>8}   moved per feature (root mean square)")
+print(
+    f"{'week':15}{'W2':>7}{'±':>7}{'errors':>8}   moved per feature (root mean square)"
+)
 for name, rows in weeks.items():
-    ot = OptimalTransport("convex", max_steps=STEPS, random_state=0).fit(reference, rows)
+    ot = OptimalTransport("convex", max_steps=STEPS, random_state=0).fit(
+        reference, rows
+    )
     distance = ot.map_.distance()
-    errors = distance.lower / (2 * distance.lower_error)  # of the squared bound, which is what is averaged
+    errors = distance.lower / (
+        2 * distance.lower_error
+    )  # of the squared bound, which is what is averaged
     moved = np.sqrt(((ot.transform(reference) - reference) ** 2).mean(0))
-    told = "  ".join(f"{feature} {size:.2f}" for feature, size in zip(FEATURES, moved, strict=True))
+    told = "  ".join(
+        f"{feature} {size:.2f}" for feature, size in zip(FEATURES, moved, strict=True)
+    )
     verdict = "DRIFT" if errors > 3 else ""
-    print(f"{name:15}{distance.w2:7.3f}{distance.w2_error:7.3f}{errors:8.1f}   {told}   {verdict}")
+    print(
+        f"{name:15}{distance.w2:7.3f}{distance.w2_error:7.3f}{errors:8.1f}   {told}   {verdict}"
+    )

@@ -17,7 +17,9 @@ torch.manual_seed(0)
 STEPS, BATCH, BLOW = 60 if os.environ.get("BRENIER_EXAMPLE_QUICK") else 600, 512, 1.5
 
 
-def true_map(x):  # blows a Gaussian up into a halo; the gradient of a convex function while BLOW < 2.24
+def true_map(
+    x,
+):  # blows a Gaussian up into a halo; the gradient of a convex function while BLOW < 2.24
     return x * (1 + BLOW * torch.exp(-0.5 * x.square().sum(-1, keepdim=True)))
 
 
@@ -26,11 +28,19 @@ class Potential(nn.Module):
 
     def __init__(self, dim=2, width=64):
         super().__init__()
-        self.network = nn.Sequential(nn.Linear(dim, width), nn.Softplus(), nn.Linear(width, width), nn.Softplus())
-        self.readout, self.log_c = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(()))
+        self.network = nn.Sequential(
+            nn.Linear(dim, width), nn.Softplus(), nn.Linear(width, width), nn.Softplus()
+        )
+        self.readout, self.log_c = (
+            nn.Parameter(torch.zeros(width)),
+            nn.Parameter(torch.zeros(())),
+        )
 
     def forward(self, x):  # g(x); a fresh one is zero, and T the identity
-        return 0.5 * (self.log_c.exp() - 1) * x.square().sum(-1) + self.network(x) @ self.readout
+        return (
+            0.5 * (self.log_c.exp() - 1) * x.square().sum(-1)
+            + self.network(x) @ self.readout
+        )
 
 
 def gradient(g, x):
@@ -43,7 +53,9 @@ def inverse(g, z, tol=1e-3, max_steps=100):
     y, size, going = z.clone(), torch.full((len(z), 1), 0.5), torch.arange(len(z))
     residual = gradient(g, y)  # y - z + grad g(y), the gradient of what is minimised
     for _ in range(max_steps):
-        going = going[residual[going].norm(dim=-1) > tol]  # the others have arrived, and cost nothing more
+        going = going[
+            residual[going].norm(dim=-1) > tol
+        ]  # the others have arrived, and cost nothing more
         if not len(going):
             break
         dy, old = -size[going] * residual[going], residual[going]
@@ -51,19 +63,27 @@ def inverse(g, z, tol=1e-3, max_steps=100):
         residual[going] = y[going] - z[going] + gradient(g, y[going])
         dr = residual[going] - old
         # The next step fits the curvature that this one met (Barzilai and Borwein, 1988).
-        size[going] = ((dy * dr).sum(-1).abs() / dr.square().sum(-1)).nan_to_num(0.5)[:, None].clamp(0.05, 5)
+        size[going] = (
+            ((dy * dr).sum(-1).abs() / dr.square().sum(-1))
+            .nan_to_num(0.5)[:, None]
+            .clamp(0.05, 5)
+        )
     return y
 
 
 def objective(g, x, z, tol=1e-3):
-    y = inverse(g, z, tol)  # a constant: where the derivative in y is zero, none needs to go through it
+    y = inverse(
+        g, z, tol
+    )  # a constant: where the derivative in y is zero, none needs to go through it
     return g(x).mean() - (0.5 * (y - z).square().sum(-1) + g(y)).mean()
 
 
 g = Potential()
 optimiser = torch.optim.Adam(g.parameters(), lr=1e-2, betas=(0.5, 0.9))
 for step in range(STEPS):
-    loss = objective(g, torch.randn(BATCH, 2), true_map(torch.randn(BATCH, 2)), tol=1e-2)
+    loss = objective(
+        g, torch.randn(BATCH, 2), true_map(torch.randn(BATCH, 2)), tol=1e-2
+    )
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
@@ -73,6 +93,12 @@ for step in range(STEPS):
 
 x, z = torch.randn(10_000, 2), true_map(torch.randn(10_000, 2))
 moved = x + gradient(g, x)  # T(x)
-print(f"distance: W2 = {max(0.0, -2 * objective(g, x, z).item()) ** 0.5:.3f}, exactly {BLOW * 2**0.5 / 3:.3f}")
-print(f"map: {(moved - true_map(x)).norm(dim=-1).square().mean().sqrt():.3f} from the true one (root mean square)")
-print(f"inverse: T^-1(T(x)) is {(inverse(g, moved) - x).norm(dim=-1).median():.0e} from x (median)")
+print(
+    f"distance: W2 = {max(0.0, -2 * objective(g, x, z).item()) ** 0.5:.3f}, exactly {BLOW * 2**0.5 / 3:.3f}"
+)
+print(
+    f"map: {(moved - true_map(x)).norm(dim=-1).square().mean().sqrt():.3f} from the true one (root mean square)"
+)
+print(
+    f"inverse: T^-1(T(x)) is {(inverse(g, moved) - x).norm(dim=-1).median():.0e} from x (median)"
+)

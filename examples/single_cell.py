@@ -45,11 +45,21 @@ print("energy distance to the cells left out (0: same distribution)")
 print(f"{'left out':>9}{'earlier':>9}{'later':>9}{'halfway':>9}{'own half':>9}")
 for left_out in (1,) if QUICK else (1, 2, 3):
     before, between, after = cells[left_out - 1 : left_out + 2]
-    ot = OptimalTransport(max_steps=20 if QUICK else 500, random_state=0).fit(before, after)
+    ot = OptimalTransport(max_steps=20 if QUICK else 500, random_state=0).fit(
+        before, after
+    )
     halves = np.array_split(between, 2)
-    row = [distance(some, between) for some in (before, after, ot.map_.interpolate(before, t=0.5))]
-    print(f"{left_out:9d}" + "".join(f"{value:9.3f}" for value in (*row, distance(*halves))))
+    row = [
+        distance(some, between)
+        for some in (before, after, ot.map_.interpolate(before, t=0.5))
+    ]
+    print(
+        f"{left_out:9d}"
+        + "".join(f"{value:9.3f}" for value in (*row, distance(*halves)))
+    )
 
 ancestors = ot.inverse_transform(after)
-print(f"every later cell has an ancestor, {np.linalg.norm(ancestors - after, axis=1).mean():.2f} away on average")
+print(
+    f"every later cell has an ancestor, {np.linalg.norm(ancestors - after, axis=1).mean():.2f} away on average"
+)
 print(ot.map_.distance().statement())

@@ -7,9 +7,13 @@ import pytest
 import torch
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # figures are written, never shown
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # in processes that tests begin; the tests themselves use every core
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # in processes that tests begin; the tests themselves use every core
 torch.set_num_threads(1)
-pytest.register_assert_rewrite("contracts", "problems")  # so that a broken law shows its numbers
+pytest.register_assert_rewrite(
+    "contracts", "problems"
+)  # so that a broken law shows its numbers
 
 
 @pytest.fixture

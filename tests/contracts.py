@@ -16,22 +16,31 @@ from brenier.solve import Method, minimise
 
 
 def finds_the_answer(method: Method, problem: Answered) -> None:
-    solution = minimise(problem, method, start(problem), tol=1e-7, max_steps=5000).check()
+    solution = minimise(
+        problem, method, start(problem), tol=1e-7, max_steps=5000
+    ).check()
     error = (solution.point - problem.answer).norm(dim=-1)
     assert (error <= 1e-7 / problem.convexity + 1e-12).all()
 
 
 def reports_the_residual_of_its_point(method: Method, problem: Answered) -> None:
     for max_steps in (0, 3, 200):
-        solution = minimise(problem, method, start(problem), tol=1e-4, max_steps=max_steps)
+        solution = minimise(
+            problem, method, start(problem), tol=1e-4, max_steps=max_steps
+        )
         _, residual = problem.evaluate(solution.point)
-        torch.testing.assert_close(solution.residual, residual.norm(dim=-1), rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(
+            solution.residual, residual.norm(dim=-1), rtol=1e-9, atol=1e-12
+        )
         assert torch.equal(solution.converged, solution.residual <= 1e-4)
 
 
 def keeps_its_best_iterate(method: Method, problem: Answered) -> None:
     """Longer runs visit the iterates of shorter ones and more, so what they keep is no worse."""
-    tried = [minimise(problem, method, start(problem), tol=0.0, max_steps=steps).residual for steps in range(8)]
+    tried = [
+        minimise(problem, method, start(problem), tol=0.0, max_steps=steps).residual
+        for steps in range(8)
+    ]
     residuals = torch.stack(tried)
     assert (residuals[1:] <= residuals[:-1] * (1 + 1e-9)).all()
     assert (residuals[-1] < residuals[0]).all()
@@ -39,7 +48,9 @@ def keeps_its_best_iterate(method: Method, problem: Answered) -> None:
 
 def evaluates_once_per_step(method: Method, problem: Answered) -> None:
     tally = Tally()
-    solution = minimise(Counting(problem, tally), method, start(problem), tol=1e-6, max_steps=300)
+    solution = minimise(
+        Counting(problem, tally), method, start(problem), tol=1e-6, max_steps=300
+    )
     assert tally.evaluations == int((solution.steps + 1).sum())
     assert solution.evaluations == tally.evaluations + 2 * tally.products
 
@@ -55,7 +66,9 @@ def builds_no_graph(method: Method, problem: Answered) -> None:
 
 def obeys_a_tol_per_row(method: Method, problem: Answered) -> None:
     tol = torch.logspace(-1, -6, len(problem.answer), dtype=torch.float64)
-    solution = minimise(problem, method, start(problem), tol=tol, max_steps=5000).check()
+    solution = minimise(
+        problem, method, start(problem), tol=tol, max_steps=5000
+    ).check()
     assert (solution.residual <= tol).all()
     strict = minimise(problem, method, start(problem), tol=1e-6, max_steps=5000)
     assert (solution.steps <= strict.steps).all()
@@ -77,28 +90,54 @@ METHOD_LAWS = (
 def rows_are_strangers(method: Method, problem: Answered, check_every: int = 1) -> None:
     """Alone, in a crowd, or beside rows that are broken, a row has the same answer, steps and status."""
     first, broken = start(problem), torch.arange(len(problem.answer)) % 3 == 1
-    crowd = minimise(problem, method, first, tol=1e-6, max_steps=60, check_every=check_every)
-    beside = minimise(Spoilt(problem, broken), method, first, tol=1e-6, max_steps=60, check_every=check_every)
+    crowd = minimise(
+        problem, method, first, tol=1e-6, max_steps=60, check_every=check_every
+    )
+    beside = minimise(
+        Spoilt(problem, broken),
+        method,
+        first,
+        tol=1e-6,
+        max_steps=60,
+        check_every=check_every,
+    )
     assert (beside.status[broken] == Status.NON_FINITE).all()
     for i in range(len(first)):
         row = torch.tensor([i])
-        alone = minimise(problem.rows(row), method, first[row], tol=1e-6, max_steps=60, check_every=check_every)
+        alone = minimise(
+            problem.rows(row),
+            method,
+            first[row],
+            tol=1e-6,
+            max_steps=60,
+            check_every=check_every,
+        )
         for other in (crowd, beside) if not broken[i] else (crowd,):
-            torch.testing.assert_close(other.point[row], alone.point, rtol=0, atol=1e-12)
-            assert (other.steps[i], other.status[i]) == (alone.steps[0], alone.status[0])
+            torch.testing.assert_close(
+                other.point[row], alone.point, rtol=0, atol=1e-12
+            )
+            assert (other.steps[i], other.status[i]) == (
+                alone.steps[0],
+                alone.status[0],
+            )
 
 
 def order_does_not_matter(method: Method, problem: Answered) -> None:
     turned = torch.arange(len(problem.answer)).flip(0)
     one = minimise(problem, method, start(problem), tol=1e-6, max_steps=60)
-    other = minimise(problem.rows(turned), method, start(problem)[turned], tol=1e-6, max_steps=60)
+    other = minimise(
+        problem.rows(turned), method, start(problem)[turned], tol=1e-6, max_steps=60
+    )
     torch.testing.assert_close(other.point, one.point[turned], rtol=0, atol=1e-12)
     assert torch.equal(other.steps, one.steps[turned])
 
 
 def seldom_checking_only_costs_steps(method: Method, problem: Answered) -> None:
     often, seldom = (
-        minimise(problem, method, start(problem), tol=1e-6, max_steps=5000, check_every=every) for every in (1, 4)
+        minimise(
+            problem, method, start(problem), tol=1e-6, max_steps=5000, check_every=every
+        )
+        for every in (1, 4)
     )
     assert torch.equal(seldom.steps, (often.steps + 3) // 4 * 4)
     assert (seldom.residual <= often.residual).all()
@@ -119,7 +158,9 @@ def psi(potential: Potential, y: Tensor) -> Tensor:
 def hessian(potential: Potential, x: Tensor) -> Tensor:
     """Hess g(x), column by column from Hessian products: (n, d, d)."""
     columns = torch.eye(potential.dim, dtype=x.dtype)
-    return torch.stack([potential.hessian_product(x, column.expand_as(x)) for column in columns], -1)
+    return torch.stack(
+        [potential.hessian_product(x, column.expand_as(x)) for column in columns], -1
+    )
 
 
 def gradient_is_that_of_autograd(potential: Potential, x: Tensor) -> None:
@@ -128,7 +169,9 @@ def gradient_is_that_of_autograd(potential: Potential, x: Tensor) -> None:
     with torch.no_grad():
         value, gradient = potential.value_and_gradient(x)
         torch.testing.assert_close(value, potential(x), rtol=1e-12, atol=1e-12)
-        torch.testing.assert_close(potential.gradient(x), expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            potential.gradient(x), expected, rtol=1e-10, atol=1e-12
+        )
     torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(potential.gradient(x), expected, rtol=1e-10, atol=1e-12)
 
@@ -144,27 +187,39 @@ def gradient_can_be_trained(potential: Potential, x: Tensor) -> None:
     """The gradient carries a graph to x and to the parameters, the one that finite differences ask for."""
     traced, v, h = x.clone().requires_grad_(), normal(*x.shape, seed=11), 1e-5
     parameters = list(potential.parameters())
-    ways = [normal(*parameter.shape, seed=20 + i) for i, parameter in enumerate(parameters)]
+    ways = [
+        normal(*parameter.shape, seed=20 + i) for i, parameter in enumerate(parameters)
+    ]
     output = (potential.gradient(traced) * v).sum()
     in_x, *found = torch.autograd.grad(output, [traced, *parameters], allow_unused=True)
-    torch.testing.assert_close(in_x, potential.hessian_product(x, v), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        in_x, potential.hessian_product(x, v), rtol=1e-9, atol=1e-11
+    )
     values = []
     for step in (h, -2 * h, h):  # ahead, behind, and back again
         for parameter, way in zip(parameters, ways, strict=True):
             parameter.data.add_(way, alpha=step)
         values.append((potential.gradient(x) * v).sum().detach())
-    along = sum((g * way).sum() for g, way in zip(found, ways, strict=True) if g is not None)
-    torch.testing.assert_close(along, (values[0] - values[1]) / (2 * h), rtol=1e-6, atol=1e-6)
+    along = sum(
+        (g * way).sum() for g, way in zip(found, ways, strict=True) if g is not None
+    )
+    torch.testing.assert_close(
+        along, (values[0] - values[1]) / (2 * h), rtol=1e-6, atol=1e-6
+    )
 
 
 def value_can_be_trained(potential: Potential, x: Tensor) -> None:
     """At points that need no gradient the value carries a graph to the parameters, as often as it is asked."""
     weights = normal(len(x), seed=12)
     parameters = list(potential.parameters())
-    expected = torch.autograd.grad(potential(x.clone().requires_grad_()) @ weights, parameters, allow_unused=True)
+    expected = torch.autograd.grad(
+        potential(x.clone().requires_grad_()) @ weights, parameters, allow_unused=True
+    )
     value = potential(x) @ weights
     for _ in range(2):
-        found = torch.autograd.grad(value, parameters, allow_unused=True, retain_graph=True)
+        found = torch.autograd.grad(
+            value, parameters, allow_unused=True, retain_graph=True
+        )
         for one, other in zip(found, expected, strict=True):
             assert (one is None) == (other is None)
             if one is not None:
@@ -175,14 +230,22 @@ def hessian_product_is_that_of_autograd(potential: Potential, x: Tensor) -> None
     v = normal(*x.shape, seed=11)
     product = potential.hessian_product(x, v)
     assert not product.requires_grad
-    torch.testing.assert_close(product, Potential.hessian_product(potential, x, v), rtol=1e-9, atol=1e-11)
+    torch.testing.assert_close(
+        product, Potential.hessian_product(potential, x, v), rtol=1e-9, atol=1e-11
+    )
 
 
-def hessian_product_is_that_of_finite_differences(potential: Potential, x: Tensor) -> None:
+def hessian_product_is_that_of_finite_differences(
+    potential: Potential, x: Tensor
+) -> None:
     v, h = normal(*x.shape, seed=11), 1e-5
     with torch.no_grad():
-        along = (potential.gradient(x + h * v) - potential.gradient(x - h * v)) / (2 * h)
-    torch.testing.assert_close(potential.hessian_product(x, v), along, rtol=1e-6, atol=1e-7)
+        along = (potential.gradient(x + h * v) - potential.gradient(x - h * v)) / (
+            2 * h
+        )
+    torch.testing.assert_close(
+        potential.hessian_product(x, v), along, rtol=1e-6, atol=1e-7
+    )
 
 
 def hessian_is_symmetric(potential: Potential, x: Tensor) -> None:
@@ -192,9 +255,13 @@ def hessian_is_symmetric(potential: Potential, x: Tensor) -> None:
 
 def strong_convexity_is_a_lower_bound(potential: Potential, x: Tensor) -> None:
     bound = potential.strong_convexity()
-    values = torch.linalg.eigvalsh(torch.eye(potential.dim, dtype=x.dtype) + hessian(potential, x))
+    values = torch.linalg.eigvalsh(
+        torch.eye(potential.dim, dtype=x.dtype) + hessian(potential, x)
+    )
     assert bound >= 0
-    assert bound == 0 or float(values.min()) >= bound - 1e-12 * max(1.0, float(values.max()))
+    assert bound == 0 or float(values.min()) >= bound - 1e-12 * max(
+        1.0, float(values.max())
+    )
 
 
 def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
@@ -206,9 +273,13 @@ def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
 
 
 def groups_hold_every_parameter_once(potential: Potential, x: Tensor) -> None:
-    grouped = [parameter for group in potential.parameter_groups() for parameter in group["params"]]
+    grouped = [
+        parameter
+        for group in potential.parameter_groups()
+        for parameter in group["params"]
+    ]
     assert sorted(map(id, grouped)) == sorted(map(id, potential.parameters()))
-    assert all(group["hurry"] >= 1 for group in potential.parameter_groups())
+    assert all(group["lr_multiplier"] >= 1 for group in potential.parameter_groups())
 
 
 def rows_are_independent(potential: Potential, x: Tensor) -> None:
@@ -222,7 +293,10 @@ def rows_are_independent(potential: Potential, x: Tensor) -> None:
 def precision_follows_the_input(potential: Potential, x: Tensor) -> None:
     single = type(potential)(**potential.config())
     single.load_state_dict(potential.state_dict())
-    results = (*single.value_and_gradient(x.float()), single.hessian_product(x.float(), x.float()))
+    results = (
+        *single.value_and_gradient(x.float()),
+        single.hessian_product(x.float(), x.float()),
+    )
     exact = (*potential.value_and_gradient(x), potential.hessian_product(x, x))
     for result, expected in zip(results, exact, strict=True):
         assert result.dtype == torch.float32
@@ -245,7 +319,9 @@ POTENTIAL_LAWS: tuple[Callable[[Potential, Tensor], None], ...] = (
 )
 
 
-def is_coercive(potential: Potential, z: Tensor, directions: Tensor, lengths: Iterable[float]) -> None:
+def is_coercive(
+    potential: Potential, z: Tensor, directions: Tensor, lengths: Iterable[float]
+) -> None:
     """psi(t v) - <z, t v> grows without bound along every direction v (n, d), over lengths t far out.
 
     Where a remainder of linear growth has been left behind, ten times the length gives a hundred times the value.
@@ -261,7 +337,12 @@ def is_coercive(potential: Potential, z: Tensor, directions: Tensor, lengths: It
 def is_midpoint_convex(potential: Potential, x: Tensor, y: Tensor) -> None:
     """It bends upwards by at least its strong convexity, up to rounding."""
     with torch.no_grad():
-        ends, middle = (psi(potential, x) + psi(potential, y)) / 2, psi(potential, (x + y) / 2)
+        ends, middle = (
+            (psi(potential, x) + psi(potential, y)) / 2,
+            psi(potential, (x + y) / 2),
+        )
         bend = potential.strong_convexity() * (x - y).square().sum(-1) / 8
-        rounding = 1e-13 * (ends.abs() + middle.abs() + potential.value_and_gradient(x)[0].abs() + 1)
+        rounding = 1e-13 * (
+            ends.abs() + middle.abs() + potential.value_and_gradient(x)[0].abs() + 1
+        )
     assert (middle <= ends - bend + rounding).all()

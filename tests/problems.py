@@ -23,7 +23,7 @@ from brenier import (
     Conditional,
     DenseICNN,
     GradientStep,
-    Mean,
+    MeanPotential,
     NewtonCG,
     Potential,
     Quadratic,
@@ -44,13 +44,19 @@ class Answered(Problem, Protocol):
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     """Standard normal numbers, the same for the same seed."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
-def positive_definite(*shape: int, condition: float, largest: float = 1.0, seed: int = 0) -> Tensor:
+def positive_definite(
+    *shape: int, condition: float, largest: float = 1.0, seed: int = 0
+) -> Tensor:
     """Symmetric matrices (..., d, d) with eigenvalues spread evenly in logarithm over the given condition number."""
     vectors = torch.linalg.qr(normal(*shape, shape[-1], seed=seed))[0]
-    values = largest * torch.logspace(-math.log10(condition), 0, shape[-1], dtype=torch.float64)
+    values = largest * torch.logspace(
+        -math.log10(condition), 0, shape[-1], dtype=torch.float64
+    )
     return (vectors * values) @ vectors.mT
 
 
@@ -58,7 +64,9 @@ def with_moments(n: int, mean: Tensor, covariance: Tensor, seed: int = 0) -> Ten
     """Samples (n, d) whose mean and covariance (divided by n) are exactly the given ones."""
     raw = normal(n, len(mean), seed=seed)
     raw = raw - raw.mean(0)
-    white = torch.linalg.solve_triangular(torch.linalg.cholesky(raw.mT @ raw / n), raw.mT, upper=False).mT
+    white = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(raw.mT @ raw / n), raw.mT, upper=False
+    ).mT
     return mean + white @ torch.linalg.cholesky(covariance).mT
 
 
@@ -97,10 +105,14 @@ class LogCosh:
         away = y - self.answer
         steep = self.slope * away
         log_cosh = steep.abs() + torch.log1p(torch.exp(-2 * steep.abs())) - math.log(2)
-        return vecdot(away, away) / 2 + log_cosh.sum(-1) / self.slope, away + torch.tanh(steep)
+        return vecdot(away, away) / 2 + log_cosh.sum(
+            -1
+        ) / self.slope, away + torch.tanh(steep)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
-        return (1 + self.slope / torch.cosh(self.slope * (y - self.answer)).square()) * v
+        return (
+            1 + self.slope / torch.cosh(self.slope * (y - self.answer)).square()
+        ) * v
 
     def rows(self, index: Tensor) -> LogCosh:
         return LogCosh(self.answer[index], self.slope)
@@ -117,7 +129,9 @@ class LogSumExp:
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         away = y - self.answer - self._slope(self.answer)
         heights = (self.planes * y.unsqueeze(1)).sum(-1)
-        return 0.5 * vecdot(away, away) + torch.logsumexp(heights, -1), away + self._slope(y)
+        return 0.5 * vecdot(away, away) + torch.logsumexp(
+            heights, -1
+        ), away + self._slope(y)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         share = torch.softmax((self.planes * y.unsqueeze(1)).sum(-1), -1)
@@ -147,7 +161,9 @@ class Quartic:
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         away = y - self.answer
-        return (1 + vecdot(away, away) / 10).unsqueeze(-1) * v + vecdot(away, v).unsqueeze(-1) * away / 5
+        return (1 + vecdot(away, away) / 10).unsqueeze(-1) * v + vecdot(
+            away, v
+        ).unsqueeze(-1) * away / 5
 
     def rows(self, index: Tensor) -> Quartic:
         return Quartic(self.answer[index], self.convexity)
@@ -162,7 +178,9 @@ class Barrier:
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         inside = torch.where((y > 0).all(-1, keepdim=True), y, torch.nan)
-        return (inside / self.answer - inside.log()).sum(-1), 1 / self.answer - 1 / inside
+        return (inside / self.answer - inside.log()).sum(
+            -1
+        ), 1 / self.answer - 1 / inside
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         return v / y.square()
@@ -214,10 +232,14 @@ class Spoilt:
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         value, residual = self.problem.evaluate(y)
-        return torch.where(self.broken, torch.nan, value), torch.where(self.broken.unsqueeze(-1), torch.nan, residual)
+        return torch.where(self.broken, torch.nan, value), torch.where(
+            self.broken.unsqueeze(-1), torch.nan, residual
+        )
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
-        return torch.where(self.broken.unsqueeze(-1), torch.nan, self.problem.hessian_product(y, v))
+        return torch.where(
+            self.broken.unsqueeze(-1), torch.nan, self.problem.hessian_product(y, v)
+        )
 
     def rows(self, index: Tensor) -> Spoilt:
         return Spoilt(self.problem.rows(index), self.broken[index])
@@ -242,7 +264,9 @@ class Counting:
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         value, residual = self.problem.evaluate(y)
         self.tally.evaluations += len(y)
-        self.tally.graph |= torch.is_grad_enabled() or value.requires_grad or residual.requires_grad
+        self.tally.graph |= (
+            torch.is_grad_enabled() or value.requires_grad or residual.requires_grad
+        )
         return value, residual
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
@@ -254,7 +278,9 @@ class Counting:
         return Counting(self.problem.rows(index), self.tally)
 
 
-def quadratics(condition: float, largest: float = 2.0, n: int = 5, d: int = 5) -> Quadratics:
+def quadratics(
+    condition: float, largest: float = 2.0, n: int = 5, d: int = 5
+) -> Quadratics:
     """Rows of the same spectrum, each turned its own way about its own answer."""
     hessian = positive_definite(n, d, condition=condition, largest=largest)
     return Quadratics(hessian, normal(n, d, seed=1), largest / condition)
@@ -286,7 +312,9 @@ METHODS: dict[str, Method] = {
     "lbfgs, short memory": LBFGS(memory=3),
     "newton": NewtonCG(),
 }
-CURVED_METHODS = {name: METHODS[name] for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton")}
+CURVED_METHODS = {
+    name: METHODS[name] for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton")
+}
 # The published step size is shared by the batch, so there, and only there, rows are not strangers.
 ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}
 
@@ -309,26 +337,38 @@ def randomised(potential: Potential, size: float, seed: int = 0) -> Potential:
     return potential
 
 
-def make(cls: Any, dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
+def make(
+    cls: Any, dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any
+) -> Potential:
     """A small potential with random parameters."""
     if cls is not Quadratic:
         settings = {"generator": torch.Generator().manual_seed(seed), **settings}
     return randomised(cls(dim, **settings), size, seed)
 
 
-def given(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
+def conditioned(
+    dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any
+) -> Potential:
     """A conditional potential with its condition given."""
     whole = make(DenseICNN, dim + 2, size, seed, hidden=(8, 8, 4), **settings)
-    return Conditional(whole, dim).given(torch.tensor([1.0, -0.5]))
+    return Conditional(whole, dim).condition_on(torch.tensor([1.0, -0.5]))
 
 
 def mean(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
     """A mean of two networks of different widths."""
     widths = (8, 4), (8, 8, 4)
-    return Mean([make(DenseICNN, dim, size, seed + k, hidden=w, **settings) for k, w in enumerate(widths)])
+    return MeanPotential(
+        [
+            make(DenseICNN, dim, size, seed + k, hidden=w, **settings)
+            for k, w in enumerate(widths)
+        ]
+    )
 
 
-_ICNN, _RESIDUAL = partial(make, DenseICNN, hidden=(8, 8, 4)), partial(make, ResidualPotential, width=8)
+_ICNN, _RESIDUAL = (
+    partial(make, DenseICNN, hidden=(8, 8, 4)),
+    partial(make, ResidualPotential, width=8),
+)
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "quadratic": partial(make, Quadratic),
     "free celu": partial(_ICNN, activation="celu"),
@@ -340,8 +380,14 @@ POTENTIALS: dict[str, Callable[..., Potential]] = {
     "residual softplus": partial(_RESIDUAL, activation="softplus"),
     "residual tanh": partial(_RESIDUAL, activation="tanh"),
 }
-CONVEX_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name.startswith(("quadratic", "convex"))}
-FREE_POTENTIALS = {name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS}
+CONVEX_POTENTIALS = {
+    name: new
+    for name, new in POTENTIALS.items()
+    if name.startswith(("quadratic", "convex"))
+}
+FREE_POTENTIALS = {
+    name: new for name, new in POTENTIALS.items() if name not in CONVEX_POTENTIALS
+}
 
 
 def gentle(new: Callable[..., Potential], dim: int = 3, seed: int = 0) -> Potential:

@@ -44,9 +44,14 @@ def test_a_writer_fills_a_file_beside_the_target(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "disk full"), ValueError("mine"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENOSPC, "disk full"), ValueError("mine"), KeyboardInterrupt()],
+)
 @pytest.mark.parametrize("partial", ["", "half"])
-def test_a_failing_writer_changes_nothing(path: Path, fault: BaseException, partial: str) -> None:
+def test_a_failing_writer_changes_nothing(
+    path: Path, fault: BaseException, partial: str
+) -> None:
     before = content(path)
 
     def write(temporary: Path) -> None:
@@ -60,7 +65,9 @@ def test_a_failing_writer_changes_nothing(path: Path, fault: BaseException, part
 
 
 @pytest.mark.parametrize("function", ["fsync", "replace"])
-def test_a_failing_system_call_changes_nothing(path: Path, function: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_system_call_changes_nothing(
+    path: Path, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = content(path)
 
     def fail(*arguments: Any) -> None:
@@ -73,7 +80,9 @@ def test_a_failing_system_call_changes_nothing(path: Path, function: str, monkey
     assert list(path.parent.iterdir()) == ([path] if before else [])
 
 
-def test_content_is_on_disk_before_the_name_changes(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_is_on_disk_before_the_name_changes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     order: list[str] = []
 
     def noted(name: str, original: Callable[..., None]) -> Callable[..., None]:

@@ -16,7 +16,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))) if page.exists()]
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if page.exists()
+]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 BLOCK = re.compile(
@@ -30,7 +34,9 @@ def blocks(text: str) -> Iterator[str]:
     """The blocks of a page that run, each on the lines where it stands, so that errors point at the page."""
     for block in BLOCK.finditer(text):
         if not block["unrun"]:
-            yield "\n" * text.count("\n", 0, block.start("code")) + textwrap.dedent(block["code"])
+            yield "\n" * text.count("\n", 0, block.start("code")) + textwrap.dedent(
+                block["code"]
+            )
 
 
 def name(path: Path) -> str:
@@ -40,7 +46,9 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = types.ModuleType("reader")  # a real module, for classes that look up where they were made
+    reader = types.ModuleType(
+        "reader"
+    )  # a real module, for classes that look up where they were made
     monkeypatch.setitem(sys.modules, "reader", reader)
     monkeypatch.chdir(tmp_path)
     for code in blocks(page.read_text(encoding="utf-8")):

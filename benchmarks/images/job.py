@@ -18,10 +18,30 @@ from typing import Any
 import torch
 
 from benchmarks import options, tables
-from benchmarks.images.judge import contact_sheet, judge_images, judge_latents, squared_distance
+from benchmarks.images.judge import (
+    contact_sheet,
+    judge_images,
+    judge_latents,
+    squared_distance,
+)
 from benchmarks.images.methods import METHODS, Moved
-from benchmarks.images.networks import CLASSES, SETTINGS, SIDE, Autoencoder, Classifier, Setting
-from benchmarks.images.stages import SOURCE, TARGET, ImageSet, autoencoder, classifier, in_parts, latents
+from benchmarks.images.networks import (
+    CLASSES,
+    SETTINGS,
+    SIDE,
+    Autoencoder,
+    Classifier,
+    Setting,
+)
+from benchmarks.images.stages import (
+    SOURCE,
+    TARGET,
+    ImageSet,
+    autoencoder,
+    classifier,
+    in_parts,
+    latents,
+)
 from benchmarks.tables import Column, Table, ratio
 
 QUICK = 600  # images of a trial
@@ -31,16 +51,24 @@ DISTANCE = "squared distance"  # a row on the latents, not on a method
 class Job:
     """Everything before the transport, and what methods are fitted to and judged by."""
 
-    def __init__(self, setting: Setting, folder: Path, device: str, most: int | None) -> None:
+    def __init__(
+        self, setting: Setting, folder: Path, device: str, most: int | None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.setting, self.folder, self.device = setting, folder, device
         self.images = {name: ImageSet.read(name, most) for name in (SOURCE, TARGET)}
-        self.classifier: Classifier = classifier(self.images[TARGET], setting, folder, device)
+        self.classifier: Classifier = classifier(
+            self.images[TARGET], setting, folder, device
+        )
         self.encoders: dict[str, Autoencoder] = {
-            name: autoencoder(name, images, setting, folder, device) for name, images in self.images.items()
+            name: autoencoder(name, images, setting, folder, device)
+            for name, images in self.images.items()
         }
         self.latents = {
-            name: [(latents(self.encoders[name], part, device), part[1]) for part in (images.train, images.test)]
+            name: [
+                (latents(self.encoders[name], part, device), part[1])
+                for part in (images.train, images.test)
+            ]
             for name, images in self.images.items()
         }
         real, labels = self.images[TARGET].test
@@ -54,7 +82,9 @@ class Job:
             return squared_distance(test, held_out, seed)
         moved = METHODS[name](source, target, test, self.setting, seed)
         decoder, real = self.encoders[TARGET], self.images[TARGET].test[0]
-        numbers = judge_images(moved, test[1], decoder, self.classifier, real, self.device)
+        numbers = judge_images(
+            moved, test[1], decoder, self.classifier, real, self.device
+        )
         if name == "default" and seed == 0:
             self._draw(moved)
         facts = {"judge_accuracy": self.judge_accuracy}
@@ -69,11 +99,15 @@ class Job:
         columns = [self.images[SOURCE].test[0][first]]
         for t in (0.0, 0.25, 0.5, 0.75, 1.0):
             between = torch.lerp(x, z, t).float()
-            columns.append(in_parts(decoders[TARGET].decode, between, labels, device=self.device))
+            columns.append(
+                in_parts(decoders[TARGET].decode, between, labels, device=self.device)
+            )
         nearest = []
         for k in range(CLASSES):
             mine = (target[1] == k).nonzero().squeeze(-1)
-            nearest.append(int(mine[torch.cdist(z[k : k + 1], target[0][mine]).argmin()]))
+            nearest.append(
+                int(mine[torch.cdist(z[k : k + 1], target[0][mine]).argmin()])
+            )
         columns.append(self.images[TARGET].train[0][nearest])
         contact_sheet(self.folder / "contact-sheet.png", columns, SIDE)
 
@@ -116,18 +150,45 @@ TABLES = (
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options.make_parser(__doc__)
     parser.add_argument("--setting", choices=tuple(SETTINGS), default="quick")
-    parser.add_argument("--folder", type=Path, default=Path("runs/images"), help="of stages (default runs/images)")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("runs/images"),
+        help="of stages (default runs/images)",
+    )
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--methods", nargs="+", choices=(*METHODS, DISTANCE), default=[*METHODS, DISTANCE])
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=(*METHODS, DISTANCE),
+        default=[*METHODS, DISTANCE],
+    )
     flags = options.parse(parser, arguments)
     setting = SETTINGS[flags.setting]
     with options.open_ledger("images", flags) as ledger:
         folder, most = flags.folder / flags.setting, None
         if flags.quick:
             folder, most = ledger.folder / "stages", QUICK
-            setting = Setting((16, 16, 16, 16), 0, 1, 2e-3, False, 64, 1, 1, {"max_steps": 20}, 3, 60.0)
+            setting = Setting(
+                (16, 16, 16, 16),
+                0,
+                1,
+                2e-3,
+                False,
+                64,
+                1,
+                1,
+                {"max_steps": 20},
+                3,
+                60.0,
+            )
         job = Job(setting, folder, flags.device, most)
         for name in flags.methods:
             for seed in flags.seeds:
-                ledger.record(f"Fashion-MNIST to MNIST, {flags.setting}", name, seed, partial(job.measure, name, seed))
+                ledger.record(
+                    f"Fashion-MNIST to MNIST, {flags.setting}",
+                    name,
+                    seed,
+                    partial(job.measure, name, seed),
+                )
         tables.show(TABLES, ledger.folder)

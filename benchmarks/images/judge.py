@@ -39,7 +39,9 @@ def frechet(x: Tensor, y: Tensor) -> float:
 def inception() -> Features | None:
     """Return Inception's 2048 features of images (n, 1, 32, 32), or None without torch-fidelity and its weights."""
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+        from torch_fidelity.feature_extractor_inceptionv3 import (
+            FeatureExtractorInceptionV3,
+        )
 
         network = FeatureExtractorInceptionV3("inception", ["2048"])
     except Exception as error:  # missing package, or weights that cannot be had offline
@@ -59,16 +61,30 @@ def inception() -> Features | None:
 
 
 def judge_images(
-    moved: Moved, labels: Tensor, decoder: Autoencoder, classifier: Classifier, real: Tensor, device: str
+    moved: Moved,
+    labels: Tensor,
+    decoder: Autoencoder,
+    classifier: Classifier,
+    real: Tensor,
+    device: str,
 ) -> dict[str, float]:
     """Return accuracy and FID of decoded latents; `real` are the target's test images."""
-    images = in_parts(lambda z, y: decoder.decode(z.float(), y), moved.latents, labels, device=device)
+    images = in_parts(
+        lambda z, y: decoder.decode(z.float(), y), moved.latents, labels, device=device
+    )
     right = in_parts(classifier, images, device=device).argmax(1) == labels
-    features = [in_parts(classifier.features, side, device=device) for side in (images, real)]
-    numbers = {"accuracy": 100 * float(right.double().mean()), "fid": frechet(*features)}
+    features = [
+        in_parts(classifier.features, side, device=device) for side in (images, real)
+    ]
+    numbers = {
+        "accuracy": 100 * float(right.double().mean()),
+        "fid": frechet(*features),
+    }
     extractor = inception()
     if extractor is not None:
-        numbers["fid_inception"] = frechet(in_parts(extractor, images), in_parts(extractor, real))
+        numbers["fid_inception"] = frechet(
+            in_parts(extractor, images), in_parts(extractor, real)
+        )
     return numbers
 
 
@@ -76,7 +92,10 @@ def squared_distance(test: Labelled, target: Labelled, seed: int) -> dict[str, f
     """Return means over classes of what exact plans between latents cost, and of what that tells (see `plans`)."""
     generator = torch.Generator().manual_seed(seed)
     found = mean_costs(
-        [plan_costs(test[0][test[1] == k], target[0][target[1] == k], generator) for k in range(CLASSES)]
+        [
+            plan_costs(test[0][test[1] == k], target[0][target[1] == k], generator)
+            for k in range(CLASSES)
+        ]
     )
     return found._asdict() | {"corrected": found.corrected}
 
@@ -85,7 +104,11 @@ def judge_latents(moved: Moved, test: Labelled, target: Labelled) -> dict[str, A
     """Return how far moved latents are from the target's test latents class by class, and what the way cost."""
     divergences, discrepancies, costs, duals = [], [], [], []
     for k in range(CLASSES):
-        mine, x, z = moved.latents[test[1] == k], test[0][test[1] == k], target[0][target[1] == k]
+        mine, x, z = (
+            moved.latents[test[1] == k],
+            test[0][test[1] == k],
+            target[0][target[1] == k],
+        )
         reg = 0.01 * float(torch.cdist(z, z).square().mean())
         divergences.append(sinkhorn_divergence(mine, z, reg, max_steps=2000, tol=1e-4))
         discrepancies.append(mmd(mine, z, _widths(z)))
@@ -101,7 +124,10 @@ def judge_latents(moved: Moved, test: Labelled, target: Labelled) -> dict[str, A
     if moved.transport is not None:
         numbers["dual_cost"] = sum(duals) / CLASSES
         errors, solution = inverse_errors(moved.transport, *test)
-        numbers |= {"round_trip": float(errors.median()), "unconverged": solution.unconverged}
+        numbers |= {
+            "round_trip": float(errors.median()),
+            "unconverged": solution.unconverged,
+        }
     return numbers
 
 
@@ -112,7 +138,9 @@ def contact_sheet(path: Path, rows: list[Tensor], height: int) -> None:
     cells = torch.stack(rows, 1).squeeze(2)  # (k, columns, 32, 32)
     sheet = cells.permute(0, 2, 1, 3).reshape(len(cells) * height, -1)
     picture = Image.fromarray((255 * sheet.clamp(0, 1)).round().byte().numpy())
-    picture.resize((2 * picture.width, 2 * picture.height), Image.Resampling.NEAREST).save(path)
+    picture.resize(
+        (2 * picture.width, 2 * picture.height), Image.Resampling.NEAREST
+    ).save(path)
 
 
 def _widths(z: Tensor) -> tuple[float, ...]:

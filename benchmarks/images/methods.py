@@ -61,16 +61,32 @@ class Moved:
 Method = Callable[[Labelled, Labelled, Labelled, Setting, int], Moved]
 
 
-def default(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int, **others: Any) -> Moved:
+def default(
+    source: Labelled,
+    target: Labelled,
+    test: Labelled,
+    setting: Setting,
+    seed: int,
+    **others: Any,
+) -> Moved:
     """Fit with default settings, but for some."""
     ot = OptimalTransport(**others, random_state=seed, **setting.transport)  # type: ignore[arg-type]
     began = time.perf_counter()
     ot.fit(source[0], target[0], source_labels=source[1], target_labels=target[1])
-    facts = {"fit_seconds": time.perf_counter() - began, "selected": ot.diagnostics_["selected"]}
-    return Moved(ot.transform(test[0], test[1]), facts | {"steps": ot.diagnostics_["steps"]}, ot.map_)
+    facts = {
+        "fit_seconds": time.perf_counter() - began,
+        "selected": ot.diagnostics_["selected"],
+    }
+    return Moved(
+        ot.transform(test[0], test[1]),
+        facts | {"steps": ot.diagnostics_["steps"]},
+        ot.map_,
+    )
 
 
-def published(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int) -> Moved:
+def published(
+    source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int
+) -> Moved:
     """Train as published: its network, fixed steps, class-paired batches of 64, Adam, and its penalty."""
     generator = torch.Generator().manual_seed(seed)
     dim = source[0].shape[1]
@@ -80,31 +96,52 @@ def published(source: Labelled, target: Labelled, test: Labelled, setting: Setti
     optimizer = torch.optim.Adam(potential.parameters(), lr=1e-4)
     classes = _plain_classes(dim)
     began = time.perf_counter()
-    rows = [[(side[1] == k).nonzero().squeeze(-1) for k in range(CLASSES)] for side in (source, target)]
+    rows = [
+        [(side[1] == k).nonzero().squeeze(-1) for k in range(CLASSES)]
+        for side in (source, target)
+    ]
     steps = missed = 0
-    while steps < setting.preset_steps and time.perf_counter() - began < setting.preset_seconds:
+    while (
+        steps < setting.preset_steps
+        and time.perf_counter() - began < setting.preset_seconds
+    ):
         steps += 1
         k = torch.randint(CLASSES, (BATCH,), generator=generator)
-        x, z = (_paired(side[0], mine, k, generator) for side, mine in zip((source, target), rows, strict=True))
+        x, z = (
+            _paired(side[0], mine, k, generator)
+            for side, mine in zip((source, target), rows, strict=True)
+        )
         s = classes.rows(k)
-        value = objective(potential, s.source_in(x), s.target_in(z))
+        value = objective(potential, s.encode_source(x), s.encode_target(z))
         missed += value.solution.unconverged
-        moved = s.source_in(x) + potential.gradient(s.source_in(x))
+        moved = s.encode_source(x) + potential.gradient(s.encode_source(x))
         loss = value.loss + WEIGHT * _mmd(moved[:, :dim], z)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    transport = ConditionalMap(potential.requires_grad_(False), classes, method=GradientStep.paper(), tol=1e-3)
-    facts = {"fit_seconds": time.perf_counter() - began, "steps": steps, "train_unconverged": missed}
+    transport = ConditionalMap(
+        potential.requires_grad_(False), classes, method=GradientStep.paper(), tol=1e-3
+    )
+    facts = {
+        "fit_seconds": time.perf_counter() - began,
+        "steps": steps,
+        "train_unconverged": missed,
+    }
     return Moved(transport(*test), facts, transport)
 
 
-def normal(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int) -> Moved:
+def normal(
+    source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int
+) -> Moved:
     generator = torch.Generator().manual_seed(seed)
-    return Moved(torch.randn(test[0].shape, generator=generator, dtype=test[0].dtype), {})
+    return Moved(
+        torch.randn(test[0].shape, generator=generator, dtype=test[0].dtype), {}
+    )
 
 
-def untransported(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int) -> Moved:
+def untransported(
+    source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int
+) -> Moved:
     return Moved(test[0], {})
 
 
@@ -128,17 +165,25 @@ def class_exact(x: Tensor, z: Tensor, seed: int) -> Callable[[Tensor], Tensor]:
     def moved(a: Tensor) -> Tensor:
         import ot
 
-        chosen = z[torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[: len(a)]]
+        chosen = z[
+            torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))[
+                : len(a)
+            ]
+        ]
         plan = ot.emd([], [], torch.cdist(a, chosen).square().numpy(), numItermax=10**8)
         return chosen[torch.from_numpy(np.asarray(plan).argmax(1))]
 
     return moved
 
 
-def class_by_class(fit: Callable[[Tensor, Tensor, int], Callable[[Tensor], Tensor]]) -> Method:
+def class_by_class(
+    fit: Callable[[Tensor, Tensor, int], Callable[[Tensor], Tensor]],
+) -> Method:
     """Return the method that fits each class by itself."""
 
-    def method(source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int) -> Moved:
+    def method(
+        source: Labelled, target: Labelled, test: Labelled, setting: Setting, seed: int
+    ) -> Moved:
         moved = torch.empty_like(test[0])
         for k in range(CLASSES):
             move = fit(source[0][source[1] == k], target[0][target[1] == k], seed)
@@ -168,17 +213,23 @@ def _plain_classes(dim: int) -> Classes:
     return Classes(tuple(range(CLASSES)), identity_coordinates(dim).repeated(CLASSES))
 
 
-def _paired(rows: Tensor, mine: list[Tensor], classes: Tensor, generator: torch.Generator) -> Tensor:
+def _paired(
+    rows: Tensor, mine: list[Tensor], classes: Tensor, generator: torch.Generator
+) -> Tensor:
     sizes = torch.tensor([len(index) for index in mine])[classes]
     at = (torch.rand(len(classes), generator=generator) * sizes).long()
-    return torch.stack([rows[mine[k][i]] for k, i in zip(classes.tolist(), at.tolist(), strict=True)])
+    return torch.stack(
+        [rows[mine[k][i]] for k, i in zip(classes.tolist(), at.tolist(), strict=True)]
+    )
 
 
 def _mmd(x: Tensor, y: Tensor) -> Tensor:
     """Return the unbiased squared MMD with the published bandwidths, differentiable in x."""
     kernel = partial(_kernel, widths=median_bandwidths(x.detach(), y))
     n, m = len(x), len(y)
-    within = (kernel(x, x).sum() - n) / (n * (n - 1)) + (kernel(y, y).sum() - m) / (m * (m - 1))
+    within = (kernel(x, x).sum() - n) / (n * (n - 1)) + (kernel(y, y).sum() - m) / (
+        m * (m - 1)
+    )
     return within - 2 * kernel(x, y).mean()
 
 

@@ -49,9 +49,21 @@ class Setting:
 
 
 SETTINGS = {
-    "quick": Setting((16, 32, 64, 128), 0, 12, 2e-3, False, 128, 3, 8, {}, 18_750, 300.0),
+    "quick": Setting(
+        (16, 32, 64, 128), 0, 12, 2e-3, False, 128, 3, 8, {}, 18_750, 300.0
+    ),
     "paper": Setting(
-        (64, 128, 256, 512), 3, 1000, 1e-3, True, 128, 20, 20, {"max_steps": 10_000}, 18_750, float("inf")
+        (64, 128, 256, 512),
+        3,
+        1000,
+        1e-3,
+        True,
+        128,
+        20,
+        20,
+        {"max_steps": 10_000},
+        18_750,
+        float("inf"),
     ),
 }
 
@@ -65,28 +77,44 @@ class Autoencoder(nn.Module):
         pairs = list(zip((1, *channels), channels, strict=False))
         layers: list[nn.Module] = []
         for inward, outward in pairs:
-            layers += [nn.Conv2d(inward, outward, 4, 2, 1), nn.BatchNorm2d(outward), nn.LeakyReLU(0.2)]
+            layers += [
+                nn.Conv2d(inward, outward, 4, 2, 1),
+                nn.BatchNorm2d(outward),
+                nn.LeakyReLU(0.2),
+            ]
         self.encoder = nn.Sequential(*layers, nn.Flatten())
         size = channels[-1] * self.top**2
         self.moments = nn.Linear(size + CLASSES, 2 * LATENT)
         self.opening = nn.Linear(LATENT + CLASSES, size)
         layers = []
         for inward, outward in reversed([(b, a) for a, b in pairs[1:]]):
-            layers += [nn.ConvTranspose2d(inward, outward, 4, 2, 1), nn.GroupNorm(16, outward), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(inward, outward, 4, 2, 1),
+                nn.GroupNorm(16, outward),
+                nn.ReLU(),
+            ]
             layers += [Block(outward) for _ in range(blocks)]
-        self.decoder = nn.Sequential(*layers, nn.ConvTranspose2d(channels[0], 1, 4, 2, 1))
+        self.decoder = nn.Sequential(
+            *layers, nn.ConvTranspose2d(channels[0], 1, 4, 2, 1)
+        )
         self.deepest = channels[-1]
 
     def encode(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log-variance of the latents: (n, 15) each."""
-        features = torch.cat([self.encoder(images), functional.one_hot(labels, CLASSES).to(images)], -1)
+        features = torch.cat(
+            [self.encoder(images), functional.one_hot(labels, CLASSES).to(images)], -1
+        )
         mean, logarithm = self.moments(features).chunk(2, -1)
         return mean, logarithm.clamp(-10, 10)
 
     def logits(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return the logits of the pixels: (n, 1, 32, 32)."""
-        joined = torch.cat([latents, functional.one_hot(labels, CLASSES).to(latents)], -1)
-        image: Tensor = self.decoder(self.opening(joined).view(-1, self.deepest, self.top, self.top))
+        joined = torch.cat(
+            [latents, functional.one_hot(labels, CLASSES).to(latents)], -1
+        )
+        image: Tensor = self.decoder(
+            self.opening(joined).view(-1, self.deepest, self.top, self.top)
+        )
         return image
 
     def decode(self, latents: Tensor, labels: Tensor) -> Tensor:
@@ -97,7 +125,9 @@ class Autoencoder(nn.Module):
         """Return binary cross-entropy plus beta times the KL divergence, per image."""
         mean, logarithm = self.encode(images, labels)
         latents = mean + torch.randn_like(mean) * (0.5 * logarithm).exp()
-        entropy = functional.binary_cross_entropy_with_logits(self.logits(latents, labels), images, reduction="sum")
+        entropy = functional.binary_cross_entropy_with_logits(
+            self.logits(latents, labels), images, reduction="sum"
+        )
         divergence = -0.5 * (1 + logarithm - mean.square() - logarithm.exp()).sum()
         return (entropy + beta * divergence) / len(images)
 
@@ -125,9 +155,21 @@ class Classifier(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inward, outward, stride in ((1, 24, 2), (24, 48, 1), (48, 48, 2), (48, 96, 1), (96, 96, 2)):
-            layers += [nn.Conv2d(inward, outward, 3, stride, 1), nn.BatchNorm2d(outward), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Linear(96 * 16, 128), nn.ReLU())
+        for inward, outward, stride in (
+            (1, 24, 2),
+            (24, 48, 1),
+            (48, 48, 2),
+            (48, 96, 1),
+            (96, 96, 2),
+        ):
+            layers += [
+                nn.Conv2d(inward, outward, 3, stride, 1),
+                nn.BatchNorm2d(outward),
+                nn.ReLU(),
+            ]
+        self.body = nn.Sequential(
+            *layers, nn.Flatten(), nn.Linear(96 * 16, 128), nn.ReLU()
+        )
         self.head = nn.Linear(128, CLASSES)
 
     def features(self, images: Tensor) -> Tensor:

@@ -39,7 +39,12 @@ class ImageSet:
         found = image_set(name)
         parts = []
         for part in ("train", "test"):
-            images = torch.from_numpy(found[f"x_{part}"][:most]).float().div(255).unsqueeze(1)
+            images = (
+                torch.from_numpy(found[f"x_{part}"][:most])
+                .float()
+                .div(255)
+                .unsqueeze(1)
+            )
             pad = (SIDE - images.shape[-1]) // 2
             images = functional.pad(images, (pad,) * 4)
             parts.append((images, torch.from_numpy(found[f"y_{part}"][:most]).long()))
@@ -66,11 +71,20 @@ class Stage:
     augment: Callable[[Tensor], Tensor] | None = None
 
 
-def train(stage: Stage, name: str, data: tuple[Tensor, Tensor], batch: int, folder: Path, device: str) -> None:
+def train(
+    stage: Stage,
+    name: str,
+    data: tuple[Tensor, Tensor],
+    batch: int,
+    folder: Path,
+    device: str,
+) -> None:
     """Train to the end, from where an earlier run was; nothing happens where it had ended."""
     done, unfinished = folder / f"{name}.pt", folder / f"{name}-unfinished.pt"
     if done.exists():
-        stage.network.load_state_dict(torch.load(done, weights_only=True, map_location=device))
+        stage.network.load_state_dict(
+            torch.load(done, weights_only=True, map_location=device)
+        )
         return
     first = 0
     if unfinished.exists():
@@ -87,12 +101,16 @@ def train(stage: Stage, name: str, data: tuple[Tensor, Tensor], batch: int, fold
         stage.network.train()
         for index in torch.randperm(len(images)).split(batch):
             x, y = images[index].to(device), labels[index].to(device)
-            value = stage.loss(x if stage.augment is None else stage.augment(x), y, epoch)
+            value = stage.loss(
+                x if stage.augment is None else stage.augment(x), y, epoch
+            )
             stage.optimizer.zero_grad()
             value.backward()
             stage.optimizer.step()
             total += float(value.detach()) * len(index)
-        watches = isinstance(stage.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)
+        watches = isinstance(
+            stage.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau
+        )
         stage.scheduler.step(*([total / len(images)] if watches else []))
         state = {
             "network": stage.network.state_dict(),
@@ -103,28 +121,37 @@ def train(stage: Stage, name: str, data: tuple[Tensor, Tensor], batch: int, fold
         write_with(unfinished, partial(torch.save, state))
         seconds = time.perf_counter() - began
         print(
-            f"{name}: epoch {epoch + 1} of {stage.epochs}, loss {total / len(images):.4g}, {seconds:.0f} s", flush=True
+            f"{name}: epoch {epoch + 1} of {stage.epochs}, loss {total / len(images):.4g}, {seconds:.0f} s",
+            flush=True,
         )
     write_with(done, lambda path: torch.save(stage.network.state_dict(), path))
     unfinished.unlink(missing_ok=True)
 
 
-def classifier(data: ImageSet, setting: Setting, folder: Path, device: str) -> Classifier:
+def classifier(
+    data: ImageSet, setting: Setting, folder: Path, device: str
+) -> Classifier:
     """Return the classifier, trained on shifted real digits."""
     torch.manual_seed(0)
     network = Classifier().to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, setting.classifier_epochs)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(
+        optimizer, setting.classifier_epochs
+    )
 
     def loss(x: Tensor, y: Tensor, epoch: int) -> Tensor:
         return functional.cross_entropy(network(x), y, label_smoothing=0.05)
 
-    stage = Stage(network, setting.classifier_epochs, loss, optimizer, scheduler, _shifted)
+    stage = Stage(
+        network, setting.classifier_epochs, loss, optimizer, scheduler, _shifted
+    )
     train(stage, "classifier", data.train, 128, folder, device)
     return network.eval()
 
 
-def autoencoder(name: str, data: ImageSet, setting: Setting, folder: Path, device: str) -> Autoencoder:
+def autoencoder(
+    name: str, data: ImageSet, setting: Setting, folder: Path, device: str
+) -> Autoencoder:
     """Return the autoencoder of one set of images, trained."""
     torch.manual_seed(0)
     network = Autoencoder(setting.channels, setting.blocks).to(device)
@@ -146,10 +173,14 @@ def autoencoder(name: str, data: ImageSet, setting: Setting, folder: Path, devic
 
 
 @torch.no_grad()
-def in_parts(function: Callable[..., Tensor], *tensors: Tensor, device: str = "cpu") -> Tensor:
+def in_parts(
+    function: Callable[..., Tensor], *tensors: Tensor, device: str = "cpu"
+) -> Tensor:
     """Apply a function to rows, some at a time; what it returns is on the CPU."""
     pieces = zip(*(each.split(EVALUATED) for each in tensors), strict=True)
-    return torch.cat([function(*(each.to(device) for each in piece)).cpu() for piece in pieces])
+    return torch.cat(
+        [function(*(each.to(device) for each in piece)).cpu() for piece in pieces]
+    )
 
 
 def latents(network: Autoencoder, part: tuple[Tensor, Tensor], device: str) -> Tensor:

@@ -37,7 +37,15 @@ def make(name: str) -> None:
     folder = FOLDER / name
     venv.EnvBuilder(clear=True, with_pip=True).create(folder)
     requirements = Path(__file__).with_name(f"{name}.txt")
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "-r", str(requirements)]
+    pip = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "-r",
+        str(requirements),
+    ]
     subprocess.run(pip, check=True)
     (folder / "ready").touch()
 
@@ -45,7 +53,10 @@ def make(name: str) -> None:
 def main(names: Sequence[str]) -> None:
     unknown = sorted(set(names) - set(NAMES))
     if unknown or not names:
-        raise SystemExit(f"name one or more of {', '.join(NAMES)}" + (f", not {', '.join(unknown)}" if unknown else ""))
+        raise SystemExit(
+            f"name one or more of {', '.join(NAMES)}"
+            + (f", not {', '.join(unknown)}" if unknown else "")
+        )
     for name in names:
         make(name)
         print(f"{name}: ready in {(FOLDER / name).relative_to(ROOT)}")

@@ -36,7 +36,12 @@ class Timer:
 
     def __init__(self, solver: Any, rate: float, seconds: float) -> None:
         self.solver, self.rate, self.seconds = solver, rate, seconds
-        self.created, self.began, self.steps, self.passed = time.perf_counter(), math.nan, 0, 0.0
+        self.created, self.began, self.steps, self.passed = (
+            time.perf_counter(),
+            math.nan,
+            0,
+            0.0,
+        )
 
     def __call__(self, step: int, _: Any) -> None:
         import jax
@@ -51,7 +56,9 @@ class Timer:
             raise _TimeIsUpError
         cosine = (1 + math.cos(math.pi * self.passed / self.seconds)) / 2
         for state in states:
-            state.opt_state.hyperparams["learning_rate"] = jax.numpy.asarray(self.rate * (LAST + (1 - LAST) * cosine))
+            state.opt_state.hyperparams["learning_rate"] = jax.numpy.asarray(
+                self.rate * (LAST + (1 - LAST) * cosine)
+            )
 
 
 def make(recipe: dict[str, Any], dim: int, seed: int) -> Any:
@@ -62,17 +69,42 @@ def make(recipe: dict[str, Any], dim: int, seed: int) -> Any:
     from ott.neural.networks import potentials
 
     b1, b2 = BETAS[recipe["kind"]]
-    optimizers = [optax.inject_hyperparams(optax.adam)(recipe["rate"], b1=b1, b2=b2) for _ in "fg"]
-    endless = {"num_train_iters": 10**9, "valid_freq": 10**9, "log_freq": 10**9, "rng": jax.random.PRNGKey(seed)}
+    optimizers = [
+        optax.inject_hyperparams(optax.adam)(recipe["rate"], b1=b1, b2=b2) for _ in "fg"
+    ]
+    endless = {
+        "num_train_iters": 10**9,
+        "valid_freq": 10**9,
+        "log_freq": 10**9,
+        "rng": jax.random.PRNGKey(seed),
+    }
     if recipe["kind"] == "expectile":
-        networks = [potentials.MLP(dim_hidden=[*recipe["widths"], 1], act_fn=jax.nn.elu) for _ in "fg"]
-        regularisation = {"expectile": recipe["expectile"], "expectile_loss_coef": recipe["weight"]}
-        return expectile_neural_dual.ExpectileNeuralDual(dim, *networks, *optimizers, **regularisation, **endless)
+        networks = [
+            potentials.MLP(dim_hidden=[*recipe["widths"], 1], act_fn=jax.nn.elu)
+            for _ in "fg"
+        ]
+        regularisation = {
+            "expectile": recipe["expectile"],
+            "expectile_loss_coef": recipe["weight"],
+        }
+        return expectile_neural_dual.ExpectileNeuralDual(
+            dim, *networks, *optimizers, **regularisation, **endless
+        )
     width = max(dim, 32)
-    networks = [potentials.PotentialMLP(dim_hidden=[2 * width, 2 * width, width], act_fn=jax.nn.elu) for _ in "fg"]
+    networks = [
+        potentials.PotentialMLP(
+            dim_hidden=[2 * width, 2 * width, width], act_fn=jax.nn.elu
+        )
+        for _ in "fg"
+    ]
     conjugate = _conjugate(0.1, 10)
     return neuraldual.W2NeuralDual(
-        dim, *networks, *optimizers, conjugate_solver=conjugate, back_and_forth=False, **endless
+        dim,
+        *networks,
+        *optimizers,
+        conjugate_solver=conjugate,
+        back_and_forth=False,
+        **endless,
     )
 
 
@@ -88,7 +120,9 @@ def images(kind: str, solver: Any, x: Any, z: Any) -> tuple[Any, Any]:
     value = f.potential_value_fn(f.params)
     exact = _conjugate(1e-4, 100)
     starts = g.potential_gradient_fn(g.params)(z)
-    back = jax.jit(jax.vmap(lambda point, start: exact.solve(value, point, x_init=start).grad))(z, starts)
+    back = jax.jit(
+        jax.vmap(lambda point, start: exact.solve(value, point, x_init=start).grad)
+    )(z, starts)
     return f.potential_gradient_fn(f.params)(x), back
 
 
@@ -98,7 +132,10 @@ def run(job: Job) -> Answer:
 
     solver = make(job.recipe, job.source.shape[1], job.seed)
     timer = Timer(solver, job.recipe["rate"], job.seconds)
-    loaders = [_batches(pool, job.seed + k) for k, pool in enumerate((job.source, job.target) * 2)]
+    loaders = [
+        _batches(pool, job.seed + k)
+        for k, pool in enumerate((job.source, job.target) * 2)
+    ]
     with contextlib.suppress(_TimeIsUpError):
         solver(*loaders, callback=timer)
     numbers = {
@@ -107,7 +144,9 @@ def run(job: Job) -> Answer:
         "excluded_seconds": timer.began - timer.created,
         "steps": timer.steps,
     }
-    forward, backward = images(job.recipe["kind"], solver, jnp.asarray(job.x), jnp.asarray(job.z))
+    forward, backward = images(
+        job.recipe["kind"], solver, jnp.asarray(job.x), jnp.asarray(job.z)
+    )
     return Answer(forward, backward, numbers)
 
 

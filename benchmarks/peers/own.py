@@ -16,7 +16,14 @@ def run(job: Job) -> Answer:
     torch.set_num_threads(job.threads)
     began = time.perf_counter()
     dim = job.source.shape[1]
-    ot = preset.fit_to(job.recipe["preset"], job.source, job.target, dim, max_time=job.seconds, random_state=job.seed)
+    ot = preset.fit_to(
+        job.recipe["preset"],
+        job.source,
+        job.target,
+        dim,
+        max_time=job.seconds,
+        random_state=job.seed,
+    )
     seconds = time.perf_counter() - began
     transport = ot.map_
     numbers = {
@@ -28,7 +35,9 @@ def run(job: Job) -> Answer:
     }
     back, solution = transport.inverse(torch.from_numpy(job.z), return_solution=True)
     return Answer(
-        transport(torch.from_numpy(job.x)).numpy(), back.numpy(), numbers | {"unconverged": solution.unconverged}
+        transport(torch.from_numpy(job.x)).numpy(),
+        back.numpy(),
+        numbers | {"unconverged": solution.unconverged},
     )
 
 

@@ -23,7 +23,9 @@ GRID = 0.6  # of the seconds, for choosing epsilon; the rest for the fit to all 
 ENOUGH = 20.0  # seconds for ENTROPIC rows
 
 
-def largest(fit: Callable[[int], Any], first: int, most: int, seconds: float) -> tuple[Any, int, float]:
+def largest(
+    fit: Callable[[int], Any], first: int, most: int, seconds: float
+) -> tuple[Any, int, float]:
     """Return what fit(n) returns, n and the seconds it took, for the largest n = first, 2 first, ... that fits."""
     n, left = min(first, most), seconds
     while True:
@@ -50,7 +52,9 @@ def run(job: Job) -> Answer:
     kinds: dict[str, Callable[[int], discrete.Maps]] = {
         "exact plan": lambda n: discrete.exact_plan(*rows(n)),
         "kernel map": lambda n: discrete.kernel_map(*rows(n)),
-        "entropic map": lambda n: discrete.entropic_map(*rows(n), GRID * job.seconds, job.seed),
+        "entropic map": lambda n: discrete.entropic_map(
+            *rows(n), GRID * job.seconds, job.seed
+        ),
         "linear map": lambda n: discrete.linear_map(*rows(n)),
     }
     size = len(job.source)
@@ -62,7 +66,12 @@ def run(job: Job) -> Answer:
         began = time.perf_counter()
         maps = kinds[name](n)
         took = time.perf_counter() - began
-    numbers = {"library": f"pot {ot.__version__}", "fit_seconds": took, "excluded_seconds": 0.0, "used": n}
+    numbers = {
+        "library": f"pot {ot.__version__}",
+        "fit_seconds": took,
+        "excluded_seconds": 0.0,
+        "used": n,
+    }
     return Answer(maps.forward(job.x), maps.backward(job.z), numbers | maps.facts)
 
 

@@ -66,5 +66,9 @@ def work(run: Callable[[Job], Answer]) -> None:
 
     arrays = {name: np.load(folder / f"{name}.npy") for name in ARRAYS}
     answer = run(Job(**told, **arrays))
-    np.savez(folder / "answer.npz", forward=np.asarray(answer.forward), backward=np.asarray(answer.backward))
+    np.savez(
+        folder / "answer.npz",
+        forward=np.asarray(answer.forward),
+        backward=np.asarray(answer.backward),
+    )
     (folder / "answer.json").write_text(json.dumps(answer.numbers), encoding="utf-8")

@@ -9,8 +9,23 @@ from brenier.errors import (
     ModelFileError,
 )
 from brenier.estimators import OptimalTransport, load
-from brenier.potentials import Conditional, DenseICNN, Mean, Potential, Quadratic, ResidualPotential
-from brenier.solve import BFGS, LBFGS, Anderson, GradientStep, NewtonCG, Solution, Status
+from brenier.potentials import (
+    Conditional,
+    DenseICNN,
+    MeanPotential,
+    Potential,
+    Quadratic,
+    ResidualPotential,
+)
+from brenier.solve import (
+    BFGS,
+    LBFGS,
+    Anderson,
+    GradientStep,
+    NewtonCG,
+    Solution,
+    Status,
+)
 from brenier.training.run import Run
 from brenier.training.settings import Settings
 from brenier.transport.coordinates import Coordinates
@@ -38,7 +53,7 @@ __all__ = [
     "DualObjective",
     "DualValue",
     "GradientStep",
-    "Mean",
+    "MeanPotential",
     "ModelFileError",
     "NewtonCG",
     "OptimalTransport",

@@ -16,12 +16,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The temporary file is removed if the block fails, and `path` keeps what it held.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+    )
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("r+b") as written:  # writable, or Windows refuses to flush it
+        with temporary.open(
+            "r+b"
+        ) as written:  # writable, or Windows refuses to flush it
             os.fsync(written.fileno())
         _usual_mode(temporary)
         os.replace(temporary, path)

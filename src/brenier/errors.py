@@ -31,6 +31,9 @@ class ConvergenceWarning(UserWarning):
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line outside this package that led here, however deep the call."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "brenier":
+    while (
+        frame.f_back is not None
+        and frame.f_globals.get("__name__", "").partition(".")[0] == "brenier"
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)

@@ -31,7 +31,9 @@ from brenier.statistics import matrix_power
 
 Kernel = Callable[[Tensor], Tensor]  # of squared distances
 
-BLOCK = 2**20  # entries of a distance matrix, or of a set of samples, handled at once: few enough for a cache
+BLOCK = (
+    2**20
+)  # entries of a distance matrix, or of a set of samples, handled at once: few enough for a cache
 BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # relative to the median squared distance
 UNDERFLOW = 300.0  # exp(-cost/reg) and its reciprocal are far from the ends of float64 below this
 
@@ -49,7 +51,9 @@ def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float
     _check(paired=True, moved=moved, truth=truth)
     variance = _variance(truth) if variance is None else variance
     if not variance > 0:
-        raise DataError(f"variance: is {variance}; give the trace of the target's covariance, a positive number")
+        raise DataError(
+            f"variance: is {variance}; give the trace of the target's covariance, a positive number"
+        )
     error = math.fsum(float((a - b).square().sum()) for a, b in _blocks(moved, truth))
     return 100 * error / len(moved) / variance
 
@@ -72,7 +76,12 @@ def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
 
 
 def mmd(
-    x: Tensor, y: Tensor, bandwidths: Sequence[float] | None = None, *, max_points: int = 5000, seed: int = 0
+    x: Tensor,
+    y: Tensor,
+    bandwidths: Sequence[float] | None = None,
+    *,
+    max_points: int = 5000,
+    seed: int = 0,
 ) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy; below zero by chance where laws agree.
 
@@ -83,9 +92,13 @@ def mmd(
         bandwidths: the s_j; None for `median_bandwidths(x, y)`. Give the same to all methods that are compared.
     """
     _check(min_rows=2, x=x, y=y)
-    chosen = median_bandwidths(x, y, seed=seed) if bandwidths is None else tuple(bandwidths)
+    chosen = (
+        median_bandwidths(x, y, seed=seed) if bandwidths is None else tuple(bandwidths)
+    )
     if not chosen or not all(s > 0 for s in chosen):
-        raise DataError(f"bandwidths: are {chosen}; give one or more positive squared lengths")
+        raise DataError(
+            f"bandwidths: are {chosen}; give one or more positive squared lengths"
+        )
 
     def kernel(squares: Tensor) -> Tensor:
         return torch.stack([torch.exp(squares / (-2 * s)) for s in chosen]).mean(0)
@@ -93,25 +106,33 @@ def mmd(
     return _discrepancy(kernel, *_subsets(x, y, max_points, seed))
 
 
-def median_bandwidths(x: Tensor, y: Tensor, *, max_points: int = 1000, seed: int = 0) -> tuple[float, ...]:
+def median_bandwidths(
+    x: Tensor, y: Tensor, *, max_points: int = 1000, seed: int = 0
+) -> tuple[float, ...]:
     """Return the median squared distance within x (n, d) and y (m, d) together, times 1/4, 1/2, 1, 2 and 4.
 
     The median heuristic of "A Kernel Two-Sample Test", Gretton et al., 2012, section 8.
     """
     _check(x=x, y=y)
     squares = torch.pdist(torch.cat(_subsets(x, y, max_points, seed))).square()
-    scale = float(squares.median()) or float(squares.mean()) or 1.0  # most rows, or all, may be equal
+    scale = (
+        float(squares.median()) or float(squares.mean()) or 1.0
+    )  # most rows, or all, may be equal
     return tuple(factor * scale for factor in BANDWIDTHS)
 
 
-def energy_distance(x: Tensor, y: Tensor, *, max_points: int = 5000, seed: int = 0) -> float:
+def energy_distance(
+    x: Tensor, y: Tensor, *, max_points: int = 5000, seed: int = 0
+) -> float:
     """Return the unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| for x (n, d) and y (m, d), n, m > 1.
 
     "Energy statistics: A class of statistics based on distances", Székely and Rizzo, 2013. No square root is taken;
     it is below zero by chance where laws agree.
     """
     _check(min_rows=2, x=x, y=y)
-    return _discrepancy(lambda squares: -squares.sqrt(), *_subsets(x, y, max_points, seed))
+    return _discrepancy(
+        lambda squares: -squares.sqrt(), *_subsets(x, y, max_points, seed)
+    )
 
 
 def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> float:
@@ -130,10 +151,15 @@ def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> 
         raise DataError(f"n_projections: is {n_projections}; give at least 1")
     a, b = _centred(x, y)
     generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(n_projections, x.shape[1], generator=generator, dtype=torch.float64)
+    directions = torch.randn(
+        n_projections, x.shape[1], generator=generator, dtype=torch.float64
+    )
     directions = torch.nn.functional.normalize(directions).to(a.device)
     parts = directions.split(max(1, BLOCK // (len(x) + len(y))))
-    squares = (len(part) * ot.sliced_wasserstein_distance(a, b, projections=part.mT) ** 2 for part in parts)
+    squares = (
+        len(part) * ot.sliced_wasserstein_distance(a, b, projections=part.mT) ** 2
+        for part in parts
+    )
     return math.sqrt(math.fsum(map(float, squares)) / n_projections)
 
 
@@ -164,12 +190,22 @@ def sinkhorn_divergence(
     reg = (0.05 * (_variance(a) + _variance(b)) or 1.0) if reg is None else reg
     if not reg > 0:
         raise DataError(f"reg: is {reg}; give a positive weight, or None")
-    largest = max(float(_squared_distances(p, q).max()) for p, q in ((a, b), (a, a), (b, b)))
+    largest = max(
+        float(_squared_distances(p, q).max()) for p, q in ((a, b), (a, a), (b, b))
+    )
     # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
     method = "sinkhorn" if largest < UNDERFLOW * reg else "sinkhorn_log"
-    options = {"method": method, "numIterMax": max_steps, "stopThr": tol, "log": True, "warn": False}
+    options = {
+        "method": method,
+        "numIterMax": max_steps,
+        "stopThr": tol,
+        "log": True,
+        "warn": False,
+    }
     value, log = ot.bregman.empirical_sinkhorn_divergence(a, b, reg, **options)
-    error = max(float(log[f"log_sinkhorn_{side}"]["err"][-1]) for side in ("ab", "a", "b"))
+    error = max(
+        float(log[f"log_sinkhorn_{side}"]["err"][-1]) for side in ("ab", "a", "b")
+    )
     if not error <= tol:
         warn(
             f"sinkhorn_divergence: marginals are off by {error:.1e} (tol={tol:g}) after {max_steps} steps; "
@@ -208,7 +244,9 @@ def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
     for name, mean, covariance in (("cov0", mean0, cov0), ("cov1", mean1, cov1)):
         if mean.shape != mean0.shape or covariance.shape != (mean.numel(), *mean.shape):
             shapes = f"{tuple(mean.shape)} and {tuple(covariance.shape)}"
-            raise DataError(f"{name}: it and its mean have shapes {shapes}; give (d, d) and (d,), one d for both laws")
+            raise DataError(
+                f"{name}: it and its mean have shapes {shapes}; give (d, d) and (d,), one d for both laws"
+            )
         check_finite(covariance + mean, name)
     m0, s0, m1, s1 = (_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
     root = matrix_power(s0, 0.5)
@@ -222,10 +260,16 @@ def _check(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
     (first, reference), *_ = samples.items()
     for name, given in samples.items():
         if given.ndim != 2 or len(given) < min_rows or given.shape[1] < 1:
-            raise DataError(f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}")
-        if given.shape[1] != reference.shape[1] or (paired and len(given) != len(reference)):
+            raise DataError(
+                f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}"
+            )
+        if given.shape[1] != reference.shape[1] or (
+            paired and len(given) != len(reference)
+        ):
             fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
-            raise DataError(f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both")
+            raise DataError(
+                f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both"
+            )
         check_finite(given, name)
 
 
@@ -234,7 +278,9 @@ def _pot() -> Any:
     try:
         import ot
     except ImportError as error:
-        raise DataError('POT: this metric needs it; install it with pip install "brenier[metrics]"') from error
+        raise DataError(
+            'POT: this metric needs it; install it with pip install "brenier[metrics]"'
+        ) from error
     return ot
 
 
@@ -253,7 +299,9 @@ def _blocks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
 def _variance(x: Tensor) -> float:
     """Return tr Cov(x), dividing by n."""
     mean = torch.stack([part.sum(0) for (part,) in _blocks(x)]).sum(0) / len(x)
-    return math.fsum(float((part - mean).square().sum()) for (part,) in _blocks(x)) / len(x)
+    return math.fsum(
+        float((part - mean).square().sum()) for (part,) in _blocks(x)
+    ) / len(x)
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -277,12 +325,18 @@ def _subsets(x: Tensor, y: Tensor, max_points: int, seed: int) -> tuple[Tensor, 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
-    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_(min=0)
+    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_(
+        min=0
+    )
 
 
 def _discrepancy(kernel: Kernel, x: Tensor, y: Tensor) -> float:
     """Return E k(x, x') + E k(y, y') - 2 E k(x, y), over distinct pairs."""
-    return _mean_kernel(kernel, x) + _mean_kernel(kernel, y) - 2 * _mean_kernel(kernel, x, y)
+    return (
+        _mean_kernel(kernel, x)
+        + _mean_kernel(kernel, y)
+        - 2 * _mean_kernel(kernel, x, y)
+    )
 
 
 def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor | None = None) -> float:

@@ -63,9 +63,14 @@ def test_gradients_do_not_come_in() -> None:
     assert not samples.rows(0, 1).requires_grad
 
 
-@pytest.mark.parametrize(("first", "last", "numbers"), [(0, 2, [0, 1]), (4, 6, [4, 5]), (4, 99, [4, 5]), (6, 8, [])])
+@pytest.mark.parametrize(
+    ("first", "last", "numbers"),
+    [(0, 2, [0, 1]), (4, 6, [4, 5]), (4, 99, [4, 5]), (6, 8, [])],
+)
 @pytest.mark.parametrize("kind", ["memory", "file"])
-def test_rows_are_consecutive(kind: str, first: int, last: int, numbers: list[int], mapped: np.memmap) -> None:
+def test_rows_are_consecutive(
+    kind: str, first: int, last: int, numbers: list[int], mapped: np.memmap
+) -> None:
     samples = read(mapped if kind == "file" else TABLE, "X")
     np.testing.assert_array_equal(samples.rows(first, last).numpy(), TABLE[numbers])
 
@@ -77,18 +82,25 @@ def test_mapped_arrays_stay_on_disk(mapped: np.memmap) -> None:
     assert not is_mapped(np.asarray(mapped)[:])
 
 
-def test_mapped_rows_are_checked_when_read_and_counted_from_the_start(tmp_path: Any) -> None:
+def test_mapped_rows_are_checked_when_read_and_counted_from_the_start(
+    tmp_path: Any,
+) -> None:
     bad = TABLE.copy()
     bad[4, 1] = np.nan
     np.save(tmp_path / "bad.npy", bad)
     samples = read(np.load(tmp_path / "bad.npy", mmap_mode="r"), "X")
     assert samples.rows(0, 3).shape == (3, 2)
-    with pytest.raises(DataError, match=r"^X: contains NaN or inf in 1 of 3 rows read, the first at row 4, column 1"):
+    with pytest.raises(
+        DataError,
+        match=r"^X: contains NaN or inf in 1 of 3 rows read, the first at row 4, column 1",
+    ):
         samples.rows(3, 6)
 
 
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 2)])
-def test_mapped_arrays_of_other_shapes_are_refused(shape: tuple[int, ...], tmp_path: Any) -> None:
+def test_mapped_arrays_of_other_shapes_are_refused(
+    shape: tuple[int, ...], tmp_path: Any
+) -> None:
     np.save(tmp_path / "x.npy", np.zeros(shape))
     with pytest.raises(DataError, match=f"^X: Expected 2D array, got {len(shape)}D"):
         read(np.load(tmp_path / "x.npy", mmap_mode="r"), "X")
@@ -108,7 +120,9 @@ def test_mapped_arrays_of_other_shapes_are_refused(shape: tuple[int, ...], tmp_p
     ],
 )
 @pytest.mark.parametrize("shape", [(6, 2), (6,), (0, 2)])
-def test_results_have_the_kind_and_precision_given(given: Any, result: Any, shape: tuple[int, ...]) -> None:
+def test_results_have_the_kind_and_precision_given(
+    given: Any, result: Any, shape: tuple[int, ...]
+) -> None:
     moved = read(given, "X").restore(torch.ones(shape, dtype=torch.float64))
     assert type(moved) is type(given)
     assert moved.dtype == result
@@ -117,7 +131,9 @@ def test_results_have_the_kind_and_precision_given(given: Any, result: Any, shap
 
 def test_frames_come_back_with_columns_and_index() -> None:
     frame = pd.DataFrame(TABLE, columns=["a", "b"], index=list("uvwxyz"))
-    pd.testing.assert_frame_equal(read(frame, "X").restore(torch.from_numpy(TABLE)), frame)
+    pd.testing.assert_frame_equal(
+        read(frame, "X").restore(torch.from_numpy(TABLE)), frame
+    )
     assert read(frame, "X").columns == ("a", "b")
     other = pl.DataFrame(TABLE, schema=["a", "b"])
     assert read(other, "X").restore(torch.from_numpy(TABLE)).equals(other)
@@ -131,7 +147,10 @@ def test_results_share_no_memory_with_the_samples() -> None:
     np.testing.assert_array_equal(given, TABLE)
 
 
-@pytest.mark.parametrize(("dim", "rows", "message"), [(3, 1, "has 2 features, but 3 are expected"), (2, 7, "6 sample")])
+@pytest.mark.parametrize(
+    ("dim", "rows", "message"),
+    [(3, 1, "has 2 features, but 3 are expected"), (2, 7, "6 sample")],
+)
 def test_what_is_expected_is_checked(dim: int, rows: int, message: str) -> None:
     assert isinstance(read(TABLE, "X", dim=2, min_rows=6), CheckedSamples)
     with pytest.raises(DataError, match=f"^X: .*{message}"):

@@ -27,7 +27,9 @@ def test_what_is_written_is_read_back(kind, dtype, values, tmp_path):
     path = tmp_path / f"samples{kind}"
     write_samples(path, values.astype(dtype), columns=["a", "b", "c"])
     read = read_samples(path)
-    np.testing.assert_allclose(np.asarray(read.values, dtype), values.astype(dtype), rtol=1e-15)
+    np.testing.assert_allclose(
+        np.asarray(read.values, dtype), values.astype(dtype), rtol=1e-15
+    )
     assert read.columns == (("a", "b", "c") if kind in (".csv", ".parquet") else None)
     assert read.path == path
     assert os.listdir(tmp_path) == [path.name]
@@ -53,7 +55,13 @@ def test_npy_is_mapped_unless_told_otherwise(values, tmp_path):
 
 def test_npz_takes_a_key_where_it_must(values, tmp_path):
     path = tmp_path / "samples.npz"
-    np.savez(path, train=values, test=values[:5], names=np.array(["a", "b"]), things=np.array([None]))
+    np.savez(
+        path,
+        train=values,
+        test=values[:5],
+        names=np.array(["a", "b"]),
+        things=np.array([None]),
+    )
     assert read_samples(path, key="test").values.shape == (5, 3)
     with pytest.raises(DataError, match="holds train, test, names, things"):
         read_samples(path)
@@ -68,7 +76,9 @@ def test_npz_takes_a_key_where_it_must(values, tmp_path):
 @pytest.mark.parametrize("kind", [".csv", ".parquet"])
 def test_tables_give_numeric_columns_or_those_asked_for(kind, tmp_path):
     path = tmp_path / f"table{kind}"
-    frame = pl.DataFrame({"a": [1, 2], "label": ["u", "v"], "b": [0.5, None], "flag": [True, False]})
+    frame = pl.DataFrame(
+        {"a": [1, 2], "label": ["u", "v"], "b": [0.5, None], "flag": [True, False]}
+    )
     frame.write_csv(path) if kind == ".csv" else frame.write_parquet(path)
     read = read_samples(path)
     assert read.columns == ("a", "b", "flag")
@@ -79,14 +89,20 @@ def test_tables_give_numeric_columns_or_those_asked_for(kind, tmp_path):
         read_samples(path, columns=["a", "c"])
     with pytest.raises(DataError, match=r"'label' in .* holds"):
         read_samples(path, columns=["label"])
-    frame.select("label").write_csv(path) if kind == ".csv" else frame.select("label").write_parquet(path)
+    frame.select("label").write_csv(path) if kind == ".csv" else frame.select(
+        "label"
+    ).write_parquet(path)
     with pytest.raises(DataError, match=r"none of its columns is numeric \(label\)"):
         read_samples(path)
 
 
 def test_nullable_columns_become_nan(tmp_path):
-    pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}).to_parquet(tmp_path / "t.parquet")
-    np.testing.assert_array_equal(read_samples(tmp_path / "t.parquet").values, [[1], [np.nan]])
+    pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    np.testing.assert_array_equal(
+        read_samples(tmp_path / "t.parquet").values, [[1], [np.nan]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,9 +132,14 @@ def damaged(kind, content, tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("content", [b"\x93NUMPY\x01", b"PK\x03\x04 no archive", b"\xff\xfe\x00garbage\x00\n\x01"])
+@pytest.mark.parametrize(
+    "content",
+    [b"\x93NUMPY\x01", b"PK\x03\x04 no archive", b"\xff\xfe\x00garbage\x00\n\x01"],
+)
 def test_damaged_files_are_named(kind, content, tmp_path):
-    with pytest.raises(DataError, match=rf"damaged\{kind}: (cannot be read as|none of its columns)"):
+    with pytest.raises(
+        DataError, match=rf"damaged\{kind}: (cannot be read as|none of its columns)"
+    ):
         read_samples(damaged(kind, content, tmp_path))
 
 
@@ -192,7 +213,14 @@ def test_paths_that_hold_no_samples_are_named(kind, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "array", [np.ones(3), np.ones((2, 2, 2)), np.ones((0, 3)), np.array([["a"]]), np.ones((1, 1), complex)]
+    "array",
+    [
+        np.ones(3),
+        np.ones((2, 2, 2)),
+        np.ones((0, 3)),
+        np.array([["a"]]),
+        np.ones((1, 1), complex),
+    ],
 )
 def test_arrays_that_are_not_samples_are_named(array, tmp_path):
     np.save(tmp_path / "a.npy", array)
@@ -233,7 +261,9 @@ def test_a_failed_write_leaves_the_old_file_alone(kind, values, tmp_path, monkey
     np.testing.assert_array_equal(read_samples(path).values, values)
 
 
-@pytest.mark.parametrize(("kind", "missing"), [(".csv", "pandas"), (".parquet", "pyarrow")])
+@pytest.mark.parametrize(
+    ("kind", "missing"), [(".csv", "pandas"), (".parquet", "pyarrow")]
+)
 def test_without_an_extra_it_is_named(kind, missing, values, tmp_path, monkeypatch):
     path = tmp_path / f"samples{kind}"
     write_samples(path, values)

@@ -20,7 +20,12 @@ IMAGES = {
 
 
 def idx(array: np.ndarray) -> bytes:
-    return b"\0\0\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
+    return (
+        b"\0\0\x08"
+        + bytes([array.ndim])
+        + np.array(array.shape, ">u4").tobytes()
+        + array.tobytes()
+    )
 
 
 @pytest.mark.parametrize("kind", ["npz", "idx", "gz"])
@@ -42,7 +47,9 @@ def test_faults_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(DataError, match="name: is 'cats'"):
         image_set("cats", tmp_path)
     monkeypatch.delenv("BRENIER_DATA", raising=False)
-    with pytest.raises(DataError, match="BRENIER_DATA is not set; set it to the folder"):
+    with pytest.raises(
+        DataError, match="BRENIER_DATA is not set; set it to the folder"
+    ):
         image_set("mnist")
     with pytest.raises(DataError, match="and no train-images-idx3-ubyte"):
         image_set("mnist", tmp_path)

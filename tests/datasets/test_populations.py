@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from brenier import DataError
-from brenier.datasets.populations import Population, Rows, Stream, draw_checked, population
+from brenier.datasets.populations import (
+    Population,
+    Rows,
+    Stream,
+    draw_checked,
+    population,
+)
 
 TABLE = np.arange(200.0).reshape(100, 2)  # row i is (2i, 2i + 1)
 
@@ -48,28 +54,30 @@ def test_rows_know_themselves(rows: Rows) -> None:
 
 @pytest.mark.parametrize("n", [1, 7, 2000])
 def test_draws_are_members_with_replacement(rows: Rows, n: int) -> None:
-    drawn = rows.draw(n, seeded())
+    drawn = rows.sample(n, seeded())
     assert drawn.shape == (n, 2)
     assert drawn.dtype == torch.float64
     assert set(numbers(drawn)) <= set(members(rows))
     assert n < 2000 or set(numbers(drawn)) == set(members(rows))
-    assert torch.equal(drawn, rows.draw(n, seeded()))
-    assert n == 1 or not torch.equal(drawn, rows.draw(n, seeded(1)))
+    assert torch.equal(drawn, rows.sample(n, seeded()))
+    assert n == 1 or not torch.equal(drawn, rows.sample(n, seeded(1)))
 
 
 def test_some_are_distinct_or_all_in_order(rows: Rows) -> None:
-    some = numbers(rows.some(10, seeded()))
+    some = numbers(rows.sample_distinct(10, seeded()))
     assert len(set(some)) == 10
     assert set(some) <= set(members(rows))
-    assert some != numbers(rows.some(10, seeded(1)))
+    assert some != numbers(rows.sample_distinct(10, seeded(1)))
     for n in (rows.size, 1000):
-        assert numbers(rows.some(n, seeded())) == members(rows)
+        assert numbers(rows.sample_distinct(n, seeded())) == members(rows)
 
 
-def test_parts_are_distinct_rows_or_all_in_order(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_distinct_rows_or_all_in_order(
+    rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("brenier.datasets.populations.PART", 7)
     for n in (10, rows.size, 1000):
-        parts = list(rows.parts(n, seeded()))
+        parts = list(rows.chunks(n, seeded()))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         found = numbers(torch.cat(parts))
         assert len(set(found)) == len(found) == min(n, rows.size)
@@ -79,27 +87,38 @@ def test_parts_are_distinct_rows_or_all_in_order(rows: Rows, monkeypatch: pytest
 def test_parts_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("brenier.datasets.populations.PART", 7)
     stream, _ = population(normal, "X")
-    parts = list(stream.parts(16, seeded()))
+    parts = list(stream.chunks(16, seeded()))
     assert [len(part) for part in parts] == [7, 7, 2]
     assert len(torch.cat(parts).unique(dim=0)) == 16
 
 
 def test_a_split_is_disjoint_and_whole(rows: Rows) -> None:
     rest, (first, second) = rows.split((5, 8), seeded())
-    parts = [numbers(first), numbers(second), numbers(rest.some(1000, seeded()))]
+    parts = [
+        numbers(first),
+        numbers(second),
+        numbers(rest.sample_distinct(1000, seeded())),
+    ]
     assert [len(part) for part in parts] == [5, 8, rows.size - 13]
     assert sorted(parts[0] + parts[1] + parts[2]) == sorted(members(rows))
     again, (third,) = rest.split((3,), seeded())
     assert set(numbers(third)) <= set(parts[2])
     assert again.size == rows.size - 16
-    assert set(numbers(again.draw(300, seeded()))).isdisjoint(parts[0] + parts[1] + numbers(third))
+    assert set(numbers(again.sample(300, seeded()))).isdisjoint(
+        parts[0] + parts[1] + numbers(third)
+    )
 
 
 def test_files_and_memory_draw_the_same(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", TABLE.astype(np.float32))
-    mapped, whole = (population(np.load(tmp_path / "x.npy", mmap_mode=mode), "X")[0] for mode in ("r", None))
-    assert torch.equal(mapped.draw(50, seeded()), whole.draw(50, seeded()))
-    assert torch.equal(mapped.some(50, seeded()), whole.some(50, seeded()))
+    mapped, whole = (
+        population(np.load(tmp_path / "x.npy", mmap_mode=mode), "X")[0]
+        for mode in ("r", None)
+    )
+    assert torch.equal(mapped.sample(50, seeded()), whole.sample(50, seeded()))
+    assert torch.equal(
+        mapped.sample_distinct(50, seeded()), whole.sample_distinct(50, seeded())
+    )
 
 
 def test_a_bad_row_of_a_file_is_named_by_its_place_in_the_file(tmp_path: Path) -> None:
@@ -108,9 +127,10 @@ def test_a_bad_row_of_a_file_is_named_by_its_place_in_the_file(tmp_path: Path) -
     np.save(tmp_path / "bad.npy", bad)
     rows, _ = population(np.load(tmp_path / "bad.npy", mmap_mode="r"), "Y")
     with pytest.raises(
-        DataError, match=r"^Y: contains NaN or inf in 1 of 100 rows read, the first at row 42, column 1"
+        DataError,
+        match=r"^Y: contains NaN or inf in 1 of 100 rows read, the first at row 42, column 1",
     ):
-        rows.some(100, seeded())
+        rows.sample_distinct(100, seeded())
 
 
 @pytest.mark.parametrize("rows", [0, 1])
@@ -133,13 +153,16 @@ class Sampler:
         return normal(n, generator).tolist()
 
 
-@pytest.mark.parametrize("sampler", [normal, Sampler(), lambda n, generator: normal(n, generator).half().numpy()])
+@pytest.mark.parametrize(
+    "sampler",
+    [normal, Sampler(), lambda n, generator: normal(n, generator).half().numpy()],
+)
 def test_streams_are_endless(sampler: Any) -> None:
     stream, samples = population(sampler, "X")
     assert isinstance(stream, Stream)
     assert samples is None
     assert (stream.size, stream.dim, stream.in_memory) == (None, 3, False)
-    for draw in (stream.draw, stream.some):
+    for draw in (stream.sample, stream.sample_distinct):
         drawn = draw(10, seeded())
         assert drawn.shape == (10, 3)
         assert drawn.dtype == torch.float64
@@ -152,20 +175,22 @@ def test_a_stream_is_split_into_fresh_samples() -> None:
     rest, held = stream.split((4, 5), generator)
     assert rest is stream
     assert [part.shape for part in held] == [(4, 3), (5, 3)]
-    later = rest.draw(4, generator)
+    later = rest.sample(4, generator)
     assert not torch.equal(held[0], later)
 
 
 def test_the_trial_of_a_sampler_takes_nothing_from_later_draws() -> None:
     first: Population = population(normal, "X")[0]
     generator = seeded()
-    assert torch.equal(first.draw(5, generator).float(), normal(5, seeded()))
+    assert torch.equal(first.sample(5, generator).float(), normal(5, seeded()))
 
 
 def test_mapped_rows_from_a_sampler_are_checked(tmp_path: Path) -> None:
     np.save(tmp_path / "bad.npy", np.full((2, 2), np.nan))
     bad = np.load(tmp_path / "bad.npy", mmap_mode="r")
-    with pytest.raises(DataError, match=r"^X \(returned by the sampler\): contains NaN"):
+    with pytest.raises(
+        DataError, match=r"^X \(returned by the sampler\): contains NaN"
+    ):
         draw_checked(lambda n, generator: bad, "X", 2, seeded(), None)
 
 
@@ -177,7 +202,9 @@ def test_faults_of_a_sampler_are_its_own() -> None:
         population(broken, "X")
 
 
-def test_rows_too_many_to_list_are_held_out_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_too_many_to_list_are_held_out_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("brenier.datasets.populations.LISTABLE", 100)
     np.save(tmp_path / "rows.npy", np.arange(2000.0)[:, None])
     generator = torch.Generator().manual_seed(0)
@@ -186,6 +213,6 @@ def test_rows_too_many_to_list_are_held_out_all_the_same(tmp_path: Path, monkeyp
     held = torch.cat(parts)
     assert [len(part) for part in parts] == [200, 150]
     assert held.unique().numel() == 350
-    drawn, some = rest.draw(5000, generator), rest.some(500, generator)
+    drawn, some = rest.sample(5000, generator), rest.sample_distinct(500, generator)
     assert some.unique().numel() == 500
     assert not torch.isin(torch.cat([drawn, some]), held).any()

@@ -52,7 +52,11 @@ SINGLE = {
 
 
 def array_of(values: Any) -> np.ndarray:
-    return values.detach().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
+    return (
+        values.detach().numpy()
+        if isinstance(values, torch.Tensor)
+        else np.asarray(values)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -66,8 +70,12 @@ def test_the_kind_given_comes_back(kind: str) -> None:
         assert type(result) is (np.ndarray if expected is list else expected)
         assert array_of(result).dtype == (np.float32 if kind in SINGLE else np.float64)
         assert array_of(result).shape == X.shape
-    start = array_of(given.float() if kind == "tensor bfloat16" else given).astype(np.float64)
-    np.testing.assert_allclose(array_of(back).astype(np.float64), start, atol=2e-3 * np.abs(start).max())
+    start = array_of(given.float() if kind == "tensor bfloat16" else given).astype(
+        np.float64
+    )
+    np.testing.assert_allclose(
+        array_of(back).astype(np.float64), start, atol=2e-3 * np.abs(start).max()
+    )
     if isinstance(given, pd.DataFrame | pl.DataFrame):
         assert list(moved.columns) == list(ot.feature_names_in_) == NAMES
     if isinstance(given, pd.DataFrame):
@@ -109,7 +117,9 @@ class Counting(np.memmap):
         return part
 
 
-def test_mapped_files_are_never_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mapped_files_are_never_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     n = 60_000
     generator = np.random.default_rng(2)
     np.save(tmp_path / "x.npy", generator.normal(size=(n, 8)).astype(np.float32))
@@ -120,7 +130,9 @@ def test_mapped_files_are_never_read_whole(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(fitting, "MANY", 2000)
     monkeypatch.setattr(Counting, "read", [], raising=False)
     tracemalloc.start()
-    ot = quick().fit(mapped.view(Counting), Y[:, :1] + np.zeros(8) + generator.normal(size=(300, 8)))
+    ot = quick().fit(
+        mapped.view(Counting), Y[:, :1] + np.zeros(8) + generator.normal(size=(300, 8))
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert max(Counting.read) <= 2000
@@ -140,7 +152,12 @@ def test_set_output_asks_for_another_kind(kind: str, container: str) -> None:
     ot = quick(max_steps=1).fit(KINDS[kind](X), KINDS[kind](Y))
     plain = ot.transform(KINDS[kind](X))
     frame = {"pandas": pd.DataFrame, "polars": pl.DataFrame}[container]
-    outputs = [clone(ot).set_output(transform=container).fit(KINDS[kind](X), KINDS[kind](Y)).transform(KINDS[kind](X))]
+    outputs = [
+        clone(ot)
+        .set_output(transform=container)
+        .fit(KINDS[kind](X), KINDS[kind](Y))
+        .transform(KINDS[kind](X))
+    ]
     with sklearn.config_context(transform_output=container):
         outputs.append(ot.transform(KINDS[kind](X)))
     for moved in outputs:
@@ -155,7 +172,9 @@ def test_the_affine_map_of_streams_is_refitted_to_as_many_rows_as_training_drew(
     monkeypatch.setattr(fitting, "MOMENTS", 500)
     monkeypatch.setattr("brenier.estimators.plain.beats_start", lambda *_: False)
     draw = lambda n, generator: torch.randn(n, 3, generator=generator)  # noqa: E731
-    ot = quick(max_steps=60, batch_size=1024).fit(draw, lambda n, generator: 2 * draw(n, generator) + 1)
+    ot = quick(max_steps=60, batch_size=1024).fit(
+        draw, lambda n, generator: 2 * draw(n, generator) + 1
+    )
     assert ot.diagnostics_["selected"] == "affine"
     drawn = 500 + 1024 * ot.diagnostics_["steps"]
     error = torch.linalg.vector_norm(ot.map_.coordinates.source_mean)

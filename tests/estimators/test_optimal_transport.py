@@ -17,7 +17,16 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from brenier import LBFGS, DataWarning, DenseICNN, OptimalTransport, Potential, Quadratic, TransportMap, load
+from brenier import (
+    LBFGS,
+    DataWarning,
+    DenseICNN,
+    OptimalTransport,
+    Potential,
+    Quadratic,
+    TransportMap,
+    load,
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +54,11 @@ def test_the_constructor_only_stores() -> None:
 
 def test_parameters_are_set_and_cloned(fitted: OptimalTransport) -> None:
     copy = clone(fitted).set_params(tol=0.1, potential="convex")
-    assert copy.get_params() == {**fitted.get_params(), "tol": 0.1, "potential": "convex"}
+    assert copy.get_params() == {
+        **fitted.get_params(),
+        "tol": 0.1,
+        "potential": "convex",
+    }
     assert not hasattr(copy, "map_")
     with pytest.raises(ValueError, match="Invalid parameter 'colour'"):
         copy.set_params(colour=1)
@@ -67,7 +80,13 @@ def test_fit_returns_self_and_says_what_it_found(fitted: OptimalTransport) -> No
     assert ot.fit(X, Y) is ot
     assert ot.n_features_in_ == 2
     assert not hasattr(ot, "feature_names_in_")
-    assert ot.diagnostics_.keys() >= {"selected", "stopped", "steps", "setbacks", "round_trip"}
+    assert ot.diagnostics_.keys() >= {
+        "selected",
+        "stopped",
+        "steps",
+        "setbacks",
+        "round_trip",
+    }
     assert (ot.diagnostics_["stopped"], ot.diagnostics_["steps"]) == ("budget", 20)
     assert 0 <= ot.diagnostics_["round_trip"] < 1e-3
     assert ot.diagnostics_["round_trip_unconverged"] == 0
@@ -90,7 +109,9 @@ def test_max_time_ends_a_run() -> None:
 
 def test_history_is_a_table(learnt: OptimalTransport) -> None:
     table = pd.DataFrame(learnt.history_)
-    assert {"step", "value", "standard_error", "learning_rate", "unconverged"} <= set(table.columns)
+    assert {"step", "value", "standard_error", "learning_rate", "unconverged"} <= set(
+        table.columns
+    )
     assert table["value"].iloc[-1] < table["value"].iloc[0]
     assert all(kind.kind in "fi" for kind in table.dtypes)
 
@@ -104,7 +125,9 @@ def test_the_distance_comes_with_errors(fitted: OptimalTransport) -> None:
         errors = [distance.w2_error, distance.lower_error, distance.primal_error]
         assert np.isfinite(figures + errors).all()
         assert min(errors) > 0
-        assert abs(distance.w2 - distance.primal) < 5 * (distance.w2_error + distance.primal_error)
+        assert abs(distance.w2 - distance.primal) < 5 * (
+            distance.w2_error + distance.primal_error
+        )
 
 
 def test_the_score_is_half_the_squared_distance(fitted: OptimalTransport) -> None:
@@ -143,21 +166,29 @@ def test_one_seed_one_map(learnt: OptimalTransport) -> None:
     again.fit(*PAIR)
     other.fit(*PAIR)
     assert same(weights(again), weights(learnt))
-    assert [row["value"] for row in again.history_] == [row["value"] for row in learnt.history_]
+    assert [row["value"] for row in again.history_] == [
+        row["value"] for row in learnt.history_
+    ]
     assert again.map_.distance() == learnt.map_.distance()
     assert not same(weights(other), weights(learnt))
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
 def test_generators_of_numpy_are_seeds(make: Callable[[int], Any]) -> None:
-    first, second, other = (quick(random_state=make(seed)).fit(X, Y).history_[-1]["value"] for seed in (3, 3, 4))
+    first, second, other = (
+        quick(random_state=make(seed)).fit(X, Y).history_[-1]["value"]
+        for seed in (3, 3, 4)
+    )
     assert first == second != other
 
 
 def test_fitting_leaves_the_global_generators_alone() -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    before = torch.get_rng_state(), np.random.get_state(legacy=False)["state"]["key"].copy()  # noqa: NPY002
+    before = (
+        torch.get_rng_state(),
+        np.random.get_state(legacy=False)["state"]["key"].copy(),  # noqa: NPY002
+    )
     quick().fit(X, Y)
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state(legacy=False)["state"]["key"])  # noqa: NPY002
@@ -168,7 +199,9 @@ def test_a_warm_start_goes_on(learnt: OptimalTransport) -> None:
     before = [row["value"] for row in ot.history_]
     ot.fit(*PAIR)
     first = ot.history_[0]["value"]
-    assert min(abs(value - first) for value in before[1:]) < 1e-6  # the same held-out rows, since the same seed
+    assert (
+        min(abs(value - first) for value in before[1:]) < 1e-6
+    )  # the same held-out rows, since the same seed
     assert min(row["value"] for row in ot.history_) <= first + 1e-6
     assert same(learnt.map_.coordinates.tensors(), ot.map_.coordinates.tensors())
 
@@ -186,7 +219,9 @@ def test_a_saved_model_is_the_model(learnt: OptimalTransport, tmp_path: Path) ->
     assert again.score(X, Y) == learnt.score(X, Y)
     ours = {**learnt.get_params(), "method": again.method}
     assert again.get_params() == ours
-    pd.testing.assert_frame_equal(pd.DataFrame(again.history_), pd.DataFrame(learnt.history_))
+    pd.testing.assert_frame_equal(
+        pd.DataFrame(again.history_), pd.DataFrame(learnt.history_)
+    )
 
 
 @pytest.mark.parametrize("potential", ["free", "convex", "residual"])
@@ -196,7 +231,11 @@ def test_every_potential_and_names_are_saved(potential: str, tmp_path: Path) -> 
     ot.save(tmp_path)
     again = load(tmp_path)
     assert list(again.feature_names_in_) == NAMES
-    assert (again.potential, again.dtype, again.method) == (potential, "float64", LBFGS(memory=3))
+    assert (again.potential, again.dtype, again.method) == (
+        potential,
+        "float64",
+        LBFGS(memory=3),
+    )
     pd.testing.assert_frame_equal(again.transform(frame), ot.transform(frame))
 
 
@@ -235,19 +274,27 @@ def test_a_potential_of_ones_own() -> None:
 @pytest.mark.parametrize("start", ["affine", "identity"])
 def test_precision_and_start_are_kept(dtype: str, start: str) -> None:
     ot = quick(dtype=dtype, start=start, max_steps=1).fit(X, Y)
-    assert {str(value.dtype) for value in ot.map_.network.state_dict().values()} == {f"torch.{dtype}"}
+    assert {str(value.dtype) for value in ot.map_.network.state_dict().values()} == {
+        f"torch.{dtype}"
+    }
     assert ot.diagnostics_["selected"] in ("network", start)
     if start == "identity" and ot.diagnostics_["selected"] == start:
         np.testing.assert_allclose(ot.transform(X), X, atol=1e-5)
 
 
-@pytest.mark.parametrize("scale", ["common", "feature", [1.0, 10.0], np.array([3.0, 1.0])])
+@pytest.mark.parametrize(
+    "scale", ["common", "feature", [1.0, 10.0], np.array([3.0, 1.0])]
+)
 def test_a_separable_map_does_not_depend_on_the_units(scale: Any) -> None:
     target = 2 * np.random.default_rng(3).normal(size=(5000, 2)) + 1
     x = np.random.default_rng(4).normal(size=(5000, 2))
     ot = quick(scale=scale, max_steps=1).fit(x, target)
     assert uvp(ot.transform(x), 2 * x + 1) < 0.5
-    expected = "units of the data" if isinstance(scale, str) and scale == "common" else "units of each feature's scale"
+    expected = (
+        "units of the data"
+        if isinstance(scale, str) and scale == "common"
+        else "units of each feature's scale"
+    )
     assert ot.map_.distance().unit == expected
 
 
@@ -261,7 +308,11 @@ def test_nothing_is_warned_about_on_ordinary_samples() -> None:
 def test_warnings_point_at_the_line_that_called(labels: list[str] | None) -> None:
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(1001, 2)) * [1.0, 1e5], rng.normal(size=(1000, 2))
-    conditions = {} if labels is None else {"source_labels": labels, "target_labels": labels[:-1]}
+    conditions = (
+        {}
+        if labels is None
+        else {"source_labels": labels, "target_labels": labels[:-1]}
+    )
     with pytest.warns(DataWarning) as caught:
         quick(max_steps=1).fit(x, z, **conditions)
     assert {warning.filename for warning in caught} == {__file__}
@@ -287,17 +338,25 @@ def test_a_gaussian_pair_is_at_the_floor_of_its_affine_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("potential", "d"), [("free", 1), ("convex", 1), ("residual", 1), ("free", 2), ("residual", 2)]
+    ("potential", "d"),
+    [("free", 1), ("convex", 1), ("residual", 1), ("free", 2), ("residual", 2)],
 )
 def test_a_curved_map_is_learnt(potential: str, d: int) -> None:
-    x, fresh = np.random.default_rng(6).normal(size=(20_000, d)), np.random.default_rng(7).normal(size=(2000, d))
-    ot = quick(potential, max_steps=100, batch_size=256).fit(x[:10_000], curved(x[10_000:]))
+    x, fresh = (
+        np.random.default_rng(6).normal(size=(20_000, d)),
+        np.random.default_rng(7).normal(size=(2000, d)),
+    )
+    ot = quick(potential, max_steps=100, batch_size=256).fit(
+        x[:10_000], curved(x[10_000:])
+    )
     affine = TransportMap(Quadratic(d), ot.map_.coordinates)
     learnt, start = (uvp(one(fresh), curved(fresh)) for one in (ot.map_, affine))
     assert ot.diagnostics_["selected"] == "network"
     assert learnt < 0.5 * start
     assert ot.diagnostics_["round_trip"] < 0.01
-    assert ot.map_.distance().w2 == pytest.approx(np.square(curved(fresh) - fresh).sum(-1).mean() ** 0.5, rel=0.1)
+    assert ot.map_.distance().w2 == pytest.approx(
+        np.square(curved(fresh) - fresh).sum(-1).mean() ** 0.5, rel=0.1
+    )
 
 
 def test_distances_are_in_the_units_asked_for() -> None:

@@ -31,7 +31,15 @@ quick(max_steps=120, checkpoint=sys.argv[1]).fit(*PAIR).save(sys.argv[2])
 def start(folder: Path) -> subprocess.Popen[bytes]:
     """Begin, or go on with, a fit in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    arguments = [sys.executable, "-W", "error", "-c", PROGRAM, str(folder / "run"), str(folder / "model")]
+    arguments = [
+        sys.executable,
+        "-W",
+        "error",
+        "-c",
+        PROGRAM,
+        str(folder / "run"),
+        str(folder / "model"),
+    ]
     return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE)
 
 
@@ -48,7 +56,10 @@ def finish(folder: Path) -> tuple[dict[str, torch.Tensor], list[float]]:
 
 def kill(folder: Path, checkpoints: int, delay: float) -> None:
     """Begin a fit and kill it some seconds after it has written so many checkpoints."""
-    file, seen = folder / "run" / checkpoint.FILE, {file_number(folder / "run" / checkpoint.FILE)}
+    file, seen = (
+        folder / "run" / checkpoint.FILE,
+        {file_number(folder / "run" / checkpoint.FILE)},
+    )
     process = start(folder)
     while len(seen) <= checkpoints:
         assert process.poll() is None, "finished before it could be killed"
@@ -71,7 +82,9 @@ def file_number(path: Path) -> tuple[int, int] | None:
 
 
 @pytest.fixture(scope="module")
-def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, torch.Tensor], list[float]]:
+def never_stopped(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[dict[str, torch.Tensor], list[float]]:
     return finish(tmp_path_factory.mktemp("whole"))
 
 
@@ -84,7 +97,9 @@ def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, t
     ],
 )
 def test_a_killed_fit_ends_as_if_never_stopped(
-    kills: list[int], never_stopped: tuple[dict[str, torch.Tensor], list[float]], tmp_path: Path
+    kills: list[int],
+    never_stopped: tuple[dict[str, torch.Tensor], list[float]],
+    tmp_path: Path,
 ) -> None:
     moments = random.Random(str(kills))
     for checkpoints in kills:
@@ -132,11 +147,15 @@ def test_an_interrupted_fit_goes_on(
     written = max(row["step"] for row in whole.history_ if row["step"] < at - 1) + 1
     assert steps[0] - at == 60 - written
     assert same(weights(ot), weights(whole))
-    assert [row["value"] for row in ot.history_] == [row["value"] for row in whole.history_]
+    assert [row["value"] for row in ot.history_] == [
+        row["value"] for row in whole.history_
+    ]
     assert not list(tmp_path.iterdir())
 
 
-def test_samplers_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samplers_go_on_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def source(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
@@ -150,7 +169,9 @@ def test_samplers_go_on_where_they_were(tmp_path: Path, monkeypatch: pytest.Monk
     assert same(weights(ot.fit(source, PAIR[1])), weights(endless))
 
 
-def test_an_interrupted_second_fit_leaves_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_second_fit_leaves_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ot = quick(checkpoint=str(tmp_path)).fit(X, Y)
     before = weights(ot)
     interrupt(monkeypatch, 10)
@@ -175,7 +196,9 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return (folder / checkpoint.FILE).read_bytes()
 
 
-def altered(content: bytes, folder: Path, change: Callable[[dict[str, Any]], Any]) -> bytes:
+def altered(
+    content: bytes, folder: Path, change: Callable[[dict[str, Any]], Any]
+) -> bytes:
     """The run file with something changed, written as torch does."""
     (folder / "changed").write_bytes(content)
     state = torch.load(folder / "changed", weights_only=True)
@@ -189,18 +212,30 @@ DAMAGE: dict[str, Callable[[bytes, Path], bytes]] = {
     "half": lambda content, folder: content[: len(content) // 2],
     "nearly whole": lambda content, folder: content[:-1],
     "text": lambda content, folder: b"not a run",
-    "other object": lambda content, folder: altered(content, folder, lambda state: [1, 2]),
-    "no seed": lambda content, folder: altered(content, folder, lambda state: {**state, "seed": None}),
-    "no run": lambda content, folder: altered(content, folder, lambda state: {"seed": 1, "fingerprint": "a"}),
-    "hollow run": lambda content, folder: altered(content, folder, lambda state: {**state, "run": {}}),
+    "other object": lambda content, folder: altered(
+        content, folder, lambda state: [1, 2]
+    ),
+    "no seed": lambda content, folder: altered(
+        content, folder, lambda state: {**state, "seed": None}
+    ),
+    "no run": lambda content, folder: altered(
+        content, folder, lambda state: {"seed": 1, "fingerprint": "a"}
+    ),
+    "hollow run": lambda content, folder: altered(
+        content, folder, lambda state: {**state, "run": {}}
+    ),
     "no weights": lambda content, folder: altered(
-        content, folder, lambda state: {**state, "run": {**state["run"], "potential": {}}}
+        content,
+        folder,
+        lambda state: {**state, "run": {**state["run"], "potential": {}}},
     ),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_run_file_is_refused(damage: str, unfinished: bytes, tmp_path: Path) -> None:
+def test_a_damaged_run_file_is_refused(
+    damage: str, unfinished: bytes, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     content = DAMAGE[damage](unfinished, tmp_path)
@@ -237,11 +272,14 @@ OTHER: dict[str, tuple[Any, Any, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("other", OTHER)
-def test_a_run_of_other_samples_or_settings_is_refused(other: str, unfinished: bytes, tmp_path: Path) -> None:
+def test_a_run_of_other_samples_or_settings_is_refused(
+    other: str, unfinished: bytes, tmp_path: Path
+) -> None:
     (tmp_path / checkpoint.FILE).write_bytes(unfinished)
     source, target, parameters = OTHER[other]
     with pytest.raises(
-        ModelFileError, match=r"started with (other samples or settings|another `random_state`).*delete"
+        ModelFileError,
+        match=r"started with (other samples or settings|another `random_state`).*delete",
     ):
         quick(checkpoint=str(tmp_path), **parameters).fit(source, target)
     assert (tmp_path / checkpoint.FILE).read_bytes() == unfinished
@@ -249,7 +287,9 @@ def test_a_run_of_other_samples_or_settings_is_refused(other: str, unfinished: b
     assert not list(tmp_path.iterdir())
 
 
-def test_without_a_given_seed_the_run_brings_its_own(unfinished: bytes, tmp_path: Path) -> None:
+def test_without_a_given_seed_the_run_brings_its_own(
+    unfinished: bytes, tmp_path: Path
+) -> None:
     (tmp_path / checkpoint.FILE).write_bytes(unfinished)
     ot = quick(checkpoint=str(tmp_path), random_state=None).fit(X, Y)
     assert same(weights(ot), weights(quick().fit(X, Y)))

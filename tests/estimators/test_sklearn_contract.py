@@ -69,7 +69,11 @@ class Doubled(OptimalTransport):
 
 
 def expected_failures(estimator: BaseEstimator) -> dict[str, str]:
-    return NOT_APPLICABLE_TO_ONE_SAMPLE if isinstance(estimator, Doubled) else NOT_APPLICABLE
+    return (
+        NOT_APPLICABLE_TO_ONE_SAMPLE
+        if isinstance(estimator, Doubled)
+        else NOT_APPLICABLE
+    )
 
 
 @parametrize_with_checks(

@@ -20,7 +20,11 @@ def ended(rows: int, factor: float = FACTOR, truth: float = FACTOR) -> Any:
     held_out = normal(rows, 2, seed=1), truth * normal(rows, 2, seed=2)
     generator = torch.Generator().manual_seed(0)
     return SimpleNamespace(
-        potential=g, result=lambda: g, objective=DualObjective(), held_out=held_out, generator=generator
+        potential=g,
+        result=lambda: g,
+        objective=DualObjective(),
+        held_out=held_out,
+        generator=generator,
     )
 
 
@@ -33,13 +37,19 @@ def test_a_significant_difference_is_enough(many: tuple[Tensor, Tensor]) -> None
     assert beats_start(ended(5000), *many, distinct=False)
 
 
-def test_few_held_out_rows_are_enough_where_the_samples_refute_the_start(many: tuple[Tensor, Tensor]) -> None:
+def test_few_held_out_rows_are_enough_where_the_samples_refute_the_start(
+    many: tuple[Tensor, Tensor],
+) -> None:
     assert beats_start(ended(10), *many)
     assert not beats_start(ended(10), *many, distinct=False)
-    assert not beats_start(ended(10), many[0], normal(2000, 2, seed=5))  # the start may well be the map
+    assert not beats_start(
+        ended(10), many[0], normal(2000, 2, seed=5)
+    )  # the start may well be the map
 
 
-def test_a_network_that_changed_nothing_is_not_taken(many: tuple[Tensor, Tensor]) -> None:
+def test_a_network_that_changed_nothing_is_not_taken(
+    many: tuple[Tensor, Tensor],
+) -> None:
     assert not beats_start(ended(5000, factor=1 + 1e-6), *many)
 
 
@@ -47,8 +57,13 @@ def test_a_network_that_is_worse_is_not_taken(many: tuple[Tensor, Tensor]) -> No
     assert not beats_start(ended(5000, factor=1 / FACTOR), *many)
 
 
-def test_two_proofs_that_are_too_slight_are_enough_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    run, many = ended(20, factor=1.1, truth=1.1), (normal(800, 2, seed=3), 1.1 * normal(800, 2, seed=4))
+def test_two_proofs_that_are_too_slight_are_enough_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, many = (
+        ended(20, factor=1.1, truth=1.1),
+        (normal(800, 2, seed=3), 1.1 * normal(800, 2, seed=4)),
+    )
     assert not beats_start(run, *many, distinct=False)
     assert beats_start(run, *many)
     monkeypatch.setattr("brenier.estimators.verdict.two_sample_score", lambda *_: 0.0)

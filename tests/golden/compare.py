@@ -37,7 +37,9 @@ def checksums_of_revision(revision: str, names: Sequence[str]) -> dict[str, str]
     """Return the checksums of the fits that a git revision makes."""
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "source.tar"
-        subprocess.run(["git", "archive", "-o", archive, revision, "src"], cwd=ROOT, check=True)
+        subprocess.run(
+            ["git", "archive", "-o", archive, revision, "src"], cwd=ROOT, check=True
+        )
         subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
         return checksums(Path(folder) / "src", names)
 
@@ -51,12 +53,22 @@ def differences(revision: str, names: Sequence[str]) -> list[str]:
 
 def main() -> int:
     """Print which fits differ; return one if any does."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", help="fits to compare (default: all)")
-    parser.add_argument("--base", default=BASE, help="git revision to compare with (default: the one in BASE)")
+    parser.add_argument(
+        "--base",
+        default=BASE,
+        help="git revision to compare with (default: the one in BASE)",
+    )
     arguments = parser.parse_args()
     differ = differences(arguments.base, arguments.names)
-    print(f"differ from {arguments.base}: {', '.join(differ)}" if differ else f"all equal to {arguments.base}")
+    print(
+        f"differ from {arguments.base}: {', '.join(differ)}"
+        if differ
+        else f"all equal to {arguments.base}"
+    )
     return int(bool(differ))
 
 

@@ -51,22 +51,46 @@ def fitted(potential: Any = "free", **parameters: Any) -> OptimalTransport:
 def found(ot: OptimalTransport, x: Any, z: Any, **condition: Any) -> list[Any]:
     """Return everything a fit gives: weights, coordinates, the record, moved points there and back."""
     record = [
-        [value for name, value in row.items() if name not in ("seconds", "rollbacks", "setbacks")]
+        [
+            value
+            for name, value in row.items()
+            if name not in ("seconds", "rollbacks", "setbacks")
+        ]
         for row in ot.history_
     ]
-    parts: list[Any] = [*ot.map_.network.state_dict().values(), *ot.map_.coordinates.tensors().values()]
-    parts += [record, ot.diagnostics_["selected"], ot.diagnostics_["steps"], ot.diagnostics_["round_trip"]]
-    parts += [ot.transform(x[:200], **condition), ot.inverse_transform(z[:200], **condition)]
+    parts: list[Any] = [
+        *ot.map_.network.state_dict().values(),
+        *ot.map_.coordinates.tensors().values(),
+    ]
+    parts += [
+        record,
+        ot.diagnostics_["selected"],
+        ot.diagnostics_["steps"],
+        ot.diagnostics_["round_trip"],
+    ]
+    parts += [
+        ot.transform(x[:200], **condition),
+        ot.inverse_transform(z[:200], **condition),
+    ]
     return parts
 
 
 def measured(ot: OptimalTransport, *condition: Any) -> list[float]:
     """Return the figures of a distance."""
     found = ot.distance(*condition)
-    return [found.w2, found.w2_error, found.lower, found.lower_error, found.primal, found.primal_error]
+    return [
+        found.w2,
+        found.w2_error,
+        found.lower,
+        found.lower_error,
+        found.primal,
+        found.primal_error,
+    ]
 
 
-def plainly(rows: int, dim: int, potential: Any = "free", **parameters: Any) -> list[Any]:
+def plainly(
+    rows: int, dim: int, potential: Any = "free", **parameters: Any
+) -> list[Any]:
     """Fit without conditions, and return everything."""
     x, z = sides(rows, dim)
     ot = fitted(potential, **parameters).fit(x, z)
@@ -86,7 +110,9 @@ for name, fit in {
     "convex": partial(plainly, 2000, 3, "convex"),
     "residual": partial(plainly, 2000, 3, "residual"),
     "mean_of_two": partial(plainly, 1000, 2, n_networks=2),
-    "all_defaults": partial(plainly, 600, 2, n_networks=None, max_steps=None, batch_size=None, patience=1),
+    "all_defaults": partial(
+        plainly, 600, 2, n_networks=None, max_steps=None, batch_size=None, patience=1
+    ),
     "identity_start": partial(plainly, 1000, 2, start="identity"),
     "feature_scale": partial(plainly, 1000, 3, scale="feature"),
     "float64": partial(plainly, 1000, 3, dtype="float64"),
@@ -94,9 +120,21 @@ for name, fit in {
     "lbfgs": partial(plainly, 600, 2, method=LBFGS(), max_steps=20),
     "newton": partial(plainly, 600, 2, method=NewtonCG(), max_steps=10),
     "adam": partial(plainly, 1000, 2, optimizer=partial(torch.optim.Adam, lr=1e-3)),
-    "long_run": partial(plainly, 100_000, 16, max_steps=5000, batch_size=16, patience=1),
-    "longer_run": partial(plainly, 100_000, 2, max_steps=10_000, batch_size=4, learning_rate=0.1, patience=1),
-    "rolled_back": partial(plainly, 1000, 2, optimizer=partial(torch.optim.SGD, lr=1e6), max_steps=30),
+    "long_run": partial(
+        plainly, 100_000, 16, max_steps=5000, batch_size=16, patience=1
+    ),
+    "longer_run": partial(
+        plainly,
+        100_000,
+        2,
+        max_steps=10_000,
+        batch_size=4,
+        learning_rate=0.1,
+        patience=1,
+    ),
+    "rolled_back": partial(
+        plainly, 1000, 2, optimizer=partial(torch.optim.SGD, lr=1e6), max_steps=30
+    ),
 }.items():
     CASES[name] = partial(without_folder, fit)
 
@@ -214,7 +252,9 @@ def resumable(folder: str) -> OptimalTransport:
 def resumed(folder: Path) -> list[Any]:
     """A fit killed on its way, and taken up again."""
     program = "import sys, torch; torch.set_num_threads(1); import fits; fits.resumable(sys.argv[1])"
-    started = subprocess.Popen([sys.executable, "-c", program, str(folder)], env=environment())
+    started = subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)], env=environment()
+    )
     file, seen = folder / "run" / "run.pt", set[int]()
     while len(seen) < 3 and started.poll() is None:
         with contextlib.suppress(FileNotFoundError):
@@ -230,7 +270,12 @@ def resumed(folder: Path) -> list[Any]:
 
 def command(*words: str) -> None:
     """Run the command line."""
-    subprocess.run([sys.executable, "-m", "brenier", *words], env=environment(), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "brenier", *words],
+        env=environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @case
@@ -238,13 +283,43 @@ def command_line(folder: Path) -> list[Any]:
     """Tables fitted, moved and moved back by the command line."""
     x, z = sides(1000, 2)
     for name, side in (("x", x), ("z", z)):
-        np.savetxt(folder / f"{name}.csv", side, delimiter=",", header="a,b", comments="", fmt="%.17g")
-    names = {name: str(folder / name) for name in ("x.csv", "z.csv", "model", "moved.csv", "back.csv")}
-    command("fit", names["x.csv"], names["z.csv"], "--out", names["model"], "--max-steps", "40", "--quiet")
+        np.savetxt(
+            folder / f"{name}.csv",
+            side,
+            delimiter=",",
+            header="a,b",
+            comments="",
+            fmt="%.17g",
+        )
+    names = {
+        name: str(folder / name)
+        for name in ("x.csv", "z.csv", "model", "moved.csv", "back.csv")
+    }
+    command(
+        "fit",
+        names["x.csv"],
+        names["z.csv"],
+        "--out",
+        names["model"],
+        "--max-steps",
+        "40",
+        "--quiet",
+    )
     command("transport", names["model"], names["x.csv"], names["moved.csv"], "--quiet")
-    command("transport", names["model"], names["z.csv"], names["back.csv"], "--inverse", "--quiet")
+    command(
+        "transport",
+        names["model"],
+        names["z.csv"],
+        names["back.csv"],
+        "--inverse",
+        "--quiet",
+    )
     ot = load(folder / "model")
-    return [*found(ot, x, z), measured(ot), *((folder / f"{name}.csv").read_bytes() for name in ("moved", "back"))]
+    return [
+        *found(ot, x, z),
+        measured(ot),
+        *((folder / f"{name}.csv").read_bytes() for name in ("moved", "back")),
+    ]
 
 
 @case
@@ -254,11 +329,19 @@ def colour(folder: Path) -> list[Any]:
 
     rng = np.random.default_rng(0)
     for name in ("photo", "palette"):
-        Image.fromarray(rng.integers(0, 256, size=(48, 64, 3), dtype=np.uint8)).resize((96, 72)).save(
-            folder / f"{name}.png"
-        )
+        Image.fromarray(rng.integers(0, 256, size=(48, 64, 3), dtype=np.uint8)).resize(
+            (96, 72)
+        ).save(folder / f"{name}.png")
     words = [str(folder / name) for name in ("photo.png", "palette.png")]
-    command("colour", *words, "--out", str(folder / "out.png"), "--max-steps", "30", "--quiet")
+    command(
+        "colour",
+        *words,
+        "--out",
+        str(folder / "out.png"),
+        "--max-steps",
+        "30",
+        "--quiet",
+    )
     return [np.asarray(Image.open(folder / "out.png"))]
 
 
@@ -275,7 +358,10 @@ def checksum(parts: list[Any]) -> str:
         if isinstance(part, torch.Tensor):
             part = part.detach().cpu().numpy()
         if isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes())
+            digest.update(
+                f"{part.dtype}{part.shape}".encode()
+                + np.ascontiguousarray(part).tobytes()
+            )
         else:
             digest.update(part if isinstance(part, bytes) else repr(part).encode())
     return digest.hexdigest()

@@ -13,7 +13,10 @@ import compare
 @pytest.mark.slow
 def test_fits_are_the_same_to_the_bit() -> None:
     known = subprocess.run(
-        ["git", "cat-file", "-e", f"{compare.BASE}^{{commit}}"], cwd=compare.ROOT, check=False, capture_output=True
+        ["git", "cat-file", "-e", f"{compare.BASE}^{{commit}}"],
+        cwd=compare.ROOT,
+        check=False,
+        capture_output=True,
     )
     if known.returncode:
         pytest.skip(f"revision {compare.BASE} is not in this checkout")

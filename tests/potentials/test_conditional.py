@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from contracts import POTENTIAL_LAWS
-from problems import given, make, normal
+from problems import conditioned, make, normal
 
 from brenier import DataError
 from brenier.potentials import Conditional, DenseICNN
@@ -15,7 +15,10 @@ from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.convexity import excess
 from brenier.transport.dual.starts import best_start
 
-NEEDS_CONFIG = ("config_rebuilds_it", "precision_follows_the_input")  # it is rebuilt with the whole it belongs to
+NEEDS_CONFIG = (
+    "config_rebuilds_it",
+    "precision_follows_the_input",
+)  # it is rebuilt with the whole it belongs to
 
 
 def points(n: int, seed: int = 0) -> torch.Tensor:
@@ -34,22 +37,29 @@ def conditional(**settings: Any) -> Conditional:
 
 def test_a_condition_given_is_an_ordinary_potential() -> None:
     whole, s, v = conditional(), points(30), normal(30, 5, seed=1)
-    given = whole.given(codes(3)[0].to(s))
+    given = whole.condition_on(codes(3)[0].to(s))
     value, gradient = whole.value_and_gradient(s)
     own, own_gradient = given.value_and_gradient(s[::3, :2])
     torch.testing.assert_close(own, value[::3])
     torch.testing.assert_close(own_gradient, gradient[::3, :2])
-    torch.testing.assert_close(given.hessian_product(s[::3, :2], v[::3, :2]), whole.hessian_product(s, v)[::3, :2])
+    torch.testing.assert_close(
+        given.hessian_product(s[::3, :2], v[::3, :2]),
+        whole.hessian_product(s, v)[::3, :2],
+    )
     assert (gradient[:, 2:] == 0).all()
     assert (whole.hessian_product(s, v)[:, 2:] == 0).all()
 
 
 @pytest.mark.parametrize(
-    "law", [law for law in POTENTIAL_LAWS if law.__name__ not in NEEDS_CONFIG], ids=lambda law: law.__name__
+    "law",
+    [law for law in POTENTIAL_LAWS if law.__name__ not in NEEDS_CONFIG],
+    ids=lambda law: law.__name__,
 )
 @pytest.mark.parametrize("convex", [False, True])
-def test_it_obeys_the_laws_of_potentials(law: Callable[..., None], convex: bool) -> None:
-    law(given(convex=convex).double(), normal(6, 3).double())
+def test_it_obeys_the_laws_of_potentials(
+    law: Callable[..., None], convex: bool
+) -> None:
+    law(conditioned(convex=convex).double(), normal(6, 3).double())
 
 
 def test_an_inner_solve_keeps_the_condition() -> None:
@@ -57,7 +67,7 @@ def test_an_inner_solve_keeps_the_condition() -> None:
     found = conjugate(whole, s, tol=1e-5)
     assert found.solution.unconverged == 0
     assert torch.equal(found.point[:, 2:], s[:, 2:])
-    alone = conjugate(whole.given(s[1, 2:]), s[1::3, :2], tol=1e-5)
+    alone = conjugate(whole.condition_on(s[1, 2:]), s[1::3, :2], tol=1e-5)
     torch.testing.assert_close(found.value[1::3], alone.value, atol=1e-5, rtol=1e-5)
 
 
@@ -66,8 +76,10 @@ def test_starts_are_of_the_same_class() -> None:
     start = best_start(whole, z, x, whole(x)).rows()
     assert torch.equal(start[:, 2:], z[:, 2:])
     for k in range(3):
-        one, mine, theirs = whole.given(z[k, 2:]), z[k::3, :2], x[k::3, :2]
-        torch.testing.assert_close(start[k::3, :2], best_start(one, mine, theirs, one(theirs)).rows())
+        one, mine, theirs = whole.condition_on(z[k, 2:]), z[k::3, :2], x[k::3, :2]
+        torch.testing.assert_close(
+            start[k::3, :2], best_start(one, mine, theirs, one(theirs)).rows()
+        )
 
 
 def test_segments_have_one_condition(generator: torch.Generator) -> None:

@@ -17,7 +17,7 @@ from brenier import (
     DataError,
     DenseICNN,
     DualObjective,
-    Mean,
+    MeanPotential,
     ModelFileError,
     Potential,
     Quadratic,
@@ -31,7 +31,9 @@ from brenier.training.run import MAX_SETBACKS
 
 
 @pytest.mark.parametrize("convex", [False, True])
-@pytest.mark.parametrize("law", [law for law in POTENTIAL_LAWS if "config" not in law.__code__.co_names])
+@pytest.mark.parametrize(
+    "law", [law for law in POTENTIAL_LAWS if "config" not in law.__code__.co_names]
+)
 def test_a_mean_obeys(law: Callable[[Potential, Tensor], None], convex: bool) -> None:
     """All laws but those of potentials that are rebuilt from their arguments alone: a mean's are networks."""
     law(mean(dim=3, convex=convex), normal(7, 3, seed=9))
@@ -39,30 +41,38 @@ def test_a_mean_obeys(law: Callable[[Potential, Tensor], None], convex: bool) ->
 
 def test_its_map_is_the_mean_of_the_maps() -> None:
     potential, x = mean(dim=3), normal(20, 3)
-    maps = [TransportMap(part)(x) for part in potential.parts()]
-    torch.testing.assert_close(TransportMap(potential)(x), sum(maps) / 2, rtol=1e-12, atol=1e-12)
+    maps = [TransportMap(part)(x) for part in potential.members()]
+    torch.testing.assert_close(
+        TransportMap(potential)(x), sum(maps) / 2, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("new", CONVEX_POTENTIALS.values(), ids=CONVEX_POTENTIALS)
 def test_j_of_a_mean_is_at_most_the_mean_of_j(new: Callable[..., Potential]) -> None:
     networks = [new(dim=3, seed=seed) for seed in range(3)]
-    x, z, exact = normal(40, 3, seed=1), 2 * normal(40, 3, seed=2), DualObjective(tol=1e-9)
+    x, z, exact = (
+        normal(40, 3, seed=1),
+        2 * normal(40, 3, seed=2),
+        DualObjective(tol=1e-9),
+    )
     apart = torch.stack([exact(network, x, z).loss for network in networks]).mean()
-    together = exact(Mean(networks), x, z).loss
+    together = exact(MeanPotential(networks), x, z).loss
     assert together < apart - 1e-3
 
 
 def test_networks_are_of_one_dimension() -> None:
-    with pytest.raises(DataError, match=r"^networks: .* one dimension, got dimensions \[2, 3\]"):
-        Mean([Quadratic(2), Quadratic(3)])
+    with pytest.raises(
+        DataError, match=r"^networks: .* one dimension, got dimensions \[2, 3\]"
+    ):
+        MeanPotential([Quadratic(2), Quadratic(3)])
     with pytest.raises(DataError, match=r"^networks: must be one or more"):
-        Mean([])
+        MeanPotential([])
 
 
 def test_the_parts_of_a_conditional_mean_share_its_weights() -> None:
-    whole = Conditional(Mean([DenseICNN(4, (8, 4)), DenseICNN(4, (8, 4))]), 2)
-    parts = whole.parts()
-    assert [part.space for part in parts] == [2, 2]
+    whole = Conditional(MeanPotential([DenseICNN(4, (8, 4)), DenseICNN(4, (8, 4))]), 2)
+    parts = whole.members()
+    assert [part.transport_dim for part in parts] == [2, 2]
     own = {id(parameter) for parameter in whole.parameters()}
     assert {id(parameter) for part in parts for parameter in part.parameters()} == own
 
@@ -80,16 +90,27 @@ def new_run(potential: Potential, objective: DualObjective | None = None) -> Run
     settings = Settings(max_steps=40, batch_size=64, evaluate_every=10)
     generator = torch.Generator().manual_seed(0)
     return Run(
-        potential.double(), objective or DualObjective(), draw(x), draw(z), (x[800:], z[800:]), settings, generator
+        potential.double(),
+        objective or DualObjective(),
+        draw(x),
+        draw(z),
+        (x[800:], z[800:]),
+        settings,
+        generator,
     )
 
 
 def network(seed: int) -> Potential:
-    return DenseICNN(2, (8, 8), convex=True, generator=torch.Generator().manual_seed(seed))
+    return DenseICNN(
+        2, (8, 8), convex=True, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def test_every_network_is_trained_as_if_it_were_alone() -> None:
-    together, alone = new_run(Mean([network(1), network(2)])), [new_run(network(seed)) for seed in (1, 2)]
+    together, alone = (
+        new_run(MeanPotential([network(1), network(2)])),
+        [new_run(network(seed)) for seed in (1, 2)],
+    )
     for _ in range(15):
         for run in (together, *alone):
             run.advance()
@@ -101,26 +122,28 @@ def test_every_network_is_trained_as_if_it_were_alone() -> None:
 
 
 def test_a_run_put_down_and_taken_up_is_the_same_run(tmp_path: Path) -> None:
-    whole = new_run(Mean([network(1), network(2)]))
+    whole = new_run(MeanPotential([network(1), network(2)]))
     for _ in range(7):
         whole.advance()
     checkpoint.save_run(tmp_path, whole, "mark", seed=0)
     state = checkpoint.read_run(tmp_path)
     assert state is not None
     assert len(state["run"]["batches"]) == 2
-    resumed = new_run(Mean([network(3), network(4)]))
+    resumed = new_run(MeanPotential([network(3), network(4)]))
     checkpoint.restore_run(state, resumed, "mark", tmp_path)
     for _ in range(8):
         whole.advance()
         resumed.advance()
-    assert same(dict(resumed.potential.state_dict()), dict(whole.potential.state_dict()))
+    assert same(
+        dict(resumed.potential.state_dict()), dict(whole.potential.state_dict())
+    )
     alone = new_run(network(1))
     with pytest.raises(ModelFileError, match="do not fit"):
         checkpoint.restore_run(state, alone, "mark", tmp_path)
 
 
 def test_evaluation_looks_at_the_mean() -> None:
-    run = new_run(Mean([network(1), network(2)]))
+    run = new_run(MeanPotential([network(1), network(2)]))
     for _ in range(11):
         run.advance()
     while len(run.history) < 3:
@@ -134,13 +157,19 @@ def test_one_network_lost_is_a_setback_for_all() -> None:
         def several(self, *arguments):  # type: ignore[no-untyped-def]
             wrong = vars(self).get("wrong")
             for together in super().several(*arguments):
-                yield [(b, vars(self)["spoil"](value) if b.potential is wrong else value) for b, value in together]
+                yield [
+                    (b, vars(self)["spoil"](value) if b.potential is wrong else value)
+                    for b, value in together
+                ]
 
     objective = Lost()
-    run = new_run(Mean([network(1), network(2)]), objective)
+    run = new_run(MeanPotential([network(1), network(2)]), objective)
     run.advance()
     kept = run.result().state_dict()
-    vars(objective).update(wrong=run.parts[1], spoil=lambda value: dataclasses.replace(value, loss=value.loss * np.nan))
+    vars(objective).update(
+        wrong=run.parts[1],
+        spoil=lambda value: dataclasses.replace(value, loss=value.loss * np.nan),
+    )
     run.advance()
     assert (run.setbacks, run.rate_factor) == (1, 0.5)
     assert same(dict(run.potential.state_dict()), dict(kept))
@@ -155,23 +184,30 @@ def test_one_network_lost_is_a_setback_for_all() -> None:
 def test_a_fit_of_several_networks_is_saved_and_gone_on_with(tmp_path: Path) -> None:
     ot = quick(n_networks=3, max_steps=60).fit(*PAIR)
     assert ot.diagnostics_["selected"] == "network"
-    assert len(ot.map_.network.parts()) == 3
+    assert len(ot.map_.network.members()) == 3
     x = np.random.default_rng(1).normal(size=(2000, 2))
-    assert uvp(ot.transform(x), curved(x)) < 0.5 * uvp(quick(max_steps=1).fit(*PAIR).transform(x), curved(x))
+    assert uvp(ot.transform(x), curved(x)) < 0.5 * uvp(
+        quick(max_steps=1).fit(*PAIR).transform(x), curved(x)
+    )
     ot.save(tmp_path)
     again = load(tmp_path).set_params(warm_start=True)
     assert same(weights(again), weights(ot))
     for asked in (3, None):
         again.set_params(max_steps=2, n_networks=asked).fit(*PAIR)
-        assert len(again.map_.network.parts()) == 3
-    with pytest.raises(DataError, match=r"^n_networks: is 1, the map to go on from is of 3.*warm_start=False"):
+        assert len(again.map_.network.members()) == 3
+    with pytest.raises(
+        DataError,
+        match=r"^n_networks: is 1, the map to go on from is of 3.*warm_start=False",
+    ):
         again.set_params(n_networks=1).fit(*PAIR)
 
 
 def test_several_networks_with_labels(tmp_path: Path) -> None:
     x, z = PAIR
     labels = np.arange(len(x)) % 2
-    ot = quick("convex", n_networks=2, max_steps=60).fit(x, z, source_labels=labels, target_labels=labels)
+    ot = quick("convex", n_networks=2, max_steps=60).fit(
+        x, z, source_labels=labels, target_labels=labels
+    )
     assert ot.diagnostics_["selected"] == "network"
     ot.save(tmp_path)
     assert np.array_equal(load(tmp_path).transform(x, labels), ot.transform(x, labels))
@@ -185,4 +221,4 @@ def test_several_networks_go_on_from_the_affine_map() -> None:
     """It has none: all are new."""
     ot = quick(n_networks=2, max_steps=1, warm_start=True).fit(X, Y)
     assert ot.diagnostics_["selected"] == "affine"
-    assert len(ot.fit(X, Y).map_.network.parts()) == 2
+    assert len(ot.fit(X, Y).map_.network.members()) == 2

@@ -54,7 +54,10 @@ def test_training_figures(draw: Callable[..., None], rows: int, tmp_path: Path) 
 
 @pytest.mark.parametrize("draw", [plots.loss_curve, plots.inner_convergence])
 def test_training_figures_of_trouble(draw: Callable[..., None], tmp_path: Path) -> None:
-    draw(history(5, held_out_unconverged=7, unconverged=90, standard_error=float("inf")), tmp_path / "a.png")
+    draw(
+        history(5, held_out_unconverged=7, unconverged=90, standard_error=float("inf")),
+        tmp_path / "a.png",
+    )
     drawn(tmp_path / "a.png")
     with pytest.raises(DataError, match="history: is empty"):
         draw([], tmp_path / "b.png")
@@ -71,12 +74,23 @@ def test_scatter_of_any_dimension(d: int, n: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("d", [1, 2, 4])
 def test_scatter_of_points_that_neither_differ_nor_move(d: int, tmp_path: Path) -> None:
-    plots.scatter(np.ones((9, d)), np.ones((9, d)), np.ones((9, d)), tmp_path / "a.png", ["a", "b", "c", "d"][:d])
+    plots.scatter(
+        np.ones((9, d)),
+        np.ones((9, d)),
+        np.ones((9, d)),
+        tmp_path / "a.png",
+        ["a", "b", "c", "d"][:d],
+    )
     drawn(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize(("shapes"), [((5, 2), (5, 3), (5, 2)), ((5, 2), (5, 2), (4, 2)), ((5, 2), (0, 2), (5, 2))])
-def test_scatter_needs_samples_that_fit_together(shapes: tuple[tuple[int, int], ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("shapes"),
+    [((5, 2), (5, 3), (5, 2)), ((5, 2), (5, 2), (4, 2)), ((5, 2), (0, 2), (5, 2))],
+)
+def test_scatter_needs_samples_that_fit_together(
+    shapes: tuple[tuple[int, int], ...], tmp_path: Path
+) -> None:
     source, target, moved = map(np.zeros, shapes)
     with pytest.raises(DataError, match="source, target, moved: have shapes"):
         plots.scatter(source, target, moved, tmp_path / "a.png")
@@ -91,7 +105,9 @@ def test_the_plane_shows_the_displacement() -> None:
     assert plane[3, 1] > 0.9
 
 
-@pytest.mark.parametrize("errors", [[0.0, 0.0], [1e-6], 10 ** RNG.normal(size=999), [1e-9, np.nan, np.inf]])
+@pytest.mark.parametrize(
+    "errors", [[0.0, 0.0], [1e-6], 10 ** RNG.normal(size=999), [1e-9, np.nan, np.inf]]
+)
 def test_round_trip_histogram(errors: Any, tmp_path: Path) -> None:
     plots.round_trip_histogram(errors, tmp_path / "a.png")
     drawn(tmp_path / "a.png")
@@ -108,7 +124,9 @@ def test_the_same_figure_is_the_same_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_pyplot_is_not_needed_and_matplotlib_missed_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyplot_is_not_needed_and_matplotlib_missed_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     plots.round_trip_histogram([1e-3], tmp_path / "a.png")
     for name in ("matplotlib.figure", "matplotlib.backends.backend_agg"):

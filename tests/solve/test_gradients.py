@@ -30,12 +30,21 @@ def solved(potential: Potential, z: Tensor, rule: Rule = detached) -> Tensor:
     return conjugate(potential, z, method=NewtonCG(), tol=1e-12, gradients=rule).point
 
 
-def along(potential: Potential, function: Callable[[], Tensor], h: float = 1e-5, seed: int = 5) -> tuple[float, float]:
+def along(
+    potential: Potential, function: Callable[[], Tensor], h: float = 1e-5, seed: int = 5
+) -> tuple[float, float]:
     """The derivative of a scalar along a random direction in the parameters: by autograd, by finite differences."""
     parameters = list(potential.parameters())
-    directions = [normal(*parameter.shape, seed=seed + i) for i, parameter in enumerate(parameters)]
+    directions = [
+        normal(*parameter.shape, seed=seed + i)
+        for i, parameter in enumerate(parameters)
+    ]
     gradients = torch.autograd.grad(function(), parameters, allow_unused=True)
-    traced = sum(float((g * v).sum()) for g, v in zip(gradients, directions, strict=True) if g is not None)
+    traced = sum(
+        float((g * v).sum())
+        for g, v in zip(gradients, directions, strict=True)
+        if g is not None
+    )
     values = []
     for step in (h, -2 * h, h):  # ahead, behind, and back again
         for parameter, v in zip(parameters, directions, strict=True):
@@ -54,7 +63,9 @@ def test_exact_rules_on_a_linear_system(rule: Rule) -> None:
     point = rule(lambda at: at @ matrix - right, y)
     torch.testing.assert_close(point, y, rtol=0, atol=1e-12)
     found = torch.autograd.grad((weight * point).sum(), (matrix, right))
-    adjoint = torch.linalg.solve(matrix, weight.mT).mT.detach()  # dy/db = A^{-1}, dy/dA = -A^{-1} dA y
+    adjoint = torch.linalg.solve(
+        matrix, weight.mT
+    ).mT.detach()  # dy/db = A^{-1}, dy/dA = -A^{-1} dA y
     torch.testing.assert_close(found[1], adjoint, rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(found[0], -y.mT @ adjoint, rtol=1e-9, atol=1e-10)
 
@@ -76,7 +87,9 @@ def test_one_step_is_exact_where_its_size_inverts_the_jacobian() -> None:
 def test_one_step_replaces_the_inverse_by_its_size() -> None:
     matrix, right, y = linear_system()
     weight = normal(4, 3, seed=2)
-    (found,) = torch.autograd.grad((weight * one_step(lambda at: at @ matrix - right, y, size=0.7)).sum(), right)
+    (found,) = torch.autograd.grad(
+        (weight * one_step(lambda at: at @ matrix - right, y, size=0.7)).sum(), right
+    )
     torch.testing.assert_close(found, 0.7 * weight, rtol=0, atol=1e-14)
 
 
@@ -85,10 +98,15 @@ def test_unrolled_tends_to_implicit_at_the_rate_of_the_contraction() -> None:
     weight = normal(4, 3, seed=2)
 
     def gradient(rule: Rule) -> Tensor:
-        return torch.autograd.grad((weight * rule(lambda at: at @ matrix - right, y)).sum(), right)[0]
+        return torch.autograd.grad(
+            (weight * rule(lambda at: at @ matrix - right, y)).sum(), right
+        )[0]
 
     exact = gradient(partial(implicit, tol=1e-13))
-    errors = [float((gradient(partial(unrolled, steps=steps, size=1.0)) - exact).norm()) for steps in (1, 2, 4, 8, 64)]
+    errors = [
+        float((gradient(partial(unrolled, steps=steps, size=1.0)) - exact).norm())
+        for steps in (1, 2, 4, 8, 64)
+    ]
     rate = 0.75  # of I - A, whose largest eigenvalue is 1 - 1/4
     assert all(later < earlier for earlier, later in itertools.pairwise(errors))
     for steps, error in zip((1, 2, 4, 8, 64), errors, strict=True):
@@ -97,7 +115,9 @@ def test_unrolled_tends_to_implicit_at_the_rate_of_the_contraction() -> None:
 
 def test_conjugate_gradients_solves_each_row_to_its_own_tolerance() -> None:
     matrix = positive_definite(6, condition=100.0)
-    right = normal(5, 6, seed=1) * torch.logspace(-8, 8, 5, dtype=torch.float64).unsqueeze(-1)
+    right = normal(5, 6, seed=1) * torch.logspace(
+        -8, 8, 5, dtype=torch.float64
+    ).unsqueeze(-1)
     right[2] = 0.0
     found = conjugate_gradients(lambda v: v @ matrix, right, 1e-10, 100)
     error = (found @ matrix - right).norm(dim=-1)
@@ -118,7 +138,9 @@ def test_a_row_without_an_incoming_gradient_sends_none_on() -> None:
 
 
 @pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
-def test_the_envelope_rule_is_exact_for_the_value(new: Callable[..., Potential]) -> None:
+def test_the_envelope_rule_is_exact_for_the_value(
+    new: Callable[..., Potential],
+) -> None:
     potential, z = gentle(new), normal(6, 3)
 
     def value() -> Tensor:
@@ -130,14 +152,20 @@ def test_the_envelope_rule_is_exact_for_the_value(new: Callable[..., Potential])
 
 @pytest.mark.parametrize("rule", EXACT.values(), ids=EXACT)
 @pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
-def test_exact_rules_differentiate_the_inverse_map(new: Callable[..., Potential], rule: Rule) -> None:
+def test_exact_rules_differentiate_the_inverse_map(
+    new: Callable[..., Potential], rule: Rule
+) -> None:
     potential, z, weight = gentle(new), normal(6, 3), normal(6, 3, seed=1)
-    traced, differences = along(potential, lambda: (weight * solved(potential, z, rule)).sum())
+    traced, differences = along(
+        potential, lambda: (weight * solved(potential, z, rule)).sum()
+    )
     assert traced == pytest.approx(differences, rel=1e-5, abs=1e-6)
 
 
 @pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
-def test_every_rule_returns_the_point_that_was_found(new: Callable[..., Potential]) -> None:
+def test_every_rule_returns_the_point_that_was_found(
+    new: Callable[..., Potential],
+) -> None:
     potential, z = gentle(new), normal(6, 3)
     found = solved(potential, z)
     for rule in (one_step, implicit, unrolled):
@@ -145,27 +173,46 @@ def test_every_rule_returns_the_point_that_was_found(new: Callable[..., Potentia
 
 
 @pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
-def test_the_inverse_map_is_differentiated_in_its_argument(new: Callable[..., Potential]) -> None:
+def test_the_inverse_map_is_differentiated_in_its_argument(
+    new: Callable[..., Potential],
+) -> None:
     """dy*/dz is the inverse of I + Hess g, and so symmetric positive definite."""
     potential, z = gentle(new), normal(6, 3).requires_grad_()
     point = solved(potential, z, partial(implicit, tol=1e-12))
-    rows = [torch.autograd.grad(point[:, i].sum(), z, retain_graph=True)[0] for i in range(3)]
+    rows = [
+        torch.autograd.grad(point[:, i].sum(), z, retain_graph=True)[0]
+        for i in range(3)
+    ]
     jacobian = torch.stack(rows, 1)
-    columns = [(v := jacobian[:, :, i].contiguous()) + potential.hessian_product(point.detach(), v) for i in range(3)]
+    columns = [
+        (v := jacobian[:, :, i].contiguous())
+        + potential.hessian_product(point.detach(), v)
+        for i in range(3)
+    ]
     eye = torch.eye(3, dtype=torch.float64).expand(6, 3, 3)
     torch.testing.assert_close(torch.stack(columns, -1), eye, rtol=0, atol=1e-8)
     torch.testing.assert_close(jacobian, jacobian.mT, rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("new", CONVEX_POTENTIALS.values(), ids=CONVEX_POTENTIALS)
-def test_one_step_gives_a_direction_of_descent_where_the_step_contracts(new: Callable[..., Potential]) -> None:
+def test_one_step_gives_a_direction_of_descent_where_the_step_contracts(
+    new: Callable[..., Potential],
+) -> None:
     """For a loss of the inverse map, the gradient in its argument by one step and the exact one form an acute angle."""
-    potential, z, goal = gentle(new), normal(6, 3).requires_grad_(), normal(6, 3, seed=1)
+    potential, z, goal = (
+        gentle(new),
+        normal(6, 3).requires_grad_(),
+        normal(6, 3, seed=1),
+    )
     by_rule = {
-        rule: torch.autograd.grad((solved(potential, z, rule) - goal).square().sum(), z)[0]
+        rule: torch.autograd.grad(
+            (solved(potential, z, rule) - goal).square().sum(), z
+        )[0]
         for rule in (one_step, implicit)
     }
-    cosine = torch.nn.functional.cosine_similarity(by_rule[one_step], by_rule[implicit], dim=-1)
+    cosine = torch.nn.functional.cosine_similarity(
+        by_rule[one_step], by_rule[implicit], dim=-1
+    )
     assert (cosine > 0.5).all()
     assert not torch.allclose(by_rule[one_step], by_rule[implicit], rtol=1e-3)
 

@@ -11,12 +11,17 @@ from brenier.statistics.estimates import standard_error
 from brenier.statistics.two_sample import normal_score, two_sample_score
 
 
-def sides(seed: int, n: int = 400, others: int = 20_000, fitted: int = 1000) -> tuple[Side, Side]:
+def sides(
+    seed: int, n: int = 400, others: int = 20_000, fitted: int = 1000
+) -> tuple[Side, Side]:
     """Two samples of one Gaussian, with terms that are mostly quadratic, and a true difference of one half."""
     generator = torch.Generator().manual_seed(seed)
 
     def side(shift: float) -> Side:
-        points, more = (torch.randn(k, 2, generator=generator, dtype=torch.float64) for k in (n, others))
+        points, more = (
+            torch.randn(k, 2, generator=generator, dtype=torch.float64)
+            for k in (n, others)
+        )
         return Side(terms(points) + shift, points, more, terms(more[:fitted]) + shift)
 
     return side(0.5), side(0.0)
@@ -27,29 +32,51 @@ def terms(p: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("few", [{}, {"n": 12, "others": 90, "fitted": 90}])
-def test_the_difference_is_unbiased_and_its_error_is_honest(few: dict[str, int]) -> None:
-    found = torch.tensor([adjusted_difference(*sides(seed, **few)) for seed in range(200)], dtype=torch.float64)
+def test_the_difference_is_unbiased_and_its_error_is_honest(
+    few: dict[str, int],
+) -> None:
+    found = torch.tensor(
+        [adjusted_difference(*sides(seed, **few)) for seed in range(200)],
+        dtype=torch.float64,
+    )
     differences, errors = found.unbind(-1)
-    assert abs(float(differences.mean()) - 0.5) < 4 * float(differences.std()) / 200**0.5
+    assert (
+        abs(float(differences.mean()) - 0.5) < 4 * float(differences.std()) / 200**0.5
+    )
     assert 0.8 < float(differences.std() / errors.mean()) < 1.25
 
 
 @pytest.mark.parametrize("few", [{}, {"n": 12, "others": 90, "fitted": 90}])
 def test_moments_known_from_more_rows_take_the_noise_out(few: dict[str, int]) -> None:
     first, second = sides(0, **few)
-    assert adjusted_difference(first, second)[1] < 0.6 * standard_error(first.terms, second.terms)
+    assert adjusted_difference(first, second)[1] < 0.6 * standard_error(
+        first.terms, second.terms
+    )
 
 
 def test_terms_that_tell_nothing_do_no_harm() -> None:
     generator = torch.Generator().manual_seed(0)
-    first, second = (side._replace(other_terms=torch.randn(10, generator=generator)) for side in sides(0, n=12))
-    assert adjusted_difference(first, second)[1] < 1.2 * standard_error(first.terms, second.terms)
+    first, second = (
+        side._replace(other_terms=torch.randn(10, generator=generator))
+        for side in sides(0, n=12)
+    )
+    assert adjusted_difference(first, second)[1] < 1.2 * standard_error(
+        first.terms, second.terms
+    )
 
 
 def test_a_constant_coordinate_changes_nothing() -> None:
     first, second = sides(0)
-    wider = [side._replace(points=constant(side.points), others=constant(side.others)) for side in (first, second)]
-    torch.testing.assert_close(adjusted_difference(*wider), adjusted_difference(first, second), rtol=1e-2, atol=1e-4)
+    wider = [
+        side._replace(points=constant(side.points), others=constant(side.others))
+        for side in (first, second)
+    ]
+    torch.testing.assert_close(
+        adjusted_difference(*wider),
+        adjusted_difference(first, second),
+        rtol=1e-2,
+        atol=1e-4,
+    )
 
 
 def constant(points: Tensor) -> Tensor:

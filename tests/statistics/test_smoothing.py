@@ -26,12 +26,16 @@ def test_means_and_variances_are_those_of_the_rows() -> None:
     drawn = rows.repeat(200_000, 1)
     smeared = Smoothing(rows, 2)(drawn, 0.5, torch.Generator().manual_seed(0))
     torch.testing.assert_close(smeared.mean(0), rows.mean(0), rtol=0, atol=0.01)
-    torch.testing.assert_close(smeared.var(0), rows.var(0, correction=0), rtol=0.01, atol=1e-20)
+    torch.testing.assert_close(
+        smeared.var(0), rows.var(0, correction=0), rtol=0.01, atol=1e-20
+    )
 
 
 def test_the_law_is_that_of_a_kernel_estimate() -> None:
     rows, bandwidth = normal(30, 1), 0.3
-    drawn = rows[torch.randint(30, (20_000,), generator=torch.Generator().manual_seed(1))]
+    drawn = rows[
+        torch.randint(30, (20_000,), generator=torch.Generator().manual_seed(1))
+    ]
     smeared = Smoothing(rows, 1)(drawn, bandwidth, torch.Generator().manual_seed(0))
     drawn_in = rows.mean() + (rows - rows.mean()) / math.sqrt(1 + bandwidth**2)
     estimate = gaussian_kde(

@@ -11,10 +11,16 @@ from brenier.training.selection import WITHIN, Selection
 from brenier.transport.dual.objective import DualValue
 
 ROWS = 400
-SOURCE, TARGET = torch.randn(2, ROWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-DIFFERENCE = torch.randn(2, ROWS, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+SOURCE, TARGET = torch.randn(
+    2, ROWS, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+)
+DIFFERENCE = torch.randn(
+    2, ROWS, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+)
 DIFFERENCE = DIFFERENCE - DIFFERENCE.mean(-1, keepdim=True)
-NOISE = math.sqrt(2 / (ROWS - 1))  # of the mean of the differences, each side scaled to variance one
+NOISE = math.sqrt(
+    2 / (ROWS - 1)
+)  # of the mean of the differences, each side scaled to variance one
 
 
 def weights(number: float) -> dict[str, torch.Tensor]:
@@ -24,11 +30,16 @@ def weights(number: float) -> dict[str, torch.Tensor]:
 def evaluation(above: float, unconverged: int = 0) -> DualValue:
     """J above that of SOURCE and TARGET by so many standard errors of the difference, row by row."""
     unit = DIFFERENCE / DIFFERENCE.square().mean(-1, keepdim=True).sqrt()
-    source, target = SOURCE + (unit[0] if above else 0.0) + above * NOISE, TARGET + (unit[1] if above else 0.0)
+    source, target = (
+        SOURCE + (unit[0] if above else 0.0) + above * NOISE,
+        TARGET + (unit[1] if above else 0.0),
+    )
     status = torch.full((ROWS,), Status.CONVERGED)
     status[:unconverged] = Status.OUT_OF_STEPS
     steps = torch.zeros(ROWS, dtype=torch.int64)
-    solution = Solution(torch.zeros(ROWS, 1), torch.zeros(ROWS), steps, status, evaluations=0)
+    solution = Solution(
+        torch.zeros(ROWS, 1), torch.zeros(ROWS), steps, status, evaluations=0
+    )
     return DualValue(source.mean() - target.mean(), source, target, solution)
 
 
@@ -42,8 +53,12 @@ def selected() -> Selection:
     return selection
 
 
-@pytest.mark.parametrize(("above", "chosen"), [(-2.0, 2), (0.9 * WITHIN, 2), (1.1 * WITHIN, 1)])
-def test_the_latest_within_a_standard_error_of_the_least_is_kept(above: float, chosen: int) -> None:
+@pytest.mark.parametrize(
+    ("above", "chosen"), [(-2.0, 2), (0.9 * WITHIN, 2), (1.1 * WITHIN, 1)]
+)
+def test_the_latest_within_a_standard_error_of_the_least_is_kept(
+    above: float, chosen: int
+) -> None:
     selection = selected()
     assert selection.consider(evaluation(above), weights(2)) == (above < 0)
     assert kept(selection) == chosen
@@ -68,7 +83,9 @@ def test_evaluations_that_cannot_be_trusted_are_passed_over() -> None:
     selection = selected()
     assert not selection.consider(evaluation(-9, unconverged=1), weights(2))
     found = evaluation(-9)
-    assert not selection.consider(dataclasses.replace(found, loss=found.loss * math.nan), weights(2))
+    assert not selection.consider(
+        dataclasses.replace(found, loss=found.loss * math.nan), weights(2)
+    )
     assert kept(selection) == 1
 
 

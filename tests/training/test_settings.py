@@ -13,7 +13,7 @@ from brenier.estimators import parameters
 from brenier.estimators.parameters import options_of
 from brenier.potentials import Conditional
 from brenier.training.run import Run
-from brenier.training.settings import GROWTH, SHORT, shortness
+from brenier.training.settings import GROWTH, SHORT, short_run_factor
 from brenier.transport.dual.batches import Batches
 
 
@@ -32,13 +32,20 @@ def test_batches_never_shrink() -> None:
     ("rows", "given", "expected"),
     [
         (None, {}, [1024, 1024, 2048, 2048, 3072]),  # an endless side
-        (16_000, {}, [1024, 1024, 2000, 2000, 2000]),  # an eighth of a side, before rows are held out
+        (
+            16_000,
+            {},
+            [1024, 1024, 2000, 2000, 2000],
+        ),  # an eighth of a side, before rows are held out
         (2000, {}, [1024, 1024, 1024, 1024, 1024]),
         (None, {"batch_size": 64}, [64, 64, 64, 64, 64]),
     ],
 )
 def test_the_estimator_draws_as_many_rows_as_it_says(
-    rows: int | None, given: dict[str, Any], expected: list[int], monkeypatch: pytest.MonkeyPatch
+    rows: int | None,
+    given: dict[str, Any],
+    expected: list[int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("brenier.training.settings.GROWTH", 2)
     drawn: list[int] = []
@@ -77,16 +84,24 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
         (None, {"max_time": 180, "potential": "convex"}, 3),
     ],
 )
-def test_long_runs_on_many_rows_have_more_layers(rows: int | None, given: dict[str, Any], layers: int) -> None:
-    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+def test_long_runs_on_many_rows_have_more_layers(
+    rows: int | None, given: dict[str, Any], layers: int
+) -> None:
+    options = options_of(
+        OptimalTransport(**given), _population(rows), _population(None), None
+    )
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert potential.hidden == (64,) * (layers - 1) + (32,)
 
 
 @pytest.mark.parametrize(("dim", "layers"), [(8, 7), (9, 5), (16, 5), (64, 5)])
-def test_longer_runs_have_most_layers_where_they_are_narrow(dim: int, layers: int) -> None:
-    options = options_of(OptimalTransport(max_steps=10_000), _population(None), _population(None), None)
+def test_longer_runs_have_most_layers_where_they_are_narrow(
+    dim: int, layers: int
+) -> None:
+    options = options_of(
+        OptimalTransport(max_steps=10_000), _population(None), _population(None), None
+    )
     potential = options.make_potential(dim, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert len(potential.hidden) == layers
@@ -114,16 +129,26 @@ def test_longer_runs_have_most_layers_where_they_are_narrow(dim: int, layers: in
 def test_long_runs_and_those_on_few_rows_train_two_networks(
     rows: int | None, given: dict[str, Any], networks: int
 ) -> None:
-    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
-    assert len(options.make_potential(2, torch.Generator()).parts()) == networks
+    options = options_of(
+        OptimalTransport(**given), _population(rows), _population(None), None
+    )
+    assert len(options.make_potential(2, torch.Generator()).members()) == networks
 
 
 @pytest.mark.parametrize(
     ("given", "uses"),
-    [({}, 3), ({"max_time": 179}, 3), ({"max_time": 180}, 1), ({"max_steps": 5000}, 1), ({"max_steps": 4999}, 3)],
+    [
+        ({}, 3),
+        ({"max_time": 179}, 3),
+        ({"max_time": 180}, 1),
+        ({"max_steps": 5000}, 1),
+        ({"max_steps": 4999}, 3),
+    ],
 )
 def test_rows_of_long_runs_are_used_once(given: dict[str, Any], uses: int) -> None:
-    options = options_of(OptimalTransport(**given), _population(1000), _population(None), None)
+    options = options_of(
+        OptimalTransport(**given), _population(1000), _population(None), None
+    )
     assert options.settings.uses == uses
 
 
@@ -139,8 +164,12 @@ def test_rows_of_long_runs_are_used_once(given: dict[str, Any], uses: int) -> No
         ({"max_time": 60, "max_steps": 100}, 1000, 100),
     ],
 )
-def test_steps_are_bounded_unless_only_seconds_are_given(given: dict[str, Any], rows: int, steps: float) -> None:
-    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+def test_steps_are_bounded_unless_only_seconds_are_given(
+    given: dict[str, Any], rows: int, steps: float
+) -> None:
+    options = options_of(
+        OptimalTransport(**given), _population(rows), _population(None), None
+    )
     assert options.settings.max_steps == steps
 
 
@@ -154,21 +183,37 @@ def test_steps_are_bounded_unless_only_seconds_are_given(given: dict[str, Any], 
         ({"bandwidth": 0.0}, 1000, 0.0),
     ],
 )
-def test_few_rows_are_smeared(given: dict[str, Any], rows: int, bandwidth: float) -> None:
-    options = options_of(OptimalTransport(**given), _population(rows), _population(None), None)
+def test_few_rows_are_smeared(
+    given: dict[str, Any], rows: int, bandwidth: float
+) -> None:
+    options = options_of(
+        OptimalTransport(**given), _population(rows), _population(None), None
+    )
     assert options.settings.bandwidth == pytest.approx(bandwidth)
 
 
 def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
-    settings = Settings(max_steps=10, bandwidth=0.5, schedule=lambda progress: 1 - progress)
+    settings = Settings(
+        max_steps=10, bandwidth=0.5, schedule=lambda progress: 1 - progress
+    )
     drawn: list[tuple[float, float]] = []
 
     def zeros(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.zeros(n, 2)
 
-    held_out = torch.randn(2, 2000, 2, generator=torch.Generator().manual_seed(1)) + torch.tensor([3.0, -1.0])
+    held_out = torch.randn(
+        2, 2000, 2, generator=torch.Generator().manual_seed(1)
+    ) + torch.tensor([3.0, -1.0])
     potential = Conditional(DenseICNN(2, generator=torch.Generator().manual_seed(0)), 1)
-    run = Run(potential, DualObjective(), zeros, zeros, tuple(held_out), settings, torch.Generator().manual_seed(0))
+    run = Run(
+        potential,
+        DualObjective(),
+        zeros,
+        zeros,
+        tuple(held_out),
+        settings,
+        torch.Generator().manual_seed(0),
+    )
     for _ in range(3):
         x, z, _, _ = run.batches[0].draw(5000, settings.bandwidth * run._set_rate())
         assert not torch.cat([x, z])[:, 1].any()  # conditions
@@ -176,7 +221,9 @@ def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
         run.step += 4
     widths = torch.tensor([0.5, 0.3, 0.1])
     expected = widths / (1 + widths**2).sqrt()
-    torch.testing.assert_close(torch.tensor(drawn), expected.expand(2, -1).mT, rtol=0.05, atol=0)
+    torch.testing.assert_close(
+        torch.tensor(drawn), expected.expand(2, -1).mT, rtol=0.05, atol=0
+    )
 
 
 def test_seconds_given_alone_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,25 +232,55 @@ def test_seconds_given_alone_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
-    ot = OptimalTransport(max_time=0.5, verbose=True, random_state=0).fit(endless, endless)
+    ot = OptimalTransport(max_time=0.5, verbose=True, random_state=0).fit(
+        endless, endless
+    )
     assert ot.diagnostics_["stopped"] == "budget"
     assert ot.diagnostics_["steps"] > 1
 
 
 def test_only_short_runs_are_short() -> None:
-    assert [shortness(steps) for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)] == [1, 1, 0.5, 0, 0]
+    assert [
+        short_run_factor(steps) for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)
+    ] == [
+        1,
+        1,
+        0.5,
+        0,
+        0,
+    ]
 
 
-@pytest.mark.parametrize(("max_steps", "hurry"), [(40, 2.0), (600, 2.0**0.5), (3000, 1.0)])
-def test_in_short_runs_squares_and_weights_between_layers_hurry(max_steps: int, hurry: float) -> None:
+@pytest.mark.parametrize(
+    ("max_steps", "lr_multiplier"), [(40, 2.0), (600, 2.0**0.5), (3000, 1.0)]
+)
+def test_in_short_runs_squares_and_weights_between_layers_hurry(
+    max_steps: int, lr_multiplier: float
+) -> None:
     potential = DenseICNN(2, generator=torch.Generator().manual_seed(0))
     rates: list[dict[str, float]] = []
     for trained in (potential, Conditional(potential, 1)):
-        run = _begun(trained, Settings(max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5))
-        by_id = {id(p): group["lr"] for group in run.optimizer.param_groups for p in group["params"]}
-        rates.append({name: by_id[id(parameter)] for name, parameter in potential.named_parameters()})
-    slow = dict.fromkeys(("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.015)
-    fast = dict.fromkeys(("quadratic", "weights.0", "weights.1"), 0.015 * hurry)
+        run = _begun(
+            trained,
+            Settings(
+                max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5
+            ),
+        )
+        by_id = {
+            id(p): group["lr"]
+            for group in run.optimizer.param_groups
+            for p in group["params"]
+        }
+        rates.append(
+            {
+                name: by_id[id(parameter)]
+                for name, parameter in potential.named_parameters()
+            }
+        )
+    slow = dict.fromkeys(
+        ("linear", "bias", "readout", "affine.factor", "affine.shift"), 0.015
+    )
+    fast = dict.fromkeys(("quadratic", "weights.0", "weights.1"), 0.015 * lr_multiplier)
     assert rates == [pytest.approx(slow | fast)] * 2
 
 
@@ -214,7 +291,15 @@ def _begun(potential: Potential, settings: Settings) -> Run:
         return torch.randn(n, 2, generator=generator)
 
     generator = torch.Generator().manual_seed(0)
-    run = Run(potential, DualObjective(), draw, draw, (draw(8, generator), draw(8, generator)), settings, generator)
+    run = Run(
+        potential,
+        DualObjective(),
+        draw,
+        draw,
+        (draw(8, generator), draw(8, generator)),
+        settings,
+        generator,
+    )
     run.advance()
     run.advance()
     return run
@@ -223,5 +308,7 @@ def _begun(potential: Potential, settings: Settings) -> Run:
 def _population(rows: int | None) -> Population:
     """An endless population, or one of that many rows."""
     if rows is None:
-        return population(lambda n, generator: torch.randn(n, 2, generator=generator), "X")[0]
+        return population(
+            lambda n, generator: torch.randn(n, 2, generator=generator), "X"
+        )[0]
     return population(np.zeros((rows, 2)) + np.arange(rows)[:, None], "X")[0]

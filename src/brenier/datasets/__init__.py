@@ -1,11 +1,38 @@
 """Samples to learn from: pairs of laws with known optimal maps, and files."""
 
-from brenier.datasets.conditions import grouped, is_single, listed, read_covariates, read_labels
-from brenier.datasets.containers import CheckedSamples, check_finite, is_mapped, read
-from brenier.datasets.files import ARRAYS, TABLES, Samples, read_frame, read_samples, write_samples
+from brenier.datasets.conditions import (
+    LabelsLike,
+    grouped,
+    is_single,
+    listed,
+    read_covariates,
+    read_labels,
+)
+from brenier.datasets.containers import (
+    CheckedSamples,
+    Frame,
+    TableLike,
+    check_finite,
+    is_mapped,
+    read,
+)
+from brenier.datasets.files import (
+    ARRAYS,
+    TABLES,
+    Samples,
+    read_frame,
+    read_samples,
+    write_samples,
+)
 from brenier.datasets.images import image_set
 from brenier.datasets.pairs.benchmark import w2hd_pair
-from brenier.datasets.pairs.conditioned import RINGS, CovariateGaussians, gaussian_classes, labelled, ring_classes
+from brenier.datasets.pairs.conditioned import (
+    RINGS,
+    CovariateGaussians,
+    gaussian_classes,
+    labelled,
+    ring_classes,
+)
 from brenier.datasets.pairs.neutral import (
     NEUTRAL,
     clusters_pair,
@@ -22,7 +49,14 @@ from brenier.datasets.pairs.synthetic import (
     separable_pair,
     translation_pair,
 )
-from brenier.datasets.populations import HELD_OUT, ONE_IN, Population, Rows, Split, population
+from brenier.datasets.populations import (
+    HELD_OUT,
+    ONE_IN,
+    Population,
+    Rows,
+    Split,
+    population,
+)
 
 __all__ = [
     "ARRAYS",
@@ -33,11 +67,14 @@ __all__ = [
     "TABLES",
     "CheckedSamples",
     "CovariateGaussians",
+    "Frame",
+    "LabelsLike",
     "Pair",
     "Population",
     "Rows",
     "Samples",
     "Split",
+    "TableLike",
     "check_finite",
     "clusters_pair",
     "gaussian_classes",

@@ -8,13 +8,27 @@ remedy.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from brenier.errors import DataError
+
+
+class Frame(Protocol):
+    """A table with named columns, such as those of pandas and polars."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+        ...
+
+    def to_numpy(self) -> Any:
+        """Return the values as an array."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,15 +73,27 @@ class CheckedSamples:
         """
         if isinstance(self.original, Tensor):
             return moved.to(self.original.device, _float_type(self.original.dtype))
-        array = moved.cpu().numpy().astype(_float_type(self.values.dtype, array=True), copy=False)
+        array = (
+            moved.cpu()
+            .numpy()
+            .astype(_float_type(self.values.dtype, array=True), copy=False)
+        )
         if self.columns is None or array.ndim == 1:
             return array
         if hasattr(self.original, "index"):  # pandas
-            return type(self.original)(array, columns=self.original.columns, index=self.original.index)
+            return type(self.original)(
+                array, columns=self.original.columns, index=self.original.index
+            )
         return type(self.original)(array, schema=list(self.original.columns))
 
 
-def read(values: Any, name: str, dim: int | None = None, min_rows: int = 1) -> CheckedSamples:
+# What a user may give as samples; what cannot be used is refused with a `DataError`.
+TableLike: TypeAlias = ArrayLike | Tensor | Frame | CheckedSamples
+
+
+def read(
+    values: TableLike, name: str, dim: int | None = None, min_rows: int = 1
+) -> CheckedSamples:
     """Return checked samples.
 
     Args:
@@ -100,7 +126,9 @@ def read(values: Any, name: str, dim: int | None = None, min_rows: int = 1) -> C
             "give more samples"
         )
     if dim is not None and d != dim:
-        raise DataError(f"{name}: has {d} features, but {dim} are expected; give the columns used in fit")
+        raise DataError(
+            f"{name}: has {d} features, but {dim} are expected; give the columns used in fit"
+        )
     if not isinstance(table, np.memmap):
         check_finite(table, name)
     return CheckedSamples(table, values, columns, name)
@@ -135,21 +163,33 @@ def is_mapped(values: Any) -> bool:
 def _table(values: Any, name: str) -> Any:
     """Return values as a dense real tensor, or as the memory-mapped array it is."""
     if values is None:
-        raise DataError(f"{name}: Expected array-like (array or non-string sequence), got None; give an (n, d) array")
+        raise DataError(
+            f"{name}: Expected array-like (array or non-string sequence), got None; give an (n, d) array"
+        )
     if isinstance(values, Tensor):
         if values.layout != torch.strided:
-            raise DataError(f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()")
+            raise DataError(
+                f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()"
+            )
         if values.is_complex():
             raise DataError(f"{name}: Complex data not supported; give real features")
         return values.detach()
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
-        raise DataError(f"{name}: Sparse data was passed; give a dense array, for example {name}.toarray()")
+        raise DataError(
+            f"{name}: Sparse data was passed; give a dense array, for example {name}.toarray()"
+        )
     try:
-        array = values.to_numpy() if hasattr(values, "to_numpy") else np.asanyarray(values)
+        array = (
+            values.to_numpy() if hasattr(values, "to_numpy") else np.asanyarray(values)
+        )
     except (ValueError, TypeError) as error:
-        raise DataError(f"{name}: is not a table of numbers ({error}); give an (n, d) array") from error
+        raise DataError(
+            f"{name}: is not a table of numbers ({error}); give an (n, d) array"
+        ) from error
     if np.ma.is_masked(array):
-        raise DataError(f"{name}: has masked entries; remove or impute those rows, for example with filled()")
+        raise DataError(
+            f"{name}: has masked entries; remove or impute those rows, for example with filled()"
+        )
     if is_mapped(array) and array.dtype.kind in "fiub":
         return array
     return _tensor(_numeric(np.asarray(array), name))
@@ -162,7 +202,9 @@ def _numeric(array: np.ndarray, name: str) -> np.ndarray:
     if array.dtype.kind in "fiub":
         return array
     try:
-        if array.dtype != object or any(isinstance(entry, str | bytes) for entry in array.flat):
+        if array.dtype != object or any(
+            isinstance(entry, str | bytes) for entry in array.flat
+        ):
             raise TypeError("text and dates are not converted silently")
         return array.astype(np.float64)
     except (ValueError, TypeError) as error:
@@ -174,7 +216,9 @@ def _numeric(array: np.ndarray, name: str) -> np.ndarray:
 
 def _tensor(array: np.ndarray) -> Tensor:
     """Return a tensor of the array's values, sharing memory where torch can."""
-    if array.dtype == np.longdouble or (array.dtype.kind == "u" and array.dtype.itemsize > 1):
+    if array.dtype == np.longdouble or (
+        array.dtype.kind == "u" and array.dtype.itemsize > 1
+    ):
         array = array.astype(np.float64)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
@@ -185,11 +229,19 @@ def _tensor(array: np.ndarray) -> Tensor:
 
 def _columns(values: Any) -> tuple[str, ...] | None:
     """Return the column names of a frame."""
-    return tuple(map(str, values.columns)) if hasattr(values, "columns") and hasattr(values, "to_numpy") else None
+    return (
+        tuple(map(str, values.columns))
+        if hasattr(values, "columns") and hasattr(values, "to_numpy")
+        else None
+    )
 
 
 def _float_type(dtype: Any, array: bool = False) -> Any:
     """Return the floating type results come back in: the input's own, float64 for whole numbers, never a half."""
-    name = getattr(dtype, "name", str(dtype)).removeprefix("torch.")  # numpy's name leaves out the byte order
-    name = {"float32": "float32", "float16": "float32", "bfloat16": "float32"}.get(name, "float64")
+    name = getattr(dtype, "name", str(dtype)).removeprefix(
+        "torch."
+    )  # numpy's name leaves out the byte order
+    name = {"float32": "float32", "float16": "float32", "bfloat16": "float32"}.get(
+        name, "float64"
+    )
     return np.dtype(name) if array else getattr(torch, name)

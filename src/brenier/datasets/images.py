@@ -52,11 +52,17 @@ def image_set(name: str, folder: str | Path | None = None) -> Images:
             raise DataError(
                 f"folder: {place} has no {name}.npz and no {missing[0]}; put there {files}: {ORIGINS[name]}"
             )
-        found = {part: _reading(path, read_idx) for part, path in paths.items() if path is not None}
+        found = {
+            part: _reading(path, read_idx)
+            for part, path in paths.items()
+            if path is not None
+        }
     for part in ("train", "test"):
         x, y = found[f"x_{part}"], found[f"y_{part}"]
         if x.ndim != 3 or y.shape != x.shape[:1]:
-            raise DataError(f"{place}: holds images {x.shape} and labels {y.shape}; give (n, 28, 28) and (n,)")
+            raise DataError(
+                f"{place}: holds images {x.shape} and labels {y.shape}; give (n, 28, 28) and (n,)"
+            )
     return found
 
 
@@ -73,7 +79,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise ValueError("it is no idx file of bytes")
     dims = content[3]
     shape = np.frombuffer(content, ">u4", dims, 4)
-    return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * dims).reshape(shape)
+    return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * dims).reshape(
+        shape
+    )
 
 
 def _read_npz(path: Path) -> Images:
@@ -82,11 +90,16 @@ def _read_npz(path: Path) -> Images:
 
 
 def _idx_path(folder: Path, stem: str) -> Path | None:
-    return next((path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()), None)
+    return next(
+        (path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()),
+        None,
+    )
 
 
 def _reading(path: Path, read: Any) -> Any:
     try:
         return read(path)
     except Exception as error:  # damaged archives raise errors of many kinds
-        raise DataError(f"{path}: cannot be read ({error}); give an intact file") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); give an intact file"
+        ) from error

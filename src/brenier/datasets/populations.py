@@ -19,7 +19,9 @@ from brenier.errors import DataError
 
 Sampler = Callable[[int, torch.Generator], Any]
 PART = 2**16  # rows in memory at once, where more are gone through
-HELD_OUT = 8192  # rows for selection, and as many for the certificate, unless there are few
+HELD_OUT = (
+    8192  # rows for selection, and as many for the certificate, unless there are few
+)
 ONE_IN = 10  # of those, one row in so many
 LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
 
@@ -32,13 +34,13 @@ class Rows:
         values: (n, d).
         name: the argument the table came from.
         index: the rows that belong to this population, all if None.
-        without: rows that do not, where listing those that do would take too much memory.
+        excluded: rows that do not, where listing those that do would take too much memory.
     """
 
     values: Tensor | np.memmap
     name: str
     index: Tensor | None = None
-    without: Tensor | None = None
+    excluded: Tensor | None = None
 
     @property
     def dim(self) -> int:
@@ -55,30 +57,40 @@ class Rows:
         """Whether all rows fit in memory."""
         return isinstance(self.values, Tensor)
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n rows drawn with replacement: (n, d)."""
         positions = torch.randint(self.size, (n,), generator=generator)
-        while self.without is not None and bool((held := torch.isin(positions, self.without)).any()):
-            positions[held] = torch.randint(self.size, (int(held.sum()),), generator=generator)
+        while self.excluded is not None and bool(
+            (held := torch.isin(positions, self.excluded)).any()
+        ):
+            positions[held] = torch.randint(
+                self.size, (int(held.sum()),), generator=generator
+            )
         return self._get(positions)
 
-    def some(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n distinct rows, or all in order if there are no more: (min(n, size), d)."""
         if n >= self.size:
             return self._get(torch.arange(self.size))
         return self._get(self._distinct(n, generator))
 
-    def parts(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield n distinct rows, or all in order if there are no more, `PART` at a time."""
-        positions = torch.arange(self.size) if n >= self.size else self._distinct(n, generator)
+        positions = (
+            torch.arange(self.size) if n >= self.size else self._distinct(n, generator)
+        )
         return map(self._get, positions.split(PART))
 
-    def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Rows, list[Tensor]]:
+    def split(
+        self, counts: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Rows, list[Tensor]]:
         """Return the rest of the population and disjoint samples of the given sizes."""
         if self._listable:
             order = torch.randperm(self.size, generator=generator)
             *parts, rest = order.split([*counts, self.size - sum(counts)])
-            kept = Rows(self.values, self.name, rest if self.index is None else self.index[rest])
+            kept = Rows(
+                self.values, self.name, rest if self.index is None else self.index[rest]
+            )
         else:
             held = self._distinct(sum(counts), generator)
             parts = list(held.split(list(counts)))
@@ -94,10 +106,12 @@ class Rows:
         """Return n distinct row numbers of this population in random order."""
         if self._listable:
             return torch.randperm(self.size, generator=generator)[:n]
-        held = 0 if self.without is None else self.without.numel()
-        found = torch.unique(torch.randint(self.size, (n + n // 2 + held,), generator=generator))
-        if self.without is not None:
-            found = found[~torch.isin(found, self.without)]
+        held = 0 if self.excluded is None else self.excluded.numel()
+        found = torch.unique(
+            torch.randint(self.size, (n + n // 2 + held,), generator=generator)
+        )
+        if self.excluded is not None:
+            found = found[~torch.isin(found, self.excluded)]
         return found[torch.randperm(found.numel(), generator=generator)[:n]]
 
     def _get(self, positions: Tensor) -> Tensor:
@@ -105,7 +119,9 @@ class Rows:
         if isinstance(self.values, Tensor):
             return self.values[rows.to(self.values.device)].double()
         order = torch.argsort(rows)  # a disk is read forwards
-        found = torch.from_numpy(np.asarray(self.values[rows[order].numpy()], dtype=np.float64))
+        found = torch.from_numpy(
+            np.asarray(self.values[rows[order].numpy()], dtype=np.float64)
+        )
         check_finite(found, self.name, rows[order])
         result = torch.empty_like(found)
         result[order] = found
@@ -123,7 +139,7 @@ class Stream:
     size = None
     in_memory = False
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n fresh samples: (n, d).
 
         Raises:
@@ -131,17 +147,21 @@ class Stream:
         """
         return draw_checked(self.sampler, self.name, n, generator, self.dim)
 
-    def some(self, n: int, generator: torch.Generator) -> Tensor:
+    def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n fresh samples: (n, d)."""
-        return self.draw(n, generator)
+        return self.sample(n, generator)
 
-    def parts(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
         """Yield n fresh samples, `PART` at a time."""
-        return (self.draw(min(PART, n - first), generator) for first in range(0, n, PART))
+        return (
+            self.sample(min(PART, n - first), generator) for first in range(0, n, PART)
+        )
 
-    def split(self, counts: tuple[int, ...], generator: torch.Generator) -> tuple[Stream, list[Tensor]]:
+    def split(
+        self, counts: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Stream, list[Tensor]]:
         """Return the stream itself, and fresh samples of the given sizes."""
-        return self, [self.draw(count, generator) for count in counts]
+        return self, [self.sample(count, generator) for count in counts]
 
 
 Population = Rows | Stream
@@ -159,18 +179,28 @@ class Split(Generic[Kind]):
     held_out: bool
 
     @staticmethod
-    def of(source: Population, target: Population, generator: torch.Generator) -> Split[Population]:
+    def of(
+        source: Population, target: Population, generator: torch.Generator
+    ) -> Split[Population]:
         """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
-        counts = [HELD_OUT if side.size is None else min(HELD_OUT, side.size // ONE_IN) for side in (source, target)]
+        counts = [
+            HELD_OUT if side.size is None else min(HELD_OUT, side.size // ONE_IN)
+            for side in (source, target)
+        ]
         if min(counts) < 2:
-            whole = (source.some(HELD_OUT, generator), target.some(HELD_OUT, generator))
+            whole = (
+                source.sample_distinct(HELD_OUT, generator),
+                target.sample_distinct(HELD_OUT, generator),
+            )
             return Split(source, target, whole, whole, held_out=False)
         x, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
         z, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
         return Split(x, z, (x_select, z_select), (x_certify, z_certify), held_out=True)
 
 
-def population(given: Any, name: str, min_rows: int = 2) -> tuple[Population, CheckedSamples | None]:
+def population(
+    given: Any, name: str, min_rows: int = 2
+) -> tuple[Population, CheckedSamples | None]:
     """Return the population given as a table or as a sampler, and the checked table if it is one.
 
     Raises:
@@ -183,10 +213,14 @@ def population(given: Any, name: str, min_rows: int = 2) -> tuple[Population, Ch
     return Stream(given, name, trial.shape[1]), None
 
 
-def draw_checked(sampler: Sampler, name: str, n: int, generator: torch.Generator, dim: int | None) -> Tensor:
+def draw_checked(
+    sampler: Sampler, name: str, n: int, generator: torch.Generator, dim: int | None
+) -> Tensor:
     """Return n samples of a sampler in float64, or say what it did wrong."""
     drawn = read(sampler(n, generator), f"{name} (returned by the sampler)", min_rows=0)
     if drawn.shape[0] != n or (dim is not None and drawn.shape[1] != dim):
         expected = f"({n}, {'d' if dim is None else dim})"
-        raise DataError(f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows")
+        raise DataError(
+            f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows"
+        )
     return drawn.rows(0, n).double()

@@ -30,14 +30,20 @@ class ConditionedDraw(Protocol):
         ...
 
 
-def inward(rows: Tensor, keys: Tensor, conditions: Classes | Covariates, way: str, options: Options) -> Tensor:
+def inward(
+    rows: Tensor,
+    keys: Tensor,
+    conditions: Classes | Covariates,
+    way: str,
+    options: Options,
+) -> Tensor:
     """Return rows (n, d) as conditioned points (n, d + c), each in the coordinates of its condition.
 
     Args:
         rows: (n, d).
         keys: (n, ...), the condition of each row.
         conditions: what the keys mean.
-        way: "source_in" or "target_in".
+        way: "encode_source" or "encode_target".
         options: device and precision.
     """
     most = moved_at_once(conditions.coordinates.dim)
@@ -62,11 +68,36 @@ def conditioned_run(
     rows = min(options.settings.batch_size, source.size, target.size)
     seen = points if points <= rows // PER_FEATURE // 2 else dim
     features = Features(rows, held_out[0][:, :seen], generator)
-    calibration = [Calibration(features, draw.rows(MOMENTS, generator), complete=False) for draw in (source, target)]
-    return Run(potential, options.objective, source, target, held_out, options.settings, generator, calibration)
+    calibration = [
+        Calibration(features, draw.rows(MOMENTS, generator), complete=False)
+        for draw in (source, target)
+    ]
+    return Run(
+        potential,
+        options.objective,
+        source,
+        target,
+        held_out,
+        options.settings,
+        generator,
+        calibration,
+    )
 
 
-def conditioned_map(run: Run, conditions: Classes | Covariates, learnt: bool, options: Options) -> ConditionalMap:
+def conditioned_map(
+    run: Run, conditions: Classes | Covariates, learnt: bool, options: Options
+) -> ConditionalMap:
     """Return the map of the trained network, or where nothing was learnt of the identity."""
-    potential = run.result() if learnt else Conditional(identity(run.potential.dim, options), run.potential.space)
-    return ConditionalMap(potential, conditions, method=run.objective.method, tol=INVERSE * run.objective.tol)
+    potential = (
+        run.result()
+        if learnt
+        else Conditional(
+            identity(run.potential.dim, options), run.potential.transport_dim
+        )
+    )
+    return ConditionalMap(
+        potential,
+        conditions,
+        method=run.objective.method,
+        tol=INVERSE * run.objective.tol,
+    )

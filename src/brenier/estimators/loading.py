@@ -24,9 +24,15 @@ def load(folder: str | Path, device: torch.device | str = "cpu") -> OptimalTrans
         parameters, features = description["parameters"], description["features"]
         known = parameters.keys() & OptimalTransport().get_params().keys()
         ot = OptimalTransport(**{name: parameters[name] for name in known})
-        ot.map_, ot.history_, ot.diagnostics_ = transport, description["history"], description["diagnostics"]
+        ot.map_, ot.history_, ot.diagnostics_ = (
+            transport,
+            description["history"],
+            description["diagnostics"],
+        )
     except (KeyError, AttributeError) as error:
-        raise ModelFileError(f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote") from error
+        raise ModelFileError(
+            f"{folder}: holds no estimator ({error}); give a folder that its `save` wrote"
+        ) from error
     ot.method = method_from_json(description["method"])
     ot.n_features_in_ = transport.dim
     if features is not None:

@@ -164,17 +164,25 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
-        conditions = Conditions(source_labels, target_labels, source_covariates, target_covariates)
+        conditions = Conditions(
+            source_labels, target_labels, source_covariates, target_covariates
+        )
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
             wrong = f"Y: has {target.dim} features, X has {source.dim}"
-            raise DataError(f"{wrong}; both sides must have the same features, in the same order")
+            raise DataError(
+                f"{wrong}; both sides must have the same features, in the same order"
+            )
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")
         fitted = self._learn(source, target, conditions)
-        self.map_, self.history_, self.diagnostics_ = fitted.map, fitted.history, fitted.diagnostics
+        self.map_, self.history_, self.diagnostics_ = (
+            fitted.map,
+            fitted.history,
+            fitted.diagnostics,
+        )
         self._remember(source.dim, names)
         return self
 
@@ -186,30 +194,49 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             labels: where `fit` had labels: one per row, or one for all rows.
             covariates: where `fit` had covariates: (n, p) or (n,), or those of one row for all rows.
         """
-        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
+        return self._apply(
+            self._read(X, "X"), self._fitted(), self._condition(labels, covariates)
+        )
 
     def fit_transform(self, X: Any, y: Any = None, **conditions: Any) -> Any:
         """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
-        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
-        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        fitted = (
+            self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
+        )
+        own = {
+            name: conditions.get(f"source_{name}") for name in ("labels", "covariates")
+        }
         return fitted.transform(X, **own)
 
-    def inverse_transform(self, Z: Any, labels: Any = None, covariates: Any = None) -> Any:
+    def inverse_transform(
+        self, Z: Any, labels: Any = None, covariates: Any = None
+    ) -> Any:
         """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
-        return self._apply(self._read(Z, "Z"), self._fitted().inverse, self._condition(labels, covariates))
+        return self._apply(
+            self._read(Z, "Z"),
+            self._fitted().inverse,
+            self._condition(labels, covariates),
+        )
 
     def distance(self, label: Any = None) -> Distance:
         """Return W2 with its bounds, as measured on held-out samples at fit time; with labels that of one class."""
         found: Distance = self._fitted().distance(*self._condition(label))
         return found
 
-    def score(self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None) -> float:
+    def score(
+        self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None
+    ) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
 
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
         """
-        transport, conditions = self._fitted(), (*self._condition(source_labels), *self._condition(target_labels))
-        phi, phi_c, _ = transport.dual_terms(self._read(X, "X"), self._read(Y, "Y"), *conditions)
+        transport, conditions = (
+            self._fitted(),
+            (*self._condition(source_labels), *self._condition(target_labels)),
+        )
+        phi, phi_c, _ = transport.dual_terms(
+            self._read(X, "X"), self._read(Y, "Y"), *conditions
+        )
         return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
 
     @property
@@ -225,7 +252,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         transport = self._fitted()
         names = getattr(self, "feature_names_in_", None)
         extra = {
-            "parameters": {name: value for name, value in self.get_params().items() if _is_json(value)},
+            "parameters": {
+                name: value
+                for name, value in self.get_params().items()
+                if _is_json(value)
+            },
             "features": None if names is None else [str(name) for name in names],
             "history": self.history_,
             "diagnostics": self.diagnostics_,
@@ -237,27 +268,53 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _learn(self, source: Population, target: Population, conditions: Conditions) -> Fitted:
+    def _learn(
+        self, source: Population, target: Population, conditions: Conditions
+    ) -> Fitted:
         """Return what a fit gives, one map or one for every condition."""
         kind = conditions.kind()
         if kind == "labels":
-            pairs, labels = classes_of(source, target, conditions.source_labels, conditions.target_labels)
-            return fit_classes(pairs, labels, options_of(self, source, target, warm_map(self, source.dim, labels)))
+            pairs, labels = classes_of(
+                source, target, conditions.source_labels, conditions.target_labels
+            )
+            return fit_classes(
+                pairs,
+                labels,
+                options_of(self, source, target, warm_map(self, source.dim, labels)),
+            )
         options = options_of(self, source, target, warm_map(self, source.dim, kind))
         if kind == "covariates":
-            sides = sides_of(source, target, conditions.source_covariates, conditions.target_covariates)
+            sides = sides_of(
+                source,
+                target,
+                conditions.source_covariates,
+                conditions.target_covariates,
+            )
             return fit_covariates(*sides, options)
         return fit_map(source, target, options)
 
-    def _apply(self, samples: CheckedSamples, function: Callable[..., Any], condition: tuple[Any, ...]) -> Any:
+    def _apply(
+        self,
+        samples: CheckedSamples,
+        function: Callable[..., Any],
+        condition: tuple[Any, ...],
+    ) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
         moved = function(samples, *condition)
-        output = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
-        return moved.cpu().numpy() if output != "default" and isinstance(moved, Tensor) else moved
+        output = getattr(self, "_sklearn_output_config", {}).get(
+            "transform", get_config()["transform_output"]
+        )
+        return (
+            moved.cpu().numpy()
+            if output != "default" and isinstance(moved, Tensor)
+            else moved
+        )
 
     def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
+        return condition_of(
+            self._fitted(), {"labels": labels, "covariates": covariates}
+        )
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")

@@ -17,7 +17,13 @@ from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.pipeline import MakePotential, Options
 from brenier.estimators.start import fresh, trained
-from brenier.potentials import DenseICNN, Mean, Potential, ResidualPotential, widths
+from brenier.potentials import (
+    DenseICNN,
+    MeanPotential,
+    Potential,
+    ResidualPotential,
+    widths,
+)
 from brenier.solve import BFGS
 from brenier.statistics import reference_bandwidth
 from brenier.training.settings import Settings
@@ -40,9 +46,15 @@ TWO_TIME = 300.0
 # Rows used again make steps cheaper and noisier: in long runs, which noise is what bounds, that costs accuracy.
 USES, LONG_USES = Settings.uses, 1
 PASSES = 50  # over all rows, after which they may be known by heart
-STEPS, FEWEST_STEPS = Settings.max_steps, 100  # by default, where rows are many, and at least
+STEPS, FEWEST_STEPS = (
+    Settings.max_steps,
+    100,
+)  # by default, where rows are many, and at least
 BANDWIDTH = 0.3  # of the one that is best for a normal density: a map is smoother than the densities it is between
-FIRST_BATCH, LARGEST_BATCH = Settings.batch_size, 8192  # rows of the first batches and of the largest, by default
+FIRST_BATCH, LARGEST_BATCH = (
+    Settings.batch_size,
+    8192,
+)  # rows of the first batches and of the largest, by default
 SHARE = 8  # rows of the smaller side per row of a batch that has grown
 WHOLE = ("n_networks", "max_steps", "batch_size", "patience")
 OPTIONAL = ("n_networks", "max_steps", "batch_size", "max_time", "bandwidth")
@@ -64,7 +76,9 @@ class Conditions:
             DataError: where both are given.
         """
         labels = self.source_labels is not None or self.target_labels is not None
-        covariates = self.source_covariates is not None or self.target_covariates is not None
+        covariates = (
+            self.source_covariates is not None or self.target_covariates is not None
+        )
         if labels and covariates:
             raise DataError(
                 "source_labels, source_covariates: give labels or covariates, not both; a class can be a covariate of "
@@ -73,7 +87,12 @@ class Conditions:
         return "labels" if labels else "covariates" if covariates else None
 
 
-def options_of(ot: Any, source: Population, target: Population, warm: TransportMap | ConditionalMap | None) -> Options:
+def options_of(
+    ot: Any,
+    source: Population,
+    target: Population,
+    warm: TransportMap | ConditionalMap | None,
+) -> Options:
     """Return the parameters of an estimator as a fit takes them.
 
     Raises:
@@ -81,13 +100,17 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     """
     for name in (*WHOLE, "max_time", "tol", "learning_rate", "bandwidth"):
         if getattr(ot, name) is not None or name not in OPTIONAL:
-            validation.check_positive(name, getattr(ot, name), whole=name in WHOLE, zero=name == "bandwidth")
+            validation.check_positive(
+                name, getattr(ot, name), whole=name in WHOLE, zero=name == "bandwidth"
+            )
     validation.check_choice("start", ot.start, ("affine", "identity"))
     validation.check_choice("dtype", ot.dtype, ("float32", "float64"))
     if ot.checkpoint is not None:
         validation.check_folder("checkpoint", ot.checkpoint)
     if not (ot.optimizer is None or callable(ot.optimizer)):
-        raise DataError(f"optimizer: must be a function of the parameters or None, got {ot.optimizer!r}")
+        raise DataError(
+            f"optimizer: must be a function of the parameters or None, got {ot.optimizer!r}"
+        )
     make = ot.potential
     if not callable(make):
         validation.check_choice("potential", make, tuple(POTENTIALS))
@@ -99,16 +122,22 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
     many = ot.potential == "free" and fewest >= MANY_ROWS
     if many and long:
         make = partial(_deep, longer)
-    count = _networks(ot.n_networks, warm, two=ot.potential == "free" and _pay_two(ot, fewest))
+    count = _networks(
+        ot.n_networks, warm, two=ot.potential == "free" and _pay_two(ot, fewest)
+    )
     if count > 1:
         make = partial(_mean, make, count)
     settings = Settings(
         max_steps=steps,
         max_time=ot.max_time,
         batch_size=FIRST_BATCH if ot.batch_size is None else ot.batch_size,
-        largest_batch=int(min(LARGEST_BATCH, fewest / SHARE)) if ot.batch_size is None else None,
+        largest_batch=int(min(LARGEST_BATCH, fewest / SHARE))
+        if ot.batch_size is None
+        else None,
         uses=LONG_USES if long else USES,
-        bandwidth=_bandwidth(fewest, source.dim, ot.start) if ot.bandwidth is None else ot.bandwidth,
+        bandwidth=_bandwidth(fewest, source.dim, ot.start)
+        if ot.bandwidth is None
+        else ot.bandwidth,
         learning_rate=ot.learning_rate,
         optimizer=ot.optimizer,
         fresh_rows=PASSES * fewest,
@@ -119,11 +148,15 @@ def options_of(ot: Any, source: Population, target: Population, warm: TransportM
         make_potential=make,
         start=ot.start,
         scale=validation.check_scale(ot.scale, source.dim),
-        objective=DualObjective(validation.check_method(ot.method or BFGS()), tol=ot.tol, max_steps=500),
+        objective=DualObjective(
+            validation.check_method(ot.method or BFGS()), tol=ot.tol, max_steps=500
+        ),
         settings=settings,
         seed=validation.draw_seed(ot.random_state),
         seed_given=isinstance(ot.random_state, numbers.Integral),
-        device=_device_of(source) if ot.device is None else validation.check_device(ot.device),
+        device=_device_of(source)
+        if ot.device is None
+        else validation.check_device(ot.device),
         dtype=getattr(torch, ot.dtype),
         folder=ot.checkpoint,
         progress=bool(ot.verbose),
@@ -143,9 +176,13 @@ def condition_of(transport: Any, given: Mapping[str, Any]) -> tuple[Any, ...]:
     for name, value in given.items():
         if value is not None and name != word:
             remedy = "leave them out" if word is None else f"give {word}"
-            raise DataError(f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}")
+            raise DataError(
+                f"{name}: the map was fitted without {name}; {remedy}, or fit with {name}"
+            )
     if word is not None and given[word] is None:
-        raise DataError(f"{word}: the map was fitted with {word}; give them for every row, or once for all rows")
+        raise DataError(
+            f"{word}: the map was fitted with {word}; give them for every row, or once for all rows"
+        )
     return () if word is None else (given[word],)
 
 
@@ -159,7 +196,9 @@ def warm_map(ot: Any, dim: int, kind: Any) -> TransportMap | ConditionalMap | No
             f"X: has {dim} features, the map to go on from {transport.dim}; give the same features, or set "
             "warm_start=False"
         )
-    if kind != (ot.labels_ or getattr(getattr(transport, "conditions", None), "word", None)):
+    if kind != (
+        ot.labels_ or getattr(getattr(transport, "conditions", None), "word", None)
+    ):
         raise DataError(
             "warm_start: the map to go on from was fitted with other labels or covariates; give the same, or set "
             "warm_start=False"
@@ -196,7 +235,9 @@ def _deep(longer: bool, dim: int, generator: torch.Generator) -> Potential:
     return DenseICNN(dim, widths(dim, layers), generator=generator)
 
 
-def _networks(n: int | None, warm: TransportMap | ConditionalMap | None, two: bool) -> int:
+def _networks(
+    n: int | None, warm: TransportMap | ConditionalMap | None, two: bool
+) -> int:
     """Return of how many networks the potential is: as told, or those of the map to go on from, or by default.
 
     Raises:
@@ -205,7 +246,7 @@ def _networks(n: int | None, warm: TransportMap | ConditionalMap | None, two: bo
     potential = trained(warm)
     if potential is None:
         return (2 if two else 1) if n is None else n
-    found = len(potential.parts())
+    found = len(potential.members())
     if n not in (None, found):
         raise DataError(
             f"n_networks: is {n}, the map to go on from is of {found}; give the same, or set warm_start=False"
@@ -213,9 +254,11 @@ def _networks(n: int | None, warm: TransportMap | ConditionalMap | None, two: bo
     return found
 
 
-def _mean(make: MakePotential, n: int, dim: int, generator: torch.Generator) -> Potential:
+def _mean(
+    make: MakePotential, n: int, dim: int, generator: torch.Generator
+) -> Potential:
     """Return the mean of n new potentials."""
-    return Mean([fresh(make, dim, generator) for _ in range(n)])
+    return MeanPotential([fresh(make, dim, generator) for _ in range(n)])
 
 
 def _device_of(source: Population) -> torch.device:

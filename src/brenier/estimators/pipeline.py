@@ -25,7 +25,9 @@ from brenier.transport.dual.parallel import Team, processes_for
 from brenier.transport.maps import ConditionalMap, TransportMap, inverse_errors
 
 MOMENTS = 200_000  # rows that determine the coordinates
-REFITTED = 2**21  # and the affine map, if that is the result: as many more as training drew, but not beyond these
+REFITTED = (
+    2**21
+)  # and the affine map, if that is the result: as many more as training drew, but not beyond these
 MANY = 65_536  # rows that determine the moments in the comparison with the start
 INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
 
@@ -78,25 +80,42 @@ class Fitted:
 
 def begin(options: Options) -> tuple[dict[str, Any] | None, int, torch.Generator]:
     """Return the unfinished run to go on with, if there is one, the seed, and the generator it gives."""
-    state, seed = checkpoint.read_run(options.folder) if options.folder else None, options.seed
+    state, seed = (
+        checkpoint.read_run(options.folder) if options.folder else None,
+        options.seed,
+    )
     if state is not None:
-        seed = checkpoint.resumed_seed(state, seed if options.seed_given else None, options.folder or "")
+        seed = checkpoint.resumed_seed(
+            state, seed if options.seed_given else None, options.folder or ""
+        )
     return state, seed, torch.Generator().manual_seed(seed)
 
 
-def learn(run: Run, options: Options, state: dict[str, Any] | None, seed: int, coordinates: Coordinates) -> None:
+def learn(
+    run: Run,
+    options: Options,
+    state: dict[str, Any] | None,
+    seed: int,
+    coordinates: Coordinates,
+) -> None:
     """Train a run to its end, from where an unfinished one was."""
     mark = ""
     if options.folder:
-        mark = checkpoint.fingerprint(_describe(options, run), *run.held_out, coordinates.basis, coordinates.unit)
+        mark = checkpoint.fingerprint(
+            _describe(options, run), *run.held_out, coordinates.basis, coordinates.unit
+        )
         if state is not None:
             checkpoint.restore_run(state, run, mark, options.folder)
-    processes = (options.processes or processes_for(run)) if options.device.type == "cpu" else 1
+    processes = (
+        (options.processes or processes_for(run)) if options.device.type == "cpu" else 1
+    )
     if processes == 1:
         _train(run, options, mark, seed)
         return
     alone = run.objective
-    with Team(processes, run.parts, alone.method, patient=options.settings.max_time is None) as team:
+    with Team(
+        processes, run.parts, alone.method, patient=options.settings.max_time is None
+    ) as team:
         run.objective = dataclasses.replace(alone, evaluate=team)
         _train(run, options, mark, seed)
     run.objective = alone
@@ -108,7 +127,12 @@ def _train(run: Run, options: Options, mark: str, seed: int) -> None:
     An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
     """
     saved = -1
-    with tqdm(total=options.settings.max_steps, initial=run.step, disable=not options.progress, unit="step") as bar:
+    with tqdm(
+        total=options.settings.max_steps,
+        initial=run.step,
+        disable=not options.progress,
+        unit="step",
+    ) as bar:
         while not run.finished:
             run.advance()
             bar.update(run.step - bar.n)
@@ -129,8 +153,10 @@ def _postfix(row: dict[str, float]) -> str:
 def _describe(options: Options, run: Run) -> str:
     """Return the settings that a resumed run must share."""
     settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
-    hurry = [group.get("hurry") for group in run.optimizer.param_groups]
-    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults} {hurry}"
+    lr_multiplier = [group.get("lr_multiplier") for group in run.optimizer.param_groups]
+    optimizer = (
+        f"{type(run.optimizer).__name__} {run.optimizer.defaults} {lr_multiplier}"
+    )
     try:
         potential = f"{type(run.potential).__name__} {run.potential.config()}"
     except NotImplementedError:
@@ -153,7 +179,12 @@ def units_of(x: Tensor, z: Tensor, options: Options) -> Tensor:
 
 
 def conclude(
-    transport: TransportMap | ConditionalMap, run: Run, options: Options, learnt: bool, x: Tensor, *condition: Any
+    transport: TransportMap | ConditionalMap,
+    run: Run,
+    options: Options,
+    learnt: bool,
+    x: Tensor,
+    *condition: Any,
 ) -> Fitted:
     """Return what the fit gives back, its unfinished run removed; warn of what a user must not miss.
 
@@ -165,7 +196,11 @@ def conclude(
         x: (n, d), source rows of the certificate, to go there and back.
         condition: labels or covariates of these, where there are any.
     """
-    found = {"selected": "network" if learnt else options.start, "stopped": run.finished, "steps": run.step}
+    found = {
+        "selected": "network" if learnt else options.start,
+        "stopped": run.finished,
+        "steps": run.step,
+    }
     errors, solution = inverse_errors(transport, x, *condition)
     found |= {"setbacks": run.setbacks, "round_trip": float(errors.median())}
     found |= {"round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}

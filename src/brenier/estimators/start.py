@@ -17,7 +17,9 @@ def identity(dim: int, options: Options) -> Potential:
     return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
 
 
-def trainable(dim: int, options: Options, generator: torch.Generator, space: int | None = None) -> Potential:
+def trainable(
+    dim: int, options: Options, generator: torch.Generator, space: int | None = None
+) -> Potential:
     """Return the potential to train: a new one, or the warm start's.
 
     Args:
@@ -47,5 +49,7 @@ def fresh(make: MakePotential, dim: int, generator: torch.Generator) -> Potentia
     made = make(dim, generator)
     if not isinstance(made, Potential) or made.dim != dim:
         found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
-        raise DataError(f"potential: the function returned {found}; return a `Potential` with dim={dim}")
+        raise DataError(
+            f"potential: the function returned {found}; return a `Potential` with dim={dim}"
+        )
     return made

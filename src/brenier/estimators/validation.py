@@ -18,11 +18,23 @@ from brenier.errors import DataError
 from brenier.solve import Method
 
 
-def check_positive(name: str, value: Any, whole: bool = False, zero: bool = False) -> None:
+def check_positive(
+    name: str, value: Any, whole: bool = False, zero: bool = False
+) -> None:
     """Raise where a value is not a positive number, a whole one if so told, and not zero if that may be."""
-    kind, words = (numbers.Integral, "a positive whole number") if whole else (numbers.Real, "a positive number")
-    if not _is(kind, value) or not 0 <= float(value) < float("inf") or (value == 0 and not zero):
-        raise DataError(f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}")
+    kind, words = (
+        (numbers.Integral, "a positive whole number")
+        if whole
+        else (numbers.Real, "a positive number")
+    )
+    if (
+        not _is(kind, value)
+        or not 0 <= float(value) < float("inf")
+        or (value == 0 and not zero)
+    ):
+        raise DataError(
+            f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}"
+        )
 
 
 def check_jobs(n_jobs: Any) -> int | None:
@@ -30,7 +42,9 @@ def check_jobs(n_jobs: Any) -> int | None:
     if n_jobs is None:
         return None
     if not _is(numbers.Integral, n_jobs) or n_jobs == 0:
-        raise DataError(f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}")
+        raise DataError(
+            f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}"
+        )
     asked = int(n_jobs)
     return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
 
@@ -38,7 +52,9 @@ def check_jobs(n_jobs: Any) -> int | None:
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     """Raise where a value is not one of some names."""
     if not isinstance(value, str) or value not in choices:
-        raise DataError(f"{name}: must be one of {', '.join(map(repr, choices))}, got {value!r}")
+        raise DataError(
+            f"{name}: must be one of {', '.join(map(repr, choices))}, got {value!r}"
+        )
 
 
 def check_scale(scale: Any, dim: int) -> str | Tensor:
@@ -51,14 +67,20 @@ def check_scale(scale: Any, dim: int) -> str | Tensor:
     except (TypeError, ValueError):
         unit = torch.empty(0)
     if unit.shape != (dim,) or not bool((torch.isfinite(unit) & (unit > 0)).all()):
-        raise DataError(f"scale: must be a name or {dim} positive numbers, one per feature, got {scale!r}")
+        raise DataError(
+            f"scale: must be a name or {dim} positive numbers, one per feature, got {scale!r}"
+        )
     return unit
 
 
 def check_method(method: Any) -> Method:
     """Return an inner solver, or raise where it is none."""
-    if isinstance(method, type) or not (hasattr(method, "init") and hasattr(method, "step")):
-        raise DataError(f"method: must be an inner solver such as BFGS(), got {method!r}")
+    if isinstance(method, type) or not (
+        hasattr(method, "init") and hasattr(method, "step")
+    ):
+        raise DataError(
+            f"method: must be an inner solver such as BFGS(), got {method!r}"
+        )
     return method
 
 
@@ -68,7 +90,9 @@ def check_device(device: Any) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         fault = str(error).partition("\n")[0]
-        raise DataError(f"device: {device!r} cannot be used ({fault}); give 'cpu', or None for that of X") from error
+        raise DataError(
+            f"device: {device!r} cannot be used ({fault}); give 'cpu', or None for that of X"
+        ) from error
 
 
 def check_folder(name: str, folder: Any) -> None:
@@ -76,7 +100,9 @@ def check_folder(name: str, folder: Any) -> None:
     if not isinstance(folder, str | os.PathLike):
         raise DataError(f"{name}: must be the path of a folder or None, got {folder!r}")
     if os.path.isfile(folder):
-        raise DataError(f"{name}: {os.fspath(folder)} is a file; give a folder, which need not exist yet")
+        raise DataError(
+            f"{name}: {os.fspath(folder)} is a file; give a folder, which need not exist yet"
+        )
 
 
 def draw_seed(random_state: Any) -> int:
@@ -86,17 +112,25 @@ def draw_seed(random_state: Any) -> int:
     try:
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError as error:
-        raise DataError(f"random_state: {error}; give a whole number below 2**32, a generator or None") from error
+        raise DataError(
+            f"random_state: {error}; give a whole number below 2**32, a generator or None"
+        ) from error
 
 
-def check_columns(source: tuple[str, ...] | None, target: tuple[str, ...] | None) -> None:
+def check_columns(
+    source: tuple[str, ...] | None, target: tuple[str, ...] | None
+) -> None:
     """Raise where two frames do not have the same columns in the same order."""
     if source is None or target is None or source == target:
         return
     if sorted(source) == sorted(target):
-        raise DataError("Y: has the columns of X in another order; reorder with Y[X.columns]")
+        raise DataError(
+            "Y: has the columns of X in another order; reorder with Y[X.columns]"
+        )
     odd = sorted(set(source) ^ set(target))
-    raise DataError(f"Y: its columns differ from those of X ({', '.join(odd[:5])}); give both sides the same features")
+    raise DataError(
+        f"Y: its columns differ from those of X ({', '.join(odd[:5])}); give both sides the same features"
+    )
 
 
 def feature_names(values: Any, name: str) -> np.ndarray | None:
@@ -120,7 +154,9 @@ def check_seen(estimator: BaseEstimator, values: Any, name: str, dim: int) -> No
     try:
         validate_data(estimator, values, reset=False, skip_check_array=True)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{name}: {error}Give the columns used in fit, in that order") from error
+        raise DataError(
+            f"{name}: {error}Give the columns used in fit, in that order"
+        ) from error
 
 
 def _is(kind: type, value: Any) -> bool:

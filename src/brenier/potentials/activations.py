@@ -33,11 +33,15 @@ class Activation:
     convex: bool
 
 
-LOG2_E = math.log2(math.e)  # on many CPUs torch's exp2 takes a third of the time of its exp
+LOG2_E = math.log2(
+    math.e
+)  # on many CPUs torch's exp2 takes a third of the time of its exp
 
 
 def _celu(s: Tensor) -> Tensor:
-    return s.relu() + (s.clamp(max=0) * LOG2_E).exp2() - 1  # torch's own takes several times as long on a CPU
+    return (
+        s.relu() + (s.clamp(max=0) * LOG2_E).exp2() - 1
+    )  # torch's own takes several times as long on a CPU
 
 
 def _celu_both(s: Tensor, slope: Tensor) -> None:
@@ -46,7 +50,9 @@ def _celu_both(s: Tensor, slope: Tensor) -> None:
 
 
 def _softplus(s: Tensor) -> Tensor:
-    return functional.softplus(s, threshold=40.0)  # at 20, where torch goes over to s, a double still sees the jump
+    return functional.softplus(
+        s, threshold=40.0
+    )  # at 20, where torch goes over to s, a double still sees the jump
 
 
 def _softplus_both(s: Tensor, slope: Tensor) -> None:
@@ -73,5 +79,7 @@ def activation_named(name: str) -> Activation:
         DataError: for a name that is not one of `ACTIVATIONS`.
     """
     if name not in ACTIVATIONS:
-        raise DataError(f"activation: {name!r} is not known; choose one of {', '.join(sorted(ACTIVATIONS))}")
+        raise DataError(
+            f"activation: {name!r} is not known; choose one of {', '.join(sorted(ACTIVATIONS))}"
+        )
     return ACTIVATIONS[name]

@@ -31,7 +31,7 @@ class Potential(nn.Module, abc.ABC):
     dim: int
 
     @property
-    def space(self) -> int:
+    def transport_dim(self) -> int:
         """How many leading coordinates transport may change: all, but for points that carry a condition."""
         return self.dim
 
@@ -65,10 +65,10 @@ class Potential(nn.Module, abc.ABC):
         return torch.zeros_like(v) if product is None else product.detach()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters as groups of an optimiser, each with its factor `hurry` on the rate of short runs."""
-        return [{"params": list(self.parameters()), "hurry": 1.0}]
+        """Return the parameters as groups of an optimiser, each with the `lr_multiplier` of its rate in short runs."""
+        return [{"params": list(self.parameters()), "lr_multiplier": 1.0}]
 
-    def parts(self) -> list[Potential]:
+    def members(self) -> list[Potential]:
         """Return the potentials that are each trained by their own J: this one, or those it is the mean of."""
         return [self]
 
@@ -78,7 +78,9 @@ class Potential(nn.Module, abc.ABC):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, as JSON can hold them, that rebuild a potential for these weights."""
-        raise NotImplementedError(f"{type(self).__name__} does not say how it is rebuilt; write `config`")
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say how it is rebuilt; write `config`"
+        )
 
 
 def rows_at_once(x: Tensor, numbers: int) -> int:

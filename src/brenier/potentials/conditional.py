@@ -30,18 +30,20 @@ class Conditional(Potential):
 
     def __init__(self, network: Potential, space: int) -> None:
         if not 0 < space < network.dim:
-            raise DataError(f"space: must be between 1 and {network.dim - 1}, got {space}")
+            raise DataError(
+                f"space: must be between 1 and {network.dim - 1}, got {space}"
+            )
         super().__init__()
-        self.network, self.dim, self._space = network, network.dim, space
+        self.network, self.dim, self._transport_dim = network, network.dim, space
 
     @property
-    def space(self) -> int:
+    def transport_dim(self) -> int:
         """Return d."""
-        return self._space
+        return self._transport_dim
 
-    def given(self, code: Tensor) -> Given:
+    def condition_on(self, code: Tensor) -> ConditionedPotential:
         """Return the ordinary potential of dimension d for one condition, whose code is (c,)."""
-        return Given(self, code)
+        return ConditionedPotential(self, code)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(s): (n, d + c) -> (n,)."""
@@ -65,9 +67,11 @@ class Conditional(Potential):
         """Return those of the network."""
         return self.network.parameter_groups()
 
-    def parts(self) -> list[Potential]:
+    def members(self) -> list[Potential]:
         """Return those of the network, each with its conditions."""
-        return [Conditional(part, self.space) for part in self.network.parts()]
+        return [
+            Conditional(part, self.transport_dim) for part in self.network.members()
+        ]
 
     def strong_convexity(self) -> float:
         """Return that of the network: a restriction is at least as convex."""
@@ -75,14 +79,14 @@ class Conditional(Potential):
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of the network, and d."""
-        return {"network": self.network.config(), "space": self.space}
+        return {"network": self.network.config(), "space": self.transport_dim}
 
     def _kept(self, rows: Tensor) -> Tensor:
-        kept = torch.zeros_like(rows[:, self.space :])
-        return torch.cat([rows[:, : self.space], kept], -1)
+        kept = torch.zeros_like(rows[:, self.transport_dim :])
+        return torch.cat([rows[:, : self.transport_dim], kept], -1)
 
 
-class Given(Potential):
+class ConditionedPotential(Potential):
     """A conditional potential with its condition given: an ordinary potential.
 
     Args:
@@ -92,7 +96,7 @@ class Given(Potential):
 
     def __init__(self, whole: Conditional, code: Tensor) -> None:
         super().__init__()
-        self.whole, self.dim = whole, whole.space
+        self.whole, self.dim = whole, whole.transport_dim
         self.code: Tensor
         self.register_buffer("code", code)
 

@@ -26,7 +26,9 @@ from brenier.potentials.base import Potential, rows_at_once
 from brenier.potentials.quadratic import EPS, Quadratic
 from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
 
-HURRY = 2.0  # factor on the rate of short runs; on all parameters it would cost accuracy
+LR_MULTIPLIER = (
+    2.0  # factor on the rate of short runs; on all parameters it would cost accuracy
+)
 
 
 def widths(dim: int, layers: int = 3) -> tuple[int, ...]:
@@ -70,19 +72,27 @@ class DenseICNN(Potential):
         self.dim, self.convex = dim, convex
         self.activation = activation_named(activation)
         if convex and not self.activation.convex:
-            raise DataError(f"activation: {activation!r} is not convex; with convex=True choose celu or softplus")
+            raise DataError(
+                f"activation: {activation!r} is not convex; with convex=True choose celu or softplus"
+            )
         self.hidden = tuple(hidden or widths(dim))
         self.affine = Quadratic(dim, matrix, shift, eps=eps)
         total = sum(self.hidden)
-        self.quadratic = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
-        self.linear = nn.Parameter(torch.randn(dim, total, generator=generator) / math.sqrt(dim))
+        self.quadratic = nn.Parameter(
+            torch.randn(dim, total, generator=generator) / math.sqrt(dim)
+        )
+        self.linear = nn.Parameter(
+            torch.randn(dim, total, generator=generator) / math.sqrt(dim)
+        )
         self.bias = nn.Parameter(torch.zeros(total))
         self.weights = nn.ParameterList(
             _initial(fan_in, fan_out, convex, generator)
             for fan_in, fan_out in zip(self.hidden, self.hidden[1:], strict=False)
         )
         # Zero, or for a convex network small: a fresh potential is its affine map, or near it.
-        self.readout = nn.Parameter(torch.full((self.hidden[-1],), RAW_ZERO if convex else 0.0))
+        self.readout = nn.Parameter(
+            torch.full((self.hidden[-1],), RAW_ZERO if convex else 0.0)
+        )
         self.to(self.affine.factor)  # precision and device are those of the matrix
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,7 +101,10 @@ class DenseICNN(Potential):
             return self.affine(x) + self._value(x)
         layers, n = self._layers(), self._rows(x)
         if torch.is_grad_enabled():
-            values = [Value.apply(rows, self.activation, *layers[:4], *layers.weights) for rows in x.split(n)]
+            values = [
+                Value.apply(rows, self.activation, *layers[:4], *layers.weights)
+                for rows in x.split(n)
+            ]
         else:
             sweep = Sweep(layers, self.activation, min(n, len(x)))
             values = [sweep.up(rows) @ layers.readout for rows in x.split(n)]
@@ -103,15 +116,20 @@ class DenseICNN(Potential):
         value, gradient = self.affine.value_and_gradient(x)
         layers, n = self._layers(), self._rows(x)
         sweep, skips = Sweep(layers, self.activation, min(n, len(x))), layers.skips()
-        for rows, values, gradients in zip(x.split(n), value.split(n), gradient.split(n), strict=True):
+        for rows, values, gradients in zip(
+            x.split(n), value.split(n), gradient.split(n), strict=True
+        ):
             values.addmv_(sweep.up(rows), layers.readout)
             gradients.addmm_(sweep.down(layers.readout), skips)
         return value, gradient
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters in two groups: in short runs the squares and the weights between layers hurry."""
+        """Return the parameters in two groups: in short runs the rate of squares and of weights between layers is higher."""
         others = [self.linear, self.bias, self.readout, *self.affine.parameters()]
-        return [{"params": others, "hurry": 1.0}, {"params": [self.quadratic, *self.weights], "hurry": HURRY}]
+        return [
+            {"params": others, "lr_multiplier": 1.0},
+            {"params": [self.quadratic, *self.weights], "lr_multiplier": LR_MULTIPLIER},
+        ]
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of the quadratic part if psi is convex, else 0.0."""
@@ -140,7 +158,9 @@ class DenseICNN(Potential):
 
     def _layers(self) -> Layers:
         weights = tuple(self._signed(weight) for weight in self.weights)
-        return Layers(self.quadratic, self.linear, self.bias, self._signed(self.readout), weights)
+        return Layers(
+            self.quadratic, self.linear, self.bias, self._signed(self.readout), weights
+        )
 
     def _rows(self, x: Tensor) -> int:
         """Return how many rows are worked on at once."""
@@ -151,7 +171,9 @@ class DenseICNN(Potential):
 
 
 SOFTNESS = 1e-4
-RAW_ZERO = -0.3  # nonnegative(RAW_ZERO) is about 3e-4, with a gradient large enough to leave it
+RAW_ZERO = (
+    -0.3
+)  # nonnegative(RAW_ZERO) is about 3e-4, with a gradient large enough to leave it
 
 
 def nonnegative(raw: Tensor) -> Tensor:
@@ -159,7 +181,9 @@ def nonnegative(raw: Tensor) -> Tensor:
     return 0.5 * (raw + (raw.square() + 4 * SOFTNESS).sqrt())
 
 
-def _initial(fan_in: int, fan_out: int, convex: bool, generator: torch.Generator | None) -> Tensor:
+def _initial(
+    fan_in: int, fan_out: int, convex: bool, generator: torch.Generator | None
+) -> Tensor:
     """Return raw weights: scaled normal, or half-normal about a mean of 1/fan_in so that sums stay of order one."""
     normal = torch.randn(fan_in, fan_out, generator=generator)
     return normal.abs() / fan_in if convex else normal / math.sqrt(fan_in)

@@ -19,7 +19,7 @@ from brenier.errors import DataError
 from brenier.potentials.base import Potential
 
 
-class Mean(Potential):
+class MeanPotential(Potential):
     """The mean of potentials of one dimension, which training takes for what they are: each is trained by itself.
 
     Args:
@@ -32,35 +32,45 @@ class Mean(Potential):
     def __init__(self, networks: Sequence[Potential]) -> None:
         dims = sorted({network.dim for network in networks})
         if len(dims) != 1:
-            raise DataError(f"networks: must be one or more potentials of one dimension, got dimensions {dims}")
+            raise DataError(
+                f"networks: must be one or more potentials of one dimension, got dimensions {dims}"
+            )
         super().__init__()
         self.networks, self.dim = nn.ModuleList(networks), dims[0]
 
-    def parts(self) -> list[Potential]:
+    def members(self) -> list[Potential]:
         """Return the networks."""
         return list(self.networks)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
-        return torch.stack([network(x) for network in self.parts()]).mean(0)
+        return torch.stack([network(x) for network in self.members()]).mean(0)
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
-        values, gradients = zip(*(network.value_and_gradient(x) for network in self.parts()), strict=True)
+        values, gradients = zip(
+            *(network.value_and_gradient(x) for network in self.members()), strict=True
+        )
         return torch.stack(values).mean(0), torch.stack(gradients).mean(0)
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
         """Return Hess g(x) v: (n, d)."""
-        return torch.stack([network.hessian_product(x, v) for network in self.parts()]).mean(0)
+        return torch.stack(
+            [network.hessian_product(x, v) for network in self.members()]
+        ).mean(0)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return those of all networks."""
-        return [group for network in self.parts() for group in network.parameter_groups()]
+        return [
+            group for network in self.members() for group in network.parameter_groups()
+        ]
 
     def strong_convexity(self) -> float:
         """Return the mean of theirs."""
-        return sum(network.strong_convexity() for network in self.parts()) / len(self.networks)
+        return sum(network.strong_convexity() for network in self.members()) / len(
+            self.networks
+        )
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of the networks."""
-        return {"networks": [network.config() for network in self.parts()]}
+        return {"networks": [network.config() for network in self.members()]}

@@ -27,7 +27,12 @@ class Quadratic(Potential):
     """
 
     def __init__(
-        self, dim: int, matrix: Tensor | None = None, shift: Tensor | None = None, *, eps: float = EPS
+        self,
+        dim: int,
+        matrix: Tensor | None = None,
+        shift: Tensor | None = None,
+        *,
+        eps: float = EPS,
     ) -> None:
         super().__init__()
         self.dim, self.eps = dim, eps
@@ -57,7 +62,10 @@ class Quadratic(Potential):
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of M."""
-        return max(self.eps, 1 + float(torch.linalg.eigvalsh(self.matrix().detach().double())[0]))
+        return max(
+            self.eps,
+            1 + float(torch.linalg.eigvalsh(self.matrix().detach().double())[0]),
+        )
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -49,11 +49,16 @@ class ResidualPotential(Potential):
         self.dim, self.layers = dim, layers
         self.activation = activation_named(activation)
         self.affine = Quadratic(dim, matrix, shift, eps=eps)
-        self.opening = nn.Parameter(torch.randn(dim, width, generator=generator) / math.sqrt(dim))
-        self.weights = nn.ParameterList(
-            torch.randn(width, width, generator=generator) / math.sqrt(width) for _ in range(layers)
+        self.opening = nn.Parameter(
+            torch.randn(dim, width, generator=generator) / math.sqrt(dim)
         )
-        self.biases = nn.ParameterList(torch.randn(width, generator=generator) for _ in range(layers + 1))
+        self.weights = nn.ParameterList(
+            torch.randn(width, width, generator=generator) / math.sqrt(width)
+            for _ in range(layers)
+        )
+        self.biases = nn.ParameterList(
+            torch.randn(width, generator=generator) for _ in range(layers + 1)
+        )
         self.readout = nn.Parameter(torch.zeros(width))
         self.to(self.affine.factor)  # precision and device are those of the matrix
 
@@ -76,9 +81,13 @@ class ResidualPotential(Potential):
             self.activation.both_(s, slope)
             u.add_(s, alpha=1 / self.layers)
         down = self.readout.expand_as(u)
-        for (weight, _), slope in zip(reversed(self._residual()), reversed(slopes[1:]), strict=True):
+        for (weight, _), slope in zip(
+            reversed(self._residual()), reversed(slopes[1:]), strict=True
+        ):
             down = torch.addmm(down, slope.mul_(down), weight.mT, alpha=1 / self.layers)
-        return value.addmv_(u, self.readout), gradient.addmm_(slopes[0].mul_(down), self.opening.mT)
+        return value.addmv_(u, self.readout), gradient.addmm_(
+            slopes[0].mul_(down), self.opening.mT
+        )
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

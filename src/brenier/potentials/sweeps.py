@@ -47,7 +47,10 @@ class Sweep:
     def __init__(self, layers: Layers, activation: Activation, n: int) -> None:
         self.layers, self.activation = layers, activation
         total = layers.bias.numel()
-        self._room = [layers.bias.new_empty(n, width) for width in (2 * total, total, total, total)]
+        self._room = [
+            layers.bias.new_empty(n, width)
+            for width in (2 * total, total, total, total)
+        ]
 
     def up(self, x: Tensor) -> Tensor:
         """Return h_k of some rows."""
@@ -59,7 +62,9 @@ class Sweep:
         torch.clamp(a, -KNEE, KNEE, out=self._clipped)
         s.addcmul_(self._clipped, a.sub_(self._clipped, alpha=0.5), value=2)
         for i, weight in enumerate(self.layers.weights, 1):
-            self.activation.both_(self._h[i].addmm_(self._h[i - 1], weight), self._slopes[i])
+            self.activation.both_(
+                self._h[i].addmm_(self._h[i - 1], weight), self._slopes[i]
+            )
         return self._h[-1]
 
     def down(self, cotangent: Tensor) -> Tensor:
@@ -77,7 +82,9 @@ class Sweep:
         back = self.down(torch.outer(cotangent, self.layers.readout))
         quadratic, linear = (x.mT @ back).tensor_split(2, -1)
         by_s = back[:, linear.shape[1] :]
-        weights = (h.mT @ d for h, d in zip(self._h, self.layers.split(by_s)[1:], strict=False))
+        weights = (
+            h.mT @ d for h, d in zip(self._h, self.layers.split(by_s)[1:], strict=False)
+        )
         return 2 * quadratic, linear, by_s.sum(0), self._h[-1].mT @ cotangent, *weights
 
 
@@ -97,7 +104,9 @@ class Value(torch.autograd.Function):
     ) -> Tensor:
         """Return N(x), the parameters given as in `Layers`: (n,)."""
         ctx.save_for_backward(x, quadratic, linear, bias, readout, *weights)
-        ctx.sweep = Sweep(Layers(quadratic, linear, bias, readout, weights), activation, len(x))
+        ctx.sweep = Sweep(
+            Layers(quadratic, linear, bias, readout, weights), activation, len(x)
+        )
         return ctx.sweep.up(x) @ readout
 
     @staticmethod

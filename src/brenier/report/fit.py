@@ -15,7 +15,13 @@ from brenier.estimators import OptimalTransport
 from brenier.report import plots
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.tables import class_table, markdown_table
-from brenier.transport.maps import ConditionalMap, Distance, RoundTrip, TransportMap, round_trip
+from brenier.transport.maps import (
+    ConditionalMap,
+    Distance,
+    RoundTrip,
+    TransportMap,
+    round_trip,
+)
 
 EXCERPT = 12  # rows of the training table that are shown
 
@@ -38,16 +44,23 @@ def fit_report(
         labels: of the rows of x and of z, where the map has classes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    names, figures = getattr(ot, "feature_names_in_", None), training_figures(ot.history_, folder)
+    names, figures = (
+        getattr(ot, "feature_names_in_", None),
+        training_figures(ot.history_, folder),
+    )
     if labels is None:
         trip = round_trip(ot.map_, x)
         figures += map_figures(ot.map_, x, z, trip, folder, names)
-        distance = distance_section(ot.map_.held_out)
+        distance = distance_section(ot.map_.held_out_distance)
     else:
         trip = round_trip(ot.map_, x, labels[0])
         figures += class_figures(ot.map_, x, z, labels, trip, folder)
         distance = Section("Distance within each class", class_table(ot.map_))
-    settings = {name: value for name, value in ot.get_params().items() if value is not None and name != "verbose"}
+    settings = {
+        name: value
+        for name, value in ot.get_params().items()
+        if value is not None and name != "verbose"
+    }
     sections = [
         distance,
         Section("Round trip", trip.statement()),
@@ -62,14 +75,21 @@ def fit_report(
 
 def settings_section(settings: Mapping[str, Any], heading: str = "Settings") -> Section:
     """Return a table of names and values."""
-    return Section(heading, markdown_table(["setting", "value"], list(settings.items())) if settings else "")
+    return Section(
+        heading,
+        markdown_table(["setting", "value"], list(settings.items()))
+        if settings
+        else "",
+    )
 
 
 def distance_section(distance: Distance | None) -> Section:
     """Return what may be claimed about the distance, as a list."""
     if distance is None:
         return Section("Distance", "")
-    return Section("Distance", "\n".join(f"* {line}" for line in distance.statement().splitlines()))
+    return Section(
+        "Distance", "\n".join(f"* {line}" for line in distance.statement().splitlines())
+    )
 
 
 def training_section(history: Sequence[Mapping[str, float]], stopped: str) -> Section:
@@ -87,7 +107,10 @@ def training_section(history: Sequence[Mapping[str, float]], stopped: str) -> Se
         "learning_rate": "learning rate",
     }
     picked = sorted({round(i) for i in np.linspace(0, len(history) - 1, EXCERPT)})
-    table = markdown_table(list(columns.values()), [[history[i].get(name) for name in columns] for i in picked])
+    table = markdown_table(
+        list(columns.values()),
+        [[history[i].get(name) for name in columns] for i in picked],
+    )
     last = history[-1]
     return Section(
         "Training",
@@ -98,15 +121,28 @@ def training_section(history: Sequence[Mapping[str, float]], stopped: str) -> Se
 
 def figures_section(figures: Sequence[tuple[str, str]]) -> Section:
     """Return figures, given as (file name, caption), each under its caption."""
-    return Section("Figures", "\n\n".join(f"{caption}\n\n![{caption}]({name})" for name, caption in figures))
+    return Section(
+        "Figures",
+        "\n\n".join(f"{caption}\n\n![{caption}]({name})" for name, caption in figures),
+    )
 
 
-def training_figures(history: Sequence[dict[str, float]], folder: Path) -> list[tuple[str, str]]:
+def training_figures(
+    history: Sequence[dict[str, float]], folder: Path
+) -> list[tuple[str, str]]:
     """Write the figures of a training record; return their names and captions."""
     return _drawn(
         folder,
-        ("loss.png", "The dual objective J while training: lower is better.", lambda p: plots.loss_curve(history, p)),
-        ("inner.png", "What the inner solves cost.", lambda p: plots.inner_convergence(history, p)),
+        (
+            "loss.png",
+            "The dual objective J while training: lower is better.",
+            lambda p: plots.loss_curve(history, p),
+        ),
+        (
+            "inner.png",
+            "What the inner solves cost.",
+            lambda p: plots.inner_convergence(history, p),
+        ),
     )
 
 
@@ -123,8 +159,16 @@ def map_figures(
     moved = transport(x)
     return _drawn(
         folder,
-        ("scatter.png", "Source, moved source and target.", lambda p: plots.scatter(x, z, moved, p, names)),
-        ("round-trip.png", "How well the map inverts.", lambda p: plots.round_trip_histogram(trip.errors, p)),
+        (
+            "scatter.png",
+            "Source, moved source and target.",
+            lambda p: plots.scatter(x, z, moved, p, names),
+        ),
+        (
+            "round-trip.png",
+            "How well the map inverts.",
+            lambda p: plots.round_trip_histogram(trip.errors, p),
+        ),
     )
 
 
@@ -146,11 +190,17 @@ def class_figures(
             "Source, moved source and target, by class.",
             lambda p: plots.class_scatter(x, z, moved, *classes, transport.labels, p),
         ),
-        ("round-trip.png", "How well the map inverts.", lambda p: plots.round_trip_histogram(trip.errors, p)),
+        (
+            "round-trip.png",
+            "How well the map inverts.",
+            lambda p: plots.round_trip_histogram(trip.errors, p),
+        ),
     )
 
 
-def _drawn(folder: Path, *figures: tuple[str, str, Callable[[Path], None]]) -> list[tuple[str, str]]:
+def _drawn(
+    folder: Path, *figures: tuple[str, str, Callable[[Path], None]]
+) -> list[tuple[str, str]]:
     """Draw figures into a folder; without matplotlib there are none, and a warning says so."""
     if importlib.util.find_spec("matplotlib") is None:
         warn('the report has no plots: pip install "brenier[plots]"', DataWarning)

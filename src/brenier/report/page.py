@@ -25,5 +25,8 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> N
     Raises:
         OSError: where the file cannot be written; what was there before stays.
     """
-    parts = [f"# {title}", *(f"## {part.heading}\n\n{part.body}" for part in sections if part.body)]
+    parts = [
+        f"# {title}",
+        *(f"## {part.heading}\n\n{part.body}" for part in sections if part.body),
+    ]
     write_bytes(path, ("\n\n".join(parts) + "\n").encode())

@@ -17,8 +17,15 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     | --- | --- |
     | 1 | 0.1235 |
     """
-    lines = [header, ["---"] * len(header), *([shown(cell) for cell in row] for row in rows)]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    lines = [
+        header,
+        ["---"] * len(header),
+        *([shown(cell) for cell in row] for row in rows),
+    ]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |"
+        for line in lines
+    )
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -30,7 +37,9 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """
     cells = [list(header), *([shown(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    aligned = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells]
+    aligned = [
+        [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])] for row in cells
+    ]
     return "\n".join("  ".join(row).rstrip() for row in aligned)
 
 
@@ -44,13 +53,25 @@ def shown(value: Any) -> str:
 
 
 def class_table(
-    transport: ConditionalMap, make: Callable[[Sequence[str], Sequence[Sequence[Any]]], str] = markdown_table
+    transport: ConditionalMap,
+    make: Callable[[Sequence[str], Sequence[Sequence[Any]]], str] = markdown_table,
 ) -> str:
     """Return what was measured on held-out rows of every class, as a table made by `make(header, rows)`."""
-    header = ["class", "W2", "± one s.e.", "lower bound", "held-out rows", "unconverged"]
+    header = [
+        "class",
+        "W2",
+        "± one s.e.",
+        "lower bound",
+        "held-out rows",
+        "unconverged",
+    ]
     rows = []
     for key, label in enumerate(transport.labels):
-        found = transport.held_out.get(key)
-        figures = [found.w2, found.w2_error, found.lower, found.rows[0], found.unconverged] if found else [None] * 5
+        found = transport.held_out_distance.get(key)
+        figures = (
+            [found.w2, found.w2_error, found.lower, found.rows[0], found.unconverged]
+            if found
+            else [None] * 5
+        )
         rows.append([str(label), *figures])
     return make(header, rows)

@@ -81,14 +81,28 @@ class BFGS:
         """Propose the plain step y - R(y)."""
         n, d = at.y.shape
         none, zero = at.y.new_zeros(n, 0), torch.zeros_like(at.value)
-        state = _State(*at, at.residual, zero, zero, 1 + zero.unsqueeze(-1), at.y.new_zeros(n, 0, d), none, none)
+        state = _State(
+            *at,
+            at.residual,
+            zero,
+            zero,
+            1 + zero.unsqueeze(-1),
+            at.y.new_zeros(n, 0, d),
+            none,
+            none,
+        )
         return state, at.y - at.residual
 
-    def step(self, problem: Problem, state: _State, at: Iterate) -> tuple[_State, Tensor]:
+    def step(
+        self, problem: Problem, state: _State, at: Iterate
+    ) -> tuple[_State, Tensor]:
         """Accept or reject the trial, learn its curvature either way, and propose the next."""
         good = accepted(Iterate(state.y, state.value, state.residual), at)
         column = good.unsqueeze(-1)
-        y, residual = torch.where(column, at.y, state.y), torch.where(column, at.residual, state.residual)
+        y, residual = (
+            torch.where(column, at.y, state.y),
+            torch.where(column, at.residual, state.residual),
+        )
         s, q = at.y - state.y, at.residual - state.residual
         curvature, bend = vecdot(s, q), vecdot(q, q)
         useful = (curvature > torch.finfo(s.dtype).eps * bend) & torch.isfinite(bend)
@@ -105,9 +119,17 @@ class BFGS:
         b = torch.where(useful, 1 / curvature, 0.0)
         a = torch.where(useful, (1 + b * vecdot(q, w)) * b, 0.0)
         along = vecdot(s, residual)
-        step = step + (a * along - b * vecdot(w, residual)).unsqueeze(-1) * s - (b * along).unsqueeze(-1) * w
+        step = (
+            step
+            + (a * along - b * vecdot(w, residual)).unsqueeze(-1) * s
+            - (b * along).unsqueeze(-1) * w
+        )
         tries = torch.where(good, 0.0, state.tries + 1)
-        forgiven = torch.where(state.spared > 0, state.spared, tries) if again else state.spared
+        forgiven = (
+            torch.where(state.spared > 0, state.spared, tries)
+            if again
+            else state.spared
+        )
         spared = torch.minimum(forgiven, tries)
         # With the rejected trial's curvature learnt, a first retry may go at full length.
         waste = (tries - spared - useful.to(tries)).clamp(min=0)
@@ -115,5 +137,10 @@ class BFGS:
         trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
         pairs = terms.with_pair(s, w)
         value = torch.where(good, at.value, state.value)
-        learnt = torch.cat([terms.a, a.unsqueeze(1)], 1), torch.cat([terms.b, b.unsqueeze(1)], 1)
-        return _State(y, value, residual, step, tries, spared, terms.scale, pairs, *learnt), trial
+        learnt = (
+            torch.cat([terms.a, a.unsqueeze(1)], 1),
+            torch.cat([terms.b, b.unsqueeze(1)], 1),
+        )
+        return _State(
+            y, value, residual, step, tries, spared, terms.scale, pairs, *learnt
+        ), trial

@@ -53,7 +53,9 @@ class GradientStep:
             size = self._estimate(problem, at)
         return self.step(problem, _Steps(size), at)
 
-    def step(self, problem: Problem, state: _Steps, at: Iterate) -> tuple[_Steps, Tensor]:
+    def step(
+        self, problem: Problem, state: _Steps, at: Iterate
+    ) -> tuple[_Steps, Tensor]:
         """Take one step from `at`."""
         return state, at.y - state.size * at.residual
 
@@ -69,7 +71,9 @@ def power_iteration(problem: Problem, at: Iterate, steps: int, shift: float) -> 
 
     The start is the residual, tilted by a fixed ramp in case that is an eigenvector of a small eigenvalue.
     """
-    ramp = torch.linspace(0.5, 1.0, at.y.shape[-1], dtype=at.y.dtype, device=at.y.device)
+    ramp = torch.linspace(
+        0.5, 1.0, at.y.shape[-1], dtype=at.y.dtype, device=at.y.device
+    )
     v = torch.nn.functional.normalize(at.residual, dim=-1) + 0.1 * ramp
     norm = torch.ones_like(at.value)
     for _ in range(steps):
@@ -114,27 +118,47 @@ class Anderson:
         size = torch.full_like(at.value, self.size).unsqueeze(-1)
         empty = at.y.new_zeros(n, self.memory, d)
         slot = torch.zeros(n, dtype=torch.int64, device=at.y.device)
-        return _Mixing(at.y, at.residual, size, empty, empty.clone(), slot), at.y - size * at.residual
+        return _Mixing(
+            at.y, at.residual, size, empty, empty.clone(), slot
+        ), at.y - size * at.residual
 
-    def step(self, problem: Problem, state: _Mixing, at: Iterate) -> tuple[_Mixing, Tensor]:
+    def step(
+        self, problem: Problem, state: _Mixing, at: Iterate
+    ) -> tuple[_Mixing, Tensor]:
         """Accept or undo the trial, then mix."""
-        old, new = (torch.linalg.vector_norm(r, dim=-1) for r in (state.residual, at.residual))
+        old, new = (
+            torch.linalg.vector_norm(r, dim=-1) for r in (state.residual, at.residual)
+        )
         good = (new <= self.growth * old).unsqueeze(-1)  # false for NaN
         row = torch.arange(at.y.shape[0], device=at.y.device)
         dy, dr = state.dy.clone(), state.dr.clone()
-        dy[row, state.slot], dr[row, state.slot] = at.y - state.y, at.residual - state.residual
+        dy[row, state.slot], dr[row, state.slot] = (
+            at.y - state.y,
+            at.residual - state.residual,
+        )
         dy, dr = (torch.where(good.unsqueeze(-1), t, 0.0) for t in (dy, dr))
         size = torch.where(good, state.size, state.size / 2)
-        y, residual = torch.where(good, at.y, state.y), torch.where(good, at.residual, state.residual)
+        y, residual = (
+            torch.where(good, at.y, state.y),
+            torch.where(good, at.residual, state.residual),
+        )
         slot = torch.where(good.squeeze(-1), (state.slot + 1) % self.memory, 0)
         weights = self._weights(dr, residual)
-        trial = y - size * residual - ((dy - size.unsqueeze(-1) * dr) * weights.unsqueeze(-1)).sum(1)
+        trial = (
+            y
+            - size * residual
+            - ((dy - size.unsqueeze(-1) * dr) * weights.unsqueeze(-1)).sum(1)
+        )
         return _Mixing(y, residual, size, dy, dr, slot), trial
 
     def _weights(self, dr: Tensor, residual: Tensor) -> Tensor:
         """Least-squares weights (n, m) of |residual - sum_j w_j dr_j|^2; empty slots get weight zero."""
         gram = dr @ dr.mT
-        scale = gram.diagonal(dim1=-2, dim2=-1).amax(-1).clamp(min=torch.finfo(dr.dtype).tiny)
+        scale = (
+            gram.diagonal(dim1=-2, dim2=-1)
+            .amax(-1)
+            .clamp(min=torch.finfo(dr.dtype).tiny)
+        )
         eye = torch.eye(self.memory, dtype=dr.dtype, device=dr.device)
         gram = gram / scale[:, None, None] + self.ridge * eye
         right = (dr @ residual.unsqueeze(-1)) / scale[:, None, None]

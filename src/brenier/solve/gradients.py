@@ -36,7 +36,9 @@ def one_step(residual: Residual, point: Tensor, size: float = 1.0) -> Tensor:
     return point - size * residual(point)
 
 
-def unrolled(residual: Residual, point: Tensor, steps: int = 20, size: float = 0.5) -> Tensor:
+def unrolled(
+    residual: Residual, point: Tensor, steps: int = 20, size: float = 0.5
+) -> Tensor:
     """Return the point after `steps` differentiable steps of length size from it."""
     y = point.detach()
     for _ in range(steps):
@@ -44,7 +46,9 @@ def unrolled(residual: Residual, point: Tensor, steps: int = 20, size: float = 0
     return y
 
 
-def implicit(residual: Residual, point: Tensor, tol: float = 1e-6, max_steps: int = 200) -> Tensor:
+def implicit(
+    residual: Residual, point: Tensor, tol: float = 1e-6, max_steps: int = 200
+) -> Tensor:
     """Return the point with the exact gradient of the implicit function theorem.
 
     dR/dy must be symmetric positive definite, as the Hessian of a strongly convex objective is. Rows whose adjoint
@@ -60,7 +64,9 @@ class _Implicit(torch.autograd.Function):
     """Passes the point through; backward sends -(dR/dy)^{-1} v into the residual."""
 
     @staticmethod
-    def forward(ctx: Any, point: Tensor, at: Tensor, y: Tensor, tol: float, max_steps: int) -> Tensor:
+    def forward(
+        ctx: Any, point: Tensor, at: Tensor, y: Tensor, tol: float, max_steps: int
+    ) -> Tensor:
         ctx.residual, ctx.y, ctx.tol, ctx.max_steps = at, y, tol, max_steps
         return point.clone()
 
@@ -69,10 +75,18 @@ class _Implicit(torch.autograd.Function):
         def product(v: Tensor) -> Tensor:
             return torch.autograd.grad(ctx.residual, ctx.y, v, retain_graph=True)[0]
 
-        return None, -conjugate_gradients(product, grads[0], ctx.tol, ctx.max_steps), None, None, None
+        return (
+            None,
+            -conjugate_gradients(product, grads[0], ctx.tol, ctx.max_steps),
+            None,
+            None,
+            None,
+        )
 
 
-def conjugate_gradients(product: Residual, right: Tensor, tol: float, max_steps: int) -> Tensor:
+def conjugate_gradients(
+    product: Residual, right: Tensor, tol: float, max_steps: int
+) -> Tensor:
     """Solve A v = right row by row, for symmetric positive definite A given by its product: (n, d)."""
     v, r = torch.zeros_like(right), right
     p, limit = r, tol * torch.linalg.vector_norm(right, dim=-1)

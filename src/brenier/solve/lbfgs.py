@@ -44,15 +44,22 @@ class LBFGS:
         n, d = at.y.shape
         empty = at.y.new_zeros(n, 0, d)
         tries = torch.zeros_like(at.value)
-        return _Memory(*at, empty, empty, at.y.new_zeros(n, 0), tries), at.y - at.residual
+        return _Memory(
+            *at, empty, empty, at.y.new_zeros(n, 0), tries
+        ), at.y - at.residual
 
-    def step(self, problem: Problem, state: _Memory, at: Iterate) -> tuple[_Memory, Tensor]:
+    def step(
+        self, problem: Problem, state: _Memory, at: Iterate
+    ) -> tuple[_Memory, Tensor]:
         """Accept or reject the trial, learn its curvature either way, and propose the next."""
         old = Iterate(state.y, state.value, state.residual)
         good = accepted(old, at)
         dy, dr, rho = self._learn(state, at)
         column = good.unsqueeze(-1)
-        y, residual = torch.where(column, at.y, state.y), torch.where(column, at.residual, state.residual)
+        y, residual = (
+            torch.where(column, at.y, state.y),
+            torch.where(column, at.residual, state.residual),
+        )
         value = torch.where(good, at.value, state.value)
         tries = torch.where(good, 0.0, state.tries + 1)
         direction = two_loop(residual, dy, dr, rho)

@@ -11,7 +11,9 @@ from brenier.solve.loop import Iterate
 ARMIJO = 1e-4
 
 
-GIVE_UP = 25  # rejected trials in a row after which no step length can help at this precision
+GIVE_UP = (
+    25  # rejected trials in a row after which no step length can help at this precision
+)
 
 
 def accepted(old: Iterate, new: Iterate) -> Tensor:
@@ -23,6 +25,14 @@ def accepted(old: Iterate, new: Iterate) -> Tensor:
     slope = vecdot(old.residual, move)
     change = new.value - old.value
     # F may be the small difference of terms of order |y|^2, whose rounding errors remain.
-    noise = 32 * torch.finfo(change.dtype).eps * (1 + old.value.abs() + vecdot(old.y, old.y))
+    noise = (
+        32
+        * torch.finfo(change.dtype).eps
+        * (1 + old.value.abs() + vecdot(old.y, old.y))
+    )
     flat = (change <= noise) & (vecdot(new.residual, move) <= (2 * ARMIJO - 1) * slope)
-    return ((change <= ARMIJO * slope) | flat) & (slope < 0) & torch.isfinite(vecdot(new.residual, new.residual))
+    return (
+        ((change <= ARMIJO * slope) | flat)
+        & (slope < 0)
+        & torch.isfinite(vecdot(new.residual, new.residual))
+    )

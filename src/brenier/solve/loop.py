@@ -81,11 +81,17 @@ class _Record:
     def __init__(self, start: Tensor) -> None:
         n = start.shape[0]
         self.point = start.clone()
-        self.residual = torch.full((n,), torch.inf, dtype=start.dtype, device=start.device)
+        self.residual = torch.full(
+            (n,), torch.inf, dtype=start.dtype, device=start.device
+        )
         self.steps = torch.zeros(n, dtype=torch.int64, device=start.device)
-        self.status = torch.full((n,), int(Status.OUT_OF_STEPS), dtype=torch.int64, device=start.device)
+        self.status = torch.full(
+            (n,), int(Status.OUT_OF_STEPS), dtype=torch.int64, device=start.device
+        )
 
-    def write(self, rows: Tensor, best: Tensor, norm: Tensor, steps: int, status: Tensor) -> None:
+    def write(
+        self, rows: Tensor, best: Tensor, norm: Tensor, steps: int, status: Tensor
+    ) -> None:
         self.point[rows], self.residual[rows] = best, norm
         self.steps[rows] = steps
         self.status[rows] = torch.where(status < 0, int(Status.OUT_OF_STEPS), status)
@@ -103,7 +109,7 @@ def minimise(
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
-    leave: float = 0.0,
+    skip_fraction: float = 0.0,
 ) -> Solution:
     """Minimise every row's objective until its residual norm is at most tol, or max_steps have been taken.
 
@@ -115,7 +121,7 @@ def minimise(
         max_steps: steps after which a row is given up as `Status.OUT_OF_STEPS`.
         check_every: steps between two stop tests. A test reads the device, so a GPU may prefer 4 or 8; rows then
             run at most check_every - 1 steps longer than needed, and their best iterate is kept.
-        leave: share of the rows that may be left unfinished, as `Status.LEFT`: the last few cost the most.
+        skip_fraction: share of the rows that may be left unfinished, as `Status.DEFERRED`: the last few cost the most.
 
     Returns:
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
@@ -127,7 +133,11 @@ def minimise(
         return record.solution(0)
     rows = torch.arange(n, device=first.device)
     limit = torch.as_tensor(tol, dtype=first.dtype, device=first.device).expand(n)
-    at = start if isinstance(start, Iterate) else Iterate(first, *counted.evaluate(first))
+    at = (
+        start
+        if isinstance(start, Iterate)
+        else Iterate(first, *counted.evaluate(first))
+    )
     norm = _norm(at)
     best, best_norm = first, norm
     stalled = torch.zeros_like(best_norm, dtype=torch.bool)
@@ -136,24 +146,43 @@ def minimise(
         if steps % check_every == 0 or steps == max_steps:
             status = _judge(best_norm, limit, at, stalled)
             going = (status < 0) & (steps < max_steps)
-            if leave and int(going.sum()) <= leave * n:
-                status = torch.where(going, int(Status.LEFT), status)
+            if skip_fraction and int(going.sum()) <= skip_fraction * n:
+                status = torch.where(going, int(Status.DEFERRED), status)
                 going = torch.zeros_like(going)
             if not bool(going.all()):
-                done, index = (~going).nonzero().squeeze(-1), going.nonzero().squeeze(-1)
-                record.write(rows[done], best[done], best_norm[done], steps, status[done])
+                done, index = (
+                    (~going).nonzero().squeeze(-1),
+                    going.nonzero().squeeze(-1),
+                )
+                record.write(
+                    rows[done], best[done], best_norm[done], steps, status[done]
+                )
                 if index.numel() == 0:
                     break
                 rows, limit, stalled = rows[index], limit[index], stalled[index]
-                best, best_norm, norm = best.index_select(0, index), best_norm[index], norm[index]
-                at, state = _take(at, index), None if state is None else _take(state, index)
+                best, best_norm, norm = (
+                    best.index_select(0, index),
+                    best_norm[index],
+                    norm[index],
+                )
+                at, state = (
+                    _take(at, index),
+                    None if state is None else _take(state, index),
+                )
                 counted = counted.rows(index)
-        state, trial = method.init(counted, at) if state is None else method.step(counted, state, at)
+        state, trial = (
+            method.init(counted, at)
+            if state is None
+            else method.step(counted, state, at)
+        )
         stalled = stalled | (torch.isnan(trial[:, 0]) & torch.isfinite(norm))
         at = Iterate(trial, *counted.evaluate(trial))
         norm = _norm(at)
         better = norm < best_norm
-        best, best_norm = torch.where(better.unsqueeze(-1), trial, best), torch.where(better, norm, best_norm)
+        best, best_norm = (
+            torch.where(better.unsqueeze(-1), trial, best),
+            torch.where(better, norm, best_norm),
+        )
     return record.solution(sum(tally))
 
 
@@ -173,4 +202,6 @@ def _judge(norm: Tensor, tol: Tensor, at: Iterate, stalled: Tensor) -> Tensor:
 
 def _take(state: State, index: Tensor) -> State:
     """Keep some rows of a NamedTuple of tensors."""
-    return type(state)(*(part.index_select(0, index) for part in state))  # on a CPU twice as fast as part[index]
+    return type(state)(
+        *(part.index_select(0, index) for part in state)
+    )  # on a CPU twice as fast as part[index]

@@ -46,20 +46,27 @@ class NewtonCG:
         direction = self._direction(problem, at)
         return _Newton(*at, direction, torch.zeros_like(at.value)), at.y + direction
 
-    def step(self, problem: Problem, state: _Newton, at: Iterate) -> tuple[_Newton, Tensor]:
+    def step(
+        self, problem: Problem, state: _Newton, at: Iterate
+    ) -> tuple[_Newton, Tensor]:
         """Accept the trial and find a new direction, or shorten the step, row by row."""
         old = Iterate(state.y, state.value, state.residual)
         good = accepted(old, at)
         column = good.unsqueeze(-1)
         now = Iterate(
-            *(torch.where(column if new.ndim == 2 else good, new, was) for was, new in zip(old, at, strict=True))
+            *(
+                torch.where(column if new.ndim == 2 else good, new, was)
+                for was, new in zip(old, at, strict=True)
+            )
         )
         direction = state.direction
         if bool(good.any()):
             index = good.nonzero().squeeze(-1)
             direction = direction.clone()
             part = Iterate(now.y[index], now.value[index], now.residual[index])
-            direction[index] = self._direction(_restrict(problem, index, at.y.shape[0]), part)
+            direction[index] = self._direction(
+                _restrict(problem, index, at.y.shape[0]), part
+            )
         tries = torch.where(good, 0.0, state.tries + 1)
         trial = now.y + (self.shrink**tries).unsqueeze(-1) * direction
         trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
@@ -75,7 +82,9 @@ class NewtonCG:
             hv = problem.hessian_product(at.y, v)
             curvature, energy = vecdot(v, hv), vecdot(r, r)
             sound = curvature > torch.finfo(p.dtype).eps * vecdot(v, v)
-            if product == 0:  # steepest descent where even the gradient sees no positive curvature
+            if (
+                product == 0
+            ):  # steepest descent where even the gradient sees no positive curvature
                 p = torch.where(sound.unsqueeze(-1), p, v)
             going = going & sound
             step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)

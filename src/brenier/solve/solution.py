@@ -19,7 +19,7 @@ class Status(enum.IntEnum):
     OUT_OF_STEPS = 1
     STALLED = 2
     NON_FINITE = 3
-    LEFT = 4
+    DEFERRED = 4
 
     @property
     def advice(self) -> str:
@@ -33,7 +33,7 @@ _ADVICE = {
     Status.STALLED: "the steps fell below what this precision resolves: loosen `tol` or work in float64",
     Status.NON_FINITE: "the objective overflowed along the way: check the inputs for values far outside the "
     "training data, or shorten the step",
-    Status.LEFT: "they were left unfinished, as asked: solve on from their points, or with leave=0",
+    Status.DEFERRED: "they were left unfinished, as asked: solve on from their points, or with skip_fraction=0",
 }
 
 
@@ -66,9 +66,9 @@ class Solution:
         return int((~self.converged).sum())
 
     @property
-    def left(self) -> int:
+    def deferred(self) -> int:
         """How many rows were left unfinished, as was asked."""
-        return int((self.status == Status.LEFT).sum())
+        return int((self.status == Status.DEFERRED).sum())
 
     @property
     def evaluations_per_row(self) -> float:
@@ -79,13 +79,17 @@ class Solution:
     def concatenate(cls, parts: Sequence[Solution]) -> Solution:
         """Return one solution for the rows of all parts, in order."""
         names = ("point", "residual", "steps", "status")
-        rows = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+        rows = {
+            name: torch.cat([getattr(part, name) for part in parts]) for name in names
+        }
         return cls(**rows, evaluations=sum(part.evaluations for part in parts))
 
     def report(self) -> str:
         """Return one sentence: how many rows ended how, how far off, and what to try.
 
-        >>> done = Solution(torch.zeros(1, 2), torch.zeros(1), torch.ones(1), torch.zeros(1), 2)
+        >>> done = Solution(
+        ...     torch.zeros(1, 2), torch.zeros(1), torch.ones(1), torch.zeros(1), 2
+        ... )
         >>> done.report()
         'all 1 rows converged'
         """
@@ -93,10 +97,17 @@ class Solution:
         if not self.unconverged:
             return f"all {total} rows converged"
         parts = []
-        for status in (Status.OUT_OF_STEPS, Status.STALLED, Status.NON_FINITE, Status.LEFT):
+        for status in (
+            Status.OUT_OF_STEPS,
+            Status.STALLED,
+            Status.NON_FINITE,
+            Status.DEFERRED,
+        ):
             count = int((self.status == status).sum())
             if count:
-                parts.append(f"{count} of {total} rows ended {status.name.lower()}: {status.advice}")
+                parts.append(
+                    f"{count} of {total} rows ended {status.name.lower()}: {status.advice}"
+                )
         finite = self.residual[torch.isfinite(self.residual)]
         worst = f"{float(finite.max()):.1e}" if finite.numel() else "not finite"
         return "; ".join(parts) + f" (largest residual {worst})"

@@ -3,7 +3,15 @@
 from brenier.statistics.calibration import PER_FEATURE, Calibration, Features
 from brenier.statistics.control_variates import FITTED, Side, adjusted_difference
 from brenier.statistics.estimates import root_with_error, standard_error, with_error
-from brenier.statistics.gaussian import Gaussian, Moments, gaussian_map, matrix_power, moments, regularised, shared
+from brenier.statistics.gaussian import (
+    Gaussian,
+    Moments,
+    gaussian_map,
+    matrix_power,
+    moments,
+    regularised,
+    shared,
+)
 from brenier.statistics.regression import GaussianRegression
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
 from brenier.statistics.two_sample import normal_score, two_sample_score

@@ -42,9 +42,13 @@ class Features:
         if d + d * (d + 1) // 2 <= most:
             self.products = torch.triu_indices(d, d, device=like.device)
         else:
-            self.products = torch.arange(d if 2 * d <= most else 0, device=like.device).expand(2, -1)
+            self.products = torch.arange(
+                d if 2 * d <= most else 0, device=like.device
+            ).expand(2, -1)
         waves = max(0, n // PER_WAVE - d - self.products.shape[1])
-        self.frequency = (math.sqrt(2 / d) * torch.randn(d, waves, generator=generator)).to(like)
+        self.frequency = (
+            math.sqrt(2 / d) * torch.randn(d, waves, generator=generator)
+        ).to(like)
         self.phase = (2 * math.pi * torch.rand(waves, generator=generator)).to(like)
 
     def __call__(self, points: Tensor) -> Tensor:
@@ -52,7 +56,9 @@ class Features:
         i, j = self.products
         points = points[:, : self.dim].clamp(-FAR, FAR)
         waves = torch.cos(torch.addmm(self.phase, points, self.frequency))
-        products = points.index_select(1, i) * points.index_select(1, j)  # on a CPU seven times as fast as points[:, i]
+        products = points.index_select(1, i) * points.index_select(
+            1, j
+        )  # on a CPU seven times as fast as points[:, i]
         return torch.cat([points[:, : self.linear], products, waves], -1)
 
 
@@ -89,11 +95,15 @@ class Calibration:
             return torch.zeros_like(own[:, 0])
         centred = own - own.mean(0)
         gram = centred.mT @ centred / len(own)
-        gram.diagonal().add_(RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny)
+        gram.diagonal().add_(
+            RIDGE * gram.diagonal().mean() + torch.finfo(gram.dtype).tiny
+        )
         factor, _ = torch.linalg.cholesky_ex(gram)
         missing = (other.mean(0) - self.mean).to(factor).unsqueeze(-1)
         change = (centred @ torch.cholesky_solve(missing, factor)).squeeze(-1)
-        change = change / change.max().clamp(min=1.0)  # so much of it that no weight turns negative
+        change = change / change.max().clamp(
+            min=1.0
+        )  # so much of it that no weight turns negative
         return torch.where(change.isfinite().all(), change, 0.0)
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -106,4 +116,6 @@ class Calibration:
 
     def _learn(self, features: Tensor) -> None:
         self.count += len(features)
-        self.mean = self.mean + (features.mean(0).double() - self.mean) * (len(features) / self.count)
+        self.mean = self.mean + (features.mean(0).double() - self.mean) * (
+            len(features) / self.count
+        )

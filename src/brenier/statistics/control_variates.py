@@ -60,13 +60,17 @@ def _coefficients(sides: Sequence[Side]) -> Tensor:
     They are drawn in to zero by as much as there are features for every row.
     """
     terms = [side.other_terms.detach().double() for side in sides]
-    features = [_features(side.others[: len(t)]) for side, t in zip(sides, terms, strict=True)]
+    features = [
+        _features(side.others[: len(t)]) for side, t in zip(sides, terms, strict=True)
+    ]
     centred = torch.cat([f - f.mean(0) for f in features])
     answers = torch.cat([t - t.mean() for t in terms])
     # Normal equations, since LAPACK's least squares do not repeat to the last bit.
     gram = centred.mT @ centred
     size, ridge = gram.diagonal(), len(gram) / len(centred)
-    gram = gram + torch.diag(torch.where(size > torch.finfo(size.dtype).tiny / ridge, ridge * size, 1.0))
+    gram = gram + torch.diag(
+        torch.where(size > torch.finfo(size.dtype).tiny / ridge, ridge * size, 1.0)
+    )
     return torch.linalg.solve(gram, centred.mT @ answers)
 
 

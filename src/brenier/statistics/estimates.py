@@ -11,7 +11,9 @@ def standard_error(*terms: Tensor) -> float:
     """Return the standard error of a sum of independent sample means, each given by its terms (n_i,)."""
     if min(term.numel() for term in terms) < 2:
         return float("inf")
-    return float(sum(term.detach().double().var() / term.numel() for term in terms)) ** 0.5
+    return (
+        float(sum(term.detach().double().var() / term.numel() for term in terms)) ** 0.5
+    )
 
 
 def root_with_error(square: float, error: float) -> tuple[float, float]:

@@ -49,7 +49,11 @@ def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Mome
         part = part.detach().to("cpu", torch.float64) / unit
         n, own = len(part), part.mean(0)
         centred, step = part - own, own - mean
-        scatter = scatter + centred.mT @ centred + torch.outer(step, step) * (count * n / (count + n))
+        scatter = (
+            scatter
+            + centred.mT @ centred
+            + torch.outer(step, step) * (count * n / (count + n))
+        )
         mean, count = mean + step * (n / (count + n)), count + n
         shrinkage += n**2 * _shrinkage(centred)
     return Moments(mean, scatter / count, shrinkage / count**2, count)
@@ -90,15 +94,24 @@ def shared(found: Sequence[Moments]) -> list[Moments]:
         return list(found)
     common = Moments(
         torch.zeros_like(found[0].mean),
-        sum((side.rows * side.covariance for side in found), torch.zeros(())) / (total - len(found)),
+        sum((side.rows * side.covariance for side in found), torch.zeros(()))
+        / (total - len(found)),
         sum(side.rows**2 * side.shrinkage for side in found) / total**2,
         total,
     )
     prior = regularised(common).covariance
-    bound = minimize_scalar(lambda log: _surprise(found, prior, math.exp(log)), bounds=ALIKE, method="bounded")
+    bound = minimize_scalar(
+        lambda log: _surprise(found, prior, math.exp(log)),
+        bounds=ALIKE,
+        method="bounded",
+    )
     kappa = math.exp(float(bound.x))
     return [
-        side._replace(covariance=(kappa * prior + side.rows * side.covariance) / (kappa + side.rows - 1), shrinkage=0.0)
+        side._replace(
+            covariance=(kappa * prior + side.rows * side.covariance)
+            / (kappa + side.rows - 1),
+            shrinkage=0.0,
+        )
         for side in found
     ]
 
@@ -109,14 +122,25 @@ def _surprise(found: Sequence[Moments], prior: Tensor, kappa: float) -> float:
     degrees = kappa + d + 1
     scatters = torch.stack([side.rows * side.covariance for side in found])
     freedom = torch.tensor([side.rows - 1.0 for side in found], dtype=torch.float64)
-    first = 0.5 * degrees * torch.logdet(kappa * prior) - torch.special.multigammaln(torch.tensor(degrees / 2), d)
+    first = 0.5 * degrees * torch.logdet(kappa * prior) - torch.special.multigammaln(
+        torch.tensor(degrees / 2), d
+    )
     after = torch.special.multigammaln((degrees + freedom) / 2, d)
-    return -float((first + after - 0.5 * (degrees + freedom) * torch.logdet(kappa * prior + scatters)).sum())
+    return -float(
+        (
+            first
+            + after
+            - 0.5 * (degrees + freedom) * torch.logdet(kappa * prior + scatters)
+        ).sum()
+    )
 
 
 def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:
     """Return M (d, d), the symmetric positive definite linear part of the optimal map."""
-    root, inverse_root = matrix_power(source.covariance, 0.5), matrix_power(source.covariance, -0.5)
+    root, inverse_root = (
+        matrix_power(source.covariance, 0.5),
+        matrix_power(source.covariance, -0.5),
+    )
     middle = matrix_power(root @ target.covariance @ root, 0.5)
     return inverse_root @ middle @ inverse_root
 
@@ -124,5 +148,8 @@ def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:
 def matrix_power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of a symmetric positive definite matrix (d, d); eigenvalues lost to rounding are floored."""
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    floor = values[-1].clamp(min=torch.finfo(values.dtype).tiny) * torch.finfo(values.dtype).eps
+    floor = (
+        values[-1].clamp(min=torch.finfo(values.dtype).tiny)
+        * torch.finfo(values.dtype).eps
+    )
     return (vectors * values.clamp(min=floor) ** power) @ vectors.mT

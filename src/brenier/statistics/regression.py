@@ -53,38 +53,59 @@ class GaussianRegression:
         values = len(covariates.unique(dim=0))
         best, best_score = 0, -np.inf
         for degree in range(min(DEGREES, values - 1) + 1):
-            if PER_TERM * _monomials(covariates[:1], degree).shape[1] > int((~left).sum()):
+            if PER_TERM * _monomials(covariates[:1], degree).shape[1] > int(
+                (~left).sum()
+            ):
                 break
-            score = cls.of_degree(rows[~left], covariates[~left], degree).likelihood(rows[left], covariates[left])
+            score = cls.of_degree(rows[~left], covariates[~left], degree).likelihood(
+                rows[left], covariates[left]
+            )
             if score > best_score:
                 best, best_score = degree, score
         return cls.of_degree(rows, covariates, best)
 
     @classmethod
-    def of_degree(cls, rows: Tensor, covariates: Tensor, degree: int) -> GaussianRegression:
+    def of_degree(
+        cls, rows: Tensor, covariates: Tensor, degree: int
+    ) -> GaussianRegression:
         """Return the fit with polynomials of a given degree."""
         overall = fit_gaussian(rows)
         root = matrix_power(overall.covariance, 0.5)
         white = torch.linalg.solve(root, (rows - overall.mean).mT).mT
         terms, (n, d) = _monomials(covariates, degree), rows.shape
         f = terms.shape[1]
-        products = torch.cat([white.unsqueeze(-1) * terms.unsqueeze(1), terms.unsqueeze(1)], 1).flatten(1)
+        products = torch.cat(
+            [white.unsqueeze(-1) * terms.unsqueeze(1), terms.unsqueeze(1)], 1
+        ).flatten(1)
         gram = products.mT @ products / n
         gram.diagonal().add_(1 / n)  # a unit Gaussian counts as much as one row
         theta = torch.zeros(d, d + 1, f, dtype=torch.float64)
         constant = torch.arange(d * f, (d + 1) * f)
         for j in range(d):
-            own, others = torch.arange(j * f, (j + 1) * f), torch.cat([torch.arange(j * f), constant])
+            own, others = (
+                torch.arange(j * f, (j + 1) * f),
+                torch.cat([torch.arange(j * f), constant]),
+            )
             along = torch.linalg.solve(gram[others][:, others], gram[others][:, own])
-            diagonal = _newton(gram[own][:, own] - gram[own][:, others] @ along, terms[:: n // LOGS + 1])
-            theta[j].view(-1)[own], theta[j].view(-1)[others] = diagonal, -along @ diagonal
+            diagonal = _newton(
+                gram[own][:, own] - gram[own][:, others] @ along,
+                terms[:: n // LOGS + 1],
+            )
+            theta[j].view(-1)[own], theta[j].view(-1)[others] = (
+                diagonal,
+                -along @ diagonal,
+            )
         return cls(degree, overall.mean, root, theta)
 
     def at(self, covariates: Tensor) -> tuple[Tensor, Tensor]:
         """Return means (n, d) and covariances (n, d, d) for covariates (n, p)."""
         factor, shift = self._factor(covariates)
-        spread = self.root @ torch.linalg.solve_triangular(factor, torch.eye(len(self.root)).to(factor), upper=False)
-        mean = torch.linalg.solve_triangular(factor, shift.unsqueeze(-1), upper=False).squeeze(-1)
+        spread = self.root @ torch.linalg.solve_triangular(
+            factor, torch.eye(len(self.root)).to(factor), upper=False
+        )
+        mean = torch.linalg.solve_triangular(
+            factor, shift.unsqueeze(-1), upper=False
+        ).squeeze(-1)
         return self.centre + mean @ self.root, spread @ spread.mT
 
     def likelihood(self, rows: Tensor, covariates: Tensor) -> float:
@@ -97,7 +118,9 @@ class GaussianRegression:
 
     def _factor(self, covariates: Tensor) -> tuple[Tensor, Tensor]:
         """Return P (n, d, d) and b (n, d)."""
-        entries = torch.einsum("nf,jif->nji", _monomials(covariates, self.degree), self.theta)
+        entries = torch.einsum(
+            "nf,jif->nji", _monomials(covariates, self.degree), self.theta
+        )
         factor, shift = entries[..., :-1].clone(), -entries[..., -1]
         diagonal = factor.diagonal(dim1=-2, dim2=-1)
         diagonal.clamp_(min=LEAST)
@@ -111,7 +134,11 @@ def _newton(curvature: Tensor, terms: Tensor) -> Tensor:
 
     def value(at: Tensor) -> Tensor:
         heights = terms @ at
-        return 0.5 * at @ curvature @ at - heights.log().mean() if bool((heights > 0).all()) else at.new_tensor(np.inf)
+        return (
+            0.5 * at @ curvature @ at - heights.log().mean()
+            if bool((heights > 0).all())
+            else at.new_tensor(np.inf)
+        )
 
     for _ in range(ROUNDS):
         scaled = terms / (terms @ a).unsqueeze(-1)
@@ -120,7 +147,9 @@ def _newton(curvature: Tensor, terms: Tensor) -> Tensor:
         decrement, length = float(gradient @ step), 1.0
         if decrement < 1e-16:
             break
-        while length > 1e-6 and not bool(value(a - length * step) <= value(a) - 0.25 * length * decrement):
+        while length > 1e-6 and not bool(
+            value(a - length * step) <= value(a) - 0.25 * length * decrement
+        ):
             length /= 2
         a = a - length * step
     return a
@@ -128,4 +157,6 @@ def _newton(curvature: Tensor, terms: Tensor) -> Tensor:
 
 def _monomials(covariates: Tensor, degree: int) -> Tensor:
     """Return the monomials of covariates (n, p), the first of them one: (n, f)."""
-    return torch.from_numpy(PolynomialFeatures(degree).fit_transform(covariates.numpy()))
+    return torch.from_numpy(
+        PolynomialFeatures(degree).fit_transform(covariates.numpy())
+    )

@@ -31,9 +31,14 @@ class Smoothing:
     """
 
     def __init__(self, rows: Tensor, space: int) -> None:
-        self.mean, self.spread = rows[:, :space].mean(0), rows[:, :space].std(0, correction=0)
+        self.mean, self.spread = (
+            rows[:, :space].mean(0),
+            rows[:, :space].std(0, correction=0),
+        )
 
-    def __call__(self, rows: Tensor, bandwidth: float, generator: torch.Generator) -> Tensor:
+    def __call__(
+        self, rows: Tensor, bandwidth: float, generator: torch.Generator
+    ) -> Tensor:
         """Return rows (n, d) smeared.
 
         Args:
@@ -44,6 +49,8 @@ class Smoothing:
         if not bandwidth:
             return rows
         rows, fixed = rows.tensor_split([len(self.mean)], -1)
-        noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype).to(rows.device)
+        noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype).to(
+            rows.device
+        )
         moved = torch.addcmul(rows - self.mean, noise, bandwidth * self.spread)
         return torch.cat([self.mean + moved / (1 + bandwidth**2) ** 0.5, fixed], -1)

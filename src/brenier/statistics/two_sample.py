@@ -32,11 +32,18 @@ def two_sample_score(x: Tensor, z: Tensor, generator: torch.Generator) -> float:
         x, z: (n, d), (m, d), distinct rows.
         generator: source of the permutations.
     """
-    chosen = [torch.randperm(len(side), generator=generator)[:COMPARED].to(side.device) for side in (x, z)]
+    chosen = [
+        torch.randperm(len(side), generator=generator)[:COMPARED].to(side.device)
+        for side in (x, z)
+    ]
     pooled = torch.cat([x[chosen[0]], z[chosen[1]]]).detach().double()
     share = torch.cat([pooled.new_full(rows.shape, 1 / len(rows)) for rows in chosen])
     share[len(chosen[0]) :] *= -1
-    orders = [torch.randperm(len(pooled), generator=generator) for _ in range(PERMUTATIONS)]
-    shares = torch.stack([share, *(share[order.to(share.device)] for order in orders)], -1)
+    orders = [
+        torch.randperm(len(pooled), generator=generator) for _ in range(PERMUTATIONS)
+    ]
+    shares = torch.stack(
+        [share, *(share[order.to(share.device)] for order in orders)], -1
+    )
     energy = -(shares * (torch.cdist(pooled, pooled) @ shares)).sum(0)
     return float(stats.norm.isf(float((energy >= energy[0]).double().mean())))

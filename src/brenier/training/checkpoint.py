@@ -39,10 +39,24 @@ def read_run(folder: str | Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        return {"fingerprint": state["fingerprint"], "seed": int(state["seed"]), "run": state["run"]}
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError) as error:
+        return {
+            "fingerprint": state["fingerprint"],
+            "seed": int(state["seed"]),
+            "run": state["run"],
+        }
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        pickle.UnpicklingError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:
         fault = type(error).__name__  # what torch says is about other files
-        raise ModelFileError(f"{path}: is damaged or no unfinished run ({fault}); delete it to start anew") from error
+        raise ModelFileError(
+            f"{path}: is damaged or no unfinished run ({fault}); delete it to start anew"
+        ) from error
 
 
 def resumed_seed(state: dict[str, Any], given: int | None, folder: str | Path) -> int:
@@ -59,7 +73,9 @@ def resumed_seed(state: dict[str, Any], given: int | None, folder: str | Path) -
     return state["seed"]
 
 
-def restore_run(state: dict[str, Any], run: Run, fingerprint: str, folder: str | Path) -> None:
+def restore_run(
+    state: dict[str, Any], run: Run, fingerprint: str, folder: str | Path
+) -> None:
     """Put a run back where it was.
 
     Raises:
@@ -75,7 +91,9 @@ def restore_run(state: dict[str, Any], run: Run, fingerprint: str, folder: str |
         run.load_state_dict(state["run"])
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
         fault = " ".join(str(error).split())
-        raise ModelFileError(f"{path}: the parts of the run do not fit ({fault}); delete it to start anew") from error
+        raise ModelFileError(
+            f"{path}: the parts of the run do not fit ({fault}); delete it to start anew"
+        ) from error
 
 
 def remove_run(folder: str | Path) -> None:

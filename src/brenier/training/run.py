@@ -33,20 +33,32 @@ from torch import Tensor, nn
 from brenier.potentials import Potential
 from brenier.statistics import Calibration, Smoothing
 from brenier.training.selection import Selection
-from brenier.training.settings import Settings, shortness
-from brenier.transport.dual import Batch, Batches, Draw, DualObjective, DualValue, excess
+from brenier.training.settings import Settings, short_run_factor
+from brenier.transport.dual import (
+    Batch,
+    Batches,
+    Draw,
+    DualObjective,
+    DualValue,
+    excess,
+)
 
 
 @torch.no_grad()
 def follow(average: nn.Module, potential: nn.Module, step: int, most: float) -> None:
     """Take a step's weights into their running average, of about a ninth of the steps; its decay is `most` at most."""
     decay = min(most, (1 + step) / (10 + step))
-    averages, weights = list[Tensor](average.parameters()), list[Tensor](potential.parameters())
+    averages, weights = (
+        list[Tensor](average.parameters()),
+        list[Tensor](potential.parameters()),
+    )
     torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
 MAX_SETBACKS = 6
-EXACT = 0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
+EXACT = (
+    0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
+)
 OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
 PENALISED = 1024  # rows of either side between which psi is held convex
 TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
@@ -78,12 +90,22 @@ class Run:
     ) -> None:
         self.potential, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
-        smoothing = [Smoothing(side, potential.space) for side in held_out]
-        self.parts = potential.parts()
-        self.batches = [Batches(source, target, generator, calibration, smoothing, settings.uses) for _ in self.parts]
+        smoothing = [Smoothing(side, potential.transport_dim) for side in held_out]
+        self.parts = potential.members()
+        self.batches = [
+            Batches(source, target, generator, calibration, smoothing, settings.uses)
+            for _ in self.parts
+        ]
         self._certain = potential.strong_convexity() > 0
         self.average = copy.deepcopy(potential).requires_grad_(False)
-        self.step, self.drawn, self.seconds, self.rate_factor, self.setbacks, self.idle = 0, 0, 0.0, 1.0, 0, 0
+        (
+            self.step,
+            self.drawn,
+            self.seconds,
+            self.rate_factor,
+            self.setbacks,
+            self.idle,
+        ) = 0, 0, 0.0, 1.0, 0, 0
         self.history: list[dict[str, float]] = []
         self.finished = ""
         self._since: list[dict[str, float]] = []
@@ -146,7 +168,10 @@ class Run:
 
     def _differentiate(self, rows: int, rate: float) -> str:
         """Draw a batch for every part of the potential and differentiate its J; say what was lost, if anything was."""
-        draws = [partial(self._draw, *pair, rows, rate) for pair in zip(self.parts, self.batches, strict=True)]
+        draws = [
+            partial(self._draw, *pair, rows, rate)
+            for pair in zip(self.parts, self.batches, strict=True)
+        ]
         sources = iter(self.batches)
         for together in self.objective.several(draws, self._tol(rate)):
             losses = []
@@ -155,32 +180,49 @@ class Run:
                 lost = self._noted(batch, value)
                 if lost:
                     return lost
-                losses.append(value.loss if self._certain else value.loss + self._penalty(batch, value))
+                losses.append(
+                    value.loss
+                    if self._certain
+                    else value.loss + self._penalty(batch, value)
+                )
             torch.stack(losses).sum().backward()
         for part in self.parts:
             nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
         return ""
 
     def _draw(self, part: Potential, batches: Batches, rows: int, rate: float) -> Batch:
-        x, z, start, leave = batches.draw(rows, self.settings.bandwidth * rate)
-        return Batch(part, x, z, start, leave, batches.weigh)
+        x, z, start, skip_fraction = batches.draw(rows, self.settings.bandwidth * rate)
+        return Batch(part, x, z, start, skip_fraction, batches.weigh)
 
     def _noted(self, batch: Batch, value: DualValue) -> str:
         """Note how a batch went; say what was lost, if anything was."""
         self.drawn += len(batch.x)
         found, evaluations = value.loss.item(), value.solution.evaluations_per_row
-        unconverged = value.solution.unconverged - value.solution.left
-        self._since.append({"train_value": found, "inner_evaluations": evaluations, "unconverged": unconverged})
+        unconverged = value.solution.unconverged - value.solution.deferred
+        self._since.append(
+            {
+                "train_value": found,
+                "inner_evaluations": evaluations,
+                "unconverged": unconverged,
+            }
+        )
         if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
             return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
         return ""
 
     def _penalty(self, batch: Batch, value: DualValue) -> Tensor:
         """Return how far psi is from convex, near some rows of either side."""
-        ends = batch.z[-PENALISED:]  # the newest: the first are those that were left, mostly of the tails
+        ends = batch.z[
+            -PENALISED:
+        ]  # the newest: the first are those that were left, mostly of the tails
         with torch.no_grad():
             heights = torch.cat([value.source[:PENALISED], batch.potential(ends)])
-        return excess(batch.potential, torch.cat([batch.x[:PENALISED], ends]), heights, self.generator)
+        return excess(
+            batch.potential,
+            torch.cat([batch.x[:PENALISED], ends]),
+            heights,
+            self.generator,
+        )
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
@@ -193,9 +235,13 @@ class Run:
         if self.settings.max_time is not None:
             progress = max(progress, self.seconds / self.settings.max_time)
         factor = self.settings.schedule(progress) * self.rate_factor
-        short = shortness(self.step / progress if progress else self.settings.max_steps)
+        short = short_run_factor(
+            self.step / progress if progress else self.settings.max_steps
+        )
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor * group.get("hurry", 1.0) ** short
+            group["lr"] = (
+                group["initial_lr"] * factor * group.get("lr_multiplier", 1.0) ** short
+            )
         return factor
 
     def _evaluate(self) -> None:
@@ -207,7 +253,11 @@ class Run:
         if self.selection.consider(value, self.average.state_dict(), fresh):
             self.idle = 0
         else:
-            self.idle += OVERFITTED if self.selection.worse(value) else int(self.settings.max_time is None)
+            self.idle += (
+                OVERFITTED
+                if self.selection.worse(value)
+                else int(self.settings.max_time is None)
+            )
         self.seconds += time.perf_counter() - began
         self.history.append(self._row(value))
         self._since = []
@@ -219,7 +269,9 @@ class Run:
     def _spent(self) -> bool:
         """Say whether the steps or the seconds are used up."""
         limit = self.settings.max_time
-        return self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit)
+        return self.step >= self.settings.max_steps or (
+            limit is not None and self.seconds >= limit
+        )
 
     def _row(self, value: DualValue) -> dict[str, float]:
         means = {name: _mean([row[name] for row in self._since]) for name in _AVERAGED}

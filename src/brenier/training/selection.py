@@ -34,7 +34,9 @@ class Selection:
         self.least = math.inf
         self._terms: tuple[Tensor, ...] = ()
 
-    def consider(self, value: DualValue, weights: dict[str, Tensor], fresh: bool = True) -> bool:
+    def consider(
+        self, value: DualValue, weights: dict[str, Tensor], fresh: bool = True
+    ) -> bool:
         """Keep the weights if they are as good as any met; say whether their J is the least met.
 
         An evaluation with unconverged rows is not considered, since under-solved inner problems make J look smaller
@@ -52,7 +54,10 @@ class Selection:
         if least or (fresh and now - self.least <= WITHIN * self._noise(value)):
             self.weights = copy.deepcopy(weights)
         if least:
-            self.least, self._terms = now, (value.source.detach().clone(), value.target.detach().clone())
+            self.least, self._terms = (
+                now,
+                (value.source.detach().clone(), value.target.detach().clone()),
+            )
         return least
 
     def worse(self, value: DualValue) -> bool:
@@ -65,7 +70,10 @@ class Selection:
 
     def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
         """Take up what was kept, on the device of a tensor."""
-        self.weights, self.least = copy.deepcopy(state["weights"]), float(state["least"])
+        self.weights, self.least = (
+            copy.deepcopy(state["weights"]),
+            float(state["least"]),
+        )
         self._terms = tuple(terms.to(like.device) for terms in state["terms"])
 
     def _noise(self, value: DualValue) -> float:

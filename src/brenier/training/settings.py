@@ -22,10 +22,14 @@ MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 def cosine(progress: float) -> float:
     """Return the factor on the learning rate at progress in [0, 1]: a short warm-up, then half a cosine."""
-    return min(1.0, progress / 0.01 + 0.05) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    return (
+        min(1.0, progress / 0.01 + 0.05)
+        * 0.5
+        * (1 + math.cos(math.pi * min(1.0, progress)))
+    )
 
 
-def shortness(steps: float) -> float:
+def short_run_factor(steps: float) -> float:
     """Return how short a run of so many steps is, from 1 to 0: the power of the groups' factors on the learning rate.
 
     Where few steps can be taken, some parameters should take larger ones; over many, those only add noise.
@@ -52,7 +56,7 @@ class Settings:
         uses: steps that a solved row of the target enters at most, where inner problems are hard (see `batches`).
         bandwidth: of the Gaussian kernels that rows drawn are smeared with at full learning rate, in standard
             deviations of every coordinate; it falls to zero with the rate.
-        learning_rate: rate of the default optimiser, SOAP, before the schedule's factor and those of `shortness`.
+        learning_rate: rate of the default optimiser, SOAP, before the schedule's factor and those of `short_run_factor` apply.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
         schedule: factor on the learning rate as a function of progress in [0, 1].
         clip: largest gradient norm.
@@ -94,8 +98,18 @@ class Settings:
         if self.optimizer is None:
             from pytorch_optimizer import SOAP  # takes long to import
 
-            return SOAP(groups, lr=self.learning_rate, betas=(0.5, 0.9), weight_decay=0.0, max_precondition_dim=LARGEST)
-        made = self.optimizer(parameter for group in groups for parameter in group["params"])
+            return SOAP(
+                groups,
+                lr=self.learning_rate,
+                betas=(0.5, 0.9),
+                weight_decay=0.0,
+                max_precondition_dim=LARGEST,
+            )
+        made = self.optimizer(
+            parameter for group in groups for parameter in group["params"]
+        )
         if not isinstance(made, torch.optim.Optimizer):
-            raise DataError(f"optimizer: the function returned {type(made).__name__}; return a torch optimiser")
+            raise DataError(
+                f"optimizer: the function returned {type(made).__name__}; return a torch optimiser"
+            )
         return made

@@ -39,8 +39,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def ot() -> OptimalTransport:
     """A map of two named features."""
-    frames = (pandas.DataFrame(values, columns=["height", "weight"]) for values in (X, Y))
-    return OptimalTransport("convex", max_steps=20, batch_size=64, random_state=0).fit(*frames)
+    frames = (
+        pandas.DataFrame(values, columns=["height", "weight"]) for values in (X, Y)
+    )
+    return OptimalTransport("convex", max_steps=20, batch_size=64, random_state=0).fit(
+        *frames
+    )
 
 
 @pytest.fixture
@@ -91,30 +95,81 @@ def test_main_help_tells_commands_and_exit_codes(capsys: Any) -> None:
         ([], "required: COMMAND"),
         (["fit", "x.npy", "y.npy"], "--out"),
         (["fit", "x.npy", "y.npy", "--out", "m", "--max-steps", "many"], "--max-steps"),
-        (["fit", "x.npy", "y.npy", "--out", "m", "--device", "nowhere"], "'nowhere' is not usable"),
-        (["fit", "x.npy", "y.npy", "--out", "m", "--tol", "-1"], "tol: must be a positive number"),
+        (
+            ["fit", "x.npy", "y.npy", "--out", "m", "--device", "nowhere"],
+            "'nowhere' is not usable",
+        ),
+        (
+            ["fit", "x.npy", "y.npy", "--out", "m", "--tol", "-1"],
+            "tol: must be a positive number",
+        ),
         (["fit", "missing.npy", "y.npy", "--out", "m"], "missing.npy: does not exist"),
         (["fit", "x.txt", "y.npy", "--out", "m"], "x.txt: is of no known kind"),
-        (["fit", "x.npy", "three.npy", "--out", "m"], "three.npy: has 3 features, but x.npy has 2"),
-        (["fit", "hole.npy", "y.npy", "--out", "m"], "hole.npy: 1 of 300 rows hold NaN or inf, the first is row 7"),
-        (["fit", "people.csv", "y.npy", "--out", "m", "--columns", "id,size"], "no 'size' in people.csv"),
-        (["fit", "people.csv", "y.npy", "--out", "m", "--columns", "a,,b"], "names no columns"),
+        (
+            ["fit", "x.npy", "three.npy", "--out", "m"],
+            "three.npy: has 3 features, but x.npy has 2",
+        ),
+        (
+            ["fit", "hole.npy", "y.npy", "--out", "m"],
+            "hole.npy: 1 of 300 rows hold NaN or inf, the first is row 7",
+        ),
+        (
+            ["fit", "people.csv", "y.npy", "--out", "m", "--columns", "id,size"],
+            "no 'size' in people.csv",
+        ),
+        (
+            ["fit", "people.csv", "y.npy", "--out", "m", "--columns", "a,,b"],
+            "names no columns",
+        ),
         (["fit", "x.npy", "y.npy", "--out", "x.npy"], "--out: x.npy is a file"),
-        (["fit", "x.npy", "y.npy", "--out", "m", "--resume"], "there is no unfinished run in m"),
+        (
+            ["fit", "x.npy", "y.npy", "--out", "m", "--resume"],
+            "there is no unfinished run in m",
+        ),
         (["transport", "nowhere", "x.npy", "o.npy"], "nowhere/model.json: not found"),
-        (["transport", "model", "three.npy", "o.npy"], "three.npy: has 3 features, but the model has 2"),
+        (
+            ["transport", "model", "three.npy", "o.npy"],
+            "three.npy: has 3 features, but the model has 2",
+        ),
         (["transport", "model", "x.npy", "o.xyz"], "o.xyz: is of no known kind"),
-        (["transport", "model", "x.npy", "nowhere/o.npy"], "nowhere/o.npy: its folder does not exist"),
-        (["transport", "model", "lacking.csv", "o.csv"], "lacking.csv: has no numeric column 'weight'"),
-        (["transport", "model", "hole.npy", "o.npy"], "hole.npy: 1 of 300 rows hold NaN or inf, the first is row 7"),
-        (["transport", "model", "x.npy", "o.npy", "--inverse", "--interpolate", "1"], "not allowed with"),
-        (["evaluate", "model", "x.npy", "three.npy"], "three.npy: has 3 features, but x.npy has 2"),
+        (
+            ["transport", "model", "x.npy", "nowhere/o.npy"],
+            "nowhere/o.npy: its folder does not exist",
+        ),
+        (
+            ["transport", "model", "lacking.csv", "o.csv"],
+            "lacking.csv: has no numeric column 'weight'",
+        ),
+        (
+            ["transport", "model", "hole.npy", "o.npy"],
+            "hole.npy: 1 of 300 rows hold NaN or inf, the first is row 7",
+        ),
+        (
+            ["transport", "model", "x.npy", "o.npy", "--inverse", "--interpolate", "1"],
+            "not allowed with",
+        ),
+        (
+            ["evaluate", "model", "x.npy", "three.npy"],
+            "three.npy: has 3 features, but x.npy has 2",
+        ),
         (["info", "damaged"], "the weights are truncated or were altered"),
         (["colour", "photo.png", "x.npy", "--out", "o.png"], "x.npy: not a picture"),
-        (["colour", "photo.png", "photo.png", "--out", "o.gif"], "o.gif: no format has the suffix"),
-        (["colour", "photo.png", "photo.png", "--out", "nowhere/o.png"], "nowhere/o.png: its folder does not exist"),
-        (["colour", "photo.png", "photo.png", "--out", "o.png", "--strength", "2"], "--strength: is 2"),
-        (["colour", "photo.png", "photo.png", "--out", "o.png", "--evenness", "-1"], "evenness: is -1"),
+        (
+            ["colour", "photo.png", "photo.png", "--out", "o.gif"],
+            "o.gif: no format has the suffix",
+        ),
+        (
+            ["colour", "photo.png", "photo.png", "--out", "nowhere/o.png"],
+            "nowhere/o.png: its folder does not exist",
+        ),
+        (
+            ["colour", "photo.png", "photo.png", "--out", "o.png", "--strength", "2"],
+            "--strength: is 2",
+        ),
+        (
+            ["colour", "photo.png", "photo.png", "--out", "o.png", "--evenness", "-1"],
+            "evenness: is -1",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -138,7 +193,9 @@ def test_bad_input_is_told_by_name_with_exit_code_2(
     assert not Path("o.npy").exists()
 
 
-def test_the_unexpected_is_short_and_debug_tells_where(capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_unexpected_is_short_and_debug_tells_where(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(commands, "info", lambda **_: 1 // 0)
     code, _, err = run(capsys, "info", "model")
     assert code == 1
@@ -153,7 +210,17 @@ def test_the_unexpected_is_short_and_debug_tells_where(capsys: Any, monkeypatch:
 
 
 def test_fit_writes_a_model_and_a_report(here: Path, capsys: Any) -> None:
-    code, out, err = run(capsys, "fit", "x.npy", "y.npy", "--out", "deep/model", *SMALL, "--potential", "convex")
+    code, out, err = run(
+        capsys,
+        "fit",
+        "x.npy",
+        "y.npy",
+        "--out",
+        "deep/model",
+        *SMALL,
+        "--potential",
+        "convex",
+    )
     assert (code, err) == (0, "")
     assert "W2 = " in out
     assert "deep/model/report.md" in out
@@ -161,17 +228,38 @@ def test_fit_writes_a_model_and_a_report(here: Path, capsys: Any) -> None:
     assert fitted.get_params()["potential"] == "convex"
     assert fitted.get_params()["checkpoint"] is None
     names = {path.name for path in Path("deep/model").iterdir()}
-    assert {"model.json", "report.md", "loss.png", "inner.png", "scatter.png", "round-trip.png"} < names
+    assert {
+        "model.json",
+        "report.md",
+        "loss.png",
+        "inner.png",
+        "scatter.png",
+        "round-trip.png",
+    } < names
     assert "unfinished" not in names
 
 
-def test_fit_takes_columns_of_tables_in_any_order(here: Path, table: pandas.DataFrame, capsys: Any) -> None:
-    pandas.DataFrame(X, columns=["height", "weight"]).assign(id=range(300)).to_csv("x.csv", index=False)
+def test_fit_takes_columns_of_tables_in_any_order(
+    here: Path, table: pandas.DataFrame, capsys: Any
+) -> None:
+    pandas.DataFrame(X, columns=["height", "weight"]).assign(id=range(300)).to_csv(
+        "x.csv", index=False
+    )
     pandas.DataFrame(Y[:, ::-1], columns=["weight", "height"]).to_parquet("y.parquet")
     code, _, err = run(capsys, "fit", "x.csv", "y.parquet", "--out", "m", *SMALL)
     assert code == 2
     assert "y.parquet: its numeric columns differ from those of x.csv (id)" in err
-    code, _, _ = run(capsys, "fit", "x.csv", "y.parquet", "--out", "m", "--columns", "height,weight", *SMALL)
+    code, _, _ = run(
+        capsys,
+        "fit",
+        "x.csv",
+        "y.parquet",
+        "--out",
+        "m",
+        "--columns",
+        "height,weight",
+        *SMALL,
+    )
     assert code == 0
     assert list(load("m").feature_names_in_) == ["height", "weight"]
 
@@ -185,7 +273,9 @@ def test_warnings_are_one_line_each(here: Path, capsys: Any) -> None:
     assert err.count("\n") == 1
 
 
-def test_interrupted_before_the_first_step(here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_before_the_first_step(
+    here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
@@ -199,16 +289,33 @@ def test_interrupted_before_the_first_step(here: Path, capsys: Any, monkeypatch:
 @pytest.fixture
 def unfinished(here: Path) -> str:
     """A run that was interrupted by SIGINT in a process of its own; the command that resumes it."""
-    words = ["fit", "x.npy", "y.npy", "--out", "m", "--max-steps", "250", "--batch-size", "64", "--restart"]
+    words = [
+        "fit",
+        "x.npy",
+        "y.npy",
+        "--out",
+        "m",
+        "--max-steps",
+        "250",
+        "--batch-size",
+        "64",
+        "--restart",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-m", "brenier", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # ignored where tests run in the background
     )
     began = time.monotonic()
-    while not Path("m/unfinished/run.pt").exists() and process.poll() is None and time.monotonic() - began < 60:
+    while (
+        not Path("m/unfinished/run.pt").exists()
+        and process.poll() is None
+        and time.monotonic() - began < 60
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
@@ -222,7 +329,9 @@ def unfinished(here: Path) -> str:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_keeps_the_run_and_the_command_told_resumes_it(unfinished: str, here: Path, capsys: Any) -> None:
+def test_ctrl_c_keeps_the_run_and_the_command_told_resumes_it(
+    unfinished: str, here: Path, capsys: Any
+) -> None:
     assert unfinished.startswith("python -m brenier fit x.npy y.npy ")
     words = shlex.split(unfinished)[3:]
     assert "--restart" not in words
@@ -252,18 +361,24 @@ def test_a_damaged_run_is_discarded_on_request_only(here: Path, capsys: Any) -> 
 # ---- transport
 
 
-def test_transport_there_and_back(model: Path, ot: OptimalTransport, capsys: Any) -> None:
+def test_transport_there_and_back(
+    model: Path, ot: OptimalTransport, capsys: Any
+) -> None:
     code, out, err = run(capsys, "transport", "model", "x.npy", "moved.npy")
     assert (code, err) == (0, "")
     assert out == "300 rows moved, 0 unconverged; written to moved.npy\n"
     np.testing.assert_array_equal(np.load("moved.npy"), ot.map_(X))
     assert main(["transport", "model", "moved.npy", "back.npz", "--inverse"]) == 0
     np.testing.assert_allclose(np.load("back.npz")["values"], X, atol=1e-3)
-    assert main(["transport", "model", "x.npy", "half.npy", "--interpolate", "0.5"]) == 0
+    assert (
+        main(["transport", "model", "x.npy", "half.npy", "--interpolate", "0.5"]) == 0
+    )
     np.testing.assert_allclose(np.load("half.npy"), (X + ot.map_(X)) / 2)
 
 
-@pytest.mark.parametrize(("given", "written"), [("f4", "f4"), ("f8", "f8"), ("i8", "f8"), (">f4", "f4")])
+@pytest.mark.parametrize(
+    ("given", "written"), [("f4", "f4"), ("f8", "f8"), ("i8", "f8"), (">f4", "f4")]
+)
 def test_arrays_keep_their_precision(given: str, written: str, model: Path) -> None:
     np.save("x.npy", (10 * X).astype(given))
     assert main(["transport", "model", "x.npy", "o.npy"]) == 0
@@ -297,11 +412,21 @@ def test_other_columns_of_a_csv_file_stay_letter_by_letter(
     assert list(moved) == list(table)
     others = ["id", "city, country", "when"]
     pandas.testing.assert_frame_equal(moved[others], table[others], check_dtype=False)
-    np.testing.assert_allclose(moved[["height", "weight"]].astype(float), ot.map_(X[:5]))
+    np.testing.assert_allclose(
+        moved[["height", "weight"]].astype(float), ot.map_(X[:5])
+    )
 
 
-def test_other_columns_of_a_parquet_file_keep_their_types(model: Path, capsys: Any) -> None:
-    frame = pandas.DataFrame({"when": pandas.date_range("2024", periods=3), "weight": [1, 2, 3], "height": [0.0] * 3})
+def test_other_columns_of_a_parquet_file_keep_their_types(
+    model: Path, capsys: Any
+) -> None:
+    frame = pandas.DataFrame(
+        {
+            "when": pandas.date_range("2024", periods=3),
+            "weight": [1, 2, 3],
+            "height": [0.0] * 3,
+        }
+    )
     frame.index = pandas.Index(["a", "b", "c"], name="who")
     frame.to_parquet("people.parquet")
     assert main(["transport", "model", "people.parquet", "o.parquet"]) == 0
@@ -320,13 +445,22 @@ def test_a_table_without_header_stays_one(model: Path, ot: OptimalTransport) -> 
     np.testing.assert_allclose(moved, ot.map_(np.array([[1.0, 2.0], [3.0, 4.0]])))
 
 
-def test_columns_may_be_renamed(model: Path, table: pandas.DataFrame, ot: OptimalTransport) -> None:
-    table.rename(columns={"height": "h, cm", "weight": "w"}).to_csv("people.csv", index=False)
-    assert main(["transport", "model", "people.csv", "o.csv", "--columns", '"h, cm",w']) == 0
+def test_columns_may_be_renamed(
+    model: Path, table: pandas.DataFrame, ot: OptimalTransport
+) -> None:
+    table.rename(columns={"height": "h, cm", "weight": "w"}).to_csv(
+        "people.csv", index=False
+    )
+    assert (
+        main(["transport", "model", "people.csv", "o.csv", "--columns", '"h, cm",w'])
+        == 0
+    )
     np.testing.assert_allclose(pandas.read_csv("o.csv")[["h, cm", "w"]], ot.map_(X[:5]))
 
 
-def test_unconverged_rows_are_counted_and_all_of_them_is_a_failure(model: Path, capsys: Any) -> None:
+def test_unconverged_rows_are_counted_and_all_of_them_is_a_failure(
+    model: Path, capsys: Any
+) -> None:
     weak = load("model")
     weak.map_.max_steps, weak.map_.tol = 0, 1e-30
     weak.save("weak")
@@ -342,16 +476,27 @@ def test_unconverged_rows_are_counted_and_all_of_them_is_a_failure(model: Path, 
 
 
 def test_evaluate_prints_honest_baselines(model: Path, capsys: Any) -> None:
-    code, out, err = run(capsys, "evaluate", "model", "x.npy", "y.npy", "--out", "judged")
+    code, out, err = run(
+        capsys, "evaluate", "model", "x.npy", "y.npy", "--out", "judged"
+    )
     assert (code, err) == (0, "")
-    rows = [line for line in out.splitlines() if line.startswith(("identity", "affine map", "this map", "fresh"))]
+    rows = [
+        line
+        for line in out.splitlines()
+        if line.startswith(("identity", "affine map", "this map", "fresh"))
+    ]
     assert len(rows) == 4
     assert Path("judged/report.md").exists()
-    pandas.DataFrame(Y[:, ::-1], columns=["weight", "height"]).assign(id=0).to_csv("y.csv", index=False)
+    pandas.DataFrame(Y[:, ::-1], columns=["weight", "height"]).assign(id=0).to_csv(
+        "y.csv", index=False
+    )
     code, out, _ = run(capsys, "evaluate", "model", "x.npy", "y.csv", "--json")
     assert code == 0
     scores = json.loads(out)["scores"]
-    assert scores["this map"]["energy distance"] < scores["identity (source)"]["energy distance"]
+    assert (
+        scores["this map"]["energy distance"]
+        < scores["identity (source)"]["energy distance"]
+    )
 
 
 def test_evaluate_without_pot_leaves_the_sliced_distance_out(
@@ -370,7 +515,9 @@ def test_info_is_told_to_people_and_to_programs(model: Path, capsys: Any) -> Non
     assert "height, weight" in out
     assert "W2 = " in out
     _, out, _ = run(capsys, "info", "model", "--json")
-    told = json.loads(out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    told = json.loads(
+        out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON")
+    )
     assert told["features"] == ["height", "weight"]
     assert told["training"]["steps"] == 20
     assert told["certificate"]["certified"] is True

@@ -14,7 +14,9 @@ from brenier.errors import DataError
 
 def noise(height: int = 40, width: int = 30, dtype: Any = np.uint8) -> Photo:
     high = np.iinfo(dtype).max
-    pixels = np.random.default_rng(0).integers(0, high, (height, width, 3), dtype=dtype, endpoint=True)
+    pixels = np.random.default_rng(0).integers(
+        0, high, (height, width, 3), dtype=dtype, endpoint=True
+    )
     return Photo(pixels)
 
 
@@ -44,7 +46,9 @@ def test_samples_are_pixels_up_to_half_a_level(space: str, dtype: type) -> None:
     back = SPACES[space].to_srgb(points.astype(float)) * photo.levels
     near = np.sort(np.rint(back).astype(int), axis=0)
     # Without replacement, 400 of 400 pixels are all of them; ties at half a level may round either way.
-    np.testing.assert_allclose(near, np.sort(photo.pixels.reshape(-1, 3), axis=0), atol=1)
+    np.testing.assert_allclose(
+        near, np.sort(photo.pixels.reshape(-1, 3), axis=0), atol=1
+    )
 
 
 def test_atoms_become_a_density() -> None:
@@ -59,11 +63,15 @@ def test_samples_depend_on_the_seed_alone() -> None:
     first, again, other = (sample_pixels(noise(), 50, seed=seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
-    np.testing.assert_array_equal(first, sample_pixels(noise(), 50, seed=np.random.default_rng(0)))
+    np.testing.assert_array_equal(
+        first, sample_pixels(noise(), 50, seed=np.random.default_rng(0))
+    )
 
 
 def test_transparent_pixels_are_not_sampled() -> None:
-    photo = Photo(np.zeros((10, 10, 3), dtype=np.uint8), np.zeros((10, 10), dtype=np.uint8))
+    photo = Photo(
+        np.zeros((10, 10, 3), dtype=np.uint8), np.zeros((10, 10), dtype=np.uint8)
+    )
     with pytest.raises(DataError, match="no visible pixel"):
         sample_pixels(photo, 5, seed=0)
     photo.pixels[3, 4], photo.alpha[3, 4] = 255, 1  # type: ignore[index]
@@ -71,7 +79,9 @@ def test_transparent_pixels_are_not_sampled() -> None:
 
 
 def test_one_pixel_is_sampled_as_often_as_asked() -> None:
-    assert sample_pixels(Photo(np.zeros((1, 1, 3), dtype=np.uint8)), 9, seed=0).shape == (9, 3)
+    assert sample_pixels(
+        Photo(np.zeros((1, 1, 3), dtype=np.uint8)), 9, seed=0
+    ).shape == (9, 3)
 
 
 @pytest.mark.parametrize("n", [0, -3])
@@ -97,14 +107,20 @@ def test_identity_gives_the_same_pixels(space: str, dtype: type, rows: int) -> N
 
 def test_every_level_survives_the_identity() -> None:
     for space in SPACES:
-        np.testing.assert_array_equal(grade(ramp(), unchanged, space).pixels, ramp().pixels)
+        np.testing.assert_array_equal(
+            grade(ramp(), unchanged, space).pixels, ramp().pixels
+        )
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_grade_and_its_inverse(dtype: type) -> None:
-    photo = Photo((noise(dtype=dtype).pixels // 2 + np.iinfo(dtype).max // 4).astype(dtype))
+    photo = Photo(
+        (noise(dtype=dtype).pixels // 2 + np.iinfo(dtype).max // 4).astype(dtype)
+    )
     moved = grade(photo, lambda points: points * 0.9 + 0.05, "srgb")
-    back = grade(photo.with_pixels(moved.pixels), lambda points: (points - 0.05) / 0.9, "srgb")
+    back = grade(
+        photo.with_pixels(moved.pixels), lambda points: (points - 0.05) / 0.9, "srgb"
+    )
     assert largest_change(photo, moved) > 2
     assert largest_change(photo, back) <= 2  # a rounding each way
 
@@ -112,7 +128,10 @@ def test_a_grade_and_its_inverse(dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_blocks_leave_no_trace(dtype: type) -> None:
     photo = noise(13, 17, dtype)
-    whole, pieces = (grade(photo, lambda points: 1 - points, "srgb", rows).pixels for rows in (10_000, 5))
+    whole, pieces = (
+        grade(photo, lambda points: 1 - points, "srgb", rows).pixels
+        for rows in (10_000, 5)
+    )
     np.testing.assert_array_equal(whole, pieces)
 
 
@@ -159,9 +178,13 @@ def test_one_pixel() -> None:
 
 
 def test_maps_that_do_not_map_are_refused() -> None:
-    with pytest.raises(DataError, match=r"move returned shape \(256, 2\) for \(256, 3\)"):
+    with pytest.raises(
+        DataError, match=r"move returned shape \(256, 2\) for \(256, 3\)"
+    ):
         grade(ramp(), lambda points: points[:, :2])
-    with pytest.raises(DataError, match=r"non-finite values for 1 of 256 colours.*'srgb'"):
+    with pytest.raises(
+        DataError, match=r"non-finite values for 1 of 256 colours.*'srgb'"
+    ):
         grade(ramp(), lambda points: np.where(points > 0.999, np.nan, points), "srgb")
     with pytest.raises(DataError, match="rows=0"):
         grade(ramp(), unchanged, rows=0)
@@ -185,17 +208,27 @@ def test_neighbourhoods_average_to_the_colour() -> None:
 
 
 def test_noise_depends_on_the_place_alone() -> None:
-    np.testing.assert_array_equal(gradient_noise(0, 20, 9)[12:], gradient_noise(12, 8, 9))
+    np.testing.assert_array_equal(
+        gradient_noise(0, 20, 9)[12:], gradient_noise(12, 8, 9)
+    )
     whole = gradient_noise(0, 64, 64)
     assert whole.min() >= -0.5
     assert whole.max() < 0.5
-    np.testing.assert_allclose(np.corrcoef(whole.reshape(-1, 3).T), np.eye(3), atol=0.05)
+    np.testing.assert_allclose(
+        np.corrcoef(whole.reshape(-1, 3).T), np.eye(3), atol=0.05
+    )
 
 
 def test_dither_does_not_band_a_slow_ramp() -> None:
-    slow = np.linspace(0.5, 0.52, 512, dtype=np.float32)[None, :, None].repeat(64, 0).repeat(3, 2)
+    slow = (
+        np.linspace(0.5, 0.52, 512, dtype=np.float32)[None, :, None]
+        .repeat(64, 0)
+        .repeat(3, 2)
+    )
     means = quantise(slow, 255).mean(0)[:, 0].reshape(32, 16).mean(1)
-    np.testing.assert_allclose(means, slow[0, :, 0].reshape(32, 16).mean(1) * 255, atol=0.08)
+    np.testing.assert_allclose(
+        means, slow[0, :, 0].reshape(32, 16).mean(1) * 255, atol=0.08
+    )
 
 
 # ---- banding
@@ -229,9 +262,13 @@ def test_stretch_of_sixteen_bits() -> None:
 
 
 def test_pairs_are_neighbours() -> None:
-    before = np.arange(6, dtype=np.uint8).reshape(2, 3)[..., None].repeat(3, 2) * np.uint8(10)
+    before = np.arange(6, dtype=np.uint8).reshape(2, 3)[..., None].repeat(
+        3, 2
+    ) * np.uint8(10)
     after = before.copy()
-    after[1, 0] = 0  # pulled 30 from the pixel above, 40 from its right, and not from the end of the first row
+    after[1, 0] = (
+        0  # pulled 30 from the pixel above, 40 from its right, and not from the end of the first row
+    )
     assert banding(before, after).stretch == pytest.approx(4, rel=0.01)
 
 

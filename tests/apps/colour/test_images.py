@@ -17,9 +17,13 @@ ORIENTATION, MAKE, EXPOSURE = 274, 271, 33434
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def picture(mode: str = "RGB", size: tuple[int, int] = (7, 5), seed: int = 0) -> Image.Image:
+def picture(
+    mode: str = "RGB", size: tuple[int, int] = (7, 5), seed: int = 0
+) -> Image.Image:
     width, height = size
-    noise = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    noise = np.random.default_rng(seed).integers(
+        0, 256, (height, width, 3), dtype=np.uint8
+    )
     return Image.fromarray(noise).convert(mode)
 
 
@@ -41,7 +45,9 @@ def exif(orientation: int = 6) -> Image.Exif:
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "1"])
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_opaque_modes_become_the_same_rgb(mode: str, suffix: str, tmp_path: Path) -> None:
+def test_opaque_modes_become_the_same_rgb(
+    mode: str, suffix: str, tmp_path: Path
+) -> None:
     path, image = tmp_path / f"picture{suffix}", picture(mode)
     image.save(path)
     photo = read_photo(path)
@@ -65,12 +71,18 @@ def test_alpha_survives(mode: str, suffix: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_photo(target).alpha, alpha)
 
 
-@pytest.mark.parametrize("key", [3, bytes([255, 0, 128] + [255] * 253)], ids=["index", "table"])
+@pytest.mark.parametrize(
+    "key", [3, bytes([255, 0, 128] + [255] * 253)], ids=["index", "table"]
+)
 def test_transparent_palette(key: int | bytes, tmp_path: Path) -> None:
     image = picture().quantize(8)
     image.save(tmp_path / "palette.png", transparency=key)
     photo = read_photo(tmp_path / "palette.png")
-    table = np.frombuffer(key, np.uint8) if isinstance(key, bytes) else np.where(np.arange(256) == key, 0, 255)
+    table = (
+        np.frombuffer(key, np.uint8)
+        if isinstance(key, bytes)
+        else np.where(np.arange(256) == key, 0, 255)
+    )
     np.testing.assert_array_equal(photo.alpha, table[np.array(image)])
     np.testing.assert_array_equal(photo.pixels, np.array(image.convert("RGB")))
 
@@ -87,10 +99,14 @@ def test_transparent_colour_of_an_rgb_file(tmp_path: Path) -> None:
 def test_cmyk_without_a_profile(tmp_path: Path) -> None:
     image = picture("CMYK")
     image.save(tmp_path / "cmyk.tif")
-    np.testing.assert_array_equal(read_photo(tmp_path / "cmyk.tif").pixels, np.array(image.convert("RGB")))
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "cmyk.tif").pixels, np.array(image.convert("RGB"))
+    )
 
 
-@pytest.mark.parametrize("profile", [b"damaged", b"0" * 16 + b"CMYK" + b"0" * 200, SRGB])
+@pytest.mark.parametrize(
+    "profile", [b"damaged", b"0" * 16 + b"CMYK" + b"0" * 200, SRGB]
+)
 def test_cmyk_with_a_profile_of_no_use(profile: bytes, tmp_path: Path) -> None:
     image = picture("CMYK")
     image.save(tmp_path / "cmyk.tif", icc_profile=profile)
@@ -120,7 +136,9 @@ def test_sixteen_bit_grey_with_a_transparent_level(tmp_path: Path) -> None:
 
 
 def test_sixteen_bit_colour_is_reduced_with_a_warning(tmp_path: Path) -> None:
-    write_deep_png(tmp_path / "deep.png", np.array([[[65535, 0, 32896]]], dtype=np.uint16))
+    write_deep_png(
+        tmp_path / "deep.png", np.array([[[65535, 0, 32896]]], dtype=np.uint16)
+    )
     with pytest.warns(DataWarning, match="16-bit colours are read with 8 bits"):
         photo = read_photo(tmp_path / "deep.png")
     assert photo.pixels.tolist() == [[[255, 0, 128]]]
@@ -132,25 +150,42 @@ def write_deep_png(path: Path, pixels: np.ndarray) -> None:
     import zlib
 
     def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">L", len(body)) + name + body + struct.pack(">L", zlib.crc32(name + body))
+        return (
+            struct.pack(">L", len(body))
+            + name
+            + body
+            + struct.pack(">L", zlib.crc32(name + body))
+        )
 
     height, width, _ = pixels.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
     header = struct.pack(">LLBBBBB", width, height, 16, 2, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    body = (
+        chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
 def test_coloured_sixteen_bits_are_written_with_eight(tmp_path: Path) -> None:
-    photo = Photo(np.random.default_rng(0).integers(0, 65536, (5, 7, 3)).astype(np.uint16))
+    photo = Photo(
+        np.random.default_rng(0).integers(0, 65536, (5, 7, 3)).astype(np.uint16)
+    )
     with pytest.warns(DataWarning, match="reduced from 16 to 8 bits"):
         write_photo(tmp_path / "out.png", photo, photo.pixels)
-    np.testing.assert_allclose(read_photo(tmp_path / "out.png").pixels, photo.pixels / 257, atol=1)
+    np.testing.assert_allclose(
+        read_photo(tmp_path / "out.png").pixels, photo.pixels / 257, atol=1
+    )
 
 
 def test_integers_and_floats_beyond_sixteen_bits_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.array([[0, 70000]], dtype=np.int32)).save(tmp_path / "integers.tif")
-    Image.fromarray(np.array([[0.0, 1.0]], dtype=np.float32)).save(tmp_path / "floats.tif")
+    Image.fromarray(np.array([[0, 70000]], dtype=np.int32)).save(
+        tmp_path / "integers.tif"
+    )
+    Image.fromarray(np.array([[0.0, 1.0]], dtype=np.float32)).save(
+        tmp_path / "floats.tif"
+    )
     with pytest.raises(DataError, match="beyond 16 bits"):
         read_photo(tmp_path / "integers.tif")
     with pytest.raises(DataError, match="floating-point"):
@@ -161,7 +196,9 @@ def test_integers_and_floats_beyond_sixteen_bits_are_refused(tmp_path: Path) -> 
 def test_one_pixel(suffix: str, tmp_path: Path) -> None:
     photo = Photo(np.array([[[10, 200, 30]]], dtype=np.uint8))
     write_photo(tmp_path / f"one{suffix}", photo, photo.pixels)
-    np.testing.assert_allclose(read_photo(tmp_path / f"one{suffix}").pixels, photo.pixels, atol=4)
+    np.testing.assert_allclose(
+        read_photo(tmp_path / f"one{suffix}").pixels, photo.pixels, atol=4
+    )
 
 
 def test_first_frame_of_an_animation(tmp_path: Path) -> None:
@@ -177,9 +214,12 @@ def test_first_frame_of_an_animation(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    ("source", "target"), [(".jpg", ".jpg"), (".png", ".tif"), (".webp", ".png"), (".tif", ".jpg")]
+    ("source", "target"),
+    [(".jpg", ".jpg"), (".png", ".tif"), (".webp", ".png"), (".tif", ".jpg")],
 )
-def test_every_orientation_looks_the_same_way_up(source: str, target: str, orientation: int, tmp_path: Path) -> None:
+def test_every_orientation_looks_the_same_way_up(
+    source: str, target: str, orientation: int, tmp_path: Path
+) -> None:
     before, after = tmp_path / f"before{source}", tmp_path / f"after{target}"
     corner = np.zeros((16, 24, 3), dtype=np.uint8)
     corner[:6, :12] = 255  # tells all eight apart
@@ -187,7 +227,9 @@ def test_every_orientation_looks_the_same_way_up(source: str, target: str, orien
     photo = read_photo(before)
     write_photo(after, photo, photo.pixels)
     np.testing.assert_allclose(seen(after), seen(before), atol=60)
-    np.testing.assert_allclose(upright(photo.pixels, photo.orientation), seen(before), atol=60)
+    np.testing.assert_allclose(
+        upright(photo.pixels, photo.orientation), seen(before), atol=60
+    )
     if source != ".tif":  # Pillow turns these itself
         assert photo.orientation == orientation
         np.testing.assert_allclose(photo.pixels, corner, atol=60)
@@ -221,7 +263,12 @@ def test_the_thumbnail_of_the_old_colours_is_forgotten(tmp_path: Path) -> None:
     start = int.from_bytes(block[4:8], order)
     entries = int.from_bytes(block[start : start + 2], order)
     pointer = start + 2 + 12 * entries
-    linked = block[:pointer] + len(block).to_bytes(4, order) + block[pointer + 4 :] + block[start:]
+    linked = (
+        block[:pointer]
+        + len(block).to_bytes(4, order)
+        + block[pointer + 4 :]
+        + block[start:]
+    )
     kept = Image.Exif()
     kept.load(linked)
     assert kept._info is not None
@@ -236,7 +283,9 @@ def test_a_damaged_exif_block_is_left_as_it_is() -> None:
 
 
 def test_a_damaged_grey_profile_is_dropped(tmp_path: Path) -> None:
-    picture("L").save(tmp_path / "grey.png", icc_profile=b"\0" * 16 + b"GRAY" + b"\0" * 200)
+    picture("L").save(
+        tmp_path / "grey.png", icc_profile=b"\0" * 16 + b"GRAY" + b"\0" * 200
+    )
     photo = read_photo(tmp_path / "grey.png")
     assert photo.icc == b""
     np.testing.assert_array_equal(photo.pixels, np.array(picture("L").convert("RGB")))
@@ -246,23 +295,35 @@ def test_a_damaged_grey_profile_is_dropped(tmp_path: Path) -> None:
 
 
 def test_missing_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
-    missing, text, cut = tmp_path / "missing.png", tmp_path / "text.png", tmp_path / "cut.jpg"
+    missing, text, cut = (
+        tmp_path / "missing.png",
+        tmp_path / "text.png",
+        tmp_path / "cut.jpg",
+    )
     text.write_text("not a picture")
     picture(size=(64, 64)).save(tmp_path / "whole.jpg")
     cut.write_bytes((tmp_path / "whole.jpg").read_bytes()[:900])
     with pytest.raises(DataError, match=r"missing\.png: there is no such file"):
         read_photo(missing)
     for path in (text, cut, tmp_path):
-        with pytest.raises(DataError, match=f"{path.name}: not a picture that can be read"):
+        with pytest.raises(
+            DataError, match=f"{path.name}: not a picture that can be read"
+        ):
             read_photo(path)
 
 
-def test_huge_files_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_huge_files_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     picture(size=(30, 20)).save(tmp_path / "huge.png")
-    with pytest.raises(DataError, match="30 x 20 pixels are more than the limit of 599"):
+    with pytest.raises(
+        DataError, match="30 x 20 pixels are more than the limit of 599"
+    ):
         read_photo(tmp_path / "huge.png", max_pixels=599)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
-    assert read_photo(tmp_path / "huge.png", max_pixels=600).width == 30  # no warning of Pillow's
+    assert (
+        read_photo(tmp_path / "huge.png", max_pixels=600).width == 30
+    )  # no warning of Pillow's
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200)
     with pytest.raises(DataError, match="max_pixels"):
         read_photo(tmp_path / "huge.png")
@@ -287,7 +348,9 @@ def test_jpeg_refuses_transparency_but_not_an_opaque_alpha(tmp_path: Path) -> No
         write_photo(tmp_path / "out.jpg", photo, photo.pixels)
 
 
-def test_a_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_save_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path, photo = tmp_path / "out.png", Photo(np.zeros((2, 3, 3), dtype=np.uint8))
     path.write_bytes(b"old")
 
@@ -296,7 +359,9 @@ def test_a_failing_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fails)
-    with pytest.raises(DataError, match=r"out\.png: could not be written \(disk full\)"):
+    with pytest.raises(
+        DataError, match=r"out\.png: could not be written \(disk full\)"
+    ):
         write_photo(path, photo, photo.pixels)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
@@ -321,7 +386,9 @@ def test_missing_pillow_names_the_extra() -> None:
 
 
 def test_warnings_turned_into_errors_stay_warnings(tmp_path: Path) -> None:
-    picture("L").save(tmp_path / "moving.gif", save_all=True, append_images=[picture("L", seed=1)])
+    picture("L").save(
+        tmp_path / "moving.gif", save_all=True, append_images=[picture("L", seed=1)]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DataWarning):

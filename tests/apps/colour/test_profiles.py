@@ -16,13 +16,26 @@ def profile(space: bytes, connection: bytes, tags: dict[bytes, bytes]) -> bytes:
     """An ICC version 2 profile of an output device."""
     white = struct.pack(">3l", 63190, 65536, 54061)  # D50
     description = b"desc" + struct.pack(">LL", 0, 2) + b"p\0" + b"\0" * 78
-    all_tags = {b"desc": description, b"cprt": b"text\0\0\0\0none\0", b"wtpt": b"XYZ \0\0\0\0" + white, **tags}
+    all_tags = {
+        b"desc": description,
+        b"cprt": b"text\0\0\0\0none\0",
+        b"wtpt": b"XYZ \0\0\0\0" + white,
+        **tags,
+    }
     start, table, body = 132 + 12 * len(all_tags), b"", b""
     for name, content in all_tags.items():
         table += name + struct.pack(">LL", start + len(body), len(content))
         body += content + b"\0" * (-len(content) % 4)
     kinds = struct.pack(
-        ">L4sL4s4s4s12s4s", start + len(body), b"", 0x02400000, b"prtr", space, connection, b"", b"acsp"
+        ">L4sL4s4s4s12s4s",
+        start + len(body),
+        b"",
+        0x02400000,
+        b"prtr",
+        space,
+        connection,
+        b"",
+        b"acsp",
     )
     header = kinds.ljust(68, b"\0") + white
     return header.ljust(128, b"\0") + struct.pack(">L", len(all_tags)) + table + body
@@ -37,7 +50,9 @@ def black_only() -> bytes:
     identity, unit = bytes(range(256)), (65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
     lab = b"".join(bytes([0 if corner & 1 else 255, 128, 128]) for corner in range(16))
     head = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0]) + struct.pack(">9l", *unit)
-    return profile(b"CMYK", b"Lab ", {b"A2B0": head + identity * 4 + lab + identity * 3})
+    return profile(
+        b"CMYK", b"Lab ", {b"A2B0": head + identity * 4 + lab + identity * 3}
+    )
 
 
 @pytest.mark.parametrize("mode", ["L", "LA"])
@@ -52,7 +67,9 @@ def test_grey_is_converted_through_its_profile(mode: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("suffix", [".tif", ".jpg"])
 def test_inks_are_converted_through_their_profile(suffix: str, tmp_path: Path) -> None:
-    image = Image.new("CMYK", (16, 16), (200, 100, 0, 128))  # only the black is printed: lightness 50 is sRGB 118
+    image = Image.new(
+        "CMYK", (16, 16), (200, 100, 0, 128)
+    )  # only the black is printed: lightness 50 is sRGB 118
     image.save(tmp_path / f"inks{suffix}", icc_profile=black_only())
     photo = read_photo(tmp_path / f"inks{suffix}")
     np.testing.assert_allclose(photo.pixels, 118, atol=3)
@@ -60,7 +77,9 @@ def test_inks_are_converted_through_their_profile(suffix: str, tmp_path: Path) -
 
 
 def test_a_palette_is_brought_into_the_profile_of_the_photograph() -> None:
-    colours = np.array([[[250, 20, 30], [10, 240, 20], [128, 128, 128]]], dtype=np.uint8)
+    colours = np.array(
+        [[[250, 20, 30], [10, 240, 20], [128, 128, 128]]], dtype=np.uint8
+    )
     photo, palette = Photo(colours, icc=SRGB), Photo(colours, icc=swapped())
     brought = in_profile_of(palette, photo)
     assert brought.icc == SRGB
@@ -71,12 +90,18 @@ def test_a_palette_is_brought_into_the_profile_of_the_photograph() -> None:
 
 def swapped() -> bytes:
     """SRGB with the red and green primaries exchanged."""
-    return SRGB.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
+    return (
+        SRGB.replace(b"rXYZ", b"????")
+        .replace(b"gXYZ", b"rXYZ")
+        .replace(b"????", b"gXYZ")
+    )
 
 
 def test_a_palette_without_a_profile_is_srgb() -> None:
     colours = np.array([[[250, 20, 30]]], dtype=np.uint8)
-    np.testing.assert_allclose(in_profile_of(Photo(colours), Photo(colours, icc=SRGB)).pixels, colours, atol=1)
+    np.testing.assert_allclose(
+        in_profile_of(Photo(colours), Photo(colours, icc=SRGB)).pixels, colours, atol=1
+    )
 
 
 def test_palettes_that_need_no_change_or_allow_none_are_left() -> None:

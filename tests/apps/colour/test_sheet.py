@@ -15,7 +15,9 @@ RED, GREEN = (255, 0, 0), (0, 255, 0)
 LINE = 2 * CAPTION
 
 
-def plain(colour: tuple[int, int, int], height: int = 20, width: int = 40) -> np.ndarray:
+def plain(
+    colour: tuple[int, int, int], height: int = 20, width: int = 40
+) -> np.ndarray:
     return np.broadcast_to(np.array(colour, dtype=np.uint8), (height, width, 3)).copy()
 
 
@@ -25,9 +27,13 @@ def opened(path: Path) -> np.ndarray:
         return np.array(image)
 
 
-def centre(sheet: np.ndarray, column: int, top: int = MARGIN, height: int = PANEL_WIDTH // 2) -> tuple[int, ...]:
+def centre(
+    sheet: np.ndarray, column: int, top: int = MARGIN, height: int = PANEL_WIDTH // 2
+) -> tuple[int, ...]:
     left = MARGIN + column * (PANEL_WIDTH + MARGIN)
-    return tuple(int(v) for v in sheet[top + LINE + height // 2, left + PANEL_WIDTH // 2])
+    return tuple(
+        int(v) for v in sheet[top + LINE + height // 2, left + PANEL_WIDTH // 2]
+    )
 
 
 def test_panels_stand_in_columns_of_one_width(tmp_path: Path) -> None:
@@ -35,13 +41,19 @@ def test_panels_stand_in_columns_of_one_width(tmp_path: Path) -> None:
     contact_sheet(panels, tmp_path / "sheet.png", columns=2)
     sheet = opened(tmp_path / "sheet.png")
     first, second = PANEL_WIDTH // 2 + LINE + MARGIN, PANEL_WIDTH + LINE + MARGIN
-    assert sheet.shape == (MARGIN + first + second, MARGIN + 2 * (PANEL_WIDTH + MARGIN), 3)
+    assert sheet.shape == (
+        MARGIN + first + second,
+        MARGIN + 2 * (PANEL_WIDTH + MARGIN),
+        3,
+    )
     assert centre(sheet, 0) == RED
     assert centre(sheet, 1) == GREEN
     assert centre(sheet, 0, MARGIN + first, PANEL_WIDTH) == RED
     assert centre(sheet, 1, MARGIN + first, PANEL_WIDTH) == BACKGROUND
     assert tuple(sheet[0, 0]) == BACKGROUND
-    assert (sheet[MARGIN : MARGIN + LINE, MARGIN : MARGIN + 60] != BACKGROUND).any()  # a caption
+    assert (
+        sheet[MARGIN : MARGIN + LINE, MARGIN : MARGIN + 60] != BACKGROUND
+    ).any()  # a caption
 
 
 def test_photographs_are_turned_upright_and_shown_over_grey(tmp_path: Path) -> None:
@@ -65,7 +77,9 @@ def test_sixteen_bits_and_one_pixel(tmp_path: Path) -> None:
 
 def test_towers_are_bounded(tmp_path: Path) -> None:
     contact_sheet([("tower", plain(RED, 500, 1))], tmp_path / "sheet.png")
-    assert opened(tmp_path / "sheet.png").shape[0] == 2 * MARGIN + LINE + 4 * PANEL_WIDTH
+    assert (
+        opened(tmp_path / "sheet.png").shape[0] == 2 * MARGIN + LINE + 4 * PANEL_WIDTH
+    )
 
 
 def test_long_captions_are_cut_and_lines_joined() -> None:
@@ -82,14 +96,20 @@ def test_sheets_that_cannot_be_are_refused(tmp_path: Path) -> None:
         contact_sheet([], path)
     with pytest.raises(DataError, match="0 columns"):
         contact_sheet([("one", plain(RED))], path, columns=0)
-    wrongs: list[Any] = [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)]
+    wrongs: list[Any] = [
+        np.zeros((2, 2), np.uint8),
+        np.zeros((2, 2, 3)),
+        np.zeros((0, 2, 3), np.uint8),
+    ]
     for wrong in wrongs:
         with pytest.raises(DataError, match="panel 'wrong' is"):
             contact_sheet([("wrong", wrong)], path)
     assert not list(tmp_path.iterdir())
 
 
-def test_an_unwritable_place_leaves_the_old_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unwritable_place_leaves_the_old_sheet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(DataError, match="could not be written"):
         contact_sheet([("one", plain(RED))], tmp_path / "nowhere" / "sheet.png")
     path = tmp_path / "sheet.png"

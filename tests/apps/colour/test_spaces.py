@@ -22,13 +22,17 @@ def test_round_trip(space: ColourSpace, dtype: type, error: float) -> None:
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_there_and_back_from_the_other_side(space: ColourSpace) -> None:
-    np.testing.assert_allclose(space.from_srgb(space.to_srgb(COLOURS)), COLOURS, atol=1e-10)
+    np.testing.assert_allclose(
+        space.from_srgb(space.to_srgb(COLOURS)), COLOURS, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("space", SPACES.values(), ids=SPACES)
 def test_pictures_are_moved_like_their_rows(space: ColourSpace) -> None:
     blocks = COLOURS.reshape(20, 25, 3)
-    np.testing.assert_allclose(space.from_srgb(blocks).reshape(-1, 3), space.from_srgb(COLOURS), atol=1e-14)
+    np.testing.assert_allclose(
+        space.from_srgb(blocks).reshape(-1, 3), space.from_srgb(COLOURS), atol=1e-14
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,9 @@ def test_pictures_are_moved_like_their_rows(space: ColourSpace) -> None:
     ],
 )
 def test_known_oklab_values(srgb: tuple[float, ...], oklab: tuple[float, ...]) -> None:
-    np.testing.assert_allclose(SPACES["oklab"].from_srgb(np.array([srgb], dtype=float))[0], oklab, atol=1e-5)
+    np.testing.assert_allclose(
+        SPACES["oklab"].from_srgb(np.array([srgb], dtype=float))[0], oklab, atol=1e-5
+    )
 
 
 def test_greys_have_no_chroma() -> None:
@@ -51,12 +57,21 @@ def test_greys_have_no_chroma() -> None:
 
 
 def test_known_linear_values() -> None:
-    np.testing.assert_allclose(linear_from_srgb(np.array([0, 0.04045, 0.5, 1])), [0, 0.0031308, 0.214041, 1], atol=1e-6)
-    np.testing.assert_array_equal(linear_from_srgb(-COLOURS), -linear_from_srgb(COLOURS))
+    np.testing.assert_allclose(
+        linear_from_srgb(np.array([0, 0.04045, 0.5, 1])),
+        [0, 0.0031308, 0.214041, 1],
+        atol=1e-6,
+    )
+    np.testing.assert_array_equal(
+        linear_from_srgb(-COLOURS), -linear_from_srgb(COLOURS)
+    )
 
 
 def test_spaces_are_found_by_name() -> None:
     assert get_space("oklab") is SPACES["oklab"]
     assert get_space(SPACES["linear"]) is SPACES["linear"]
-    with pytest.raises(DataError, match="space='lab' is not a colour space: choose one of srgb, linear, oklab"):
+    with pytest.raises(
+        DataError,
+        match="space='lab' is not a colour space: choose one of srgb, linear, oklab",
+    ):
         get_space("lab")

@@ -29,11 +29,28 @@ def potential_arrays(d, rng):
 def small(tmp_path):
     """A folder with a benchmark-shaped pair of dimension 3."""
     rng = np.random.default_rng(0)
-    arrays = {f"potential{k}.{key}": a for k in range(2) for key, a in potential_arrays(3, rng).items()}
-    arrays |= {"centres": rng.standard_normal((3, 3)), "factors": rng.standard_normal((3, 3, 3)), "std": 0.4}
-    arrays |= {"shift": rng.standard_normal(3), "scale": 0.5, "variance_source": 3.0, "variance_target": 2.0}
+    arrays = {
+        f"potential{k}.{key}": a
+        for k in range(2)
+        for key, a in potential_arrays(3, rng).items()
+    }
+    arrays |= {
+        "centres": rng.standard_normal((3, 3)),
+        "factors": rng.standard_normal((3, 3, 3)),
+        "std": 0.4,
+    }
+    arrays |= {
+        "shift": rng.standard_normal(3),
+        "scale": 0.5,
+        "variance_source": 3.0,
+        "variance_target": 2.0,
+    }
     (tmp_path / "w2hd").mkdir()
-    np.savez(tmp_path / "w2hd" / "3.npz", **{key: np.float32(a) for key, a in arrays.items()})
+    np.savez(
+        tmp_path / "w2hd" / "3.npz",
+        allow_pickle=False,
+        **{key: np.float32(a) for key, a in arrays.items()},
+    )
     return tmp_path
 
 
@@ -41,8 +58,17 @@ def written_out(arrays, x):
     """D_0(x) + D_1(x), as the page that comes with the data writes it."""
     total = torch.zeros(len(x), dtype=x.dtype)
     for k in range(2):
-        part = {key.split(".")[1]: a.to(x) for key, a in arrays.items() if key.startswith(f"potential{k}")}
-        q = [(x @ part[f"quadratic{i}"]) ** 2 + x @ part[f"linear{i}"].T + part[f"bias{i}"] for i in range(3)]
+        part = {
+            key.split(".")[1]: a.to(x)
+            for key, a in arrays.items()
+            if key.startswith(f"potential{k}")
+        }
+        q = [
+            (x @ part[f"quadratic{i}"]) ** 2
+            + x @ part[f"linear{i}"].T
+            + part[f"bias{i}"]
+            for i in range(3)
+        ]
         h = q[0]
         for i in (1, 2):
             h = torch.nn.functional.celu(h @ part[f"hidden{i - 1}"].T + q[i])
@@ -56,16 +82,23 @@ def test_map_is_the_gradient(small, generator):
         arrays = {key: torch.from_numpy(archive[key]).double() for key in archive.files}
     x = pair.source(20, generator).requires_grad_()
     (gradient,) = torch.autograd.grad(written_out(arrays, x).sum(), x)
-    torch.testing.assert_close(pair.forward(x.detach()), (gradient - arrays["shift"]) * arrays["scale"])
     torch.testing.assert_close(
-        pair.forward(x.detach().float()).double(), pair.forward(x.detach()), rtol=1e-4, atol=1e-4
+        pair.forward(x.detach()), (gradient - arrays["shift"]) * arrays["scale"]
+    )
+    torch.testing.assert_close(
+        pair.forward(x.detach().float()).double(),
+        pair.forward(x.detach()),
+        rtol=1e-4,
+        atol=1e-4,
     )
 
 
 def test_source_is_the_mixture(small, generator):
     pair = w2hd_pair(3, small, dtype=torch.float64)
     with np.load(small / "w2hd" / "3.npz") as archive:
-        centres, factors = (torch.from_numpy(archive[key]).double() for key in ("centres", "factors"))
+        centres, factors = (
+            torch.from_numpy(archive[key]).double() for key in ("centres", "factors")
+        )
     x = pair.source(200_000, generator)
     spread = centres - centres.mean(0)
     covariance = (spread.mT @ spread + 0.16 * (factors @ factors.mT).sum(0)) / 3
@@ -75,16 +108,26 @@ def test_source_is_the_mixture(small, generator):
 
 def test_samples_follow_dtype_and_generator(small):
     pair = w2hd_pair(3, small)
-    (z, x), (again, _) = (pair.target_with_preimage(7, torch.Generator().manual_seed(1)) for _ in range(2))
+    (z, x), (again, _) = (
+        pair.target_with_preimage(7, torch.Generator().manual_seed(1)) for _ in range(2)
+    )
     assert z.dtype == x.dtype == torch.float32
     assert torch.equal(z, again)
     assert pair.backward is None
-    assert (pair.name, pair.dim, pair.variance_source, pair.variance_target) == ("w2hd", 3, 3.0, 2.0)
+    assert (pair.name, pair.dim, pair.variance_source, pair.variance_target) == (
+        "w2hd",
+        3,
+        3.0,
+        2.0,
+    )
 
 
 def test_missing_data_says_what_to_do(small, tmp_path, monkeypatch):
     monkeypatch.delenv("BRENIER_DATA", raising=False)
-    with pytest.raises(DataError, match=r"BRENIER_DATA is not set.*w2hd/2\.npz.*iamalexkorotin/Wasserstein2Benchmark"):
+    with pytest.raises(
+        DataError,
+        match=r"BRENIER_DATA is not set.*w2hd/2\.npz.*iamalexkorotin/Wasserstein2Benchmark",
+    ):
         w2hd_pair(2)
     monkeypatch.setenv("BRENIER_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"5\.npz does not exist.*BRENIER_DATA"):
@@ -113,7 +156,9 @@ def test_damaged_files_are_named(small):
 def test_check_points(dim, dtype, data_folder):
     pair = w2hd_pair(dim, data_folder)
     with np.load(data_folder / "w2hd" / f"{dim}.npz") as archive:
-        x, y = (torch.from_numpy(archive[key]).to(dtype) for key in ("check_x", "check_y"))
+        x, y = (
+            torch.from_numpy(archive[key]).to(dtype) for key in ("check_x", "check_y")
+        )
     assert float((pair.forward(x) - y).norm() / y.norm()) < 1e-4
 
 
@@ -125,4 +170,6 @@ def test_the_gaussian_map_scores_as_published(dim, data_folder, generator):
     assert float(z.var(0).sum()) == pytest.approx(pair.variance_target, rel=0.02)
     source, target = fit_gaussian(x), fit_gaussian(z)
     moved = (x.double() - source.mean) @ gaussian_map(source, target) + target.mean
-    assert l2_uvp(moved, z, pair.variance_target) == pytest.approx(GAUSSIAN_MAP_UVP[dim], rel=0.05)
+    assert l2_uvp(moved, z, pair.variance_target) == pytest.approx(
+        GAUSSIAN_MAP_UVP[dim], rel=0.05
+    )

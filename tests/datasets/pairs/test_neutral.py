@@ -6,7 +6,14 @@ import torch
 from scipy import stats
 from torch.func import jacrev, vmap
 
-from brenier.datasets import NEUTRAL, clusters_pair, manifold_pair, mixture_pair, separable_pair, tails_pair
+from brenier.datasets import (
+    NEUTRAL,
+    clusters_pair,
+    manifold_pair,
+    mixture_pair,
+    separable_pair,
+    tails_pair,
+)
 from brenier.errors import DataError
 from brenier.metrics import l2_uvp
 from brenier.statistics.gaussian import fit_gaussian, gaussian_map
@@ -29,17 +36,26 @@ def test_backward_is_the_inverse(name, dim, generator):
     assert z.shape == x.shape == (200, dim)
     torch.testing.assert_close(pair.forward(x), z)
     torch.testing.assert_close(pair.backward(z), x, rtol=1e-9, atol=1e-9)
-    torch.testing.assert_close(pair.forward(pair.backward(x)), x, rtol=1e-9, atol=1e-9)  # off the support as well
+    torch.testing.assert_close(
+        pair.forward(pair.backward(x)), x, rtol=1e-9, atol=1e-9
+    )  # off the support as well
 
 
 @pytest.mark.parametrize("dim", [2, 6])
 def test_forward_is_the_gradient_of_a_convex_function(name, dim, generator):
     pair = NEUTRAL[name](dim, dtype=torch.float64)
-    points = torch.cat([pair.source(100, generator), 2 * torch.randn(100, dim, generator=generator).double()])
+    points = torch.cat(
+        [
+            pair.source(100, generator),
+            2 * torch.randn(100, dim, generator=generator).double(),
+        ]
+    )
     jacobian = vmap(jacrev(pair.forward))(points)
     torch.testing.assert_close(jacobian, jacobian.mT)
     assert float(torch.linalg.eigvalsh(jacobian).min()) > 0
-    assert not torch.allclose(jacobian, jacobian.diagonal(dim1=1, dim2=2).diag_embed(), atol=0.01)  # rotated
+    assert not torch.allclose(
+        jacobian, jacobian.diagonal(dim1=1, dim2=2).diag_embed(), atol=0.01
+    )  # rotated
 
 
 def test_the_log_sum_exp_is_the_potential_it_says(generator):
@@ -50,7 +66,9 @@ def test_the_log_sum_exp_is_the_potential_it_says(generator):
     b = t * torch.randn(10, generator=draws, dtype=torch.float64)
     x = pair.source(20, generator).requires_grad_()
     potential = 0.25 * x.square().sum(1) + t * torch.logsumexp((x @ w + b) / t, 1)
-    torch.testing.assert_close(pair.forward(x), torch.autograd.grad(potential.sum(), x)[0])
+    torch.testing.assert_close(
+        pair.forward(x), torch.autograd.grad(potential.sum(), x)[0]
+    )
     assert pair.backward is None
 
 
@@ -60,13 +78,18 @@ def test_variances_are_those_of_samples(name, dim, generator):
     z, x = pair.target_with_preimage(60_000, generator)
     for samples, variance in ((x, pair.variance_source), (z, pair.variance_target)):
         squares = (samples - samples.mean(0)).square().sum(1)
-        assert abs(float(squares.mean()) - variance) < 4 * float(squares.std()) / 60_000**0.5
+        assert (
+            abs(float(squares.mean()) - variance)
+            < 4 * float(squares.std()) / 60_000**0.5
+        )
 
 
 @pytest.mark.parametrize("dim", [2, 16])
 def test_the_affine_map_is_not_enough(name, dim, generator):
     pair = NEUTRAL[name](dim)
-    (z, x), (truth, fresh) = (pair.target_with_preimage(20_000, generator) for _ in range(2))
+    (z, x), (truth, fresh) = (
+        pair.target_with_preimage(20_000, generator) for _ in range(2)
+    )
     source, target = fit_gaussian(x), fit_gaussian(z)
     moved = (fresh.double() - source.mean) @ gaussian_map(source, target) + target.mean
     assert 5 < l2_uvp(moved, truth, pair.variance_target) < 40
@@ -80,7 +103,9 @@ def test_clusters_become_one_gaussian(generator):
     assert float(values[-1]) == pytest.approx(0.75 * 3 * 1.04, rel=0.05)
     assert float((x @ axis).abs().min()) > 0.2  # the gap
     for direction in (axis, *torch.eye(3, dtype=torch.float64)):
-        assert stats.kstest(stats.zscore((z @ direction).numpy()), "norm").pvalue > 0.001
+        assert (
+            stats.kstest(stats.zscore((z @ direction).numpy()), "norm").pvalue > 0.001
+        )
     assert stats.kstest((x @ axis).numpy(), "norm", (0, 1.5)).pvalue < 1e-9
 
 
@@ -98,8 +123,12 @@ def test_the_mixture_has_six_symmetric_modes(generator):
     closeness = x @ x.mT / 64
     closeness.fill_diagonal_(0)
     narrow = closeness[x.square().sum(1) < 0.45 * 64]
-    assert float((narrow.max(1).values > 0.15).double().mean()) > 0.2  # in the same mode
-    assert float((narrow.min(1).values < -0.15).double().mean()) > 0.2  # in the mirrored one
+    assert (
+        float((narrow.max(1).values > 0.15).double().mean()) > 0.2
+    )  # in the same mode
+    assert (
+        float((narrow.min(1).values < -0.15).double().mean()) > 0.2
+    )  # in the mirrored one
     torch.testing.assert_close(x.mean(0), torch.zeros(64).double(), rtol=0, atol=0.1)
 
 
@@ -128,12 +157,19 @@ def test_maps_are_finite_far_away(name):
 
 def test_everything_follows_from_the_seeds(name):
     pair, again = (NEUTRAL[name](5) for _ in range(2))
-    first, second = (p.target(10, torch.Generator().manual_seed(3)) for p in (pair, again))
+    first, second = (
+        p.target(10, torch.Generator().manual_seed(3)) for p in (pair, again)
+    )
     assert torch.equal(first, second)
     assert (pair.name, pair.dim) == (name, 5)
-    assert (pair.variance_source, pair.variance_target) == (again.variance_source, again.variance_target)
+    assert (pair.variance_source, pair.variance_target) == (
+        again.variance_source,
+        again.variance_target,
+    )
     if name in SEEDED:
-        assert not torch.allclose(NEUTRAL[name](5, seed=1).target(10, torch.Generator().manual_seed(3)), first)
+        assert not torch.allclose(
+            NEUTRAL[name](5, seed=1).target(10, torch.Generator().manual_seed(3)), first
+        )
 
 
 def test_what_cannot_be_is_named(name):

@@ -49,7 +49,10 @@ def test_variances_are_those_of_samples(builder, generator):
 
 def test_samples_follow_generator_and_dtype(builder):
     for dtype in (torch.float32, torch.float64):
-        first, again = (builder(2, dtype=dtype).target(10, torch.Generator().manual_seed(3)) for _ in range(2))
+        first, again = (
+            builder(2, dtype=dtype).target(10, torch.Generator().manual_seed(3))
+            for _ in range(2)
+        )
         assert first.dtype == dtype
         assert torch.equal(first, again)
         assert first.shape == (10, 2)
@@ -75,7 +78,9 @@ def test_gaussian_pair_is_that_of_the_benchmark(generator):
 
 def test_separable_pairs_depend_on_the_seed(generator):
     x = separable_pair(3, seed=0).source(5, generator)
-    assert not torch.allclose(separable_pair(3, seed=0).forward(x), separable_pair(3, seed=1).forward(x))
+    assert not torch.allclose(
+        separable_pair(3, seed=0).forward(x), separable_pair(3, seed=1).forward(x)
+    )
 
 
 def test_translation_has_the_distance_it_says(generator):

@@ -18,18 +18,24 @@ def counting(uses: int = USES) -> Batches:
         drawn[0] += n
         return torch.arange(drawn[0] - n, drawn[0], dtype=torch.float64).unsqueeze(-1)
 
-    return Batches(lambda n, generator: normal(n, 1), target, torch.Generator(), uses=uses)
+    return Batches(
+        lambda n, generator: normal(n, 1), target, torch.Generator(), uses=uses
+    )
 
 
-def solved(z: torch.Tensor, left: list[int], steps: torch.Tensor | None = None) -> Solution:
+def solved(
+    z: torch.Tensor, left: list[int], steps: torch.Tensor | None = None
+) -> Solution:
     """A solution y = z + 0.5 with some rows left, after no steps unless told."""
     status = torch.full((len(z),), int(Status.CONVERGED))
-    status[left] = Status.LEFT
+    status[left] = Status.DEFERRED
     zero = torch.zeros(len(z))
     return Solution(z + 0.5, zero, zero if steps is None else steps, status, len(z))
 
 
-def entered(later: int, batches: int = 200, rows: int = 500) -> tuple[torch.Tensor, float]:
+def entered(
+    later: int, batches: int = 200, rows: int = 500
+) -> tuple[torch.Tensor, float]:
     """How often every row enters a step, and the mean evaluations of all but the first batches.
 
     A fresh row takes 7 evaluations if its number is even and 11 if it is odd, and `later` when it is used again.
@@ -92,7 +98,9 @@ def test_rows_are_used_again_until_the_mean_row_takes_so_many_evaluations() -> N
     times, evaluations = entered(later=3)
     assert abs(evaluations - EVALUATIONS) < 0.1
     assert int(times.max()) == USES
-    hopeless, evaluations = entered(later=6)  # not even the most uses bring the mean so low
+    hopeless, evaluations = entered(
+        later=6
+    )  # not even the most uses bring the mean so low
     assert EVALUATIONS < evaluations < 7.5
     assert int(hopeless.max()) == USES
 
@@ -105,8 +113,12 @@ def test_how_often_a_row_is_used_has_nothing_to_do_with_how_hard_it_is() -> None
     assert abs(float(easy.mean() - hard.mean())) < 4 * error
 
 
-@pytest.mark.parametrize(("uses", "evaluations"), [(USES, EVALUATIONS), (1, 2 * EVALUATIONS)])
-def test_rows_that_are_easily_solved_or_may_not_be_are_used_once(uses: int, evaluations: float) -> None:
+@pytest.mark.parametrize(
+    ("uses", "evaluations"), [(USES, EVALUATIONS), (1, 2 * EVALUATIONS)]
+)
+def test_rows_that_are_easily_solved_or_may_not_be_are_used_once(
+    uses: int, evaluations: float
+) -> None:
     batches = counting(uses)
     _, z, _, _ = batches.draw(10)
     batches.keep(z, solved(z, [2], torch.full((10,), evaluations - 1)))

@@ -6,7 +6,15 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from problems import CURVED_METHODS, METHODS, POTENTIALS, ROW_WISE_METHODS, gentle, normal, positive_definite
+from problems import (
+    CURVED_METHODS,
+    METHODS,
+    POTENTIALS,
+    ROW_WISE_METHODS,
+    gentle,
+    normal,
+    positive_definite,
+)
 from scipy.optimize import minimize, minimize_scalar
 from torch import Tensor
 
@@ -30,7 +38,11 @@ def inner(potential: Potential, y: Tensor, z: Tensor) -> Tensor:
 
 def test_the_envelope_of_a_quadratic_is_known() -> None:
     """With M y = z - c at the minimum, env(z) = |z|^2/2 - (z - c)'M^{-1}(z - c)/2."""
-    matrix, shift, z = positive_definite(4, condition=20.0, largest=3.0), normal(4, seed=1), 3 * normal(9, 4, seed=2)
+    matrix, shift, z = (
+        positive_definite(4, condition=20.0, largest=3.0),
+        normal(4, seed=1),
+        3 * normal(9, 4, seed=2),
+    )
     found = SOLVE(Quadratic(4, matrix, shift), z)
     point = torch.linalg.solve(matrix, (z - shift).mT).mT
     torch.testing.assert_close(found.point, point, rtol=0, atol=1e-8)
@@ -42,7 +54,9 @@ def test_the_envelope_of_nothing_is_nothing() -> None:
     z = normal(5, 3)
     found = SOLVE(Quadratic(3, torch.eye(3, dtype=torch.float64)), z)
     torch.testing.assert_close(found.point, z, rtol=0, atol=1e-14)
-    torch.testing.assert_close(found.value, torch.zeros(5, dtype=torch.float64), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        found.value, torch.zeros(5, dtype=torch.float64), rtol=0, atol=1e-14
+    )
     assert found.solution.evaluations == 5
 
 
@@ -58,7 +72,12 @@ def test_the_envelope_of_the_absolute_value_is_hubers() -> None:
     z = torch.tensor([[-3.0], [-0.5], [0.2], [2.0]], dtype=torch.float64)
     found = conjugate(Rounded(), z, tol=1e-9, max_steps=500)
     found.solution.check()
-    torch.testing.assert_close(found.point, torch.tensor([[-2.0], [0.0], [0.0], [1.0]]).double(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        found.point,
+        torch.tensor([[-2.0], [0.0], [0.0], [1.0]]).double(),
+        rtol=0,
+        atol=1e-3,
+    )
     expected = torch.tensor([2.5, 0.125, 0.02, 1.5]).double()
     torch.testing.assert_close(found.value.detach(), expected, rtol=0, atol=1e-3)
 
@@ -74,7 +93,9 @@ def test_the_point_solves_the_fixed_point_equation(new: New) -> None:
     found.solution.check()
     residual = (found.point + potential.gradient(found.point) - z).norm(dim=-1)
     assert (residual <= 1.01e-8).all()
-    torch.testing.assert_close(residual.detach(), found.solution.residual, rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        residual.detach(), found.solution.residual, rtol=0, atol=1e-11
+    )
 
 
 @EVERY
@@ -84,7 +105,9 @@ def test_the_inverse_undoes_the_map_and_the_map_the_inverse(new: New) -> None:
         back = SOLVE(potential, x + potential.gradient(x)).point
         torch.testing.assert_close(back, x, rtol=0, atol=1e-8)
         point = SOLVE(potential, x).point
-        torch.testing.assert_close(point + potential.gradient(point), x, rtol=0, atol=1e-9)
+        torch.testing.assert_close(
+            point + potential.gradient(point), x, rtol=0, atol=1e-9
+        )
 
 
 @EVERY
@@ -119,7 +142,9 @@ def test_the_gradient_of_the_envelope_is_the_displacement(new: New) -> None:
     torch.testing.assert_close(gradient, z - found.point, rtol=0, atol=1e-12)
     v, h = normal(20, 3, seed=4), 1e-4
     with torch.no_grad():
-        along = (SOLVE(potential, z + h * v).value - SOLVE(potential, z - h * v).value) / (2 * h)
+        along = (
+            SOLVE(potential, z + h * v).value - SOLVE(potential, z - h * v).value
+        ) / (2 * h)
         torch.testing.assert_close(along, (gradient * v).sum(-1), rtol=1e-5, atol=1e-7)
 
 
@@ -139,7 +164,10 @@ def test_methods_agree(method: Method, new: New) -> None:
 def test_single_precision_is_enough_for_the_default_tol(new: New) -> None:
     """Near the data and far from them: there the value's rounding error exceeds what the last steps gain."""
     for seed, spread in ((0, 1.0), (1, 20.0)):
-        potential, z = new(size=0.2, seed=seed).float(), spread * normal(50, 3, seed=seed, dtype=torch.float32)
+        potential, z = (
+            new(size=0.2, seed=seed).float(),
+            spread * normal(50, 3, seed=seed, dtype=torch.float32),
+        )
         found = conjugate(potential, z)
         assert found.solution.report() == "all 50 rows converged"
         assert found.point.dtype == found.value.dtype == torch.float32
@@ -149,8 +177,12 @@ def test_single_precision_is_enough_for_the_default_tol(new: New) -> None:
 def test_rounding_errors_of_the_value_stall_no_row(method: Method) -> None:
     """The minimum is a small difference of |y - z|^2/2 and g(y), both of order 1e4 here."""
     for seed in range(6):
-        potential = Quadratic(3, positive_definite(3, condition=300.0, largest=5.0, seed=seed))
-        found = conjugate(potential, 10 * normal(40, 3, seed=seed), method=method, tol=1e-8)
+        potential = Quadratic(
+            3, positive_definite(3, condition=300.0, largest=5.0, seed=seed)
+        )
+        found = conjugate(
+            potential, 10 * normal(40, 3, seed=seed), method=method, tol=1e-8
+        )
         assert found.solution.report() == "all 40 rows converged"
 
 
@@ -164,11 +196,18 @@ def test_scipy_agrees_in_one_dimension(new: New, z: float) -> None:
 
     def objective(y: float) -> float:
         at = torch.tensor([[y]], dtype=torch.float64)
-        return float(inner(potential, at, torch.tensor([[z]], dtype=torch.float64)).detach())
+        return float(
+            inner(potential, at, torch.tensor([[z]], dtype=torch.float64)).detach()
+        )
 
     grid = np.linspace(-20, 20, 401)
     near = grid[np.argmin([objective(y) for y in grid])]
-    expected = minimize_scalar(objective, bounds=(near - 0.1, near + 0.1), method="bounded", options={"xatol": 1e-9})
+    expected = minimize_scalar(
+        objective,
+        bounds=(near - 0.1, near + 0.1),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
     found = SOLVE(potential, torch.tensor([[z]], dtype=torch.float64))
     assert found.value.item() == pytest.approx(expected.fun, abs=1e-10)
     assert found.point.item() == pytest.approx(expected.x, abs=1e-5)
@@ -180,13 +219,19 @@ def test_scipy_agrees_in_three_dimensions(new: New) -> None:
     found = SOLVE(potential, z)
     for i in range(4):
 
-        def objective(y: np.ndarray, row: Tensor = z[i : i + 1]) -> tuple[float, np.ndarray]:
+        def objective(
+            y: np.ndarray, row: Tensor = z[i : i + 1]
+        ) -> tuple[float, np.ndarray]:
             at = torch.from_numpy(y).unsqueeze(0)
             slope = at - row + potential.gradient(at)
             return float(inner(potential, at, row).detach()), slope[0].detach().numpy()
 
-        expected = minimize(objective, np.zeros(3), jac=True, method="BFGS", options={"gtol": 1e-9})
-        np.testing.assert_allclose(found.point[i].detach().numpy(), expected.x, atol=1e-6)
+        expected = minimize(
+            objective, np.zeros(3), jac=True, method="BFGS", options={"gtol": 1e-9}
+        )
+        np.testing.assert_allclose(
+            found.point[i].detach().numpy(), expected.x, atol=1e-6
+        )
         assert found.value[i].item() == pytest.approx(expected.fun, abs=1e-11)
 
 
@@ -198,7 +243,11 @@ def test_a_good_start_saves_evaluations_and_a_bad_one_only_costs_some() -> None:
     plain = conjugate(potential, z, tol=1e-6)
     good = conjugate(potential, z, tol=1e-6, start=plain.point + 1e-4)
     bad = conjugate(potential, z, tol=1e-6, start=z + 100)
-    assert good.solution.evaluations < plain.solution.evaluations < bad.solution.evaluations
+    assert (
+        good.solution.evaluations
+        < plain.solution.evaluations
+        < bad.solution.evaluations
+    )
     for other in (good, bad):
         torch.testing.assert_close(other.point, plain.point, rtol=0, atol=1e-4)
 
@@ -231,7 +280,11 @@ def test_a_row_of_nan_spoils_nothing_but_itself() -> None:
         assert found.solution.status.tolist() == [0, 0, int(Status.NON_FINITE), 0, 0]
         assert torch.isnan(found.value[2])
         found.value[[0, 1, 3, 4]].sum().backward()
-        assert all(torch.isfinite(p.grad).all() for p in potential.parameters() if p.grad is not None)
+        assert all(
+            torch.isfinite(p.grad).all()
+            for p in potential.parameters()
+            if p.grad is not None
+        )
 
 
 def test_no_rows() -> None:
@@ -242,17 +295,28 @@ def test_no_rows() -> None:
 
 def test_bfgs_is_the_default() -> None:
     potential, z = POTENTIALS["convex celu"](size=0.3), normal(5, 3)
-    default, same, other = (conjugate(potential, z, method=method) for method in (None, BFGS(), GradientStep()))
+    default, same, other = (
+        conjugate(potential, z, method=method)
+        for method in (None, BFGS(), GradientStep())
+    )
     assert torch.equal(default.point, same.point)
-    assert default.solution.evaluations == same.solution.evaluations != other.solution.evaluations
+    assert (
+        default.solution.evaluations
+        == same.solution.evaluations
+        != other.solution.evaluations
+    )
 
 
 # ---- the cost
 
 
-def test_the_cost_is_half_the_squared_distance_and_its_twist_inverts_its_gradient() -> None:
+def test_the_cost_is_half_the_squared_distance_and_its_twist_inverts_its_gradient() -> (
+    None
+):
     cost, x, y = SquaredEuclidean(), normal(6, 3).requires_grad_(), normal(6, 3, seed=1)
-    torch.testing.assert_close(cost(x, y), torch.linalg.vector_norm(x - y, dim=-1) ** 2 / 2)
+    torch.testing.assert_close(
+        cost(x, y), torch.linalg.vector_norm(x - y, dim=-1) ** 2 / 2
+    )
     (slope,) = torch.autograd.grad(cost(x, y).sum(), x)
     torch.testing.assert_close(cost.twist(x, slope), y)
     torch.testing.assert_close(cost(x, y), cost(y, x))
@@ -262,22 +326,44 @@ def test_the_cost_is_half_the_squared_distance_and_its_twist_inverts_its_gradien
 
 
 def test_the_best_start_is_the_least_of_the_point_itself_and_the_candidates() -> None:
-    potential, z, x = POTENTIALS["free celu"](size=0.5), normal(30, 3), normal(40, 3, seed=2)
+    potential, z, x = (
+        POTENTIALS["free celu"](size=0.5),
+        normal(30, 3),
+        normal(40, 3, seed=2),
+    )
     found = best_start(potential, z, x, potential(x).detach())
-    every = torch.cat([x.expand(30, 40, 3), z.unsqueeze(1)], 1)  # candidates of each row
-    heights = inner(potential, every.flatten(0, 1), z.repeat_interleave(41, 0)).view(30, 41)
+    every = torch.cat(
+        [x.expand(30, 40, 3), z.unsqueeze(1)], 1
+    )  # candidates of each row
+    heights = inner(potential, every.flatten(0, 1), z.repeat_interleave(41, 0)).view(
+        30, 41
+    )
     best = heights.argmin(1)
     assert (best == 40).any()
     assert (best < 40).any()
     torch.testing.assert_close(found.rows(), every[torch.arange(30), best])
-    assert len(found.points) == len(best[best < 40].unique()) + int((best == 40).sum()) < 30
+    assert (
+        len(found.points)
+        == len(best[best < 40].unique()) + int((best == 40).sum())
+        < 30
+    )
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_rows_that_start_at_one_point_share_its_evaluation(method: Method) -> None:
-    potential, z, index = gentle(POTENTIALS["free celu"]), normal(12, 3), torch.arange(12) % 5
-    few, solve = normal(5, 3, seed=1), partial(conjugate, method=method, tol=1e-8, max_steps=500)
-    shared, alone = solve(potential, z, start=Starts(few, index)), solve(potential, z, start=few[index])
+    potential, z, index = (
+        gentle(POTENTIALS["free celu"]),
+        normal(12, 3),
+        torch.arange(12) % 5,
+    )
+    few, solve = (
+        normal(5, 3, seed=1),
+        partial(conjugate, method=method, tol=1e-8, max_steps=500),
+    )
+    shared, alone = (
+        solve(potential, z, start=Starts(few, index)),
+        solve(potential, z, start=few[index]),
+    )
     torch.testing.assert_close(shared.point, alone.point)
     assert alone.solution.evaluations - shared.solution.evaluations == 12 - 5
 
@@ -289,12 +375,16 @@ def test_candidates_find_the_basin_that_a_descent_from_the_point_misses() -> Non
         dim = 1
 
         def forward(self, x: Tensor) -> Tensor:
-            return -20 * torch.exp(-2 * (x - 5).square()).sum(-1) - 2 * torch.exp(-2 * x.square()).sum(-1)
+            return -20 * torch.exp(-2 * (x - 5).square()).sum(-1) - 2 * torch.exp(
+                -2 * x.square()
+            ).sum(-1)
 
     potential, z = TwoWells(), torch.zeros(1, 1, dtype=torch.float64)
     x = torch.tensor([[-3.0], [4.8]], dtype=torch.float64)
     plain = conjugate(potential, z, tol=1e-8)
-    better = conjugate(potential, z, tol=1e-8, start=best_start(potential, z, x, potential(x)))
+    better = conjugate(
+        potential, z, tol=1e-8, start=best_start(potential, z, x, potential(x))
+    )
     assert abs(plain.point.item()) < 0.1
     assert better.point.item() > 4.5
     assert better.value < plain.value

@@ -13,14 +13,22 @@ class Wave(Potential):
 
     def __init__(self, height: float) -> None:
         super().__init__()
-        self.dim, self.height = 1, torch.nn.Parameter(torch.tensor(height, dtype=torch.float64))
+        self.dim, self.height = (
+            1,
+            torch.nn.Parameter(torch.tensor(height, dtype=torch.float64)),
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.height * x.cos().sum(-1)
 
 
 def penalty(potential: Potential, points: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    return excess(potential, points, potential(points).detach(), torch.Generator().manual_seed(seed))
+    return excess(
+        potential,
+        points,
+        potential(points).detach(),
+        torch.Generator().manual_seed(seed),
+    )
 
 
 @pytest.mark.parametrize("new", CONVEX_POTENTIALS.values(), ids=CONVEX_POTENTIALS)
@@ -35,7 +43,11 @@ def test_it_is_the_mean_excess_over_the_chords() -> None:
     i, j = torch.randint(300, (2, 150), generator=generator)
     t = 0.25 + 0.5 * torch.rand(150, generator=generator, dtype=torch.float64)
     psi = lambda y: potential(y) + 0.5 * y.square().sum(-1)  # noqa: E731
-    above = psi((1 - t[:, None]) * points[i] + t[:, None] * points[j]) - (1 - t) * psi(points[i]) - t * psi(points[j])
+    above = (
+        psi((1 - t[:, None]) * points[i] + t[:, None] * points[j])
+        - (1 - t) * psi(points[i])
+        - t * psi(points[j])
+    )
     expected = above.clamp(min=0).mean()
     assert expected > 0.1
     torch.testing.assert_close(penalty(potential, points), expected)

@@ -61,7 +61,9 @@ class Scaled(Potential):
 
     def __init__(self) -> None:
         super().__init__()
-        self.scale, self.idle = (torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64)) for _ in range(2))
+        self.scale, self.idle = (
+            torch.nn.Parameter(torch.tensor(0.3, dtype=torch.float64)) for _ in range(2)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.scale * torch.linalg.vecdot(x, x)
@@ -76,7 +78,9 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     """These classes are of `__main__`, as in a notebook."""
     for defined in (OfANotebook, Picky):
         monkeypatch.setattr(defined, "__module__", "__main__")
-        monkeypatch.setattr(sys.modules["__main__"], defined.__name__, defined, raising=False)
+        monkeypatch.setattr(
+            sys.modules["__main__"], defined.__name__, defined, raising=False
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +112,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
     return processes
 
 
-def found(objective: DualObjective, potential: Potential, points: tuple[Tensor, Tensor], **how: Any) -> DualValue:
+def found(
+    objective: DualObjective,
+    potential: Potential,
+    points: tuple[Tensor, Tensor],
+    **how: Any,
+) -> DualValue:
     """J and, in the parameters, its gradient."""
     potential.zero_grad()
     value = objective(potential, *points, **how)
@@ -116,19 +125,32 @@ def found(objective: DualObjective, potential: Potential, points: tuple[Tensor, 
     return value
 
 
-def agree(evaluate: Team, potential: Potential, n: int = 50, m: int = 41, **how: Any) -> None:
+def agree(
+    evaluate: Team, potential: Potential, n: int = 50, m: int = 41, **how: Any
+) -> None:
     """One process and several find the same, row by row."""
     dtype = next(potential.parameters()).dtype
-    points = normal(n, potential.dim, seed=1, dtype=dtype), 2 * normal(m, potential.dim, seed=2, dtype=dtype)
-    near: Any = {"rtol": 1e-9, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 1e-4, "atol": 1e-4}
+    points = (
+        normal(n, potential.dim, seed=1, dtype=dtype),
+        2 * normal(m, potential.dim, seed=2, dtype=dtype),
+    )
+    near: Any = (
+        {"rtol": 1e-9, "atol": 1e-9}
+        if dtype == torch.float64
+        else {"rtol": 1e-4, "atol": 1e-4}
+    )
     expected = found(DualObjective(tol=1e-3), potential, points, **how)
     gradients = [parameter.grad for parameter in potential.parameters()]
     value = found(DualObjective(tol=1e-3, evaluate=evaluate), potential, points, **how)
     for name in ("loss", "source", "target"):
-        torch.testing.assert_close(getattr(value, name), getattr(expected, name), **near)
+        torch.testing.assert_close(
+            getattr(value, name), getattr(expected, name), **near
+        )
     torch.testing.assert_close(value.solution.point, expected.solution.point, **near)
     assert torch.equal(value.solution.status, expected.solution.status)
-    assert 0 <= value.solution.evaluations - expected.solution.evaluations <= m  # some starts in several processes
+    assert (
+        0 <= value.solution.evaluations - expected.solution.evaluations <= m
+    )  # some starts in several processes
     for parameter, gradient in zip(potential.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, **near)
 
@@ -177,11 +199,15 @@ def test_more_rows_than_candidates(three: Team) -> None:
 def test_rows_may_be_left_and_are_told_apart(three: Team) -> None:
     potential = POTENTIALS["free celu"](DIM)
     x, z = normal(60, DIM, seed=1), 3 * normal(60, DIM, seed=2)
-    value = found(DualObjective(tol=1e-6, evaluate=three), potential, (x, z), leave=0.2)
-    left = value.solution.status == Status.LEFT
+    value = found(
+        DualObjective(tol=1e-6, evaluate=three), potential, (x, z), skip_fraction=0.2
+    )
+    left = value.solution.status == Status.DEFERRED
     assert 0 < int(left.sum()) <= 3 * 0.2 * 20
     point = value.solution.point[~left]
-    residual = torch.linalg.vector_norm(point - z[~left] + potential.gradient(point), dim=-1)
+    residual = torch.linalg.vector_norm(
+        point - z[~left] + potential.gradient(point), dim=-1
+    )
     assert float(residual.detach().max()) <= 1e-6
 
 
@@ -189,7 +215,10 @@ def test_evaluation_needs_no_gradient(three: Team) -> None:
     potential = POTENTIALS["free celu"](DIM).requires_grad_(False)
     x, z = normal(50, DIM, seed=1), normal(50, DIM, seed=2)
     with torch.no_grad():
-        shared, alone = (DualObjective(evaluate=way)(potential, x, z) for way in (three, DualObjective().evaluate))
+        shared, alone = (
+            DualObjective(evaluate=way)(potential, x, z)
+            for way in (three, DualObjective().evaluate)
+        )
     torch.testing.assert_close(shared.loss, alone.loss, rtol=1e-12, atol=1e-12)
     assert not shared.loss.requires_grad
 
@@ -203,7 +232,9 @@ def test_few_rows_are_not_shared(three: Team, monkeypatch: pytest.MonkeyPatch) -
         list(three([lambda: Batch(potential, normal(100, DIM), normal(100, DIM))]))
 
 
-def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(started: list[subprocess.Popen[bytes]]) -> None:
+def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(
+    started: list[subprocess.Popen[bytes]],
+) -> None:
     threads, history = torch.get_num_threads(), []
     for jobs in (2, 2, 1):
         ot = quick(mean_of_two, n_jobs=jobs, max_steps=40).fit(*PAIR)
@@ -215,7 +246,9 @@ def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(started: list
     assert history[2][1] != history[0][1]  # or else nothing was shared
 
 
-def test_negative_jobs_are_counted_back_from_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negative_jobs_are_counted_back_from_all_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(joblib, "cpu_count", lambda: 3)
     asked = (None, 1, 5, -1, -2, -3, -4)
     assert [check_jobs(n) for n in asked] == [None, 1, 5, 3, 2, 1, 1]
@@ -235,10 +268,14 @@ def test_a_fit_limited_by_time_does_not_wait_for_workers(
     assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
 
 
-def test_workers_are_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(near, "COMMAND", "import time; time.sleep(100)")
     monkeypatch.setattr(team, "SLOW", 0.1)
-    with pytest.warns(DataWarning, match=r"^n_jobs: .* none had started after 0 seconds"):
+    with pytest.warns(
+        DataWarning, match=r"^n_jobs: .* none had started after 0 seconds"
+    ):
         quick(n_jobs=2, max_steps=2).fit(*PAIR)
 
 
@@ -247,7 +284,10 @@ def test_a_potential_of_a_notebook_is_trained_by_one_process() -> None:
     def new(dim: int, generator: torch.Generator) -> Potential:
         return OfANotebook()
 
-    with pytest.warns(DataWarning, match=r"^n_jobs: training goes on in one process, since no other .*OfANotebook"):
+    with pytest.warns(
+        DataWarning,
+        match=r"^n_jobs: training goes on in one process, since no other .*OfANotebook",
+    ):
         shared = quick(new, n_jobs=2, max_steps=5).fit(*PAIR)
     alone = quick(new, n_jobs=1, max_steps=5).fit(*PAIR)
     assert same(weights(shared), weights(alone))
@@ -267,7 +307,9 @@ def test_where_no_worker_can_start_one_process_trains(
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(signal_number: int) -> None:
+def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(
+    signal_number: int,
+) -> None:
     potential = POTENTIALS["free celu"](DIM)
     with Team(2, [potential], BFGS(), patient=True) as two:
         agree(two, potential)
@@ -276,7 +318,10 @@ def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(sign
             agree(two, potential)
             return
         two._workers[0]._process.wait()
-        with pytest.raises(BrenierError, match=r"was lost: it ended with exit status -9\. Fit with n_jobs=1"):
+        with pytest.raises(
+            BrenierError,
+            match=r"was lost: it ended with exit status -9\. Fit with n_jobs=1",
+        ):
             agree(two, potential)
 
 
@@ -293,7 +338,10 @@ def test_what_goes_wrong_in_a_worker_is_told() -> None:
 
 def test_requests_are_answered_until_they_end() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
-    for name, *arguments in (("hold", {0: POTENTIALS["quadratic"](DIM)}), ("source", 1, [], False, None)):
+    for name, *arguments in (
+        ("hold", {0: POTENTIALS["quadratic"](DIM)}),
+        ("source", 1, [], False, None),
+    ):
         pickle.dump((name, near.packed(*arguments)), asked)
     asked.seek(0)
     serve(asked, answers)
@@ -305,13 +353,17 @@ def test_requests_are_answered_until_they_end() -> None:
 
 
 def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"  # without a guard about `__main__`, which starting workers does not need
+    script = (
+        tmp_path / "script.py"
+    )  # without a guard about `__main__`, which starting workers does not need
     script.write_text(
         "import os, torch\nfrom brenier import BFGS, Quadratic\nfrom brenier.transport.dual.parallel import Team\n"
         "team = Team(2, [Quadratic(2)], BFGS(), patient=True)\nteam.__enter__()\nteam._greeting.join()\n"
         "print(team._workers[0]._process.pid, team._lost, flush=True)\nos._exit(1)\n"
     )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False
+    )
     worker = int(done.stdout)  # and no reason why it would be lost
     for _ in range(100):
         if not Path(f"/proc/{worker}").exists():

@@ -30,10 +30,10 @@ def network(seed: int) -> Potential:
     return potential
 
 
-def batch(potential: Potential, seed: int, leave: float = 0.0) -> Batch:
+def batch(potential: Potential, seed: int, skip_fraction: float = 0.0) -> Batch:
     """The first rows of the target are in flight."""
     x, z = normal(50, DIM, seed=seed), 2 * normal(41, DIM, seed=100 + seed)
-    return Batch(potential, x, z, start=z[:seed], leave=leave)
+    return Batch(potential, x, z, start=z[:seed], skip_fraction=skip_fraction)
 
 
 @pytest.fixture(scope="module")
@@ -49,34 +49,60 @@ def three(known: list[Potential]) -> Iterator[Team]:
         yield started
 
 
-def found(evaluate: Evaluate, batches: Sequence[Batch]) -> tuple[list[DualValue], list[Tensor | None]]:
+def found(
+    evaluate: Evaluate, batches: Sequence[Batch]
+) -> tuple[list[DualValue], list[Tensor | None]]:
     """J of every batch, and all gradients."""
     objective = DualObjective(tol=1e-3, evaluate=evaluate)
     values, gradients = list[DualValue](), list[Tensor | None]()
-    for together in objective.several([partial(list.__getitem__, batches, k) for k in range(len(batches))]):
-        parameters = [parameter for batch, _ in together for parameter in batch.potential.parameters()]
-        gradients += torch.autograd.grad(torch.stack([value.loss for _, value in together]).sum(), parameters)
-        assert all(batch is batches[len(values) + k] for k, (batch, _) in enumerate(together))
+    for together in objective.several(
+        [partial(list.__getitem__, batches, k) for k in range(len(batches))]
+    ):
+        parameters = [
+            parameter
+            for batch, _ in together
+            for parameter in batch.potential.parameters()
+        ]
+        gradients += torch.autograd.grad(
+            torch.stack([value.loss for _, value in together]).sum(), parameters
+        )
+        assert all(
+            batch is batches[len(values) + k] for k, (batch, _) in enumerate(together)
+        )
         values += [value for _, value in together]
     return values, gradients
 
 
 @pytest.mark.parametrize(("count", "leave"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)])
-def test_they_find_what_one_process_finds(count: int, leave: float, known: list[Potential], three: Team) -> None:
+def test_they_find_what_one_process_finds(
+    count: int, skip_fraction: float, known: list[Potential], three: Team
+) -> None:
     """Of two or four batches the three processes share the rows, and each evaluates the starts of its own."""
     potentials = [*known, *map(network, range(2, count))]
-    batches = [batch(potential, seed, leave) for seed, potential in enumerate(potentials)]
-    (expected, gradients), (values, others) = found(in_turn, batches), found(three, batches)
+    batches = [
+        batch(potential, seed, skip_fraction)
+        for seed, potential in enumerate(potentials)
+    ]
+    (expected, gradients), (values, others) = (
+        found(in_turn, batches),
+        found(three, batches),
+    )
     for alone, apart in zip(expected, values, strict=True):
         for name in ("loss", "source", "target"):
-            torch.testing.assert_close(getattr(apart, name), getattr(alone, name), rtol=1e-9, atol=1e-9)
+            torch.testing.assert_close(
+                getattr(apart, name), getattr(alone, name), rtol=1e-9, atol=1e-9
+            )
         assert torch.equal(apart.solution.status, alone.solution.status)
         again = apart.solution.evaluations - alone.solution.evaluations
-        assert 0 <= again <= (0 if count % 3 == 0 else 2 * len(apart.solution.status) / 3)
+        assert (
+            0 <= again <= (0 if count % 3 == 0 else 2 * len(apart.solution.status) / 3)
+        )
     torch.testing.assert_close(others, gradients, rtol=1e-9, atol=1e-9)
 
 
-def test_the_next_batch_is_drawn_while_others_are_at_work(three: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_batch_is_drawn_while_others_are_at_work(
+    three: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told, ask = list[str](), near.Near.ask
 
     def noted(worker: near.Near, name: str, packed: bytes) -> None:
@@ -88,15 +114,27 @@ def test_the_next_batch_is_drawn_while_others_are_at_work(three: Team, monkeypat
         return batch(network(k), k)
 
     monkeypatch.setattr(near.Near, "ask", noted)
-    (together,) = DualObjective(evaluate=three).several([partial(draw, k) for k in range(3)])
+    (together,) = DualObjective(evaluate=three).several(
+        [partial(draw, k) for k in range(3)]
+    )
     assert len(together) == 3
-    assert [name for name in told if name != "hold"] == ["draw 0", "terms", "draw 1", "terms", "draw 2"]
+    assert [name for name in told if name != "hold"] == [
+        "draw 0",
+        "terms",
+        "draw 1",
+        "terms",
+        "draw 2",
+    ]
 
 
-def test_batches_too_small_are_evaluated_here(three: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_too_small_are_evaluated_here(
+    three: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(three, "_apart", lambda *_: pytest.fail("was dealt out"))
     batches = [batch(network(k), k) for k in range(3)]
-    parameters = sum(parameter.numel() for parameter in batches[0].potential.parameters())
+    parameters = sum(
+        parameter.numel() for parameter in batches[0].potential.parameters()
+    )
     monkeypatch.setattr(team, "SHARE", 41 * parameters + 1)
     found(three, batches)
     monkeypatch.setattr(team, "SHARE", 41 * parameters)

@@ -7,7 +7,14 @@ from typing import Any
 import ot
 import pytest
 import torch
-from problems import CONVEX_POTENTIALS, FREE_POTENTIALS, gentle, normal, positive_definite, with_moments
+from problems import (
+    CONVEX_POTENTIALS,
+    FREE_POTENTIALS,
+    gentle,
+    normal,
+    positive_definite,
+    with_moments,
+)
 from torch import Tensor
 
 from brenier import DataError, Distance, GradientStep, NewtonCG, Quadratic, TransportMap
@@ -18,7 +25,9 @@ from brenier.transport.coordinates.units import feature_units
 
 SOURCE = Gaussian(normal(3), positive_definite(3, condition=5.0, largest=2.0))
 TARGET = Gaussian(4 + normal(3, seed=1), positive_definite(3, condition=8.0, seed=2))
-BURES = float(ot.gaussian.bures_wasserstein_distance(SOURCE[0], TARGET[0], SOURCE[1], TARGET[1]))
+BURES = float(
+    ot.gaussian.bures_wasserstein_distance(SOURCE[0], TARGET[0], SOURCE[1], TARGET[1])
+)
 EXACT: dict[str, Any] = {"method": NewtonCG(), "tol": 1e-10}
 
 
@@ -30,7 +39,10 @@ def exact_samples() -> tuple[Tensor, Tensor]:
 def drawn_samples(n: int, seed: int) -> tuple[Tensor, Tensor]:
     """Independent samples of SOURCE and TARGET."""
     sides = ((SOURCE, seed), (TARGET, seed + 1000))
-    x, z = (g.mean + normal(n, 3, seed=s) @ torch.linalg.cholesky(g.covariance).mT for g, s in sides)
+    x, z = (
+        g.mean + normal(n, 3, seed=s) @ torch.linalg.cholesky(g.covariance).mT
+        for g, s in sides
+    )
     return x, z
 
 
@@ -38,11 +50,16 @@ def optimal_map(inside: bool = False, **settings: Any) -> TransportMap:
     """The optimal map between SOURCE and TARGET, in coordinates of the data or Gaussian ones."""
     matrix = gaussian_map(SOURCE, TARGET)
     if not inside:
-        return TransportMap(Quadratic(3, matrix, TARGET.mean - matrix @ SOURCE.mean), **{**EXACT, **settings})
+        return TransportMap(
+            Quadratic(3, matrix, TARGET.mean - matrix @ SOURCE.mean),
+            **{**EXACT, **settings},
+        )
     x, z = exact_samples()
     coordinates = gaussian_coordinates(x, z, feature_units(x, z, "common")[0])
     basis = coordinates.basis  # means are exact, so no shift is left
-    return TransportMap(Quadratic(3, basis.mT @ matrix @ basis), coordinates, **{**EXACT, **settings})
+    return TransportMap(
+        Quadratic(3, basis.mT @ matrix @ basis), coordinates, **{**EXACT, **settings}
+    )
 
 
 # ---- closed forms
@@ -83,18 +100,26 @@ def test_the_primal_error_is_the_spread_of_the_primal_cost() -> None:
     transport = optimal_map(tol=1e-6)
     found = [transport.distance(*drawn_samples(200, seed)) for seed in range(100)]
     spread = float(torch.tensor([each.primal for each in found]).std())
-    assert sum(each.primal_error for each in found) / 100 == pytest.approx(spread, rel=0.25)
+    assert sum(each.primal_error for each in found) / 100 == pytest.approx(
+        spread, rel=0.25
+    )
 
 
 def test_units_scale_the_distance() -> None:
     x, z = exact_samples()
-    coordinates = gaussian_coordinates(10 * x, 10 * z, feature_units(10 * x, 10 * z, "common")[0])
+    coordinates = gaussian_coordinates(
+        10 * x, 10 * z, feature_units(10 * x, 10 * z, "common")[0]
+    )
     matrix, basis = gaussian_map(SOURCE, TARGET), coordinates.basis
-    transport = TransportMap(Quadratic(3, basis.mT @ matrix @ basis), coordinates, **EXACT)
+    transport = TransportMap(
+        Quadratic(3, basis.mT @ matrix @ basis), coordinates, **EXACT
+    )
     found = transport.distance(10 * x, 10 * z)
     assert found.w2 == pytest.approx(10 * BURES, rel=1e-9)
     assert found.unit == "units of the data"
-    assert found.w2_error == pytest.approx(10 * optimal_map().distance(x, z).w2_error, rel=1e-9)
+    assert found.w2_error == pytest.approx(
+        10 * optimal_map().distance(x, z).w2_error, rel=1e-9
+    )
 
 
 def test_features_of_different_units_are_measured_in_theirs() -> None:
@@ -103,14 +128,20 @@ def test_features_of_different_units_are_measured_in_theirs() -> None:
     scale = torch.tensor([1.0, 10.0, 100.0], dtype=torch.float64)
     unit, _ = feature_units(x * scale, z * scale, "feature")
     there = gaussian_coordinates(x * scale, z * scale, unit)
-    here = gaussian_coordinates(x * scale / unit, z * scale / unit, torch.ones(3, dtype=torch.float64))
+    here = gaussian_coordinates(
+        x * scale / unit, z * scale / unit, torch.ones(3, dtype=torch.float64)
+    )
     potential = gentle(CONVEX_POTENTIALS["convex celu"])
     found = TransportMap(potential, there, **EXACT).distance(x * scale, z * scale)
-    expected = TransportMap(potential, here, **EXACT).distance(x * scale / unit, z * scale / unit)
+    expected = TransportMap(potential, here, **EXACT).distance(
+        x * scale / unit, z * scale / unit
+    )
     assert found.unit == "units of each feature's scale"
     factor = found.w2 / expected.w2
     for name in ("w2_error", "lower", "primal", "primal_error"):
-        assert getattr(found, name) == pytest.approx(factor * getattr(expected, name), rel=1e-6)
+        assert getattr(found, name) == pytest.approx(
+            factor * getattr(expected, name), rel=1e-6
+        )
 
 
 # ---- bounds
@@ -122,7 +153,9 @@ def test_convex_potentials_certify_a_lower_bound(name: str) -> None:
     x, z = drawn_samples(60, 3)
     exact = math.sqrt(float(ot.emd2([], [], torch.cdist(x, z).square().numpy())))
     for seed in range(3):
-        found = TransportMap(CONVEX_POTENTIALS[name](size=0.2, seed=seed), tol=1e-2).distance(x, z)
+        found = TransportMap(
+            CONVEX_POTENTIALS[name](size=0.2, seed=seed), tol=1e-2
+        ).distance(x, z)
         assert found.certified
         assert found.lower <= exact + 1e-9
 
@@ -145,12 +178,16 @@ def test_the_correction_pays_for_inexact_solves(tol: float) -> None:
 def test_the_correction_is_the_mean_square_residual_over_twice_the_convexity() -> None:
     transport, (x, z) = optimal_map(method=GradientStep(), tol=1e-1), exact_samples()
     found, (_, _, solution) = transport.distance(x, z), transport.dual_terms(x, z)
-    excess = float(solution.residual.square().mean()) / transport.network.strong_convexity()  # of W2^2, twice that
+    excess = (
+        float(solution.residual.square().mean()) / transport.network.strong_convexity()
+    )  # of W2^2, twice that
     assert found.w2**2 - found.lower**2 == pytest.approx(excess, rel=1e-9)
 
 
 def test_unconverged_rows_are_counted_and_told() -> None:
-    found = optimal_map(method=GradientStep(), tol=1e-9, max_steps=2).distance(*exact_samples())
+    found = optimal_map(method=GradientStep(), tol=1e-9, max_steps=2).distance(
+        *exact_samples()
+    )
     assert found.unconverged == 400
     assert "400 target rows had unconverged inner problems" in found.statement()
     assert found.lower < BURES
@@ -164,18 +201,27 @@ def test_the_error_of_a_root_is_that_of_the_delta_method() -> None:
     for square in (0.01, 1.0, 400.0):
         root, error = root_with_error(square, 0.1)
         slope = (math.sqrt(square + h) - math.sqrt(square - h)) / (2 * h)
-        assert (root, error) == (math.sqrt(square), pytest.approx(0.1 * slope, rel=1e-6))
+        assert (root, error) == (
+            math.sqrt(square),
+            pytest.approx(0.1 * slope, rel=1e-6),
+        )
 
 
 def test_what_is_not_positive_has_no_root_but_an_error() -> None:
     """Where the square is known to within 0.04 of zero or less, the distance is known to within 0.2."""
-    assert root_with_error(0.0, 0.04) == root_with_error(-1.0, 0.04) == (0.0, pytest.approx(0.2))
+    assert (
+        root_with_error(0.0, 0.04)
+        == root_with_error(-1.0, 0.04)
+        == (0.0, pytest.approx(0.2))
+    )
     assert root_with_error(float("nan"), 0.0) == (0.0, 0.0)
 
 
 def test_the_identity_measures_no_distance() -> None:
     x, z = (normal(100, 3, seed=seed) for seed in (1, 2))
-    found = TransportMap(Quadratic(3, torch.eye(3, dtype=torch.float64)), **EXACT).distance(x, z)
+    found = TransportMap(
+        Quadratic(3, torch.eye(3, dtype=torch.float64)), **EXACT
+    ).distance(x, z)
     assert max(found.w2, found.lower, found.primal) < 1e-12
 
 
@@ -201,7 +247,13 @@ def statement_of(**changes: Any) -> str:
 
 def test_the_statement_has_every_figure_with_its_error() -> None:
     text = statement_of()
-    for figure in ("2.000 ± 0.010", "1.900 ± 0.020", "2.100 ± 0.030", "10 source and 20 held-out", "units of the data"):
+    for figure in (
+        "2.000 ± 0.010",
+        "1.900 ± 0.020",
+        "2.100 ± 0.030",
+        "10 source and 20 held-out",
+        "units of the data",
+    ):
         assert figure in text
     assert "unconverged" not in text
 

@@ -21,7 +21,7 @@ from brenier import (
     DataError,
     DenseICNN,
     GradientStep,
-    Mean,
+    MeanPotential,
     ModelFileError,
     NewtonCG,
     OptimalTransport,
@@ -36,36 +36,52 @@ from brenier.transport.maps.storage import load_map, save_map
 
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     "free": lambda: DenseICNN(2, (8, 6)),
-    "convex": lambda: DenseICNN(2, (8, 6), convex=True, activation="softplus", eps=0.01),
+    "convex": lambda: DenseICNN(
+        2, (8, 6), convex=True, activation="softplus", eps=0.01
+    ),
     "residual": lambda: ResidualPotential(2, 8, 1, activation="tanh"),
-    "mean": lambda: Mean([DenseICNN(2, (8, 4)), ResidualPotential(2, 8)]),
-    "quadratic": lambda: Quadratic(2, torch.tensor([[2.0, 0.5], [0.5, 1.0]]), torch.ones(2)),
+    "mean": lambda: MeanPotential([DenseICNN(2, (8, 4)), ResidualPotential(2, 8)]),
+    "quadratic": lambda: Quadratic(
+        2, torch.tensor([[2.0, 0.5], [0.5, 1.0]]), torch.ones(2)
+    ),
 }
 
 
 def new_map(potential: Potential, **settings: Any) -> TransportMap:
     for parameter in potential.parameters():
-        parameter.data += 0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).to(parameter)
+        parameter.data += 0.1 * torch.randn(
+            parameter.shape, generator=torch.Generator().manual_seed(0)
+        ).to(parameter)
     return TransportMap(potential, **settings)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("name", POTENTIALS)
-def test_a_map_comes_back_to_the_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
-    saved = new_map(POTENTIALS[name]().to(dtype), method=GradientStep(), tol=1e-4, max_steps=77)
+def test_a_map_comes_back_to_the_bit(
+    name: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    saved = new_map(
+        POTENTIALS[name]().to(dtype), method=GradientStep(), tol=1e-4, max_steps=77
+    )
     save_map(tmp_path / "a" / "b", saved, {"note": [1, "two"]})
     loaded, description = load_map(tmp_path / "a" / "b")
     assert type(loaded.network) is type(saved.network)
     assert loaded.network.config() == saved.network.config()
     assert same(dict(loaded.network.state_dict()), dict(saved.network.state_dict()))
     assert same(loaded.coordinates.tensors(), saved.coordinates.tensors())
-    assert (loaded.method, loaded.tol, loaded.max_steps) == (saved.method, saved.tol, saved.max_steps)
-    assert loaded.held_out is None
+    assert (loaded.method, loaded.tol, loaded.max_steps) == (
+        saved.method,
+        saved.tol,
+        saved.max_steps,
+    )
+    assert loaded.held_out_distance is None
     assert description["note"] == [1, "two"]
     assert np.array_equal(loaded(X), saved(X))
 
 
-@pytest.mark.parametrize("method", [LBFGS(memory=3), Anderson(), GradientStep(), NewtonCG()])
+@pytest.mark.parametrize(
+    "method", [LBFGS(memory=3), Anderson(), GradientStep(), NewtonCG()]
+)
 def test_methods_are_told_in_json(method: Any) -> None:
     told = json.loads(json.dumps(storage.method_to_json(method)))
     assert storage.method_from_json(told) == method
@@ -82,7 +98,9 @@ def test_a_model_is_two_files_with_a_checksum(tmp_path: Path) -> None:
         quick(max_steps=2, random_state=seed).fit(X[:50], Y[:50]).save(tmp_path)
         description = json.loads((tmp_path / "model.json").read_text())
         content = (tmp_path / description["weights"]).read_bytes()
-        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["model.json", description["weights"]])
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+            ["model.json", description["weights"]]
+        )
         assert description["weights_sha256"] == hashlib.sha256(content).hexdigest()
         assert description["weights_sha256"].startswith(description["weights"][8:24])
 
@@ -99,14 +117,24 @@ def test_what_cannot_be_saved_is_not_half_saved(tmp_path: Path) -> None:
 
     stranger = type("DenseICNN", (Quadratic,), {})
     for potential in (Own(2), stranger(2)):
-        with pytest.raises(DataError, match=r"^potential: \w+ cannot be rebuilt.*state_dict"):
+        with pytest.raises(
+            DataError, match=r"^potential: \w+ cannot be rebuilt.*state_dict"
+        ):
             save_map(tmp_path / "model", TransportMap(potential), {})
     assert not (tmp_path / "model").exists()
 
 
 def test_functions_among_the_parameters_are_left_out(tmp_path: Path) -> None:
-    parameters = {"optimizer": torch.optim.AdamW, "random_state": np.random.RandomState(0), "scale": [1.0, 2.0]}
-    ot = quick(lambda d, generator: DenseICNN(d, (8,), generator=generator), max_steps=2, **parameters).fit(X, Y)
+    parameters = {
+        "optimizer": torch.optim.AdamW,
+        "random_state": np.random.RandomState(0),
+        "scale": [1.0, 2.0],
+    }
+    ot = quick(
+        lambda d, generator: DenseICNN(d, (8,), generator=generator),
+        max_steps=2,
+        **parameters,
+    ).fit(X, Y)
     ot.save(tmp_path)
     again = load(tmp_path)
     defaults = OptimalTransport().get_params()
@@ -157,20 +185,47 @@ def become_a_folder(path: Path) -> None:
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no folder": (shutil.rmtree, r"model\.json: not found; give the folder that `save` wrote"),
+    "no folder": (
+        shutil.rmtree,
+        r"model\.json: not found; give the folder that `save` wrote",
+    ),
     "a file": (become_a_file, r"model\.json: cannot be read"),
-    "no description": (lambda folder: (folder / "model.json").unlink(), r"model\.json: not found; give"),
-    "description is a folder": (lambda folder: become_a_folder(folder / "model.json"), r"model\.json: cannot be read"),
+    "no description": (
+        lambda folder: (folder / "model.json").unlink(),
+        r"model\.json: not found; give",
+    ),
+    "description is a folder": (
+        lambda folder: become_a_folder(folder / "model.json"),
+        r"model\.json: cannot be read",
+    ),
     "empty description": (
         rewrite("model.json", lambda content: b""),
         r"model\.json: is truncated.*save the model again",
     ),
-    "half a description": (rewrite("model.json", lambda content: content[: len(content) // 2]), "is truncated.*save"),
-    "nearly a description": (rewrite("model.json", lambda content: content[:-1]), "is truncated.*save the model again"),
-    "binary": (rewrite("model.json", lambda content: b"\xff\xfe\x00"), "is truncated or not a model description"),
-    "a list": (rewrite("model.json", lambda content: b"[1, 2]"), "is truncated or not a model description"),
-    "no format": (rewrite("model.json", lambda content: b'{"sha256": "0"}'), "is truncated or not a model description"),
-    "newer": (lambda folder: describe(folder, format=2), "has format 2, this brenier reads up to 1; upgrade brenier"),
+    "half a description": (
+        rewrite("model.json", lambda content: content[: len(content) // 2]),
+        "is truncated.*save",
+    ),
+    "nearly a description": (
+        rewrite("model.json", lambda content: content[:-1]),
+        "is truncated.*save the model again",
+    ),
+    "binary": (
+        rewrite("model.json", lambda content: b"\xff\xfe\x00"),
+        "is truncated or not a model description",
+    ),
+    "a list": (
+        rewrite("model.json", lambda content: b"[1, 2]"),
+        "is truncated or not a model description",
+    ),
+    "no format": (
+        rewrite("model.json", lambda content: b'{"sha256": "0"}'),
+        "is truncated or not a model description",
+    ),
+    "newer": (
+        lambda folder: describe(folder, format=2),
+        "has format 2, this brenier reads up to 1; upgrade brenier",
+    ),
     "altered": (
         lambda folder: describe(folder, signed=False, tol=1.0),
         "was altered after it was saved.*save the model",
@@ -179,10 +234,18 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda folder: next(folder.glob("*.safetensors")).unlink(),
         "weights are missing.*restore the folder",
     ),
-    "empty weights": (rewrite("*.safetensors", lambda content: b""), "weights are truncated or were altered.*save"),
-    "short weights": (rewrite("*.safetensors", lambda content: content[:-1]), "weights are truncated or were altered"),
+    "empty weights": (
+        rewrite("*.safetensors", lambda content: b""),
+        "weights are truncated or were altered.*save",
+    ),
+    "short weights": (
+        rewrite("*.safetensors", lambda content: content[:-1]),
+        "weights are truncated or were altered",
+    ),
     "other weights": (
-        rewrite("*.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])),
+        rewrite(
+            "*.safetensors", lambda content: content[:-1] + bytes([content[-1] ^ 1])
+        ),
         "weights are truncated or were altered",
     ),
     "unknown potential": (
@@ -190,24 +253,36 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "do not fit together",
     ),
     "other dimension": (
-        lambda folder: describe(folder, potential={"class": "Quadratic", "config": {"dim": 3}}),
+        lambda folder: describe(
+            folder, potential={"class": "Quadratic", "config": {"dim": 3}}
+        ),
         "do not fit together.*save the model again",
     ),
-    "other precision": (lambda folder: describe(folder, dtype="nonsense"), "do not fit together"),
+    "other precision": (
+        lambda folder: describe(folder, dtype="nonsense"),
+        "do not fit together",
+    ),
     "unknown method": (
         lambda folder: describe(folder, method={"class": "minimise", "config": {}}),
         "do not fit together",
     ),
     "unknown setting": (
-        lambda folder: describe(folder, method={"class": "LBFGS", "config": {"speed": 1}}),
+        lambda folder: describe(
+            folder, method={"class": "LBFGS", "config": {"speed": 1}}
+        ),
         "do not fit together",
     ),
-    "no estimator": (lambda folder: describe(folder, parameters=None), "holds no estimator.*give a folder"),
+    "no estimator": (
+        lambda folder: describe(folder, parameters=None),
+        "holds no estimator.*give a folder",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_model_is_refused_by_name_and_left_alone(name: str, model: Path, tmp_path: Path) -> None:
+def test_a_damaged_model_is_refused_by_name_and_left_alone(
+    name: str, model: Path, tmp_path: Path
+) -> None:
     damage, message = DAMAGE[name]
     folder = Path(shutil.copytree(model, tmp_path / "copy"))
     damage(folder)
@@ -220,7 +295,9 @@ def test_a_damaged_model_is_refused_by_name_and_left_alone(name: str, model: Pat
 
 @pytest.mark.parametrize("share", np.linspace(0.01, 0.99, 15))
 @pytest.mark.parametrize("name", ["model.json", "*.safetensors"])
-def test_no_single_altered_byte_goes_unseen(name: str, share: float, model: Path, tmp_path: Path) -> None:
+def test_no_single_altered_byte_goes_unseen(
+    name: str, share: float, model: Path, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(model, tmp_path / "copy"))
     path = next(folder.glob(name))
     content = bytearray(path.read_bytes())
@@ -250,7 +327,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths if path.is_file()}
 
 
-def failing(monkeypatch: pytest.MonkeyPatch, owner: Any, function: str, at: int, fault: OSError) -> None:
+def failing(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, function: str, at: int, fault: OSError
+) -> None:
     """Let call number `at` of a function fail; a write leaves half its bytes."""
     original, calls = getattr(owner, function), [0]
 
@@ -274,10 +353,18 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("at", [1, 2])
-@pytest.mark.parametrize(("owner", "function", "fault"), FAULTS, ids=[fault[1] for fault in FAULTS])
+@pytest.mark.parametrize(
+    ("owner", "function", "fault"), FAULTS, ids=[fault[1] for fault in FAULTS]
+)
 @pytest.mark.parametrize("there", [True, False], ids=["over a model", "anew"])
 def test_a_failed_save_leaves_what_was_there(
-    there: bool, owner: Any, function: str, fault: OSError, at: int, model: Path, tmp_path: Path
+    there: bool,
+    owner: Any,
+    function: str,
+    fault: OSError,
+    at: int,
+    model: Path,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "copy"
     if there:

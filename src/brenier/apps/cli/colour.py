@@ -59,26 +59,45 @@ def colour(
         quiet: whether to leave out the progress bar.
     """
     if not 0 <= strength <= 1:
-        raise DataError(f"--strength: is {strength}; give 0 (the photograph itself) to 1 (the whole way)")
+        raise DataError(
+            f"--strength: is {strength}; give 0 (the photograph itself) to 1 (the whole way)"
+        )
     source = read_photo(photo)
     target = in_profile_of(read_photo(palette), source)
     _check_output(out, source)
     if inverse_out is not None:
         _check_output(inverse_out, target)
-    settings = {"space": space, "seed": seed, "evenness": evenness, "max_steps": max_steps}
+    settings = {
+        "space": space,
+        "seed": seed,
+        "evenness": evenness,
+        "max_steps": max_steps,
+    }
     ot = colour_map(source, target, verbose=not quiet, **settings)  # type: ignore[arg-type]
     if model is not None:
         ot.save(model)
     pictures = [Picture.of(out, source, towards(ot.map_, strength), space)]
     if inverse_out is not None:
-        pictures.append(Picture.of(inverse_out, target, towards_back(ot.map_, strength), space))
+        pictures.append(
+            Picture.of(inverse_out, target, towards_back(ot.map_, strength), space)
+        )
     for picture in pictures:
         picture.write()
         print(picture.statement())
     if report is not None:
-        samples = [torch.tensor(sample_palette(p, REPORTED, seed + 2, space, evenness)) for p in (source, target)]
+        samples = [
+            torch.tensor(sample_palette(p, REPORTED, seed + 2, space, evenness))
+            for p in (source, target)
+        ]
         title = f"{photo.name} in the colours of {palette.name}"
-        page = fit_report(report, title, ot, samples[0], samples[1], [pictures_section(pictures, SHEET)])
+        page = fit_report(
+            report,
+            title,
+            ot,
+            samples[0],
+            samples[1],
+            [pictures_section(pictures, SHEET)],
+        )
         contact_sheet(_panels(photo, palette, source, target, pictures), report / SHEET)
         print(f"Report: {page}")
     return _code(ot)
@@ -96,7 +115,9 @@ def _check_output(path: Path, photo: Photo) -> None:
     """Raise where a graded photograph could not be written, before any work is done."""
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}")
+        raise DataError(
+            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
+        )
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder does not exist; create it first")
     encode(path, photo, kind)
@@ -104,4 +125,8 @@ def _check_output(path: Path, photo: Photo) -> None:
 
 def _code(ot: OptimalTransport) -> int:
     found = ot.diagnostics_
-    return NOTHING_CONVERGED if found["round_trip_unconverged"] == found["round_trip_rows"] else OK
+    return (
+        NOTHING_CONVERGED
+        if found["round_trip_unconverged"] == found["round_trip_rows"]
+        else OK
+    )

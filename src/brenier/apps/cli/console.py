@@ -39,8 +39,15 @@ def one_line_warnings() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning, ResourceWarning):
-            warnings.simplefilter("ignore", category)  # of other libraries; none of them is about the user's data
+        for category in (
+            DeprecationWarning,
+            PendingDeprecationWarning,
+            FutureWarning,
+            ResourceWarning,
+        ):
+            warnings.simplefilter(
+                "ignore", category
+            )  # of other libraries; none of them is about the user's data
         warnings.showwarning = show
         yield
 

@@ -64,13 +64,16 @@ def evaluate(
     ot = load(model)
     names = features_of(ot)
     check_labels(ot, labels, model)
-    x_file, z_file = read_pair(source, target, columns, source_key, target_key, names, labels)
+    x_file, z_file = read_pair(
+        source, target, columns, source_key, target_key, names, labels
+    )
     check_dim(x_file, ot.map_.dim, "the model has")
     title = f"{model} on {source.name} and {target.name}"
     if labels is not None:
         classes = [read_labels(s.path, labels, len(s.values)) for s in (x_file, z_file)]
         sides = [
-            labelled_rows(s, c, ot.labels_ or (), ROWS, seed) for s, c in zip((x_file, z_file), classes, strict=True)
+            labelled_rows(s, c, ot.labels_ or (), ROWS, seed)
+            for s, c in zip((x_file, z_file), classes, strict=True)
         ]
         return evaluate_classes(ot, sides[0], sides[1], out, as_json, seed, title)
     x, z = some_rows(x_file, ROWS, seed), some_rows(z_file, ROWS, seed + 1)
@@ -87,7 +90,9 @@ def evaluate(
 def _print(found: Evaluation, page: Path | None) -> None:
     print(found.distance.statement())
     print(found.trip.statement())
-    print(f"\nDistance to the target ({found.rows} rows of either side, {found.unit}):\n")
+    print(
+        f"\nDistance to the target ({found.rows} rows of either side, {found.unit}):\n"
+    )
     print(found.table(text_table))
     print(f"\n{READING}")
     if "sliced W2" not in next(iter(found.scores.values())):
@@ -96,7 +101,9 @@ def _print(found: Evaluation, page: Path | None) -> None:
         print(f"Report: {page}")
 
 
-def _write(out: Path, found: Evaluation, ot: OptimalTransport, x: Tensor, z: Tensor, title: str) -> Path:
+def _write(
+    out: Path, found: Evaluation, ot: OptimalTransport, x: Tensor, z: Tensor, title: str
+) -> Path:
     """Write the report and its plots."""
     out.mkdir(parents=True, exist_ok=True)
     figures = map_figures(ot.map_, x, z, found.trip, out, features_of(ot))

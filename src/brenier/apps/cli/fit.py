@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from brenier.apps.cli.console import NOTHING_CONVERGED, OK, note
-from brenier.apps.cli.inputs import as_features, labelled_rows, named, read_labels, read_pair, some_rows
+from brenier.apps.cli.inputs import (
+    as_features,
+    labelled_rows,
+    named,
+    read_labels,
+    read_pair,
+    some_rows,
+)
 from brenier.datasets import Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
@@ -51,26 +58,52 @@ def fit(
     x, z = read_pair(source, target, columns, source_key, target_key, labels=labels)
     classes = None
     if labels is not None:
-        classes = read_labels(x.path, labels, len(x.values)), read_labels(z.path, labels, len(z.values))
+        classes = (
+            read_labels(x.path, labels, len(x.values)),
+            read_labels(z.path, labels, len(z.values)),
+        )
     folder = out / UNFINISHED
     _prepare(folder, resume, restart)
-    ot = OptimalTransport(**settings, random_state=seed, checkpoint=str(folder), verbose=not quiet)
+    ot = OptimalTransport(
+        **settings, random_state=seed, checkpoint=str(folder), verbose=not quiet
+    )
     _fit(ot, x, z, classes, folder, again)
     ot.set_params(checkpoint=None, verbose=False).save(out)
     _tidy(folder)
     _tell(ot, out)
-    title, described = f"Transport map from {source.name} to {target.name}", _described(x) + "\n" + _described(z)
+    title, described = (
+        f"Transport map from {source.name} to {target.name}",
+        _described(x) + "\n" + _described(z),
+    )
     if classes is None:
-        rows: tuple[Any, Any] = (some_rows(x, REPORTED, seed), some_rows(z, REPORTED, seed))
+        rows: tuple[Any, Any] = (
+            some_rows(x, REPORTED, seed),
+            some_rows(z, REPORTED, seed),
+        )
         page = fit_report(out, title, ot, *rows, [Section("Samples", described)])
     else:
         known = ot.labels_ or ()
-        some = [labelled_rows(s, c, known, REPORTED, seed) for s, c in zip((x, z), classes, strict=True)]
+        some = [
+            labelled_rows(s, c, known, REPORTED, seed)
+            for s, c in zip((x, z), classes, strict=True)
+        ]
         (x_rows, x_labels), (z_rows, z_labels) = some
-        page = fit_report(out, title, ot, x_rows, z_rows, [Section("Samples", described)], (x_labels, z_labels))
+        page = fit_report(
+            out,
+            title,
+            ot,
+            x_rows,
+            z_rows,
+            [Section("Samples", described)],
+            (x_labels, z_labels),
+        )
     print(f"Report: {page}")
     found = ot.diagnostics_
-    return NOTHING_CONVERGED if found["round_trip_unconverged"] == found["round_trip_rows"] else OK
+    return (
+        NOTHING_CONVERGED
+        if found["round_trip_unconverged"] == found["round_trip_rows"]
+        else OK
+    )
 
 
 def _prepare(folder: Path, resume: bool, restart: bool) -> None:
@@ -82,9 +115,13 @@ def _prepare(folder: Path, resume: bool, restart: bool) -> None:
     state = _state(folder)
     if state is not None:
         step = state["run"]["counters"]["step"]
-        note(f"Resuming the unfinished run in {folder} at step {step}; --restart would discard it.")
+        note(
+            f"Resuming the unfinished run in {folder} at step {step}; --restart would discard it."
+        )
     elif resume:
-        raise DataError(f"--resume: there is no unfinished run in {folder}; leave it out to start one")
+        raise DataError(
+            f"--resume: there is no unfinished run in {folder}; leave it out to start one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -96,20 +133,32 @@ def _state(folder: Path) -> dict[str, Any] | None:
 
 
 def _fit(
-    ot: OptimalTransport, x: Samples, z: Samples, classes: tuple[Any, Any] | None, folder: Path, again: str
+    ot: OptimalTransport,
+    x: Samples,
+    z: Samples,
+    classes: tuple[Any, Any] | None,
+    folder: Path,
+    again: str,
 ) -> None:
     """Fit, with faults told by file and an interruption told by what it leaves."""
     try:
         with named(x.path, z.path):
             source_labels, target_labels = classes or (None, None)
-            ot.fit(as_features(x), as_features(z), source_labels=source_labels, target_labels=target_labels)
+            ot.fit(
+                as_features(x),
+                as_features(z),
+                source_labels=source_labels,
+                target_labels=target_labels,
+            )
     except ModelFileError as error:
         raise ModelFileError(f"{error}, which --restart does") from error
     except KeyboardInterrupt:
         state = checkpoint.read_run(folder)
         if state is None:
             _tidy(folder)
-            raise KeyboardInterrupt("Interrupted before the first step: nothing was saved.") from None
+            raise KeyboardInterrupt(
+                "Interrupted before the first step: nothing was saved."
+            ) from None
         step = state["run"]["counters"]["step"]
         raise KeyboardInterrupt(
             f"Interrupted; the run is kept at step {step} in {folder} and goes on with: {again}"
@@ -135,9 +184,17 @@ def _described(samples: Samples) -> str:
 def _tell(ot: OptimalTransport, out: Path) -> None:
     """Print what was learnt and where it is."""
     found = ot.diagnostics_
-    print(class_table(ot.map_, text_table) if ot.labels_ else ot.map_.distance().statement())
+    print(
+        class_table(ot.map_, text_table)
+        if ot.labels_
+        else ot.map_.distance().statement()
+    )
     missed, rows = found["round_trip_unconverged"], found["round_trip_rows"]
-    print(f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged.")
+    print(
+        f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged."
+    )
     if found["selected"] != "network":
-        print(f"Training found nothing certainly better than the map it started from: {found['selected']}.")
+        print(
+            f"Training found nothing certainly better than the map it started from: {found['selected']}."
+        )
     print(f"Model: {out}", flush=True)

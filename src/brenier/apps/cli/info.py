@@ -26,19 +26,27 @@ def info(model: Path, *, as_json: bool = False) -> int:
         "potential": description["potential"],
         "weights": sum(part.numel() for part in transport.network.parameters()),
         "dtype": description["dtype"],
-        "settings": {name: value for name, value in description["parameters"].items() if value is not None},
+        "settings": {
+            name: value
+            for name, value in description["parameters"].items()
+            if value is not None
+        },
         "certificate": description["held_out"],
         "diagnostics": description["diagnostics"],
         "training": _training(description["history"]),
     }
-    summary |= {name: description[name] for name in ("labels", "covariates") if name in description}
+    summary |= {
+        name: description[name]
+        for name in ("labels", "covariates")
+        if name in description
+    }
     if as_json:
         print_json(summary)
         return OK
     print(_page(summary))
     if isinstance(transport, TransportMap):
-        if transport.held_out is not None:
-            print(f"\n{transport.held_out.statement()}")
+        if transport.held_out_distance is not None:
+            print(f"\n{transport.held_out_distance.statement()}")
     elif transport.labels:
         print(f"\n{class_table(transport, text_table)}")
     return OK
@@ -49,7 +57,11 @@ def _training(history: list[dict[str, float]]) -> dict[str, float]:
     if not history:
         return {}
     solved = [row for row in history if not row["held_out_unconverged"]]
-    first, last, best = history[0], history[-1], min(solved or history, key=lambda row: row["value"])
+    first, last, best = (
+        history[0],
+        history[-1],
+        min(solved or history, key=lambda row: row["value"]),
+    )
     return {
         "steps": last["step"],
         "seconds": last["seconds"],
@@ -65,7 +77,11 @@ def _page(summary: dict[str, Any]) -> str:
     """Return the summary for people: one fact a line, grouped."""
     networks = summary["potential"].get("mean", [summary["potential"]])
     spec, features = networks[0], summary["features"]
-    kind = spec["class"] if len(networks) == 1 else f"mean of {len(networks)} {spec['class']}"
+    kind = (
+        spec["class"]
+        if len(networks) == 1
+        else f"mean of {len(networks)} {spec['class']}"
+    )
     rows = [
         ["model", summary["model"]],
         ["map", f"{summary['dimension']} features -> {summary['dimension']} features"],
@@ -73,12 +89,24 @@ def _page(summary: dict[str, Any]) -> str:
         ["potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"],
     ]
     if "covariates" in summary:
-        met = zip(summary["covariates"]["low"], summary["covariates"]["high"], strict=True)
-        rows.append(["covariates", ", ".join(f"{shown(low)} to {shown(high)}" for low, high in met)])
-    rows += [[name, shown(value)] for name, value in spec["config"].items() if name != "dim"]
+        met = zip(
+            summary["covariates"]["low"], summary["covariates"]["high"], strict=True
+        )
+        rows.append(
+            [
+                "covariates",
+                ", ".join(f"{shown(low)} to {shown(high)}" for low, high in met),
+            ]
+        )
+    rows += [
+        [name, shown(value)] for name, value in spec["config"].items() if name != "dim"
+    ]
     groups = [("", rows)]
     for heading in ("settings", "training", "diagnostics"):
-        facts = [[name.replace("_", " "), shown(value)] for name, value in summary[heading].items()]
+        facts = [
+            [name.replace("_", " "), shown(value)]
+            for name, value in summary[heading].items()
+        ]
         groups.append((heading, facts))
     return "\n\n".join(_group(heading, facts) for heading, facts in groups if facts)
 

@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brenier.datasets import TABLES, Samples, is_mapped, listed, read_frame, read_samples
+from brenier.datasets import (
+    TABLES,
+    Samples,
+    is_mapped,
+    listed,
+    read_frame,
+    read_samples,
+)
 from brenier.errors import DataError
 from brenier.estimators import OptimalTransport
 from brenier.transport.maps import ConditionalMap
@@ -40,17 +47,26 @@ def read_file(
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
     large = path.is_file() and path.stat().st_size > MAPPED
-    samples = read_samples(path, columns=columns, key=other_key(path, labels) if key is None else key, mmap=large)
+    samples = read_samples(
+        path,
+        columns=columns,
+        key=other_key(path, labels) if key is None else key,
+        mmap=large,
+    )
     if columns is None and labels in (samples.columns or ()):
         kept = [i for i, name in enumerate(samples.columns or ()) if name != labels]
         samples = Samples(
-            samples.values[:, kept], tuple(name for name in samples.columns or () if name != labels), path
+            samples.values[:, kept],
+            tuple(name for name in samples.columns or () if name != labels),
+            path,
         )
     if columns is None and features is not None and samples.columns is not None:
         samples = _of_model(samples, features)
     if not is_mapped(samples.values):
         unchosen = samples.columns is not None and columns is None and features is None
-        remedy = "remove or impute those rows" + (", or choose among the columns with --columns" if unchosen else "")
+        remedy = "remove or impute those rows" + (
+            ", or choose among the columns with --columns" if unchosen else ""
+        )
         check_finite(samples.values, path, samples.columns, remedy=remedy)
     return samples
 
@@ -64,7 +80,9 @@ def read_labels(path: Path, name: str, rows: int) -> list[Any]:
     if path.suffix.lower() in TABLES:
         frame, named = read_frame(path)
         if not named:
-            raise DataError(f"--labels: {path} has no header; name its columns in a first line")
+            raise DataError(
+                f"--labels: {path} has no header; name its columns in a first line"
+            )
         if name not in frame.columns:
             raise DataError(
                 f"--labels: there is no column {name!r} in {path}, which has {', '.join(frame.columns[:30])}"
@@ -75,9 +93,13 @@ def read_labels(path: Path, name: str, rows: int) -> list[Any]:
             _check_array(path, archive.files, name)
             values = archive[name].tolist()
     else:
-        raise DataError(f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both")
+        raise DataError(
+            f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both"
+        )
     if len(values) != rows:
-        raise DataError(f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row")
+        raise DataError(
+            f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row"
+        )
     return values
 
 
@@ -101,7 +123,9 @@ def other_key(path: Path, labels: str | None) -> str | None:
 
 def _check_array(path: Path, names: Sequence[str], labels: str) -> None:
     if labels not in names:
-        raise DataError(f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one")
+        raise DataError(
+            f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one"
+        )
 
 
 def _of_model(samples: Samples, features: Sequence[str]) -> Samples:
@@ -149,7 +173,9 @@ def check_dim(samples: Samples, dim: int, who: str) -> None:
     """Raise a DataError unless samples have d features; `who` says what asks for them, as in "the model has"."""
     found = samples.values.shape[1]
     if found != dim:
-        raise DataError(f"{samples.path}: has {found} features, but {who} {dim}; give files with the same features")
+        raise DataError(
+            f"{samples.path}: has {found} features, but {who} {dim}; give files with the same features"
+        )
 
 
 def check_finite(
@@ -213,19 +239,32 @@ def some_rows(samples: Samples, n: int, seed: int) -> torch.Tensor:
 
 
 def labelled_rows(
-    samples: Samples, labels: Sequence[Any], known: Sequence[Hashable], n: int, seed: int
+    samples: Samples,
+    labels: Sequence[Any],
+    known: Sequence[Hashable],
+    n: int,
+    seed: int,
 ) -> tuple[torch.Tensor, list[Any]]:
     """Return at most n random rows of known classes in float64, in their order, and their labels."""
     among = set(known)
-    rows, index = _rows_at(samples, np.array([i for i, label in enumerate(labels) if label in among], int), n, seed)
+    rows, index = _rows_at(
+        samples,
+        np.array([i for i, label in enumerate(labels) if label in among], int),
+        n,
+        seed,
+    )
     return rows, [labels[i] for i in index]
 
 
-def _rows_at(samples: Samples, index: NDArray[Any], n: int, seed: int) -> tuple[torch.Tensor, NDArray[Any]]:
+def _rows_at(
+    samples: Samples, index: NDArray[Any], n: int, seed: int
+) -> tuple[torch.Tensor, NDArray[Any]]:
     """Return at most n of some rows, and which."""
     if len(index) > n:
         index = np.sort(np.random.default_rng(seed).choice(index, n, replace=False))
-    values = samples.values if len(index) == len(samples.values) else samples.values[index]
+    values = (
+        samples.values if len(index) == len(samples.values) else samples.values[index]
+    )
     check_finite(values, samples.path, samples.columns)
     return torch.from_numpy(np.array(values, dtype=np.float64)), index
 
@@ -233,7 +272,12 @@ def _rows_at(samples: Samples, index: NDArray[Any], n: int, seed: int) -> tuple[
 @contextlib.contextmanager
 def named(source: Path, target: Path) -> Iterator[None]:
     """Tell faults of the arguments X and Y, and of their labels, as faults of the files they came from."""
-    files = {"X": str(source), "Y": str(target), "source_labels": str(source), "target_labels": str(target)}
+    files = {
+        "X": str(source),
+        "Y": str(target),
+        "source_labels": str(source),
+        "target_labels": str(target),
+    }
     try:
         yield
     except DataError as error:

@@ -34,7 +34,13 @@ class Table:
     @property
     def others(self) -> list[str]:
         """The columns that are no features."""
-        return [] if self.frame is None else [name for name in self.frame.columns if name not in (self.features or ())]
+        return (
+            []
+            if self.frame is None
+            else [
+                name for name in self.frame.columns if name not in (self.features or ())
+            ]
+        )
 
 
 def read_table(
@@ -60,7 +66,9 @@ def read_table(
     """
     samples = read_file(path, columns, features=features, labels=labels)
     if samples.values.shape[1] != dim:
-        names = "" if samples.columns is None else f" ({', '.join(samples.columns[:30])})"
+        names = (
+            "" if samples.columns is None else f" ({', '.join(samples.columns[:30])})"
+        )
         raise DataError(
             f"{path}: has {samples.values.shape[1]} numeric columns{names}, but the model has {dim} features; "
             "name those with --columns, in the order of the fit"
@@ -78,13 +86,19 @@ def write_table(path: Path, table: Table, moved: NDArray[Any]) -> None:
     import pandas
 
     if table.frame is None:
-        frame = pandas.DataFrame(moved, columns=[f"x{i}" for i in range(moved.shape[1])])
+        frame = pandas.DataFrame(
+            moved, columns=[f"x{i}" for i in range(moved.shape[1])]
+        )
     else:
-        frame = table.frame.assign(**dict(zip(table.features or (), np.asarray(moved).T, strict=True)))
+        frame = table.frame.assign(
+            **dict(zip(table.features or (), np.asarray(moved).T, strict=True))
+        )
     with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
             names = ["" if name == UNNAMED else name for name in frame.columns]
-            frame.to_csv(temporary, index=False, header=False if table.frame is None else names)
+            frame.to_csv(
+                temporary, index=False, header=False if table.frame is None else names
+            )
         else:
             frame.to_parquet(temporary, engine="pyarrow")
 

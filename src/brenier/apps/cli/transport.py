@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from brenier.apps.cli.console import NOTHING_CONVERGED, OK, note
-from brenier.apps.cli.inputs import check_dim, check_finite, check_labels, features_of, other_key, read_labels
+from brenier.apps.cli.inputs import (
+    check_dim,
+    check_finite,
+    check_labels,
+    features_of,
+    other_key,
+    read_labels,
+)
 from brenier.apps.cli.tables import Table, read_table, write_table
 from brenier.atomic import replacing
 from brenier.datasets import ARRAYS, TABLES, Samples, read_samples, write_samples
@@ -46,13 +53,23 @@ class Mover:
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Return rows (n, d) moved: (n, d)."""
         transport: Any = self.transport
-        condition = () if self.labels is None else (self.labels[self.rows : self.rows + len(values)],)
+        condition = (
+            ()
+            if self.labels is None
+            else (self.labels[self.rows : self.rows + len(values)],)
+        )
         self.rows += len(values)
         if self.inverse:
-            moved, solution = transport.inverse(values, *condition, return_solution=True)
+            moved, solution = transport.inverse(
+                values, *condition, return_solution=True
+            )
             self.unconverged += solution.unconverged
             return moved
-        return transport(values, *condition) if self.t is None else transport.interpolate(values, *condition, self.t)
+        return (
+            transport(values, *condition)
+            if self.t is None
+            else transport.interpolate(values, *condition, self.t)
+        )
 
 
 def transport(
@@ -84,11 +101,17 @@ def transport(
     mover = Mover(ot.map_, inverse, interpolate)
     if input.suffix.lower() in TABLES:
         table = read_table(input, columns, features_of(ot), ot.map_.dim, output, labels)
-        mover.labels = None if labels is None else read_labels(input, labels, len(table.values))
+        mover.labels = (
+            None if labels is None else read_labels(input, labels, len(table.values))
+        )
         _move_table(table, output, mover, quiet)
     else:
-        samples = read_samples(input, columns=columns, key=other_key(input, labels) if key is None else key)
-        mover.labels = None if labels is None else read_labels(input, labels, len(samples.values))
+        samples = read_samples(
+            input, columns=columns, key=other_key(input, labels) if key is None else key
+        )
+        mover.labels = (
+            None if labels is None else read_labels(input, labels, len(samples.values))
+        )
         _move_array(samples, output, mover, features_of(ot), quiet)
     return _conclude(mover, output)
 
@@ -96,17 +119,29 @@ def transport(
 def _check_output(output: Path) -> None:
     """Raise where nothing could be written, before any work is done."""
     if output.suffix.lower() not in ARRAYS + TABLES:
-        raise DataError(f"{output}: is of no known kind; give a file that ends in {', '.join(ARRAYS + TABLES)}")
+        raise DataError(
+            f"{output}: is of no known kind; give a file that ends in {', '.join(ARRAYS + TABLES)}"
+        )
     if output.is_dir() or not output.parent.is_dir():
-        raise DataError(f"{output}: {'is a folder' if output.is_dir() else 'its folder does not exist'}; name a file")
+        raise DataError(
+            f"{output}: {'is a folder' if output.is_dir() else 'its folder does not exist'}; name a file"
+        )
 
 
-def _move_array(samples: Samples, output: Path, mover: Mover, names: Sequence[str] | None, quiet: bool) -> None:
+def _move_array(
+    samples: Samples,
+    output: Path,
+    mover: Mover,
+    names: Sequence[str] | None,
+    quiet: bool,
+) -> None:
     check_dim(samples, mover.transport.dim, "the model has")
     if output.suffix.lower() == ".npy":
         _stream(samples, output, mover, quiet)
     else:
-        write_samples(output, _moved(samples.values, samples.path, None, mover, quiet), names)
+        write_samples(
+            output, _moved(samples.values, samples.path, None, mover, quiet), names
+        )
 
 
 def _move_table(table: Table, output: Path, mover: Mover, quiet: bool) -> None:
@@ -120,7 +155,11 @@ def _move_table(table: Table, output: Path, mover: Mover, quiet: bool) -> None:
 
 
 def _moved(
-    values: NDArray[Any], path: Path, names: Sequence[str] | None, mover: Mover, quiet: bool
+    values: NDArray[Any],
+    path: Path,
+    names: Sequence[str] | None,
+    mover: Mover,
+    quiet: bool,
 ) -> NDArray[np.floating]:
     """Return all rows of values (n, d) moved: (n, d)."""
     moved = np.empty(values.shape, dtype=_float_type(values))
@@ -132,7 +171,9 @@ def _stream(samples: Samples, output: Path, mover: Mover, quiet: bool) -> None:
     """Write the moved rows of an array to a .npy file as they come, so that neither has to fit in memory."""
     with replacing(output) as temporary:
         shape, dtype = samples.values.shape, _float_type(samples.values)
-        moved = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
+        moved = np.lib.format.open_memmap(
+            temporary, mode="w+", dtype=dtype, shape=shape
+        )
         _fill(moved, samples.values, samples.path, None, mover, quiet)
         moved.flush()
         del moved
@@ -158,7 +199,9 @@ def _fill(
 
 def _float_type(values: NDArray[Any]) -> np.dtype[Any]:
     """Return the type results are written in: float32 for single and half precision, else float64."""
-    return np.dtype(np.float32 if values.dtype in (np.float16, np.float32) else np.float64)
+    return np.dtype(
+        np.float32 if values.dtype in (np.float16, np.float32) else np.float64
+    )
 
 
 def _conclude(mover: Mover, output: Path) -> int:
@@ -168,5 +211,7 @@ def _conclude(mover: Mover, output: Path) -> int:
             f"warning: {mover.unconverged} of {mover.rows} rows did not converge and were written with their best "
             "iterate; fit with --potential convex, where every inverse is unique"
         )
-    print(f"{mover.rows} rows moved, {mover.unconverged} unconverged; written to {output}")
+    print(
+        f"{mover.rows} rows moved, {mover.unconverged} unconverged; written to {output}"
+    )
     return NOTHING_CONVERGED if mover.rows and mover.unconverged == mover.rows else OK

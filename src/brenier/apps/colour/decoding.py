@@ -21,7 +21,21 @@ if TYPE_CHECKING:
 PREFIX = b"Exif\x00\x00"
 WIDE_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 # Tags of a TIFF that tell of the photograph; the others tell how its file was laid out.
-DESCRIPTIVE = {270, 271, 272, ORIENTATION, 282, 283, 296, 305, 306, 315, 33432, 34665, 34853}
+DESCRIPTIVE = {
+    270,
+    271,
+    272,
+    ORIENTATION,
+    282,
+    283,
+    296,
+    305,
+    306,
+    315,
+    33432,
+    34665,
+    34853,
+}
 STEPS_BACK = 4  # frames of stack from here to the caller of read_photo
 
 
@@ -36,9 +50,13 @@ def decode(path: str | Path, image: Image) -> Photo:
     image.load()
     if mode in WIDE_GREY:
         grey = _wide_grey(path, image)
-        return Photo(_repeat(grey), _keyed_out(image, grey), read_exif(image), b"", kind, mode)
+        return Photo(
+            _repeat(grey), _keyed_out(image, grey), read_exif(image), b"", kind, mode
+        )
     if mode == "F":
-        raise DataError(f"{path}: holds floating-point pixels, whose white is unknown; save it with 8 or 16 bits")
+        raise DataError(
+            f"{path}: holds floating-point pixels, whose white is unknown; save it with 8 or 16 bits"
+        )
     alpha = None
     if image.has_transparency_data:
         profile = image.info.get("icc_profile")
@@ -56,10 +74,18 @@ def _warn_of_losses(path: str | Path, image: Image) -> None:
     frames = getattr(image, "n_frames", 1)
     # The further pictures in a camera's MPO file are previews or depth of the first.
     if frames > 1 and image.format != "MPO":
-        warnings.warn(f"{path}: only the first of {frames} frames is read", DataWarning, STEPS_BACK)
+        warnings.warn(
+            f"{path}: only the first of {frames} frames is read",
+            DataWarning,
+            STEPS_BACK,
+        )
         image.seek(0)
     if image.mode not in WIDE_GREY and ";16" in str(getattr(image, "tile", "")):
-        warnings.warn(f"{path}: 16-bit colours are read with 8 bits per channel", DataWarning, STEPS_BACK)
+        warnings.warn(
+            f"{path}: 16-bit colours are read with 8 bits per channel",
+            DataWarning,
+            STEPS_BACK,
+        )
 
 
 def _wide_grey(path: str | Path, image: Image) -> NDArray[np.uint16]:

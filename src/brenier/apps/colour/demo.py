@@ -84,18 +84,27 @@ def demo(out: Path, *, quick: bool = False, quiet: bool = False) -> int:
     print(ot.map_.distance().statement())
     for picture in pictures:
         print(picture.statement())
-    print(f"{time.perf_counter() - began:.0f} s. Look at {out / SHEET}, then read {page}.")
+    print(
+        f"{time.perf_counter() - began:.0f} s. Look at {out / SHEET}, then read {page}."
+    )
     return 0
 
 
 def _photographs(stride: int) -> tuple[Photo, Photo]:
     """Return the pagoda and the dahlia that scikit-learn brings along."""
     found = load_sample_images()
-    by_name = {Path(name).stem: np.asarray(image) for name, image in zip(found.filenames, found.images, strict=True)}
-    return Photo(by_name["china"][::stride, ::stride]), Photo(by_name["flower"][::stride, ::stride])
+    by_name = {
+        Path(name).stem: np.asarray(image)
+        for name, image in zip(found.filenames, found.images, strict=True)
+    }
+    return Photo(by_name["china"][::stride, ::stride]), Photo(
+        by_name["flower"][::stride, ::stride]
+    )
 
 
-def _pictures(out: Path, pagoda: Photo, dahlia: Photo, ot: OptimalTransport) -> list[Picture]:
+def _pictures(
+    out: Path, pagoda: Photo, dahlia: Photo, ot: OptimalTransport
+) -> list[Picture]:
     """Grade and write the pictures, and a contact sheet of all."""
     pictures = [
         Picture.of(out / "halfway.png", pagoda, towards(ot.map_, 0.5), SPACE),
@@ -129,7 +138,8 @@ def _report(
 ) -> Path:
     """Write the report, on freshly drawn colours."""
     samples = [
-        torch.tensor(sample_palette(photo, effort.reported, SEED + 2, SPACE, EVENNESS)) for photo in (pagoda, dahlia)
+        torch.tensor(sample_palette(photo, effort.reported, SEED + 2, SPACE, EVENNESS))
+        for photo in (pagoda, dahlia)
     ]
     extra: list[Section] = [
         pictures_section(pictures, SHEET),
@@ -143,4 +153,11 @@ def _report(
             heading="The job",
         ),
     ]
-    return fit_report(out, "The pagoda in the colours of the dahlia", ot, samples[0], samples[1], extra)
+    return fit_report(
+        out,
+        "The pagoda in the colours of the dahlia",
+        ot,
+        samples[0],
+        samples[1],
+        extra,
+    )

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 SPREAD = 0.96
 
 
-def quantise(values: NDArray[np.floating], levels: int, first_row: int = 0) -> NDArray[np.unsignedinteger]:
+def quantise(
+    values: NDArray[np.floating], levels: int, first_row: int = 0
+) -> NDArray[np.unsignedinteger]:
     """Return the levels 0 ... `levels` of colours (h, w, 3) in [0, 1], uint8 or uint16; values outside are clipped.
 
     Args:
@@ -24,8 +26,12 @@ def quantise(values: NDArray[np.floating], levels: int, first_row: int = 0) -> N
         first_row: where in the picture the block begins.
     """
     height, width, _ = values.shape
-    steps = np.clip(values, 0, 1) * levels + SPREAD * gradient_noise(first_row, height, width).astype(values.dtype)
-    return np.clip(np.rint(steps), 0, levels).astype(np.uint8 if levels == 255 else np.uint16)
+    steps = np.clip(values, 0, 1) * levels + SPREAD * gradient_noise(
+        first_row, height, width
+    ).astype(values.dtype)
+    return np.clip(np.rint(steps), 0, levels).astype(
+        np.uint8 if levels == 255 else np.uint16
+    )
 
 
 def gradient_noise(first_row: int, height: int, width: int) -> NDArray[np.float64]:
@@ -33,6 +39,8 @@ def gradient_noise(first_row: int, height: int, width: int) -> NDArray[np.float6
 
     Channels have the pattern, its transpose and its mirror image, which are uncorrelated; shifted copies are not.
     """
-    y, x = np.meshgrid(np.arange(first_row, first_row + height), np.arange(width), indexing="ij")
+    y, x = np.meshgrid(
+        np.arange(first_row, first_row + height), np.arange(width), indexing="ij"
+    )
     x, y = np.stack([x, y, x], axis=-1), np.stack([y, x, -y], axis=-1)
     return (52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)) % 1 - 0.5

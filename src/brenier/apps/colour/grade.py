@@ -35,7 +35,10 @@ class Graded:
 
 
 def sample_pixels(
-    photo: Photo, n: int, seed: int | np.random.Generator, space: str | ColourSpace = "oklab"
+    photo: Photo,
+    n: int,
+    seed: int | np.random.Generator,
+    space: str | ColourSpace = "oklab",
 ) -> NDArray[np.float32]:
     """Return the colours of n random visible pixels in a colour space, each spread over its cell: (n, 3).
 
@@ -50,14 +53,18 @@ def sample_pixels(
     visible = None if photo.alpha is None else np.flatnonzero(photo.alpha)
     count = photo.height * photo.width if visible is None else visible.size
     if not count:
-        raise DataError("photo has no visible pixel: every alpha value is 0; choose another picture")
+        raise DataError(
+            "photo has no visible pixel: every alpha value is 0; choose another picture"
+        )
     rows = generator.choice(count, n, replace=n > count)
     colours = photo.pixels.reshape(-1, 3)[rows if visible is None else visible[rows]]
     noise = generator.random((n, 3), dtype=np.float32) - np.float32(0.5)
     return _float32(chosen.from_srgb((colours + noise) / np.float32(photo.levels)))
 
 
-def grade(photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: int = 65_536) -> Graded:
+def grade(
+    photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: int = 65_536
+) -> Graded:
     """Return the photograph with every colour moved, x -> move(x) in a colour space, clipped to the gamut and dithered.
 
     Colours are moved `rows` at a time, and with 8 bits each distinct colour once, so memory stays bounded.
@@ -76,7 +83,11 @@ def grade(photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: in
         raise DataError(f"rows={rows} is not a block size: give at least 1")
     moved = _looked_up if photo.depth == 8 else _one_by_one
     pixels, clipped, half = np.empty_like(photo.pixels), 0, 0.5 / photo.levels
-    visible = np.broadcast_to(True, pixels.shape[:2]) if photo.alpha is None else photo.alpha > 0
+    visible = (
+        np.broadcast_to(True, pixels.shape[:2])
+        if photo.alpha is None
+        else photo.alpha > 0
+    )
     for block, values in moved(photo.pixels, move, chosen, rows):
         outside = ((values < -half) | (values > 1 + half)).any(-1)
         clipped += int((outside & visible[block]).sum())
@@ -88,31 +99,44 @@ def _blocks(pixels: Pixels, rows: int) -> Iterator[slice]:
     """Yield slices of whole picture rows, of about `rows` pixels each."""
     height, width, _ = pixels.shape
     step = max(1, rows // width)
-    yield from (slice(start, min(start + step, height)) for start in range(0, height, step))
+    yield from (
+        slice(start, min(start + step, height)) for start in range(0, height, step)
+    )
 
 
-def _looked_up(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> Iterator[tuple[slice, Colours]]:
+def _looked_up(
+    pixels: Pixels, move: Move, space: ColourSpace, rows: int
+) -> Iterator[tuple[slice, Colours]]:
     """Yield blocks and their moved colours, from a table of the distinct colours of an 8-bit picture."""
     seen = seen_colours(pixels)
     distinct = np.flatnonzero(seen).astype(np.int32)
     table = np.empty((distinct.size, 3), dtype=np.float32)
     for start in range(0, distinct.size, rows):
         codes = distinct[start : start + rows, None]
-        table[start : start + rows] = _moved((codes >> np.array([16, 8, 0])) & 255, move, space, 255)
+        table[start : start + rows] = _moved(
+            (codes >> np.array([16, 8, 0])) & 255, move, space, 255
+        )
     place = np.cumsum(seen, dtype=np.int32) - 1
     for block in _blocks(pixels, rows):
         yield block, table[place[colour_codes(pixels[block])]]
 
 
-def _one_by_one(pixels: Pixels, move: Move, space: ColourSpace, rows: int) -> Iterator[tuple[slice, Colours]]:
+def _one_by_one(
+    pixels: Pixels, move: Move, space: ColourSpace, rows: int
+) -> Iterator[tuple[slice, Colours]]:
     """Yield blocks and their moved colours, every pixel on its own: 16-bit colours seldom repeat."""
     for block in _blocks(pixels, rows):
         colours = pixels[block].reshape(-1, 3)
-        parts = [_moved(colours[start : start + rows], move, space, 65535) for start in range(0, len(colours), rows)]
+        parts = [
+            _moved(colours[start : start + rows], move, space, 65535)
+            for start in range(0, len(colours), rows)
+        ]
         yield block, np.concatenate(parts).reshape(*pixels[block].shape)
 
 
-def _moved(colours: NDArray[np.integer], move: Move, space: ColourSpace, levels: int) -> NDArray[np.float32]:
+def _moved(
+    colours: NDArray[np.integer], move: Move, space: ColourSpace, levels: int
+) -> NDArray[np.float32]:
     """Return sRGB of moved colours, given as levels: (n, 3) -> (n, 3).
 
     Raises:
@@ -121,7 +145,9 @@ def _moved(colours: NDArray[np.integer], move: Move, space: ColourSpace, levels:
     points = _float32(space.from_srgb(colours.astype(np.float32) / np.float32(levels)))
     ends = np.asarray(move(points))
     if ends.shape != points.shape:
-        raise DataError(f"move returned shape {ends.shape} for {points.shape}: it must map (n, 3) to (n, 3)")
+        raise DataError(
+            f"move returned shape {ends.shape} for {points.shape}: it must map (n, 3) to (n, 3)"
+        )
     lost = int((~np.isfinite(ends).all(1)).sum())
     if lost:
         raise DataError(

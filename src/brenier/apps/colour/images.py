@@ -46,7 +46,9 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     pil = pillow("Image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pil.DecompressionBombWarning)  # max_pixels is the limit here
+            warnings.simplefilter(
+                "ignore", pil.DecompressionBombWarning
+            )  # max_pixels is the limit here
             with pil.open(path) as image:
                 _check_size(path, image, max_pixels)
                 return decode(path, image)
@@ -58,7 +60,9 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
         raise DataError(
             f"{path}: {error}. Reduce the picture, or raise PIL.Image.MAX_IMAGE_PIXELS and max_pixels if you trust it"
         ) from error
-    except Exception as error:  # decoders of damaged files raise whatever they stumble over
+    except (
+        Exception
+    ) as error:  # decoders of damaged files raise whatever they stumble over
         raise DataError(
             f"{path}: not a picture that can be read ({type(error).__name__}: {error}); "
             "open it in an image editor and save it again as PNG or JPEG"
@@ -78,13 +82,21 @@ def write_photo(path: str | Path, photo: Photo, pixels: Pixels) -> None:
     path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise DataError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}")
+        raise DataError(
+            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
+        )
     if pixels.shape != photo.pixels.shape or pixels.dtype != photo.pixels.dtype:
         raise DataError(
             f"pixels are {pixels.dtype} {pixels.shape}, the photograph is {photo.pixels.dtype} {photo.pixels.shape}: "
             "give pixels of the same shape and depth"
         )
-    save_image(path, encode(path, photo.with_pixels(pixels), kind), kind, exif=photo.exif, icc_profile=photo.icc)
+    save_image(
+        path,
+        encode(path, photo.with_pixels(pixels), kind),
+        kind,
+        exif=photo.exif,
+        icc_profile=photo.icc,
+    )
 
 
 def encode(path: Path, photo: Photo, kind: str) -> Image:
@@ -97,13 +109,19 @@ def encode(path: Path, photo: Photo, kind: str) -> Image:
     if alpha is not None and alpha.min() == 255:
         alpha = None
     if alpha is not None and kind == "JPEG":
-        raise DataError(f"{path}: JPEG cannot hold the photograph's transparency; write a .png, .tif or .webp instead")
+        raise DataError(
+            f"{path}: JPEG cannot hold the photograph's transparency; write a .png, .tif or .webp instead"
+        )
     pixels = photo.pixels
     if photo.depth == 16:
         grey = bool((pixels == pixels[..., :1]).all())
         if grey and alpha is None and kind in ("PNG", "TIFF"):
             return fromarray(np.ascontiguousarray(pixels[..., 0]))
-        warnings.warn(f"{path}: reduced from 16 to 8 bits per channel, all that is written for colour", DataWarning, 3)
+        warnings.warn(
+            f"{path}: reduced from 16 to 8 bits per channel, all that is written for colour",
+            DataWarning,
+            3,
+        )
         pixels = quantise(pixels / np.float32(65535), 255)
     return fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))
 
@@ -114,7 +132,10 @@ def save_image(path: Path, image: Image, kind: str, **metadata: bytes) -> None:
     Raises:
         DataError: if the file cannot be written.
     """
-    options = {**SETTINGS[kind], **{name: value for name, value in metadata.items() if value}}
+    options = {
+        **SETTINGS[kind],
+        **{name: value for name, value in metadata.items() if value},
+    }
     try:
         with replacing(path) as temporary:
             image.save(temporary, format=kind, **options)

@@ -17,7 +17,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brenier.apps.colour import Banding, Graded, Photo, banding, grade, sample_pixels, write_photo
+from brenier.apps.colour import (
+    Banding,
+    Graded,
+    Photo,
+    banding,
+    grade,
+    sample_pixels,
+    write_photo,
+)
 from brenier.apps.colour.spaces import get_space
 from brenier.errors import DataError
 from brenier.estimators import OptimalTransport
@@ -62,19 +70,28 @@ def colour_map(
     Raises:
         DataError: where the space is unknown, evenness outside [0, 1], or a photograph has no visible pixel.
     """
-    x, z = sample_palette(photo, n, seed, space, evenness), sample_palette(palette, n, seed + 1, space, evenness)
-    ot = OptimalTransport(potential, max_steps=max_steps, random_state=seed, verbose=verbose)
+    x, z = (
+        sample_palette(photo, n, seed, space, evenness),
+        sample_palette(palette, n, seed + 1, space, evenness),
+    )
+    ot = OptimalTransport(
+        potential, max_steps=max_steps, random_state=seed, verbose=verbose
+    )
     return ot.fit(x, z)
 
 
-def sample_palette(photo: Photo, n: int, seed: int, space: str, evenness: float) -> NDArray[np.float32]:
+def sample_palette(
+    photo: Photo, n: int, seed: int, space: str, evenness: float
+) -> NDArray[np.float32]:
     """Return n colours of a photograph in a colour space, common ones held back: (n, 3).
 
     Raises:
         DataError: as `colour_map`.
     """
     if not 0 <= evenness <= 1:
-        raise DataError(f"evenness: is {evenness}; give 0 (every pixel counts alike) to 1 (every colour counts alike)")
+        raise DataError(
+            f"evenness: is {evenness}; give 0 (every pixel counts alike) to 1 (every colour counts alike)"
+        )
     if evenness == 0:
         return sample_pixels(photo, n, seed, space)
     pool = sample_pixels(photo, POOL * n, seed, space)
@@ -93,7 +110,9 @@ def towards(transport: TransportMap, t: float = 1.0) -> Move:
 
 def towards_back(transport: TransportMap, t: float = 1.0) -> Move:
     """Return the move z -> (1 - t) z + t T^{-1}(z) of colours (n, 3)."""
-    return lambda colours: colours + np.float32(t) * (transport.inverse(colours) - colours)
+    return lambda colours: (
+        colours + np.float32(t) * (transport.inverse(colours) - colours)
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -137,13 +156,17 @@ class Picture:
 
     def statement(self) -> str:
         """Return the facts on one line."""
-        return f"{self.path}: " + ", ".join(f"{name} {value}" for name, value in self.facts().items())
+        return f"{self.path}: " + ", ".join(
+            f"{name} {value}" for name, value in self.facts().items()
+        )
 
 
 def pictures_section(pictures: Sequence[Picture], sheet: str) -> Section:
     """Return a report's section on graded pictures, below a contact sheet."""
     header = ["picture", *pictures[0].facts()]
-    table = markdown_table(header, [[picture.path.name, *picture.facts().values()] for picture in pictures])
+    table = markdown_table(
+        header, [[picture.path.name, *picture.facts().values()] for picture in pictures]
+    )
     return Section("Pictures", f"![contact sheet]({sheet})\n\n{table}\n\n{READING}")
 
 
@@ -160,5 +183,7 @@ def one_thread() -> Iterator[None]:
 
 def _corners(space: str) -> NDArray[np.floating]:
     """Return the corners of the sRGB cube in a colour space: (8, 3)."""
-    corners = np.stack(np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]), axis=-1).reshape(-1, 3)
+    corners = np.stack(
+        np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]), axis=-1
+    ).reshape(-1, 3)
     return get_space(space).from_srgb(corners)

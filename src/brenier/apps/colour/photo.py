@@ -96,7 +96,9 @@ def pillow(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"PIL.{module}")
     except ImportError as error:
-        raise DataError('pictures need Pillow: pip install "brenier[images]"') from error
+        raise DataError(
+            'pictures need Pillow: pip install "brenier[images]"'
+        ) from error
 
 
 def colour_codes(pixels: Pixels) -> NDArray[np.int32]:

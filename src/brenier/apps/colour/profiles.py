@@ -24,7 +24,9 @@ def convert(image: Image, source: bytes, target: bytes) -> Image | None:
     cms = pillow("ImageCms")
 
     def opened(icc: bytes) -> Any:
-        return cms.ImageCmsProfile(io.BytesIO(icc)) if icc else cms.createProfile("sRGB")
+        return (
+            cms.ImageCmsProfile(io.BytesIO(icc)) if icc else cms.createProfile("sRGB")
+        )
 
     try:
         return cms.profileToProfile(
@@ -59,7 +61,9 @@ def in_profile_of(palette: Photo, photo: Photo) -> Photo:
     """
     if palette.icc == photo.icc or palette.depth == 16:
         return palette
-    converted = convert(pillow("Image").fromarray(palette.pixels), palette.icc, photo.icc)
+    converted = convert(
+        pillow("Image").fromarray(palette.pixels), palette.icc, photo.icc
+    )
     if converted is None:
         return palette
     return dataclasses.replace(palette, pixels=np.array(converted), icc=photo.icc)

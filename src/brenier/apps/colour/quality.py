@@ -34,7 +34,9 @@ class Banding:
     colours_after: int
 
 
-def banding(before: Pixels, after: Pixels, seed: int | np.random.Generator = 0) -> Banding:
+def banding(
+    before: Pixels, after: Pixels, seed: int | np.random.Generator = 0
+) -> Banding:
     """Return the stretch and the distinct colours of a picture (h, w, 3) and its grade (h, w, 3), of the same depth.
 
     The stretch is measured on all neighbouring pairs, or on a million random ones.
@@ -47,26 +49,36 @@ def banding(before: Pixels, after: Pixels, seed: int | np.random.Generator = 0) 
             f"before is {before.dtype} {before.shape} but after is {after.dtype} {after.shape}: "
             "compare a picture with its own grade"
         )
-    first, second = _pairs(before.shape[0], before.shape[1], np.random.default_rng(seed))
+    first, second = _pairs(
+        before.shape[0], before.shape[1], np.random.default_rng(seed)
+    )
     ratio = _jumps(after, first, second) / np.maximum(_jumps(before, first, second), 1)
     stretch = float(np.percentile(ratio, PERCENTILE)) if ratio.size else 1.0
     return Banding(stretch, _distinct(before), _distinct(after))
 
 
-def _pairs(height: int, width: int, generator: np.random.Generator) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _pairs(
+    height: int, width: int, generator: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the flat places of horizontal and vertical neighbours, at most `PAIRS` of them: (k,), (k,)."""
     across, down = height * (width - 1), (height - 1) * width
     total = across + down
-    chosen = generator.integers(total, size=PAIRS) if total > PAIRS else np.arange(total)
+    chosen = (
+        generator.integers(total, size=PAIRS) if total > PAIRS else np.arange(total)
+    )
     flat, upright = chosen[chosen < across], chosen[chosen >= across] - across
     left = flat + flat // max(1, width - 1)  # a row holds one pair fewer than pixels
     return np.concatenate([left, upright]), np.concatenate([left + 1, upright + width])
 
 
-def _jumps(pixels: Pixels, first: NDArray[np.intp], second: NDArray[np.intp]) -> NDArray[np.float32]:
+def _jumps(
+    pixels: Pixels, first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.float32]:
     """Return the Euclidean distance, in levels, of pairs of pixels: (k,)."""
     flat = pixels.reshape(-1, 3)
-    return np.linalg.norm(flat[first].astype(np.float32) - flat[second].astype(np.float32), axis=1)
+    return np.linalg.norm(
+        flat[first].astype(np.float32) - flat[second].astype(np.float32), axis=1
+    )
 
 
 def _distinct(pixels: Pixels) -> int:

@@ -56,18 +56,26 @@ class ColourSpace:
 def linear_from_srgb(colours: Colours) -> Colours:
     """Return linear light f(v) of gamma-encoded sRGB (..., 3)."""
     size = np.abs(colours)
-    return np.copysign(np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4), colours)
+    return np.copysign(
+        np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4),
+        colours,
+    )
 
 
 def srgb_from_linear(colours: Colours) -> Colours:
     """Return gamma-encoded sRGB of linear light (..., 3), the inverse of `linear_from_srgb`."""
     size = np.abs(colours)
-    return np.copysign(np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055), colours)
+    return np.copysign(
+        np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055),
+        colours,
+    )
 
 
 def oklab_from_srgb(colours: Colours) -> Colours:
     """Return Oklab (L, a, b) of gamma-encoded sRGB (..., 3); white is (1, 0, 0)."""
-    return _times(np.cbrt(_times(linear_from_srgb(colours), LMS_FROM_LINEAR)), LAB_FROM_LMS)
+    return _times(
+        np.cbrt(_times(linear_from_srgb(colours), LMS_FROM_LINEAR)), LAB_FROM_LMS
+    )
 
 
 def srgb_from_oklab(colours: Colours) -> Colours:
@@ -87,7 +95,9 @@ def get_space(space: str | ColourSpace) -> ColourSpace:
     if isinstance(space, ColourSpace):
         return space
     if space not in SPACES:
-        raise DataError(f"space={space!r} is not a colour space: choose one of {', '.join(SPACES)}")
+        raise DataError(
+            f"space={space!r} is not a colour space: choose one of {', '.join(SPACES)}"
+        )
     return SPACES[space]
 
 

@@ -32,7 +32,9 @@ ROWS = 512  # moved at once: what more would need leaves the cache of a CPU
 TINY, FLAT = 1e-15, -40.0
 
 
-def w2hd_pair(dim: int, folder: str | Path | None = None, dtype: torch.dtype = torch.float32) -> Pair:
+def w2hd_pair(
+    dim: int, folder: str | Path | None = None, dtype: torch.dtype = torch.float32
+) -> Pair:
     """Return the benchmark pair "Mix3ToMix10" of a dimension; its inverse has no closed form.
 
     Args:
@@ -47,16 +49,25 @@ def w2hd_pair(dim: int, folder: str | Path | None = None, dtype: torch.dtype = t
     arrays = _load(path)
     try:
         potentials = [_Potential.read(arrays, f"potential{k}.") for k in range(2)]
-        mixture = Mixture(*(arrays[key].to(dtype) for key in ("centres", "factors", "std")))
+        mixture = Mixture(
+            *(arrays[key].to(dtype) for key in ("centres", "factors", "std"))
+        )
         shift, scale = arrays["shift"], arrays["scale"]
         variances = [float(arrays[f"variance_{side}"]) for side in ("source", "target")]
     except KeyError as error:
-        raise DataError(f"{path}: has no array {error}; give the file of a benchmark pair: {ORIGIN}") from error
+        raise DataError(
+            f"{path}: has no array {error}; give the file of a benchmark pair: {ORIGIN}"
+        ) from error
     if tuple(shift.shape) != (dim,):
-        raise DataError(f"{path}: holds a pair of dimension {shift.numel()}, not {dim}; give the right file")
+        raise DataError(
+            f"{path}: holds a pair of dimension {shift.numel()}, not {dim}; give the right file"
+        )
 
     def forward(x: Tensor) -> Tensor:
-        parts = (sum(p.gradient(part) for p in potentials) - shift.to(x) for part in x.split(ROWS))
+        parts = (
+            sum(p.gradient(part) for p in potentials) - shift.to(x)
+            for part in x.split(ROWS)
+        )
         return scale.to(x) * torch.cat(list(parts))
 
     return Pair("w2hd", dim, mixture.sample, forward, None, *variances)
@@ -73,9 +84,15 @@ class Mixture:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return independent samples: (n, d)."""
         device, d = generator.device, self.centres.shape[1]
-        component = torch.randint(len(self.centres), (n,), generator=generator, device=device)
-        x = self.std * torch.randn(n, d, generator=generator, device=device, dtype=self.centres.dtype)
-        for k, (centre, factor) in enumerate(zip(self.centres, self.factors, strict=True)):
+        component = torch.randint(
+            len(self.centres), (n,), generator=generator, device=device
+        )
+        x = self.std * torch.randn(
+            n, d, generator=generator, device=device, dtype=self.centres.dtype
+        )
+        for k, (centre, factor) in enumerate(
+            zip(self.centres, self.factors, strict=True)
+        ):
             rows = component == k
             x[rows] = centre.to(x) + x[rows] @ factor.mT.to(x)
         return x
@@ -99,16 +116,24 @@ class _Potential:
             return [arrays[f"{prefix}{part}{i}"] for i in range(count)]
 
         return cls(
-            layers("quadratic"), layers("linear"), layers("bias"), layers("hidden", 2), arrays[f"{prefix}readout"]
+            layers("quadratic"),
+            layers("linear"),
+            layers("bias"),
+            layers("hidden", 2),
+            arrays[f"{prefix}readout"],
         )
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return grad D(x), by the chain rule written out: (n, d) -> (n, d)."""
         quadratic, linear, bias, hidden = (
-            [part.to(x) for part in parts] for parts in (self.quadratic, self.linear, self.bias, self.hidden)
+            [part.to(x) for part in parts]
+            for parts in (self.quadratic, self.linear, self.bias, self.hidden)
         )
         roots = [x @ part for part in quadratic]
-        q = [root.square() + x @ part.mT + b for root, part, b in zip(roots, linear, bias, strict=True)]
+        q = [
+            root.square() + x @ part.mT + b
+            for root, part, b in zip(roots, linear, bias, strict=True)
+        ]
         first = q[0] @ hidden[0].mT + q[1]
         # The slope of celu(t) is exp(min(t, 0)), and celu(t) itself max(t, 0) + exp(min(t, 0)) - 1.
         slope = first.clamp(FLAT, 0).exp()
@@ -136,9 +161,14 @@ def _load(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
-            return {key: _without_tiny(torch.from_numpy(archive[key])) for key in archive.files}
+            return {
+                key: _without_tiny(torch.from_numpy(archive[key]))
+                for key in archive.files
+            }
     except Exception as error:  # a damaged archive raises errors of many kinds
-        raise DataError(f"{path}: cannot be read ({error}); give an intact file: {ORIGIN}") from error
+        raise DataError(
+            f"{path}: cannot be read ({error}); give an intact file: {ORIGIN}"
+        ) from error
 
 
 def _without_tiny(weights: Tensor) -> Tensor:

@@ -25,7 +25,15 @@ import torch
 from torch import Tensor
 
 from brenier.datasets.pairs.benchmark import Mixture
-from brenier.datasets.pairs.synthetic import Map, Pair, covariance, normal, orthogonal, positive, separable_pair
+from brenier.datasets.pairs.synthetic import (
+    Map,
+    Pair,
+    covariance,
+    normal,
+    orthogonal,
+    positive,
+    separable_pair,
+)
 from brenier.errors import DataError
 
 PIECES = 10  # of the log-sum-exp
@@ -69,10 +77,20 @@ def logsumexp_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
     mean, second = p.mean(0), float((p @ directions.mT).square().sum(1).mean())
     slope = (dim - second) / t
     spread = second - float((directions @ mean).square().sum())
-    return Pair("logsumexp", dim, normal(dim, dtype), forward, None, dim, a**2 * dim + 2 * a * slope + spread)
+    return Pair(
+        "logsumexp",
+        dim,
+        normal(dim, dtype),
+        forward,
+        None,
+        dim,
+        a**2 * dim + 2 * a * slope + spread,
+    )
 
 
-def mixture_pair(dim: int, seed: int = 0, bend: float = 1.0, dtype: torch.dtype = torch.float32) -> Pair:
+def mixture_pair(
+    dim: int, seed: int = 0, bend: float = 1.0, dtype: torch.dtype = torch.float32
+) -> Pair:
     """Return a mixture of six Gaussians stretched along its radii by T(x) = x (1 + bend |x|^2 / d).
 
     The components are three pairs N(c_k, w_k^2 S_k), N(-c_k, w_k^2 S_k) with w = 0.3, 0.6, 1.2, |c_k|^2 = d / 4 and S_k
@@ -99,8 +117,14 @@ def mixture_pair(dim: int, seed: int = 0, bend: float = 1.0, dtype: torch.dtype 
     first = s.diagonal(dim1=1, dim2=2).sum(1) + c.square().sum(1)
     second = 2 * s.square().sum((1, 2)) + 4 * (c * sc).sum(1)
     third = 8 * (s @ s * s).sum((1, 2)) + 24 * sc.square().sum(1)
-    b, square, cube = bend / dim, second + first**2, third + 3 * second * first + first**3
-    variances = [float(part.mean()) for part in (first, first + 2 * b * square + b**2 * cube)]
+    b, square, cube = (
+        bend / dim,
+        second + first**2,
+        third + 3 * second * first + first**3,
+    )
+    variances = [
+        float(part.mean()) for part in (first, first + 2 * b * square + b**2 * cube)
+    ]
     return Pair("mixture", dim, mixture.sample, forward, backward, *variances)
 
 
@@ -124,15 +148,21 @@ def tails_pair(dim: int, bend: float = 4.0, dtype: torch.dtype = torch.float32) 
 
     def source(n: int, generator: torch.Generator) -> Tensor:
         x = gaussian(n, generator)
-        e = torch.randn(n, DEGREE, generator=generator, device=generator.device, dtype=dtype)
+        e = torch.randn(
+            n, DEGREE, generator=generator, device=generator.device, dtype=dtype
+        )
         return x / e.square().mean(1, keepdim=True).sqrt()
 
     # |x|^2 / d has the F law of degrees d and five; the trapezoidal rule in its logarithm is exact to rounding.
     log = torch.linspace(-80, 40, 12001, dtype=torch.float64)
-    weight = torch.softmax(dim / 2 * log - (dim + DEGREE) / 2 * torch.log1p(dim / DEGREE * log.exp()), 0)
+    weight = torch.softmax(
+        dim / 2 * log - (dim + DEGREE) / 2 * torch.log1p(dim / DEGREE * log.exp()), 0
+    )
     radius = (dim * log.exp()).sqrt()
     variance = float(weight @ inwards(radius[:, None]).square()[:, 0])
-    return Pair("tails", dim, source, inwards, outwards, dim * DEGREE / (DEGREE - 2), variance)
+    return Pair(
+        "tails", dim, source, inwards, outwards, dim * DEGREE / (DEGREE - 2), variance
+    )
 
 
 def clusters_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -155,14 +185,18 @@ def clusters_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     """
     generator = torch.Generator().manual_seed(seed)
     basis = orthogonal(positive("dim", dim), generator)
-    scale = torch.exp(math.log(2) * (torch.rand(dim, generator=generator, dtype=torch.float64) - 0.5))
+    scale = torch.exp(
+        math.log(2) * (torch.rand(dim, generator=generator, dtype=torch.float64) - 0.5)
+    )
     m = s = math.sqrt(0.75 * dim)
     v = m / 5
     gaussian = normal(dim, dtype)
 
     def source(n: int, generator: torch.Generator) -> Tensor:
         y = gaussian(n, generator)
-        sign = 2 * torch.randint(2, (n,), generator=generator, device=generator.device) - 1
+        sign = (
+            2 * torch.randint(2, (n,), generator=generator, device=generator.device) - 1
+        )
         y[:, 0] = m * sign + v * y[:, 0]
         return y @ basis.mT.to(y)
 
@@ -177,7 +211,9 @@ def clusters_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
         return torch.cat([first, y[..., 1:] / scale[1:].to(y)], -1) @ basis.mT.to(z)
 
     others = float(scale[1:].square().sum())
-    return Pair("clusters", dim, source, forward, backward, m**2 + v**2 + dim - 1, s**2 + others)
+    return Pair(
+        "clusters", dim, source, forward, backward, m**2 + v**2 + dim - 1, s**2 + others
+    )
 
 
 def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -213,8 +249,17 @@ def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     line = torch.linspace(-9, 9, 121, dtype=torch.float64)
     u = torch.cartesian_prod(line, line)
     weight, x = torch.softmax(-0.5 * u.square().sum(1), 0), surface(u)
-    variances = [float(weight @ (y - weight @ y).square().sum(1)) for y in (x, moved.forward(x))]
-    return Pair("manifold", dim, lambda n, g: surface(plane(n, g)), moved.forward, moved.backward, *variances)
+    variances = [
+        float(weight @ (y - weight @ y).square().sum(1)) for y in (x, moved.forward(x))
+    ]
+    return Pair(
+        "manifold",
+        dim,
+        lambda n, g: surface(plane(n, g)),
+        moved.forward,
+        moved.backward,
+        *variances,
+    )
 
 
 # By name: d -> Pair, further arguments by keyword.
@@ -239,7 +284,14 @@ def _cubic_maps(dim: int, bend: float) -> tuple[Map, Map]:
 
     def inwards(z: Tensor) -> Tensor:
         # The root of r + b r^3 = |z|; b r^2 = 4 sinh^2 / 3 by the formula for a cubic with one real root.
-        angle = torch.asinh(1.5 * math.sqrt(3 * b) * torch.linalg.vector_norm(z, dim=-1, keepdim=True)) / 3
+        angle = (
+            torch.asinh(
+                1.5
+                * math.sqrt(3 * b)
+                * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+            )
+            / 3
+        )
         return z / (1 + 4 / 3 * torch.sinh(angle).square())
 
     return outwards, inwards
@@ -274,5 +326,7 @@ def _beyond(y: Tensor) -> Tensor:
 
 def _normal_points(dim: int, seed: int) -> Tensor:
     """Return scrambled Sobol points of N(0, I): (2^15, d), float64."""
-    points = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed).draw(2**15, dtype=torch.float64)
+    points = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed).draw(
+        2**15, dtype=torch.float64
+    )
     return torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))

@@ -57,23 +57,37 @@ class Pair:
         """Return samples of the target: (n, d)."""
         return self.forward(self.source(n, generator))
 
-    def target_with_preimage(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def target_with_preimage(
+        self, n: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return samples z = T(x) of the target, and the x they come from: (n, d), (n, d)."""
         x = self.source(n, generator)
         return self.forward(x), x
 
 
-def translation_pair(dim: int, distance: float = 3.0, dtype: torch.dtype = torch.float32) -> Pair:
+def translation_pair(
+    dim: int, distance: float = 3.0, dtype: torch.dtype = torch.float32
+) -> Pair:
     """Return N(0, I) moved by `distance` along (1, ..., 1); W2 is that distance.
 
     Raises:
         DataError: for a dim below one.
     """
     shift = distance / math.sqrt(positive("dim", dim))
-    return Pair("translation", dim, normal(dim, dtype), lambda x: x + shift, lambda z: z - shift, dim, dim)
+    return Pair(
+        "translation",
+        dim,
+        normal(dim, dtype),
+        lambda x: x + shift,
+        lambda z: z - shift,
+        dim,
+        dim,
+    )
 
 
-def scaling_pair(dim: int, factor: float = 2.0, dtype: torch.dtype = torch.float32) -> Pair:
+def scaling_pair(
+    dim: int, factor: float = 2.0, dtype: torch.dtype = torch.float32
+) -> Pair:
     """Return N(0, I) and N(0, factor^2 I).
 
     Raises:
@@ -82,7 +96,15 @@ def scaling_pair(dim: int, factor: float = 2.0, dtype: torch.dtype = torch.float
     positive("dim", dim)
     positive("factor", factor)
     source = normal(dim, dtype)
-    return Pair("scaling", dim, source, lambda x: factor * x, lambda z: z / factor, dim, factor**2 * dim)
+    return Pair(
+        "scaling",
+        dim,
+        source,
+        lambda x: factor * x,
+        lambda z: z / factor,
+        dim,
+        factor**2 * dim,
+    )
 
 
 def gaussian_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -116,7 +138,9 @@ def gaussian_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     )
 
 
-def radial_pair(dim: int = 2, bend: float = 1.0, dtype: torch.dtype = torch.float32) -> Pair:
+def radial_pair(
+    dim: int = 2, bend: float = 1.0, dtype: torch.dtype = torch.float32
+) -> Pair:
     """Return N(0, I) stretched along its radii by T(x) = x (1 + bend |x|^2 / d)^(1/2).
 
     With v = |T(x)|^2, |x|^2 = 2 v / (1 + (1 + 4 bend v / d)^(1/2)). The target's variance is d + bend (d + 2).
@@ -133,10 +157,24 @@ def radial_pair(dim: int = 2, bend: float = 1.0, dtype: torch.dtype = torch.floa
         v = z.square().sum(-1, keepdim=True)
         return z * (2 / (1 + (1 + 4 * b * v).sqrt())).sqrt()
 
-    return Pair("radial", dim, normal(dim, dtype), forward, backward, dim, dim + bend * (dim + 2))
+    return Pair(
+        "radial",
+        dim,
+        normal(dim, dtype),
+        forward,
+        backward,
+        dim,
+        dim + bend * (dim + 2),
+    )
 
 
-def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32, *, strength: float = 1.0) -> Pair:
+def separable_pair(
+    dim: int,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    *,
+    strength: float = 1.0,
+) -> Pair:
     """Return N(0, I) and its image under a rotated coordinatewise map, skewed and with light or heavy tails.
 
         T(x) = Q t(Q' x),   t_i(y) = sinh(a_i asinh(y) + b_i)
@@ -154,7 +192,9 @@ def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32, 
     """
     generator = torch.Generator().manual_seed(seed)
     basis = orthogonal(positive("dim", dim), generator)
-    a, b = positive("strength", strength) * (torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5)
+    a, b = positive("strength", strength) * (
+        torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5
+    )
     a = torch.exp(math.log(2) * a)
 
     def forward(x: Tensor) -> Tensor:
@@ -165,7 +205,15 @@ def separable_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32, 
         y = z @ basis.to(z)
         return torch.sinh((torch.asinh(y) - b.to(z)) / a.to(z)) @ basis.mT.to(z)
 
-    return Pair("separable", dim, normal(dim, dtype), forward, backward, dim, _sinh_arcsinh_variance(a, b))
+    return Pair(
+        "separable",
+        dim,
+        normal(dim, dtype),
+        forward,
+        backward,
+        dim,
+        _sinh_arcsinh_variance(a, b),
+    )
 
 
 def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
@@ -179,20 +227,26 @@ def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
 def covariance(dim: int, generator: torch.Generator) -> Tensor:
     """Return Q diag(e) Q': (d, d)."""
     basis = orthogonal(dim, generator)
-    logarithm = math.log(2) * (2 * torch.rand(dim, generator=generator, dtype=torch.float64) - 1)
+    logarithm = math.log(2) * (
+        2 * torch.rand(dim, generator=generator, dtype=torch.float64) - 1
+    )
     return (basis * logarithm.exp()) @ basis.mT
 
 
 def orthogonal(dim: int, generator: torch.Generator) -> Tensor:
     """Return Q of the QR decomposition of a Gaussian matrix: (d, d), float64."""
-    return torch.linalg.qr(torch.randn(dim, dim, generator=generator, dtype=torch.float64)).Q
+    return torch.linalg.qr(
+        torch.randn(dim, dim, generator=generator, dtype=torch.float64)
+    ).Q
 
 
 def normal(dim: int, dtype: torch.dtype, root: Tensor | None = None) -> Sampler:
     """Return a sampler of N(0, root^2), root symmetric, or of N(0, I)."""
 
     def source(n: int, generator: torch.Generator) -> Tensor:
-        e = torch.randn(n, dim, generator=generator, device=generator.device, dtype=dtype)
+        e = torch.randn(
+            n, dim, generator=generator, device=generator.device, dtype=dtype
+        )
         return e if root is None else e @ root.to(e)
 
     return source

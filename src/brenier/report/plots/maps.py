@@ -30,7 +30,13 @@ MOST_NAMED = 12  # classes that a legend holds
 SMALLEST = 1e-17  # relative errors that are zero are drawn here
 
 
-def scatter(source: Any, target: Any, moved: Any, path: str | Path, names: Sequence[str] | None = None) -> None:
+def scatter(
+    source: Any,
+    target: Any,
+    moved: Any,
+    path: str | Path,
+    names: Sequence[str] | None = None,
+) -> None:
     """Write source, moved source and target side by side, at most 2,000 points each, in the same frame.
 
     One feature is drawn as histograms. Of more than two, the plane is spanned by the direction in which points are
@@ -46,14 +52,25 @@ def scatter(source: Any, target: Any, moved: Any, path: str | Path, names: Seque
     Raises:
         DataError: where shapes do not fit together or matplotlib is missing.
     """
-    source, target, moved = (np.asarray(part, dtype=np.float64) for part in (source, target, moved))
-    if source.shape != moved.shape or source.ndim != 2 or target.shape[1:] != source.shape[1:] or not len(target):
+    source, target, moved = (
+        np.asarray(part, dtype=np.float64) for part in (source, target, moved)
+    )
+    if (
+        source.shape != moved.shape
+        or source.ndim != 2
+        or target.shape[1:] != source.shape[1:]
+        or not len(target)
+    ):
         raise DataError(
             f"source, target, moved: have shapes {source.shape}, {target.shape} and {moved.shape}; give (n, d), (m, d) "
             "and (n, d)"
         )
     source, moved, target = source[:MAX_POINTS], moved[:MAX_POINTS], target[:MAX_POINTS]
-    names = [f"feature {i}" for i in range(source.shape[1])] if names is None else list(names)
+    names = (
+        [f"feature {i}" for i in range(source.shape[1])]
+        if names is None
+        else list(names)
+    )
     if source.shape[1] == 1:
         _histograms(source[:, 0], moved[:, 0], target[:, 0], names[0], path)
         return
@@ -87,9 +104,14 @@ def class_scatter(
     Raises:
         DataError: where matplotlib is missing.
     """
-    source, moved, target = (np.asarray(part, dtype=np.float64) for part in (source, moved, target))
+    source, moved, target = (
+        np.asarray(part, dtype=np.float64) for part in (source, moved, target)
+    )
     if source.shape[1] != 2:
-        padded = [np.pad(part, ((0, 0), (0, max(0, 2 - part.shape[1])))) for part in (source, moved, target)]
+        padded = [
+            np.pad(part, ((0, 0), (0, max(0, 2 - part.shape[1]))))
+            for part in (source, moved, target)
+        ]
         plane = plane_of(*padded) if source.shape[1] > 2 else np.eye(2)
         source, moved, target = (part @ plane for part in padded)
     low, high = frame_of(np.concatenate([source, moved, target]))
@@ -102,11 +124,23 @@ def class_scatter(
     for axes, (title, points, classes) in zip(panels, shown, strict=True):
         if title == "moved source":
             for row in range(0, len(source), len(source) // LINES + 1):
-                axes.plot(*np.stack([source[row], moved[row]]).T, color=LIGHT, lw=0.5, zorder=0)
+                axes.plot(
+                    *np.stack([source[row], moved[row]]).T,
+                    color=LIGHT,
+                    lw=0.5,
+                    zorder=0,
+                )
         every, classes = len(points) // MAX_POINTS + 1, np.asarray(classes)
         points, classes = points[::every], classes[::every]
         for k, label in enumerate(labels):
-            axes.scatter(*points[classes == k].T, s=7.0, color=PALETTE[k % len(PALETTE)], alpha=0.6, lw=0, label=label)
+            axes.scatter(
+                *points[classes == k].T,
+                s=7.0,
+                color=PALETTE[k % len(PALETTE)],
+                alpha=0.6,
+                lw=0,
+                label=label,
+            )
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         axes.set_title(title, fontsize=11)
         axes.set_box_aspect(1)
@@ -128,26 +162,40 @@ def round_trip_histogram(errors: Any, path: str | Path) -> None:
     values = np.asarray(errors, dtype=np.float64).ravel()
     values = np.maximum(values[np.isfinite(values)], SMALLEST)
     if not values.size:
-        raise DataError("errors: holds no finite number; give the round-trip error of at least one row")
+        raise DataError(
+            "errors: holds no finite number; give the round-trip error of at least one row"
+        )
     low, high = math.floor(np.log10(values.min())), math.ceil(np.log10(values.max()))
     figure, (axes,) = new_figure(1, 7.0, 3.6)
     axes.hist(values, bins=np.logspace(low, max(high, low + 1), 49), color=SOURCE)
     median = float(np.median(values))
     axes.axvline(median, color=MOVED, lw=1.8, label=f"median {median:.1e}")
-    axes.set(xscale="log", xlabel="round-trip error / spread of the source", ylabel=f"rows (of {values.size:,})")
+    axes.set(
+        xscale="log",
+        xlabel="round-trip error / spread of the source",
+        ylabel=f"rows (of {values.size:,})",
+    )
     axes.legend(frameon=False)
     write(figure, path)
 
 
 def _clouds(
-    source: NDArray[Any], moved: NDArray[Any], target: NDArray[Any], names: Sequence[str], path: str | Path
+    source: NDArray[Any],
+    moved: NDArray[Any],
+    target: NDArray[Any],
+    names: Sequence[str],
+    path: str | Path,
 ) -> None:
     """Write three point clouds (n, 2) in one frame, which holds the middle of all of them."""
     everything = np.concatenate([source, moved, target])
     low, high = frame_of(everything)
     figure, panels = new_figure(3, 10.0, 3.9, sharex=True, sharey=True)
     size, alpha = (14.0, 0.7) if len(source) <= 500 else (7.0, 0.4)
-    shown = (("source", source, SOURCE), ("moved source", moved, MOVED), ("target", target, TARGET))
+    shown = (
+        ("source", source, SOURCE),
+        ("moved source", moved, MOVED),
+        ("target", target, TARGET),
+    )
     for axes, (title, points, colour) in zip(panels, shown, strict=True):
         if title == "moved source":
             axes.scatter(*target.T, s=size, color=LIGHT, alpha=0.5, lw=0)
@@ -159,17 +207,45 @@ def _clouds(
     panels[0].set(ylabel=names[1])
     outside = int(((everything < low) | (everything > high)).any(1).sum())
     if outside:
-        figure.suptitle(f"{outside} points lie outside the frame", x=0.99, ha="right", fontsize=9, color=GREY)
+        figure.suptitle(
+            f"{outside} points lie outside the frame",
+            x=0.99,
+            ha="right",
+            fontsize=9,
+            color=GREY,
+        )
     write(figure, path)
 
 
-def _histograms(source: NDArray[Any], moved: NDArray[Any], target: NDArray[Any], name: str, path: str | Path) -> None:
+def _histograms(
+    source: NDArray[Any],
+    moved: NDArray[Any],
+    target: NDArray[Any],
+    name: str,
+    path: str | Path,
+) -> None:
     """Write the histograms of three samples of one feature (n,), over the same bins."""
     figure, (axes,) = new_figure(1, 7.0, 3.9)
     bins = np.histogram_bin_edges(np.concatenate([source, moved, target]), bins=60)
     axes.hist(target, bins, density=True, color=TARGET, alpha=0.35, label="target")
-    axes.hist(source, bins, density=True, histtype="step", color=SOURCE, lw=1.8, label="source")
-    axes.hist(moved, bins, density=True, histtype="step", color=MOVED, lw=1.8, label="moved source")
+    axes.hist(
+        source,
+        bins,
+        density=True,
+        histtype="step",
+        color=SOURCE,
+        lw=1.8,
+        label="source",
+    )
+    axes.hist(
+        moved,
+        bins,
+        density=True,
+        histtype="step",
+        color=MOVED,
+        lw=1.8,
+        label="moved source",
+    )
     axes.set(xlabel=name, ylabel="density")
     axes.legend(frameon=False)
     write(figure, path)

@@ -25,18 +25,45 @@ def loss_curve(history: History, path: str | Path) -> None:
     Raises:
         DataError: where the history is empty or matplotlib is missing.
     """
-    step, value, error = (_series(history, name) for name in ("step", "value", "standard_error"))
+    step, value, error = (
+        _series(history, name) for name in ("step", "value", "standard_error")
+    )
     figure, (axes,) = new_figure(1, 7.0, 4.2)
-    axes.plot(step, _series(history, "train_value"), color=LIGHT, lw=1.4, label="training batches")
-    axes.fill_between(step, value - error, value + error, color=SOURCE, alpha=0.2, lw=0, label="± one standard error")
-    axes.plot(step, value, color=SOURCE, lw=1.8, marker="o", ms=3, label="held-out samples")
+    axes.plot(
+        step,
+        _series(history, "train_value"),
+        color=LIGHT,
+        lw=1.4,
+        label="training batches",
+    )
+    axes.fill_between(
+        step,
+        value - error,
+        value + error,
+        color=SOURCE,
+        alpha=0.2,
+        lw=0,
+        label="± one standard error",
+    )
+    axes.plot(
+        step, value, color=SOURCE, lw=1.8, marker="o", ms=3, label="held-out samples"
+    )
     solved = np.where(_series(history, "held_out_unconverged") == 0, value, np.nan)
     if np.isfinite(solved).any():
         best = int(np.nanargmin(solved))
         axes.plot(
-            step[best], value[best], "o", ms=9, mfc="none", mec=MOVED, mew=1.8, label=f"best, step {step[best]:.0f}"
+            step[best],
+            value[best],
+            "o",
+            ms=9,
+            mfc="none",
+            mec=MOVED,
+            mew=1.8,
+            label=f"best, step {step[best]:.0f}",
         )
-    axes.set(xlabel="training step", ylabel="J (cost units of the training coordinates)")
+    axes.set(
+        xlabel="training step", ylabel="J (cost units of the training coordinates)"
+    )
     axes.legend(frameon=False)
     _seconds_axis(axes, step, _series(history, "seconds"))
     write(figure, path)
@@ -53,13 +80,30 @@ def inner_convergence(history: History, path: str | Path) -> None:
         DataError: where the history is empty or matplotlib is missing.
     """
     step = _series(history, "step")
-    figure, (above, below) = new_figure(2, 7.0, 4.8, rows=2, sharex=True, height_ratios=[2, 1])
-    above.plot(step, _series(history, "evaluations"), color=SOURCE, lw=1.8, label="held-out samples, final tolerance")
-    above.plot(step, _series(history, "inner_evaluations"), color=MOVED, lw=1.8, label="training batches")
+    figure, (above, below) = new_figure(
+        2, 7.0, 4.8, rows=2, sharex=True, height_ratios=[2, 1]
+    )
+    above.plot(
+        step,
+        _series(history, "evaluations"),
+        color=SOURCE,
+        lw=1.8,
+        label="held-out samples, final tolerance",
+    )
+    above.plot(
+        step,
+        _series(history, "inner_evaluations"),
+        color=MOVED,
+        lw=1.8,
+        label="training batches",
+    )
     above.set(ylabel="gradients per row")
     above.set_ylim(bottom=0)
     above.legend(frameon=False)
-    held_out, training = _series(history, "held_out_unconverged"), _series(history, "unconverged")
+    held_out, training = (
+        _series(history, "held_out_unconverged"),
+        _series(history, "unconverged"),
+    )
     below.plot(step, held_out, color=SOURCE, lw=1.8, drawstyle="steps-pre")
     below.plot(step, training, color=MOVED, lw=1.8, drawstyle="steps-pre")
     below.set(xlabel="training step", ylabel="unconverged rows")
@@ -67,7 +111,15 @@ def inner_convergence(history: History, path: str | Path) -> None:
     below.set_ylim(0, max(1.0, 1.1 * most))
     below.yaxis.get_major_locator().set_params(integer=True)
     if not most:
-        below.text(0.5, 0.5, "every row converged", ha="center", va="center", color=GREY, transform=below.transAxes)
+        below.text(
+            0.5,
+            0.5,
+            "every row converged",
+            ha="center",
+            va="center",
+            color=GREY,
+            transform=below.transAxes,
+        )
     write(figure, path)
 
 
@@ -77,7 +129,9 @@ def _series(history: History, name: str) -> NDArray[np.float64]:
     return np.array([row[name] for row in history], dtype=np.float64)
 
 
-def _seconds_axis(axes: Any, step: NDArray[np.float64], seconds: NDArray[np.float64]) -> None:
+def _seconds_axis(
+    axes: Any, step: NDArray[np.float64], seconds: NDArray[np.float64]
+) -> None:
     """Label the top of a plot over steps with the seconds that training had taken by then."""
     inside = [tick for tick in axes.get_xticks() if step[0] <= tick <= step[-1]]
     if len(step) < 2 or len(inside) < 2:
@@ -85,7 +139,9 @@ def _seconds_axis(axes: Any, step: NDArray[np.float64], seconds: NDArray[np.floa
     top = axes.twiny()
     top.set_xlim(axes.get_xlim())
     digits = 0 if seconds[-1] >= 10 else 1
-    top.set_xticks(inside, [f"{value:.{digits}f}" for value in np.interp(inside, step, seconds)])
+    top.set_xticks(
+        inside, [f"{value:.{digits}f}" for value in np.interp(inside, step, seconds)]
+    )
     top.set_xlabel("seconds of training", color=GREY)
     top.tick_params(colors=GREY)
     top.spines[:].set_visible(False)

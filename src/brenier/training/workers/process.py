@@ -36,7 +36,10 @@ class Near:
     def __init__(self) -> None:
         if not sys.executable or getattr(sys, "frozen", False):
             raise LostError("this program has no interpreter that could be started")
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        }
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", COMMAND],
@@ -47,14 +50,22 @@ class Near:
             )
         except OSError as error:
             raise LostError(str(error)) from error
-        self._requests, self._answers = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
+        self._requests, self._answers = (
+            cast(BinaryIO, self._process.stdin),
+            cast(BinaryIO, self._process.stdout),
+        )
 
     def ask(self, name: str, packed: bytes) -> None:
         """Send a request; `answer` waits for what comes of it."""
         try:
-            pickle.dump((name, packed), self._requests, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump(
+                (name, packed), self._requests, protocol=pickle.HIGHEST_PROTOCOL
+            )
             self._requests.flush()
-        except (OSError, ValueError) as error:  # closed by the other end, or by this one
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # closed by the other end, or by this one
             raise LostError(self._ended()) from error
 
     def answer(self) -> Any:

@@ -38,7 +38,12 @@ class Worker:
         self._potentials |= potentials
 
     def terms(
-        self, key: int, arrays: Sequence[np.ndarray], differentiated: bool, *points: np.ndarray | None, **how: Any
+        self,
+        key: int,
+        arrays: Sequence[np.ndarray],
+        differentiated: bool,
+        *points: np.ndarray | None,
+        **how: Any,
     ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """Return g(x), env(z) and the fields of the solution for a whole batch.
 
@@ -50,18 +55,32 @@ class Worker:
             how: the share of rows that may be left, and how to solve the inner problems (see `conjugate`).
         """
         x, z, start = _tensors(points)
-        batch = Batch(self._told(key, arrays, differentiated), x, z, start, how.pop("leave"))
+        batch = Batch(
+            self._told(key, arrays, differentiated),
+            x,
+            z,
+            start,
+            how.pop("skip_fraction"),
+        )
         source, target, solution = terms(batch, **how)
         self._terms[key] = source, target
         return source.detach().numpy(), target.detach().numpy(), _fields(solution)
 
-    def source(self, key: int, arrays: Sequence[np.ndarray], differentiated: bool, x: np.ndarray) -> np.ndarray:
+    def source(
+        self,
+        key: int,
+        arrays: Sequence[np.ndarray],
+        differentiated: bool,
+        x: np.ndarray,
+    ) -> np.ndarray:
         """Return g(x), (n, d) -> (n,); other arguments are those of `terms`."""
         found = self._told(key, arrays, differentiated)(torch.from_numpy(x))
         self._terms[key] = (found,)
         return found.detach().numpy()
 
-    def target(self, key: int, *points: np.ndarray | None, **how: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    def target(
+        self, key: int, *points: np.ndarray | None, **how: Any
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Return env(z) and the fields of the solution; the points and how are those of `envelope`."""
         found, solution = envelope(self._potentials[key], *_tensors(points), **how)
         self._terms[key] += (found,)
@@ -69,11 +88,18 @@ class Worker:
 
     def differentiate(self, key: int, *cotangents: np.ndarray) -> list[np.ndarray]:
         """Return the derivatives by every parameter of the terms last found, summed with cotangents (n,), (m,)."""
-        trained, weights = trained_of(self._potentials[key]), [torch.from_numpy(array) for array in cotangents]
-        found = torch.autograd.grad(self._terms.pop(key), trained, weights, materialize_grads=True)
+        trained, weights = (
+            trained_of(self._potentials[key]),
+            [torch.from_numpy(array) for array in cotangents],
+        )
+        found = torch.autograd.grad(
+            self._terms.pop(key), trained, weights, materialize_grads=True
+        )
         return [gradient.numpy() for gradient in found]
 
-    def _told(self, key: int, arrays: Sequence[np.ndarray], differentiated: bool) -> Potential:
+    def _told(
+        self, key: int, arrays: Sequence[np.ndarray], differentiated: bool
+    ) -> Potential:
         """Return the potential of a key as it is now."""
         potential = self._potentials[key]
         with torch.no_grad():
@@ -99,7 +125,9 @@ def tensors_of(potential: Potential) -> list[Tensor]:
 
 def trained_of(potential: Potential) -> list[Tensor]:
     """Return the parameters by which it is differentiated."""
-    return [parameter for parameter in potential.parameters() if parameter.requires_grad]
+    return [
+        parameter for parameter in potential.parameters() if parameter.requires_grad
+    ]
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

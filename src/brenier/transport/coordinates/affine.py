@@ -15,9 +15,21 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from brenier.statistics import Gaussian, Moments, gaussian_map, matrix_power, moments, regularised
+from brenier.statistics import (
+    Gaussian,
+    Moments,
+    gaussian_map,
+    matrix_power,
+    moments,
+    regularised,
+)
 
-PER_ROW = ("source_mean", "target_mean", "basis", "inverse")  # what may differ from row to row
+PER_ROW = (
+    "source_mean",
+    "target_mean",
+    "basis",
+    "inverse",
+)  # what may differ from row to row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +53,20 @@ class Coordinates:
     inverse: Tensor
     spread: Tensor
 
-    def source_in(self, x: Tensor) -> Tensor:
+    def encode_source(self, x: Tensor) -> Tensor:
         """Return u = A^{-1} (x - m0)/s: (n, d)."""
         return _through((x - self.source_mean) / self.unit, self.inverse.mT)
 
-    def source_out(self, u: Tensor) -> Tensor:
-        """Return x, the inverse of `source_in`: (n, d)."""
+    def decode_source(self, u: Tensor) -> Tensor:
+        """Return x, the inverse of `encode_source`: (n, d)."""
         return _through(u, self.basis.mT) * self.unit + self.source_mean
 
-    def target_in(self, z: Tensor) -> Tensor:
+    def encode_target(self, z: Tensor) -> Tensor:
         """Return w = A' (z - m1)/s: (n, d)."""
         return _through((z - self.target_mean) / self.unit, self.basis)
 
-    def target_out(self, w: Tensor) -> Tensor:
-        """Return z, the inverse of `target_in`: (n, d)."""
+    def decode_target(self, w: Tensor) -> Tensor:
+        """Return z, the inverse of `encode_target`: (n, d)."""
         return _through(w, self.inverse) * self.unit + self.target_mean
 
     def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
@@ -64,12 +76,22 @@ class Coordinates:
         written in centred quantities it loses no digits when the data lie far from the origin.
         """
         a, delta = (x - self.source_mean) / self.unit, self._delta()
-        return 0.5 * (_square(a) - _square(u)) - value.to(a) + _dot(a, delta) + _square(delta) / 4
+        return (
+            0.5 * (_square(a) - _square(u))
+            - value.to(a)
+            + _dot(a, delta)
+            + _square(delta) / 4
+        )
 
     def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
         """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4: (n,)."""
         b, delta = (z - self.target_mean) / self.unit, self._delta()
-        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - _dot(b, delta) + _square(delta) / 4
+        return (
+            0.5 * (_square(b) - _square(w))
+            + envelope.to(b)
+            - _dot(b, delta)
+            + _square(delta) / 4
+        )
 
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
@@ -94,20 +116,29 @@ class Coordinates:
 
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
-        parts = {field.name: getattr(self, field.name).to(device) for field in dataclasses.fields(self)}
+        parts = {
+            field.name: getattr(self, field.name).to(device)
+            for field in dataclasses.fields(self)
+        }
         return type(self)(**parts)
 
     def pick(self, index: int | Tensor) -> Coordinates:
         """Return what differs from row to row for one row or for some, given all."""
-        return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in PER_ROW})
+        return dataclasses.replace(
+            self, **{name: getattr(self, name)[index] for name in PER_ROW}
+        )
 
     def repeated(self, k: int) -> Coordinates:
         """Return these coordinates k times, with the k in front of what may differ."""
-        return dataclasses.replace(self, **{name: torch.stack([getattr(self, name)] * k) for name in PER_ROW})
+        return dataclasses.replace(
+            self, **{name: torch.stack([getattr(self, name)] * k) for name in PER_ROW}
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the parts by name, as they are saved."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
 
     def _delta(self) -> Tensor:
         return (self.source_mean - self.target_mean) / self.unit
@@ -115,7 +146,11 @@ class Coordinates:
 
 def _through(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return rows (n, d) times one matrix (d, d), or each times its own (n, d, d): (n, d)."""
-    return rows @ matrix if matrix.ndim == 2 else torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
+    return (
+        rows @ matrix
+        if matrix.ndim == 2
+        else torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
+    )
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -126,17 +161,23 @@ def _square(a: Tensor) -> Tensor:
     return torch.linalg.vecdot(a, a)
 
 
-def gaussian_coordinates(x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tensor], unit: Tensor) -> Coordinates:
+def gaussian_coordinates(
+    x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tensor], unit: Tensor
+) -> Coordinates:
     """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
 
     Args:
         x, z: (n, d), (m, d), samples in float64, at once or in parts.
         unit: (d,), of the cost.
     """
-    return aligned_coordinates([gaussian_pair(moments(x, unit), moments(z, unit))], unit).pick(0)
+    return aligned_coordinates(
+        [gaussian_pair(moments(x, unit), moments(z, unit))], unit
+    ).pick(0)
 
 
-def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:
+def aligned_coordinates(
+    pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor
+) -> Coordinates:
     """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
 
     In each the optimal map of its pair is the identity. All share one rotation and one scale, so that where the pairs
@@ -154,9 +195,19 @@ def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor
     scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
     if not scale > 0:
         scale = 1.0
-    source_mean, target_mean = (torch.stack([side.mean for side in sides]) * unit for sides in zip(*pairs, strict=True))
+    source_mean, target_mean = (
+        torch.stack([side.mean for side in sides]) * unit
+        for sides in zip(*pairs, strict=True)
+    )
     spread = torch.tensor(scale, dtype=torch.float64)
-    return Coordinates(unit * scale, source_mean, target_mean, inverse_roots @ vectors, vectors.mT @ roots, spread)
+    return Coordinates(
+        unit * scale,
+        source_mean,
+        target_mean,
+        inverse_roots @ vectors,
+        vectors.mT @ roots,
+        spread,
+    )
 
 
 def gaussian_pair(source: Moments, target: Moments) -> tuple[Gaussian, Gaussian]:
@@ -172,7 +223,9 @@ def gaussian_pair(source: Moments, target: Moments) -> tuple[Gaussian, Gaussian]
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     """Return coordinates that only centre both sides at one point and scale them: the identity stays the identity."""
     centre = 0.5 * (x.mean(0) + z.mean(0))
-    spread = 0.5 * (((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean())
+    spread = 0.5 * (
+        ((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean()
+    )
     eye = torch.eye(x.shape[1], dtype=x.dtype)
     scale = torch.tensor(float(spread) ** 0.5 or 1.0, dtype=torch.float64)
     return Coordinates(unit * scale, centre, centre.clone(), eye, eye.clone(), scale)
@@ -180,6 +233,9 @@ def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
 
 def identity_coordinates(dim: int) -> Coordinates:
     """Return the coordinates of the data themselves."""
-    zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    zero, eye = (
+        torch.zeros(dim, dtype=torch.float64),
+        torch.eye(dim, dtype=torch.float64),
+    )
     one = torch.ones((), dtype=torch.float64)
     return Coordinates(one.repeat(dim), zero, zero.clone(), eye, eye.clone(), one)

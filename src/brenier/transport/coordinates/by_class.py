@@ -80,5 +80,7 @@ def codes(k: int) -> Tensor:
     """
     if k <= ONE_HOT:
         return LENGTH * torch.eye(k, dtype=torch.float64)
-    points = torch.randn(k, ONE_HOT, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = torch.randn(
+        k, ONE_HOT, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
     return LENGTH * torch.nn.functional.normalize(points)

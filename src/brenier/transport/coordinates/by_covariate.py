@@ -19,7 +19,11 @@ from torch import Tensor
 
 from brenier.datasets import read_covariates
 from brenier.statistics import Gaussian, GaussianRegression, matrix_power
-from brenier.transport.coordinates.affine import Coordinates, aligned_coordinates, plain_coordinates
+from brenier.transport.coordinates.affine import (
+    Coordinates,
+    aligned_coordinates,
+    plain_coordinates,
+)
 from brenier.transport.coordinates.conditioned import RowCoordinates
 
 KNOTS = {1: 17, 2: 32}  # by the number of covariates; beyond two of them, 64
@@ -62,11 +66,15 @@ class Covariates:
     def code(self, keys: Tensor) -> Tensor:
         """Return the codes of scaled covariates (n, p): (n, 3p), themselves and their places on half a circle."""
         angle = 0.5 * np.pi * keys
-        return torch.cat([keys, angle.cos(), angle.sin()], -1).to(self.coordinates.unit.device)
+        return torch.cat([keys, angle.cos(), angle.sin()], -1).to(
+            self.coordinates.unit.device
+        )
 
     def rows(self, keys: Tensor) -> RowCoordinates:
         """Return coordinates row by row for scaled covariates (n, p)."""
-        return RowCoordinates(**self._row_coordinates(keys).tensors(), code=self.code(keys))
+        return RowCoordinates(
+            **self._row_coordinates(keys).tensors(), code=self.code(keys)
+        )
 
     def _row_coordinates(self, keys: Tensor) -> Coordinates:
         unit, d = self.coordinates.unit, self.coordinates.dim
@@ -107,16 +115,30 @@ class Covariates:
         factor = torch.linalg.cholesky(_symmetric(self._rotation @ known.inverse))
         factor.diagonal(dim1=-2, dim2=-1).log_()
         i, j = torch.tril_indices(known.dim, known.dim)
-        values = torch.cat([known.source_mean, known.target_mean, factor[:, i, j]], -1).numpy()
+        values = torch.cat(
+            [known.source_mean, known.target_mean, factor[:, i, j]], -1
+        ).numpy()
         k, p = self.knots.shape
         if k <= p + 1:
-            nearest = RBFInterpolator(self.knots.numpy(), values, kernel="linear", degree=0) if k > 1 else None
+            nearest = (
+                RBFInterpolator(self.knots.numpy(), values, kernel="linear", degree=0)
+                if k > 1
+                else None
+            )
             return nearest or (lambda keys: np.repeat(values, len(keys), axis=0))
-        return RBFInterpolator(self.knots.numpy(), values, kernel="cubic" if p == 1 else "thin_plate_spline", degree=1)
+        return RBFInterpolator(
+            self.knots.numpy(),
+            values,
+            kernel="cubic" if p == 1 else "thin_plate_spline",
+            degree=1,
+        )
 
 
 def covariate_coordinates(
-    x: tuple[Tensor, Tensor | None], z: tuple[Tensor, Tensor | None], unit: Tensor, gaussian: bool = True
+    x: tuple[Tensor, Tensor | None],
+    z: tuple[Tensor, Tensor | None],
+    unit: Tensor,
+    gaussian: bool = True,
 ) -> Covariates:
     """Return coordinates at every value of the covariates.
 
@@ -129,13 +151,21 @@ def covariate_coordinates(
     low, high = given.amin(0), given.amax(0)
     knots = _knots(_scaled(given, low, high))
     if not gaussian:
-        return Covariates(knots, low, high, plain_coordinates(x[0], z[0], unit).repeated(len(knots)))
+        return Covariates(
+            knots, low, high, plain_coordinates(x[0], z[0], unit).repeated(len(knots))
+        )
     sides = []
     for rows, c in (x, z):
-        own = torch.zeros(len(rows), knots.shape[1], dtype=torch.float64) if c is None else _scaled(c, low, high)
+        own = (
+            torch.zeros(len(rows), knots.shape[1], dtype=torch.float64)
+            if c is None
+            else _scaled(c, low, high)
+        )
         fitted = GaussianRegression.fit(rows / unit, own)
         sides.append([Gaussian(*each) for each in zip(*fitted.at(knots), strict=True)])
-    return Covariates(knots, low, high, aligned_coordinates(list(zip(*sides, strict=True)), unit))
+    return Covariates(
+        knots, low, high, aligned_coordinates(list(zip(*sides, strict=True)), unit)
+    )
 
 
 def _knots(scaled: Tensor) -> Tensor:
@@ -146,7 +176,9 @@ def _knots(scaled: Tensor) -> Tensor:
         return values
     if p == 1:
         return torch.linspace(-1, 1, most, dtype=torch.float64).unsqueeze(-1)
-    centres = KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
+    centres = (
+        KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
+    )
     return torch.from_numpy(centres)
 
 

@@ -22,21 +22,21 @@ class RowCoordinates(Coordinates):
 
     code: Tensor
 
-    def source_in(self, x: Tensor) -> Tensor:
+    def encode_source(self, x: Tensor) -> Tensor:
         """Return [u; c]: (n, d) -> (n, d + c)."""
-        return torch.cat([super().source_in(x), self.code], -1)
+        return torch.cat([super().encode_source(x), self.code], -1)
 
-    def source_out(self, u: Tensor) -> Tensor:
-        """Return x, the inverse of `source_in`: (n, d + c) -> (n, d)."""
-        return super().source_out(u[:, : self.dim])
+    def decode_source(self, u: Tensor) -> Tensor:
+        """Return x, the inverse of `encode_source`: (n, d + c) -> (n, d)."""
+        return super().decode_source(u[:, : self.dim])
 
-    def target_in(self, z: Tensor) -> Tensor:
+    def encode_target(self, z: Tensor) -> Tensor:
         """Return [w; c]: (n, d) -> (n, d + c)."""
-        return torch.cat([super().target_in(z), self.code], -1)
+        return torch.cat([super().encode_target(z), self.code], -1)
 
-    def target_out(self, w: Tensor) -> Tensor:
-        """Return z, the inverse of `target_in`: (n, d + c) -> (n, d)."""
-        return super().target_out(w[:, : self.dim])
+    def decode_target(self, w: Tensor) -> Tensor:
+        """Return z, the inverse of `encode_target`: (n, d + c) -> (n, d)."""
+        return super().decode_target(w[:, : self.dim])
 
     def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
         """Return phi(x): (n,)."""

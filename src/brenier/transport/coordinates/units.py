@@ -23,7 +23,11 @@ def feature_units(x: Tensor, z: Tensor, scale: str | Tensor) -> tuple[Tensor, bo
     # A constant feature's rounding error is not a scale.
     noise = 1e-12 * torch.maximum(x.abs().amax(0), z.abs().amax(0))
     varies = pooled > noise
-    largest = pooled[varies].max() if bool(varies.any()) else torch.ones((), dtype=pooled.dtype)
+    largest = (
+        pooled[varies].max()
+        if bool(varies.any())
+        else torch.ones((), dtype=pooled.dtype)
+    )
     mixed = bool(varies.any()) and bool((pooled[varies] < COMMENSURATE * largest).any())
     if isinstance(scale, Tensor):
         return scale.to(pooled), False
@@ -39,7 +43,9 @@ def _check_range(x: Tensor, z: Tensor) -> None:
     """Raise where squares of the values, or of their spreads, leave float64."""
     for name, side in (("X", x), ("Y", z)):
         largest, spread = side.abs().max(), side.amax(0) - side.amin(0)
-        if float(largest) > 1 / SMALLEST or bool(((spread > 0) & (spread < SMALLEST)).any()):
+        if float(largest) > 1 / SMALLEST or bool(
+            ((spread > 0) & (spread < SMALLEST)).any()
+        ):
             raise DataError(
                 f"{name}: has values as large as {float(largest):.1e} or features that vary by less than "
                 f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units"

@@ -3,7 +3,13 @@
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.conjugate import Conjugate, conjugate
 from brenier.transport.dual.convexity import excess
-from brenier.transport.dual.objective import Batch, DualObjective, DualValue, envelope, terms
+from brenier.transport.dual.objective import (
+    Batch,
+    DualObjective,
+    DualValue,
+    envelope,
+    terms,
+)
 
 __all__ = [
     "Batch",

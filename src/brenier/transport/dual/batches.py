@@ -70,7 +70,9 @@ class Batches:
         self.start: Tensor | None = None
         self.age = self.uses = torch.zeros(0, dtype=torch.int64)
 
-    def draw(self, size: int, bandwidth: float = 0.0) -> tuple[Tensor, Tensor, Tensor | None, float]:
+    def draw(
+        self, size: int, bandwidth: float = 0.0
+    ) -> tuple[Tensor, Tensor, Tensor | None, float]:
         """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and what share may be left.
 
         Args:
@@ -78,20 +80,32 @@ class Batches:
             bandwidth: of the kernels that smear them, in standard deviations.
         """
         known = 0 if self.z is None else len(self.z)
-        x, z = self.source(size, self.generator), self.target(size - known, self.generator)
+        x, z = (
+            self.source(size, self.generator),
+            self.target(size - known, self.generator),
+        )
         if self.smoothing:
             smear_x, smear_z = self.smoothing
-            x, z = smear_x(x, bandwidth, self.generator), smear_z(z, bandwidth, self.generator)
+            x, z = (
+                smear_x(x, bandwidth, self.generator),
+                smear_z(z, bandwidth, self.generator),
+            )
         if self.z is not None:
             z = torch.cat([self.z, z])
-        leave = 0.0 if bool((self.age >= OFTEN).any()) else LEAVE
-        return x, z, self.start, leave
+        skip_fraction = 0.0 if bool((self.age >= OFTEN).any()) else LEAVE
+        return x, z, self.start, skip_fraction
 
     def keep(self, z: Tensor, solution: Solution) -> None:
         """Keep the rows of z that were left unfinished, and those solved that are used again."""
-        steps, status = solution.steps.to(self.age.device), solution.status.to(self.age.device)
-        left, known = status == Status.LEFT, len(self.age)
-        age, uses = (torch.cat([old, old.new_zeros(len(z) - known)]) for old in (self.age, self.uses))
+        steps, status = (
+            solution.steps.to(self.age.device),
+            solution.status.to(self.age.device),
+        )
+        left, known = status == Status.DEFERRED, len(self.age)
+        age, uses = (
+            torch.cat([old, old.new_zeros(len(z) - known)])
+            for old in (self.age, self.uses)
+        )
         age, uses = torch.where(left, age + 1, 0), uses + ~left
         wanted = min(float(self.most_uses), _wanted(1.0 + steps, known))
         stays = left
@@ -108,20 +122,31 @@ class Batches:
     def state_dict(self) -> dict[str, Any]:
         """Return what is in flight, and what is known of the moments."""
         known = [side.state_dict() for side in self.calibration]
-        return {"z": self.z, "start": self.start, "age": self.age, "uses": self.uses, "calibration": known}
+        return {
+            "z": self.z,
+            "start": self.start,
+            "age": self.age,
+            "uses": self.uses,
+            "calibration": known,
+        }
 
     def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
         """Take up what was in flight, on the device of `like`, and what was known."""
         for side, known in zip(self.calibration, state["calibration"], strict=True):
             side.load_state_dict(known)
         z, start = state["z"], state["start"]
-        self.z, self.start = (None if part is None else part.to(like.device) for part in (z, start))
+        self.z, self.start = (
+            None if part is None else part.to(like.device) for part in (z, start)
+        )
         self.age, self.uses = state["age"], state["uses"]
 
 
 def _wanted(evaluations: Tensor, known: int) -> float:
     """Return how many steps a row would have to enter, given what the rows took alone (n,), the first known before."""
-    first, later = float(evaluations[known:].mean()), float(evaluations[:known].mean()) if known else EVALUATIONS
+    first, later = (
+        float(evaluations[known:].mean()),
+        float(evaluations[:known].mean()) if known else EVALUATIONS,
+    )
     if not first > EVALUATIONS:
         return 1.0
     return (first - later) / (EVALUATIONS - later) if later < EVALUATIONS else math.inf

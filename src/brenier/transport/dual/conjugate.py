@@ -38,7 +38,9 @@ class Proximal:
     def begun(self, starts: Starts) -> Iterate:
         """Return the first iterates with F and R there, g evaluated once at each of the points."""
         y, known = starts.rows(), self.potential.value_and_gradient(starts.points)
-        return Iterate(y, *self._given(y, *(part.index_select(0, starts.index) for part in known)))
+        return Iterate(
+            y, *self._given(y, *(part.index_select(0, starts.index) for part in known))
+        )
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (I + Hess g(y)) v: (n, d)."""
@@ -48,7 +50,9 @@ class Proximal:
         """Return the problem for some of the target points."""
         return Proximal(self.potential, self.z.index_select(0, index))
 
-    def _given(self, y: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def _given(
+        self, y: Tensor, value: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return F and R at y, of g and grad g there."""
         away = y - self.z
         return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
@@ -78,7 +82,7 @@ def conjugate(
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
-    leave: float = 0.0,
+    skip_fraction: float = 0.0,
     gradients: Rule = detached,
 ) -> Conjugate:
     """Return env(z) and its minimiser, for every row of z (n, d).
@@ -92,22 +96,36 @@ def conjugate(
         tol: bound on |R(y)|, one number or one per row.
         max_steps: steps after which a row is given up, and says so in `solution.status`.
         check_every: steps between two stop tests (see `minimise`).
-        leave: share of the rows that may be left unfinished (see `minimise`).
+        skip_fraction: share of the rows that may be left unfinished (see `minimise`).
         gradients: how `point` is differentiated: `detached`, or `one_step`, `implicit`, `unrolled` of `brenier.solve`.
 
     >>> import torch
     >>> from brenier.potentials import Quadratic
-    >>> found = conjugate(Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]]))  # T(x) = 2x
+    >>> found = conjugate(
+    ...     Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]])
+    ... )  # T(x) = 2x
     >>> round(found.point.item(), 3), found.solution.report()
     (1.5, 'all 1 rows converged')
     """
     problem = Proximal(potential, z.detach())
-    starts = start if isinstance(start, Starts) else Starts.apart((z if start is None else start).detach())
+    starts = (
+        start
+        if isinstance(start, Starts)
+        else Starts.apart((z if start is None else start).detach())
+    )
     at = problem.begun(starts)
     solution = minimise(
-        problem, method or BFGS(), at, tol=tol, max_steps=max_steps, check_every=check_every, leave=leave
+        problem,
+        method or BFGS(),
+        at,
+        tol=tol,
+        max_steps=max_steps,
+        check_every=check_every,
+        skip_fraction=skip_fraction,
     )
-    solution = dataclasses.replace(solution, evaluations=len(starts.points) + solution.evaluations)
+    solution = dataclasses.replace(
+        solution, evaluations=len(starts.points) + solution.evaluations
+    )
     y, usable = solution.point, torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
     value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))

@@ -17,7 +17,9 @@ from torch import Tensor
 from brenier.potentials import Potential
 
 
-def excess(potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator) -> Tensor:
+def excess(
+    potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator
+) -> Tensor:
     """Return the mean of (psi((1-t) a + t b) - (1-t) psi(a) - t psi(b))^+ on n/2 random segments.
 
     Args:
@@ -31,11 +33,15 @@ def excess(potential: Potential, points: Tensor, values: Tensor, generator: torc
     """
     n = max(1, len(points) // 2)
     i, j = torch.randint(len(points), (2, n), generator=generator).to(points.device)
-    t = (0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)).to(points.device)
+    t = (0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)).to(
+        points.device
+    )
     a, b, at_b = points[i], points[j], values[j]
     with torch.no_grad():
-        if potential.space < potential.dim:  # a segment has one condition
-            b = torch.cat([b[:, : potential.space], a[:, potential.space :]], -1)
+        if potential.transport_dim < potential.dim:  # a segment has one condition
+            b = torch.cat(
+                [b[:, : potential.transport_dim], a[:, potential.transport_dim :]], -1
+            )
             at_b = potential(b)
         level = torch.lerp(values[i] + _half_square(a), at_b + _half_square(b), t)
         found = _above(potential, torch.lerp(a, b, t.unsqueeze(-1)), level)
@@ -45,7 +51,10 @@ def excess(potential: Potential, points: Tensor, values: Tensor, generator: torc
     t, ends = t[wrong], torch.stack([a[wrong], b[wrong]])
     level = potential(ends.flatten(0, 1)).view(2, -1) + _half_square(ends)
     inside = torch.lerp(ends[0], ends[1], t.unsqueeze(-1))
-    return _above(potential, inside, torch.lerp(level[0], level[1], t)).clamp(min=0).sum() / n
+    return (
+        _above(potential, inside, torch.lerp(level[0], level[1], t)).clamp(min=0).sum()
+        / n
+    )
 
 
 def _above(potential: Potential, inside: Tensor, chord: Tensor) -> Tensor:

@@ -44,7 +44,9 @@ class DualValue:
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
-        return standard_error(self.source, self.target[torch.isfinite(self.solution.residual)])
+        return standard_error(
+            self.source, self.target[torch.isfinite(self.solution.residual)]
+        )
 
 
 Weigh = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
@@ -65,7 +67,7 @@ class Batch:
         x, z: (n, d), (m, d), source and target points.
         start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of x
             (`best_start`).
-        leave: share of the rows of z that may be left unfinished; those do not enter the loss.
+        skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
         weigh: how x, and the rows of z that enter the loss, are weighed.
     """
 
@@ -73,7 +75,7 @@ class Batch:
     x: Tensor
     z: Tensor
     start: Tensor | None = None
-    leave: float = 0.0
+    skip_fraction: float = 0.0
     weigh: tuple[Weigh, Weigh] = (equal, equal)
 
 
@@ -91,7 +93,9 @@ class Terms(NamedTuple):
 class Evaluate(Protocol):
     """How the terms of some batches are found: `in_turn`, or by several processes."""
 
-    def __call__(self, draws: Sequence[Draw], **how: Any) -> Iterator[list[tuple[Batch, Terms]]]:
+    def __call__(
+        self, draws: Sequence[Draw], **how: Any
+    ) -> Iterator[list[tuple[Batch, Terms]]]:
         """Draw every batch, in order; yield those that are worked on at once, each with the terms of its J.
 
         Args:
@@ -116,11 +120,27 @@ def terms(batch: Batch, **how: Any) -> Terms:
     potential, x = batch.potential, batch.x
     source = potential(x)
     near, values = x[:CANDIDATES], source[:CANDIDATES].detach()
-    return Terms(source, *envelope(potential, batch.z, batch.start, near, values, leave=batch.leave, **how))
+    return Terms(
+        source,
+        *envelope(
+            potential,
+            batch.z,
+            batch.start,
+            near,
+            values,
+            skip_fraction=batch.skip_fraction,
+            **how,
+        ),
+    )
 
 
 def envelope(
-    potential: Potential, z: Tensor, start: Tensor | None, x: Tensor, values: Tensor, **how: Any
+    potential: Potential,
+    z: Tensor,
+    start: Tensor | None,
+    x: Tensor,
+    values: Tensor,
+    **how: Any,
 ) -> tuple[Tensor, Solution]:
     """Return env(z) (m,), differentiable in the parameters, and how the inner solves went.
 
@@ -164,7 +184,7 @@ class DualObjective:
         *,
         start: Tensor | None = None,
         tol: float | None = None,
-        leave: float = 0.0,
+        skip_fraction: float = 0.0,
         weigh: tuple[Weigh, Weigh] = (equal, equal),
     ) -> DualValue:
         """Return J(g) on source points x (n, d) and target points z (m, d).
@@ -175,14 +195,16 @@ class DualObjective:
             start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of
                 x (`best_start`).
             tol: another bound on the inner residual.
-            leave: share of the rows of z that may be left unfinished; those do not enter the loss.
+            skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
             weigh: how x, and the rows of z that enter the loss, are weighed.
         """
-        batch = Batch(potential, x, z, start, leave, weigh)
+        batch = Batch(potential, x, z, start, skip_fraction, weigh)
         ((_, value),) = next(self.several([lambda: batch], tol))
         return value
 
-    def several(self, draws: Sequence[Draw], tol: float | None = None) -> Iterator[list[tuple[Batch, DualValue]]]:
+    def several(
+        self, draws: Sequence[Draw], tol: float | None = None
+    ) -> Iterator[list[tuple[Batch, DualValue]]]:
         """Draw every batch, in order; yield those that are worked on at once, each with its J.
 
         Args:
@@ -200,8 +222,12 @@ class DualObjective:
             yield [(batch, _value(batch, *its)) for batch, its in together]
 
 
-def _value(batch: Batch, source: Tensor, target: Tensor, solution: Solution) -> DualValue:
+def _value(
+    batch: Batch, source: Tensor, target: Tensor, solution: Solution
+) -> DualValue:
     """Return J, of its terms."""
-    usable = torch.isfinite(solution.residual) & (solution.status != Status.LEFT)
-    loss = source @ batch.weigh[0](batch.x) - target[usable] @ batch.weigh[1](batch.z[usable])
+    usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
+    loss = source @ batch.weigh[0](batch.x) - target[usable] @ batch.weigh[1](
+        batch.z[usable]
+    )
     return DualValue(loss, source, target, solution)

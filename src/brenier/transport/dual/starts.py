@@ -52,18 +52,22 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> St
         x: (n, d), candidates.
         values: (n,), g at the candidates.
     """
-    d = potential.space
+    d = potential.transport_dim
     y, w = x[:, :d], z[:, :d]
     level, found = values + 0.5 * torch.linalg.vecdot(y, y), []
     for rows in z.split(rows_at_once(z, len(x))):
-        heights = torch.addmm(level, rows[:, :d], y.mT, alpha=-1)  # F(x; z) less |z|^2/2
+        heights = torch.addmm(
+            level, rows[:, :d], y.mT, alpha=-1
+        )  # F(x; z) less |z|^2/2
         if d < potential.dim:
             heights += APART * torch.cdist(rows[:, d:], x[:, d:]).square()
         found.append(heights.min(-1))
     least, index = map(torch.cat, zip(*found, strict=True))
     lower = least < potential(z) - 0.5 * torch.linalg.vecdot(w, w)
     if d < potential.dim:  # such a start has the condition of its row
-        return Starts.apart(torch.where(lower.unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z))
+        return Starts.apart(
+            torch.where(lower.unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z)
+        )
     own = Starts.apart(z[~lower])
     chosen, index[lower] = index[lower].unique(return_inverse=True)
     index[~lower] = own.index + len(chosen)

@@ -45,10 +45,21 @@ class ConditionalMap:
         held_out: Mapping[int, Distance] | None = None,
     ) -> None:
         if not isinstance(potential, Conditional):
-            raise DataError(f"potential: must be a `Conditional`, got {type(potential).__name__}")
-        self.network, self.conditions, self.dim = potential, conditions, potential.space
-        self.method, self.tol, self.max_steps, self.batch_size = method or BFGS(), tol, max_steps, batch_size
-        self.held_out = dict(held_out or {})
+            raise DataError(
+                f"potential: must be a `Conditional`, got {type(potential).__name__}"
+            )
+        self.network, self.conditions, self.dim = (
+            potential,
+            conditions,
+            potential.transport_dim,
+        )
+        self.method, self.tol, self.max_steps, self.batch_size = (
+            method or BFGS(),
+            tol,
+            max_steps,
+            batch_size,
+        )
+        self.held_out_distance = dict(held_out or {})
 
     @property
     def coordinates(self) -> Any:
@@ -70,15 +81,25 @@ class ConditionalMap:
 
     def of(self, key: Tensor) -> TransportMap:
         """Return the map of a class by its number, or of covariates scaled (p,)."""
-        code = self.conditions.code(key.unsqueeze(0))[0].to(next(self.network.parameters()))
-        transport = self._map(self.network.given(code).eval(), self.conditions.at(key))
-        transport.held_out = self.held_out.get(int(key)) if isinstance(self.conditions, Classes) else None
+        code = self.conditions.code(key.unsqueeze(0))[0].to(
+            next(self.network.parameters())
+        )
+        transport = self._map(
+            self.network.condition_on(code).eval(), self.conditions.at(key)
+        )
+        transport.held_out_distance = (
+            self.held_out_distance.get(int(key))
+            if isinstance(self.conditions, Classes)
+            else None
+        )
         return transport
 
     def __call__(self, x: Any, condition: Any) -> Any:
         """Return T(x) given the condition, row by row: (n, d) -> (n, d)."""
         samples = read(x, "x", self.dim, min_rows=0)
-        return samples.restore(self._by_rows(samples, condition, lambda transport, rows: transport(rows)))
+        return samples.restore(
+            self._by_rows(samples, condition, lambda transport, rows: transport(rows))
+        )
 
     def inverse(self, z: Any, condition: Any, return_solution: bool = False) -> Any:
         """Return T^{-1}(z) given the condition, row by row: (n, d) -> (n, d), and on request the `Solution`.
@@ -104,12 +125,21 @@ class ConditionalMap:
         """Return (1 - t) x + t T(x): (n, d), for t in [0, 1]; other t extrapolate."""
         samples = read(x, "x", self.dim, min_rows=0)
         return samples.restore(
-            self._by_rows(samples, condition, lambda transport, rows: transport.interpolate(rows, t))
+            self._by_rows(
+                samples,
+                condition,
+                lambda transport, rows: transport.interpolate(rows, t),
+            )
         )
 
-    def dual_terms(self, x: Any, z: Any, x_condition: Any, z_condition: Any) -> tuple[Tensor, Tensor, Solution]:
+    def dual_terms(
+        self, x: Any, z: Any, x_condition: Any, z_condition: Any
+    ) -> tuple[Tensor, Tensor, Solution]:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went."""
-        source, target = (read(rows, name, self.dim, min_rows=0) for rows, name in ((x, "x"), (z, "z")))
+        source, target = (
+            read(rows, name, self.dim, min_rows=0)
+            for rows, name in ((x, "x"), (z, "z"))
+        )
         solutions = list[Solution]()
 
         def backward(transport: TransportMap, rows: Tensor) -> Tensor:
@@ -117,8 +147,14 @@ class ConditionalMap:
             solutions.append(solution)
             return terms
 
-        phi = self._by_rows(source, x_condition, lambda transport, rows: transport.phi(rows))
-        return phi, self._by_rows(target, z_condition, backward), Solution.concatenate(solutions)
+        phi = self._by_rows(
+            source, x_condition, lambda transport, rows: transport.phi(rows)
+        )
+        return (
+            phi,
+            self._by_rows(target, z_condition, backward),
+            Solution.concatenate(solutions),
+        )
 
     def distance(self, condition: Any, x: Any = None, z: Any = None) -> Distance:
         """Return W2 given a condition, from samples of it, else of a class as measured on held-out ones.
@@ -127,8 +163,10 @@ class ConditionalMap:
             DataError: where the label is unknown, or nothing was held out for the condition and no samples are given.
         """
         transport = self.at(condition)
-        if x is None and z is None and transport.held_out is None:
-            raise DataError(f"x, z: no samples of {condition!r} were held out; give source and target samples of it")
+        if x is None and z is None and transport.held_out_distance is None:
+            raise DataError(
+                f"x, z: no samples of {condition!r} were held out; give source and target samples of it"
+            )
         return transport.distance(x, z)
 
     def to(self, device: torch.device | str) -> ConditionalMap:
@@ -148,14 +186,25 @@ class ConditionalMap:
         )
 
     def _by_rows(
-        self, samples: CheckedSamples, condition: Any, function: Callable[[TransportMap, Tensor], Tensor]
+        self,
+        samples: CheckedSamples,
+        condition: Any,
+        function: Callable[[TransportMap, Tensor], Tensor],
     ) -> Tensor:
         """Apply a function of a map and rows batch by batch, each row in the coordinates of its condition."""
         n, device = samples.shape[0], self.conditions.coordinates.unit.device
-        keys, parts = self.conditions.keys(condition, self.conditions.word, n), list[Tensor]()
+        keys, parts = (
+            self.conditions.keys(condition, self.conditions.word, n),
+            list[Tensor](),
+        )
         most = min(self.batch_size, moved_at_once(self.dim))
         for first in range(0, max(1, n), most):
             last = first + most
             rows = samples.rows(first, last).to(device, torch.float64)
-            parts.append(function(self._map(self.network, self.conditions.rows(keys[first:last])), rows))
+            parts.append(
+                function(
+                    self._map(self.network, self.conditions.rows(keys[first:last])),
+                    rows,
+                )
+            )
         return torch.cat(parts)

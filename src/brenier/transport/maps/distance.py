@@ -60,7 +60,9 @@ class Distance:
         ]
         bound = f"Lower bound of W2 (dual value less inner residuals): {with_error(self.lower, self.lower_error)}"
         if self.certified:
-            lines.append(f"{bound}; it holds in expectation for any data, since psi is convex by construction.")
+            lines.append(
+                f"{bound}; it holds in expectation for any data, since psi is convex by construction."
+            )
         else:
             lines.append(
                 f"{bound}; it holds in expectation if every inner minimum found is global, which a free network "

@@ -17,7 +17,13 @@ from brenier.datasets import CheckedSamples, read
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution
-from brenier.statistics import FITTED, Side, adjusted_difference, root_with_error, standard_error
+from brenier.statistics import (
+    FITTED,
+    Side,
+    adjusted_difference,
+    root_with_error,
+    standard_error,
+)
 from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.dual import Conjugate, conjugate
 from brenier.transport.maps.distance import Distance
@@ -52,10 +58,12 @@ class TransportMap:
         held_out: Distance | None = None,
     ) -> None:
         self.network = potential
-        self.coordinates = identity_coordinates(potential.dim) if coordinates is None else coordinates
+        self.coordinates = (
+            identity_coordinates(potential.dim) if coordinates is None else coordinates
+        )
         self.dim = self.coordinates.dim
         self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
-        self.batch_size, self.held_out = batch_size, held_out
+        self.batch_size, self.held_out_distance = batch_size, held_out
         parameter = next(potential.parameters())
         self.coordinates = self.coordinates.to(parameter.device)
         self._type = parameter.dtype
@@ -73,9 +81,9 @@ class TransportMap:
         samples, solutions = self._read(z, "z"), list[Solution]()
 
         def backward(rows: Tensor) -> Tensor:
-            found = self._conjugate(self.coordinates.target_in(rows).to(self._type))
+            found = self._conjugate(self.coordinates.encode_target(rows).to(self._type))
             solutions.append(found.solution)
-            return self.coordinates.source_out(found.point.to(rows))
+            return self.coordinates.decode_source(found.point.to(rows))
 
         points = samples.restore(self._in_batches(backward, samples, samples.dtype))
         solution = Solution.concatenate(solutions)
@@ -91,9 +99,15 @@ class TransportMap:
             DataError: where t is not a finite number.
         """
         if not torch.isfinite(torch.as_tensor(float(t))):
-            raise DataError(f"t: must be a finite number, got {t}; 0 gives x, 1 gives T(x)")
+            raise DataError(
+                f"t: must be a finite number, got {t}; 0 gives x, 1 gives T(x)"
+            )
         samples = self._read(x, "x")
-        between = self._in_batches(lambda rows: torch.lerp(rows, self._forward(rows), float(t)), samples, samples.dtype)
+        between = self._in_batches(
+            lambda rows: torch.lerp(rows, self._forward(rows), float(t)),
+            samples,
+            samples.dtype,
+        )
         return samples.restore(between)
 
     def potential(self, x: Any) -> Any:
@@ -103,7 +117,9 @@ class TransportMap:
         """
         samples = self._read(x, "x")
         scale = self.coordinates.squared_unit()
-        return samples.restore(self._in_batches(lambda rows: -scale * self._source_terms(rows), samples))
+        return samples.restore(
+            self._in_batches(lambda rows: -scale * self._source_terms(rows), samples)
+        )
 
     def cost(self, x: Any) -> Any:
         """Return c(x, T(x)) = |x - T(x)|^2/2 in the units of the data, or in feature units where those differ: (n,)."""
@@ -131,12 +147,14 @@ class TransportMap:
         solutions = list[Solution]()
 
         def terms(rows: Tensor) -> Tensor:
-            w = self.coordinates.target_in(rows)
+            w = self.coordinates.encode_target(rows)
             found = self._conjugate(w.to(self._type))
             solutions.append(found.solution)
             return self.coordinates.target_terms(rows, w, found.value)
 
-        return self._in_batches(terms, self._read(z, "z")), Solution.concatenate(solutions)
+        return self._in_batches(terms, self._read(z, "z")), Solution.concatenate(
+            solutions
+        )
 
     def distance(self, x: Any = None, z: Any = None) -> Distance:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
@@ -144,13 +162,17 @@ class TransportMap:
         Raises:
             DataError: where only one of x and z is given, or neither and the map was not fitted with held-out samples.
         """
-        if x is None and z is None and self.held_out is not None:
-            return self.held_out
+        if x is None and z is None and self.held_out_distance is not None:
+            return self.held_out_distance
         if x is None or z is None:
-            raise DataError("x, z: give both source and target samples; this map carries no held-out measurement")
+            raise DataError(
+                "x, z: give both source and target samples; this map carries no held-out measurement"
+            )
         return self.measure(x, z, held_out=False)
 
-    def measure(self, x: Any, z: Any, held_out: bool, many: tuple[Tensor, Tensor] | None = None) -> Distance:
+    def measure(
+        self, x: Any, z: Any, held_out: bool, many: tuple[Tensor, Tensor] | None = None
+    ) -> Distance:
         """Return the distance on samples that training has or has not seen.
 
         With `many` other rows of either side, in the units of the data, the noise of the samples' moments is taken out
@@ -158,17 +180,27 @@ class TransportMap:
         """
         phi, phi_c, solution = self.dual_terms(x, z)
         samples = self._read(x, "x")
-        cost = self._in_batches(lambda rows: self.coordinates.cost(rows, self._forward(rows)), samples)
+        cost = self._in_batches(
+            lambda rows: self.coordinates.cost(rows, self._forward(rows)), samples
+        )
         scale = 2.0 * self.coordinates.squared_unit()  # from c to squared distance
         convexity = self.network.strong_convexity()
         dual, error = float(phi.mean() + phi_c.mean()), standard_error(phi, phi_c)
         if many is not None:
-            dual, error = self._adjusted((phi, phi_c), (x.to(phi.device), z.to(phi.device)), many)
+            dual, error = self._adjusted(
+                (phi, phi_c), (x.to(phi.device), z.to(phi.device)), many
+            )
         dual, error = scale * dual, scale * error
-        excess = scale * float(solution.residual.double().square().mean()) / (2 * convexity) if convexity else 0.0
+        excess = (
+            scale * float(solution.residual.double().square().mean()) / (2 * convexity)
+            if convexity
+            else 0.0
+        )
         w2, w2_error = root_with_error(dual, error)
         lower, lower_error = root_with_error(dual - excess, error)
-        primal, primal_error = root_with_error(scale * float(cost.mean()), scale * standard_error(cost))
+        primal, primal_error = root_with_error(
+            scale * float(cost.mean()), scale * standard_error(cost)
+        )
         return Distance(
             w2=w2,
             w2_error=w2_error,
@@ -179,18 +211,24 @@ class TransportMap:
             certified=convexity > 0,
             unconverged=solution.unconverged,
             rows=(len(phi), len(phi_c)),
-            unit="units of the data" if self.coordinates.common else "units of each feature's scale",
+            unit="units of the data"
+            if self.coordinates.common
+            else "units of each feature's scale",
             held_out=held_out,
         )
 
     def _adjusted(
-        self, terms: tuple[Tensor, Tensor], samples: tuple[Tensor, Tensor], many: tuple[Tensor, Tensor]
+        self,
+        terms: tuple[Tensor, Tensor],
+        samples: tuple[Tensor, Tensor],
+        many: tuple[Tensor, Tensor],
     ) -> tuple[float, float]:
         """Return the dual value and its standard error, with moments known from many other rows."""
-        u, w = self.coordinates.source_in, self.coordinates.target_in
+        u, w = self.coordinates.encode_source, self.coordinates.encode_target
         phi, phi_c, _ = self.dual_terms(many[0][:FITTED], many[1][:FITTED])
         return adjusted_difference(
-            Side(terms[0], u(samples[0]), u(many[0]), phi), Side(-terms[1], w(samples[1]), w(many[1]), -phi_c)
+            Side(terms[0], u(samples[0]), u(many[0]), phi),
+            Side(-terms[1], w(samples[1]), w(many[1]), -phi_c),
         )
 
     def to(self, device: torch.device | str) -> TransportMap:
@@ -200,35 +238,47 @@ class TransportMap:
         return self
 
     def _forward(self, x: Tensor) -> Tensor:
-        u = self.coordinates.source_in(x).to(self._type)
-        return self.coordinates.target_out((u + self.network.gradient(u)).to(x))
+        u = self.coordinates.encode_source(x).to(self._type)
+        return self.coordinates.decode_target((u + self.network.gradient(u)).to(x))
 
     def _source_terms(self, x: Tensor) -> Tensor:
-        u = self.coordinates.source_in(x)
+        u = self.coordinates.encode_source(x)
         return self.coordinates.source_terms(x, u, self.network(u.to(self._type)))
 
     def _conjugate(self, w: Tensor) -> Conjugate:
         # Far from the centre rounding grows with |w|, and so does what is close enough.
-        tol = self.tol * (torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5).clamp(min=1.0)
-        return conjugate(self.network, w, method=self.method, tol=tol, max_steps=self.max_steps)
+        tol = self.tol * (
+            torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
+        ).clamp(min=1.0)
+        return conjugate(
+            self.network, w, method=self.method, tol=tol, max_steps=self.max_steps
+        )
 
     def _read(self, values: Any, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)
 
     @torch.no_grad()
     def _in_batches(
-        self, function: Callable[[Tensor], Tensor], samples: CheckedSamples, dtype: torch.dtype = torch.float64
+        self,
+        function: Callable[[Tensor], Tensor],
+        samples: CheckedSamples,
+        dtype: torch.dtype = torch.float64,
     ) -> Tensor:
         """Apply a function of float64 rows on the map's device, batch by batch, into one tensor of the given type."""
         device, n = self.coordinates.unit.device, samples.shape[0]
         result, lost = torch.empty(0), list[Tensor]()
         for first in range(0, max(1, n), self.batch_size):
-            part = function(samples.rows(first, first + self.batch_size).to(device, torch.float64))
+            part = function(
+                samples.rows(first, first + self.batch_size).to(device, torch.float64)
+            )
             if first == 0:
                 result = part.new_empty((n, *part.shape[1:]), dtype=dtype)
             result[first : first + len(part)] = part
             finite = torch.isfinite(part)
-            lost.append((~(finite if part.ndim == 1 else finite.all(-1))).nonzero().squeeze(-1) + first)
+            lost.append(
+                (~(finite if part.ndim == 1 else finite.all(-1))).nonzero().squeeze(-1)
+                + first
+            )
         rows = torch.cat(lost)
         if rows.numel():
             raise DataError(

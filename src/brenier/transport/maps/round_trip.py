@@ -13,7 +13,9 @@ from torch import Tensor
 from brenier.solve import Solution
 
 
-def inverse_errors(transport: Any, x: Tensor, *condition: Any) -> tuple[Tensor, Solution]:
+def inverse_errors(
+    transport: Any, x: Tensor, *condition: Any
+) -> tuple[Tensor, Solution]:
     """Return |T^{-1}(T(x)) - x| relative to the spread of x, in the units of the cost (n,), and how the solves went.
 
     Args:
@@ -23,9 +25,15 @@ def inverse_errors(transport: Any, x: Tensor, *condition: Any) -> tuple[Tensor, 
     """
     unit = transport.coordinates.unit
     x = x.to(unit)
-    back, solution = transport.inverse(transport(x, *condition), *condition, return_solution=True)
-    spread = float(torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt())
-    return torch.linalg.vector_norm((back - x) / unit, dim=-1) / (spread or 1.0), solution
+    back, solution = transport.inverse(
+        transport(x, *condition), *condition, return_solution=True
+    )
+    spread = float(
+        torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1).square().mean().sqrt()
+    )
+    return torch.linalg.vector_norm((back - x) / unit, dim=-1) / (
+        spread or 1.0
+    ), solution
 
 
 @dataclasses.dataclass(frozen=True)

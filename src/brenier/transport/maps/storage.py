@@ -21,7 +21,7 @@ from torch import Tensor
 from brenier import solve
 from brenier.atomic import write_bytes
 from brenier.errors import DataError, ModelFileError
-from brenier.potentials import KNOWN, Conditional, Mean, Potential
+from brenier.potentials import KNOWN, Conditional, MeanPotential, Potential
 from brenier.transport.coordinates import Classes, Coordinates, Covariates
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.distance import Distance
@@ -31,7 +31,9 @@ FORMAT = 1
 DESCRIPTION = "model.json"
 
 
-def save_map(folder: str | Path, transport: TransportMap | ConditionalMap, extra: dict[str, Any]) -> None:
+def save_map(
+    folder: str | Path, transport: TransportMap | ConditionalMap, extra: dict[str, Any]
+) -> None:
     """Write a map and whatever else (JSON) belongs to it.
 
     Raises:
@@ -41,8 +43,13 @@ def save_map(folder: str | Path, transport: TransportMap | ConditionalMap, extra
     folder = Path(folder)
     network = transport.network
     tensors = {f"network.{name}": value for name, value in network.state_dict().items()}
-    tensors |= {f"coordinates.{name}": value for name, value in transport.coordinates.tensors().items()}
-    weights = tensors_to_bytes({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+    tensors |= {
+        f"coordinates.{name}": value
+        for name, value in transport.coordinates.tensors().items()
+    }
+    weights = tensors_to_bytes(
+        {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    )
     checksum = hashlib.sha256(weights).hexdigest()
     description = {
         "format": FORMAT,
@@ -77,7 +84,9 @@ def load_map(
     description = _description(folder)
     tensors = _weights(folder, description)
     try:
-        network = _potential_from_json(description["potential"]).to(getattr(torch, description["dtype"]))
+        network = _potential_from_json(description["potential"]).to(
+            getattr(torch, description["dtype"])
+        )
         network.load_state_dict(_under(tensors, "network."))
         transport = _rebuilt(
             network.eval().requires_grad_(False),
@@ -89,16 +98,18 @@ def load_map(
         )
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         fault = " ".join(str(error).split())
-        raise ModelFileError(f"{folder}: the parts of the model do not fit together ({fault}); {_REMEDY}") from error
+        raise ModelFileError(
+            f"{folder}: the parts of the model do not fit together ({fault}); {_REMEDY}"
+        ) from error
     return transport.to(device), description
 
 
 def _potential_to_json(network: Potential) -> dict[str, Any]:
     """Return the class and arguments of a potential; of a conditional one those of its network, of a mean of each."""
     if isinstance(network, Conditional):
-        return {"space": network.space, **_potential_to_json(network.network)}
-    if isinstance(network, Mean):
-        return {"mean": [_potential_to_json(part) for part in network.parts()]}
+        return {"space": network.transport_dim, **_potential_to_json(network.network)}
+    if isinstance(network, MeanPotential):
+        return {"mean": [_potential_to_json(part) for part in network.members()]}
     if KNOWN.get(type(network).__name__) is not type(network):
         raise DataError(
             f"potential: {type(network).__name__} cannot be rebuilt from a file; save "
@@ -110,7 +121,7 @@ def _potential_to_json(network: Potential) -> dict[str, Any]:
 def _potential_from_json(spec: dict[str, Any]) -> Potential:
     network: Potential
     if "mean" in spec:
-        network = Mean([_potential_from_json(part) for part in spec["mean"]])
+        network = MeanPotential([_potential_from_json(part) for part in spec["mean"]])
     else:
         network = KNOWN[spec["class"]](**spec["config"])
     return Conditional(network, spec["space"]) if "space" in spec else network
@@ -119,28 +130,53 @@ def _potential_from_json(spec: dict[str, Any]) -> Potential:
 def _judged(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
     """Return what was measured on held-out samples, and for which classes."""
     if isinstance(transport, TransportMap):
-        return {"held_out": None if transport.held_out is None else dataclasses.asdict(transport.held_out)}
+        return {
+            "held_out": None
+            if transport.held_out_distance is None
+            else dataclasses.asdict(transport.held_out_distance)
+        }
     conditions = transport.conditions
     if isinstance(conditions, Covariates):
-        parts = {name: getattr(conditions, name).tolist() for name in ("knots", "low", "high")}
+        parts = {
+            name: getattr(conditions, name).tolist()
+            for name in ("knots", "low", "high")
+        }
         return {"covariates": parts, "held_out": {}}
     labels = [_label_to_json(label) for label in conditions.labels]
-    held_out = {str(key): dataclasses.asdict(found) for key, found in transport.held_out.items()}
+    held_out = {
+        str(key): dataclasses.asdict(found)
+        for key, found in transport.held_out_distance.items()
+    }
     return {"labels": labels, "held_out": held_out}
 
 
 def _rebuilt(
-    network: Potential, coordinates: Coordinates, description: dict[str, Any], **settings: Any
+    network: Potential,
+    coordinates: Coordinates,
+    description: dict[str, Any],
+    **settings: Any,
 ) -> TransportMap | ConditionalMap:
     held = description["held_out"]
     if isinstance(network, Conditional):
         found = {int(key): _distance(value) for key, value in held.items()}
         if "covariates" in description:
-            parts = {name: torch.tensor(part, dtype=torch.float64) for name, part in description["covariates"].items()}
-            return ConditionalMap(network, Covariates(**parts, coordinates=coordinates), **settings)
-        classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
+            parts = {
+                name: torch.tensor(part, dtype=torch.float64)
+                for name, part in description["covariates"].items()
+            }
+            return ConditionalMap(
+                network, Covariates(**parts, coordinates=coordinates), **settings
+            )
+        classes = Classes(
+            tuple(map(_label_from_json, description["labels"])), coordinates
+        )
         return ConditionalMap(network, classes, **settings, held_out=found)
-    return TransportMap(network, coordinates, **settings, held_out=None if held is None else _distance(held))
+    return TransportMap(
+        network,
+        coordinates,
+        **settings,
+        held_out=None if held is None else _distance(held),
+    )
 
 
 def _distance(held: dict[str, Any]) -> Distance:
@@ -190,15 +226,23 @@ def _description(folder: Path) -> dict[str, Any]:
         version = int(description["format"])
         claimed = description.pop("sha256")
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: not found; give the folder that `save` wrote") from error
+        raise ModelFileError(
+            f"{path}: not found; give the folder that `save` wrote"
+        ) from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(f"{path}: is truncated or not a model description; {_REMEDY}") from error
+        raise ModelFileError(
+            f"{path}: is truncated or not a model description; {_REMEDY}"
+        ) from error
     if version > FORMAT:
-        raise ModelFileError(f"{path}: has format {version}, this brenier reads up to {FORMAT}; upgrade brenier")
+        raise ModelFileError(
+            f"{path}: has format {version}, this brenier reads up to {FORMAT}; upgrade brenier"
+        )
     if claimed != _digest(description):
-        raise ModelFileError(f"{path}: was altered after it was saved (checksum differs); {_REMEDY}")
+        raise ModelFileError(
+            f"{path}: was altered after it was saved (checksum differs); {_REMEDY}"
+        )
     return description
 
 
@@ -207,9 +251,13 @@ def _weights(folder: Path, description: dict[str, Any]) -> dict[str, Tensor]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelFileError(f"{path}: the weights are missing or cannot be read ({error}); {_REMEDY}") from error
+        raise ModelFileError(
+            f"{path}: the weights are missing or cannot be read ({error}); {_REMEDY}"
+        ) from error
     if hashlib.sha256(content).hexdigest() != description.get("weights_sha256"):
-        raise ModelFileError(f"{path}: the weights are truncated or were altered (checksum differs); {_REMEDY}")
+        raise ModelFileError(
+            f"{path}: the weights are truncated or were altered (checksum differs); {_REMEDY}"
+        )
     return tensors_from_bytes(content)
 
 
@@ -218,4 +266,8 @@ def _digest(description: dict[str, Any]) -> str:
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
