@@ -8,7 +8,7 @@ from brenier.errors import (
     DataWarning,
     ModelFileError,
 )
-from brenier.estimators import OptimalTransport, load
+from brenier.estimators import Budget, FitSettings, OptimalTransport, load
 from brenier.potentials import (
     Conditional,
     DenseICNN,
@@ -26,20 +26,29 @@ from brenier.solve import (
     Solution,
     Status,
 )
-from brenier.training.run import Run
-from brenier.training.settings import Settings
+from brenier.training import Evaluation, Loss, Run, Settings, Task
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.costs import SquaredEuclidean
-from brenier.transport.dual import Conjugate, DualObjective, DualValue, conjugate
+from brenier.transport.dual import (
+    Conjugate,
+    DualObjective,
+    DualSettings,
+    DualTask,
+    DualValue,
+    conjugate,
+)
 from brenier.transport.maps import ConditionalMap, Distance, TransportMap
 
 __version__ = "0.1.0"
+
+Mean = MeanPotential  # its name in 0.1
 
 __all__ = [
     "BFGS",
     "LBFGS",
     "Anderson",
     "BrenierError",
+    "Budget",
     "Conditional",
     "ConditionalMap",
     "Conjugate",
@@ -51,8 +60,14 @@ __all__ = [
     "DenseICNN",
     "Distance",
     "DualObjective",
+    "DualSettings",
+    "DualTask",
     "DualValue",
+    "Evaluation",
+    "FitSettings",
     "GradientStep",
+    "Loss",
+    "Mean",
     "MeanPotential",
     "ModelFileError",
     "NewtonCG",
@@ -65,6 +80,7 @@ __all__ = [
     "Solution",
     "SquaredEuclidean",
     "Status",
+    "Task",
     "TransportMap",
     "conjugate",
     "load",

@@ -1,11 +1,9 @@
-"""The estimator, and the pipeline from two sets of samples to a map."""
+"""The estimator, and the one pipeline from two sets of samples to a map."""
 
+from brenier.estimators.budget import Budget
+from brenier.estimators.initial import POTENTIALS
 from brenier.estimators.loading import load
 from brenier.estimators.optimal_transport import OptimalTransport
-from brenier.estimators.parameters import POTENTIALS
+from brenier.estimators.settings import FitSettings
 
-__all__ = [
-    "POTENTIALS",
-    "OptimalTransport",
-    "load",
-]
+__all__ = ["POTENTIALS", "Budget", "FitSettings", "OptimalTransport", "load"]

@@ -1,347 +1,236 @@
-"""From two labelled populations to one map per class, all from one network.
+"""A fit by class: one map per class, all from one network.
 
     J = sum over classes k of p_k [ E_{mu_k} g(x, k) - E_{nu_k} min over y of |y - z|^2/2 + g(y, k) ]
 
 ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, (39)). Both sides of a batch hold the classes in the same
 proportions, p_k growing like the square root of the class's rows: equal for classes of equal size, and a class of few
-rows is not learnt by heart. Every class starts at its own affine map, whose covariances lean on those of the other
-classes as far as these are alike (`gaussian.shared`). Classes are split, trained on, judged together and certified one
-by one.
+rows is not overfitted. Every class starts at its own affine map, whose covariances lean on those of the other classes
+as far as these are alike (`brenier.statistics.pool_covariances`). Classes are split, trained on, judged together and
+certified one by one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import (
-    HELD_OUT,
-    ONE_IN,
-    Population,
-    Rows,
-    Split,
-    grouped,
-    listed,
-    read_labels,
+from brenier.datasets import Rows, Split, SplitSettings
+from brenier.estimators.class_draw import ClassDraw, class_points
+from brenier.estimators.conditioned import (
+    conditional_map,
+    conditioned_identity,
+    conditioned_task,
 )
-from brenier.errors import DataError, DataWarning, warn
-from brenier.estimators.conditioned import conditioned_map, conditioned_run, inward
-from brenier.estimators.pipeline import (
-    MANY,
-    MOMENTS,
-    REFITTED,
-    Fitted,
-    Options,
-    begin,
-    conclude,
-    learn,
-    units_of,
-)
-from brenier.estimators.verdict import beats_start
-from brenier.statistics import moments, shared
-from brenier.training.run import Run
+from brenier.estimators.options import Options
+from brenier.estimators.plan import RoundTripRows
+from brenier.estimators.verdict import Comparison
+from brenier.potentials import Potential
+from brenier.statistics import moments, pool_covariances
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
     aligned_coordinates,
-    gaussian_pair,
+    cost_units,
     plain_coordinates,
+    regularised_pair,
 )
+from brenier.transport.dual import DualTask
+from brenier.transport.maps import ConditionalMap
 
-Pairs = Sequence[tuple[Rows, Rows]]  # both sides of every class
-
-
-def classes_of(
-    source: Population, target: Population, source_labels: Any, target_labels: Any
-) -> tuple[list[tuple[Rows, Rows]], tuple[Hashable, ...]]:
-    """Return both sides of every class that both have, and the labels; warn of rows whose class only one side has.
-
-    Args:
-        source, target: tables.
-        source_labels, target_labels: one label per row; None on one side where all its rows belong to every class.
-
-    Raises:
-        DataError: for labels that cannot be used, endless populations, or sides that share no class.
-    """
-    rows, found = [], list[dict[Hashable, list[int]] | None]()
-    for side, labels, name in (
-        (source, source_labels, "source"),
-        (target, target_labels, "target"),
-    ):
-        if not isinstance(side, Rows):
-            raise DataError(
-                f"{side.name}: a function that draws samples has no labels; give an array with one per row"
-            )
-        rows.append(side)
-        found.append(
-            None
-            if labels is None
-            else grouped(read_labels(labels, f"{name}_labels", side.size))
-        )
-    first, second = (mine or other or {} for mine, other in (found, found[::-1]))
-    common = tuple(label for label in first if label in second)
-    odd = [
-        label for label in (*first, *second) if not (label in first and label in second)
-    ]
-    if not common:
-        raise DataError(
-            f"source_labels, target_labels: share no class ({listed(tuple(first))} and {listed(tuple(second))}); "
-            "transport goes from a class to the same class, so name them alike on both sides"
-        )
-    if odd:
-        warn(
-            f"source_labels, target_labels: only one side has {listed(tuple(odd))}; those rows are left out, and such "
-            "labels cannot be transported",
-            DataWarning,
-        )
-    sides = [
-        [
-            side
-            if group is None
-            else Rows(side.values, side.name, torch.tensor(group[label]))
-            for label in common
-        ]
-        for side, group in zip(rows, found, strict=True)
-    ]
-    return list(zip(*sides, strict=True)), common
+Pairs: TypeAlias = Sequence[tuple[Rows, Rows]]  # both sides of every class
+RowPairs: TypeAlias = Sequence[tuple[Tensor, Tensor]]
 
 
-def fit_classes(pairs: Pairs, labels: tuple[Hashable, ...], options: Options) -> Fitted:
-    """Return the maps between both sides of every class.
+@dataclasses.dataclass(frozen=True)
+class ClassPlan:
+    """Two populations by class.
 
-    Args:
+    Attributes:
         pairs: source and target rows, class by class.
         labels: of the classes.
-        options: what the fit is told.
     """
-    state, seed, generator = begin(options)
-    splits = _split(pairs, generator)
-    training = [(split.source, split.target) for split in splits]
-    classes = Classes(
-        labels, _coordinates(training, options, generator).to(options.device)
-    )
-    run = _run(splits, classes, options, generator)
-    learn(run, options, state, seed, classes.coordinates)
-    most = MANY // len(pairs) + 1
-    many = [
-        (x.sample_distinct(most, generator), z.sample_distinct(most, generator))
-        for x, z in training
-    ]
-    compared = _inward(_like_held_out(splits, generator), classes, options)
-    learnt = options.warm is not None or beats_start(run, *compared)
-    transport = conditioned_map(run, classes, learnt, options)
-    for k, (split, rows) in enumerate(zip(splits, many, strict=True)):
-        if len(split.certify[0]) > 1:
-            transport.held_out_distance[k] = transport.of(torch.tensor(k)).measure(
-                *split.certify, held_out=split.held_out, many=rows
-            )
-    certify = torch.cat([split.certify[0] for split in splits])
-    named = [
-        label
-        for label, split in zip(labels, splits, strict=True)
-        for _ in split.certify[0]
-    ]
-    if not learnt and options.start == "affine":
-        unit = (classes.coordinates.unit / classes.coordinates.spread).cpu()
-        whole = _gaussian(
-            [
-                (x.chunks(REFITTED, generator), z.chunks(REFITTED, generator))
-                for x, z in pairs
-            ],
-            unit,
-        )
-        transport.conditions = Classes(labels, whole.to(options.device))
-    return conclude(transport, run, options, learnt, certify, named)
+
+    pairs: Pairs
+    labels: tuple[Hashable, ...]
+
+    def prepare(self, options: Options, generator: torch.Generator) -> ClassProblem:
+        """Return the problem, its samples split and encoded."""
+        splits = _split(self.pairs, options.settings.split, generator)
+        training = [(split.source, split.target) for split in splits]
+        coordinates = _coordinates(training, options, generator)
+        classes = Classes(self.labels, coordinates.to(options.device))
+        task = _task(splits, classes, options, generator)
+        return ClassProblem(self, splits, classes, task, options, generator)
 
 
-def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
-    """Split every class, both sides alike, so that held-out J weighs a class the same on either side.
-
-    A class of few rows has none held out; where that is so of all, every part is all of the rows.
-    """
-    most = max(2, HELD_OUT // len(pairs))
-    counts = [min(most, x.size // ONE_IN, z.size // ONE_IN) for x, z in pairs]
-    if sum(counts) < 2:
-        whole = [
-            (x.sample_distinct(most, generator), z.sample_distinct(most, generator))
-            for x, z in pairs
-        ]
-        even = [(x[: len(z)], z[: len(x)]) for x, z in whole]
-        return [
-            Split(*pair, part, part, held_out=False)
-            for pair, part in zip(pairs, even, strict=True)
-        ]
-    rest: dict[int, tuple[Rows, list[Tensor]]] = {}
-    splits = []
-    for (source, target), n in zip(pairs, counts, strict=True):
-        if id(source) not in rest:  # one source may serve all classes
-            rest[id(source)] = source.split(
-                (max(counts), max(counts)) if _serves_all(pairs) else (n, n), generator
-            )
-        source, (x_select, x_certify) = rest[id(source)]
-        target, (z_select, z_certify) = target.split((n, n), generator)
-        splits.append(
-            Split(
-                source,
-                target,
-                (x_select[:n], z_select),
-                (x_certify[:n], z_certify),
-                held_out=True,
-            )
-        )
-    return splits
-
-
-def _like_held_out(
-    splits: Sequence[Split[Rows]], generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
-    """Return many rows of both sides of every class, as many of either, in the proportions of those held out."""
-    counts = [
-        len(split.select[0]) * (ONE_IN - 2 if split.held_out else 1) for split in splits
-    ]
-    return [
-        (
-            split.source.sample_distinct(n, generator),
-            split.target.sample_distinct(n, generator),
-        )
-        for split, n in zip(splits, counts, strict=True)
-    ]
-
-
-def _serves_all(pairs: Pairs) -> bool:
-    return len(pairs) > 1 and pairs[0][0] is pairs[1][0]
-
-
-def _coordinates(
-    pairs: Pairs, options: Options, generator: torch.Generator
-) -> Coordinates:
-    """Return the coordinates of every class, determined by training rows alone."""
-    if options.warm is not None:
-        return options.warm.coordinates
-    some = [
-        (x.sample_distinct(MOMENTS, generator), z.sample_distinct(MOMENTS, generator))
-        for x, z in pairs
-    ]
-    x, z = (torch.cat(side).cpu() for side in zip(*some, strict=True))
-    unit = units_of(x, z, options)
-    if options.start == "affine":
-        return _gaussian(some, unit)
-    return plain_coordinates(x, z, unit).repeated(len(pairs))
-
-
-def _gaussian(
-    sides: Sequence[tuple[Iterable[Tensor] | Tensor, ...]], unit: Tensor
-) -> Coordinates:
-    """Return the coordinates in which every class's map between Gaussian fits is the identity."""
-    source, target = (
-        shared([moments(rows, unit) for rows in side])
-        for side in zip(*sides, strict=True)
-    )
-    return aligned_coordinates(
-        [gaussian_pair(*pair) for pair in zip(source, target, strict=True)], unit
-    )
-
-
-def _run(
-    splits: Sequence[Split[Rows]],
-    classes: Classes,
-    options: Options,
-    generator: torch.Generator,
-) -> Run:
-    """Return a fresh run in the coordinates of the classes."""
-    shares = torch.tensor(
-        [min(split.source.size, split.target.size) for split in splits],
-        dtype=torch.float64,
-    ).sqrt()
-    source = ClassDraw(
-        [split.source for split in splits], shares, classes, "encode_source", options
-    )
-    target = ClassDraw(
-        [split.target for split in splits], shares, classes, "encode_target", options
-    )
-    held_out = _inward([split.select for split in splits], classes, options)
-    return conditioned_run(
-        source, target, held_out, classes.coordinates.dim, options, generator
-    )
-
-
-def _inward(
-    pairs: Sequence[tuple[Tensor, Tensor]], classes: Classes, options: Options
-) -> tuple[Tensor, Tensor]:
-    """Return rows of every class as conditioned points of either side."""
-    found = []
-    for side, way in zip(
-        zip(*pairs, strict=True), ("encode_source", "encode_target"), strict=True
-    ):
-        keys = torch.repeat_interleave(
-            torch.arange(len(side)), torch.tensor([len(rows) for rows in side])
-        )
-        found.append(inward(torch.cat(side), keys, classes, way, options))
-    return found[0], found[1]
-
-
-class ClassDraw:
-    """Batches of one side as conditioned points, every class with its share.
+class ClassProblem:
+    """The transport problems of all classes, each in its own coordinates.
 
     Args:
-        sides: rows, class by class.
-        shares: (k,), proportional to what a class gets of a batch.
-        classes: their coordinates.
-        way: "encode_source" or "encode_target", into the coordinates.
-        options: device and precision.
+        plan: all rows.
+        splits: of every class, into rows to train on, to select by and to certify with.
+        classes: with the coordinates determined by training rows alone.
+        task: the training of the potential.
+        options: what the fit is told.
+        generator: the only source of randomness.
     """
 
     def __init__(
         self,
-        sides: Sequence[Rows],
-        shares: Tensor,
+        plan: ClassPlan,
+        splits: Sequence[Split[Rows]],
         classes: Classes,
-        way: str,
+        task: DualTask,
         options: Options,
+        generator: torch.Generator,
     ) -> None:
-        self.sides, self.classes, self.way, self.options = sides, classes, way, options
-        self.bounds = (shares / shares.sum()).cumsum(0)
-        self.sizes = torch.tensor([side.size for side in sides])
-        self.size = int(self.sizes.sum())
-        alone = len({id(side) for side in sides}) == len(sides) and all(
-            side.in_memory for side in sides
-        )
-        self.moved: Tensor | None = None
-        if alone:  # every row is in memory once, and is moved there once
-            rows = torch.cat(
-                [side.sample_distinct(side.size, torch.Generator()) for side in sides]
-            )
-            self.moved = self._inward(
-                rows, torch.repeat_interleave(torch.arange(len(sides)), self.sizes)
-            )
+        self.plan, self.splits, self.classes, self.task = plan, splits, classes, task
+        self.options, self.generator = options, generator
+        self._many: RowPairs = []
 
-    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return a batch: (n, d + c), or as many as there are rows."""
-        return self.rows(min(n, self.size), generator)
+    @property
+    def coordinates(self) -> Coordinates:
+        """The coordinates of all classes."""
+        return self.classes.coordinates
 
-    def rows(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n rows drawn with replacement, classes in their shares but for rounding, in random order."""
-        places = (
-            torch.arange(n, dtype=torch.float64)
-            + torch.rand(1, generator=generator, dtype=torch.float64)
-        ) / n
-        keys = torch.searchsorted(self.bounds, places).clamp(max=len(self.sides) - 1)
-        keys = keys[torch.randperm(n, generator=generator)]
-        if self.moved is not None:
-            at = (
-                torch.rand(n, generator=generator, dtype=torch.float64)
-                * self.sizes[keys]
-            ).long()
-            first = self.sizes.cumsum(0) - self.sizes
-            return self.moved[(first[keys] + at).to(self.moved.device)]
-        drawn = torch.empty(n, self.classes.coordinates.dim, dtype=torch.float64)
-        for k in keys.unique().tolist():
-            mine = keys == k
-            drawn[mine] = self.sides[k].sample(int(mine.sum()), generator).cpu()
-        return self._inward(drawn, keys)
+    def compare(self) -> Comparison:
+        """Return many rows of all classes, as many of either side, in the proportions of those held out."""
+        settings, generator = self.options.settings, self.generator
+        most = settings.pipeline.moment_rows // len(self.splits) + 1
+        self._many = _sampled([(split.source, split.target) for split in self.splits], most, generator)
+        compared = []
+        for split in self.splits:
+            # Of ten rows eight are trained on, for one that is selected by and one that certifies.
+            times = settings.split.held_out_one_in - 2 if split.held_out else 1
+            n = len(split.select[0]) * times
+            x = split.source.sample_distinct(n, generator)
+            compared.append((x, split.target.sample_distinct(n, generator)))
+        return Comparison(*class_points(compared, self.classes, self.options))
 
-    def _inward(self, rows: Tensor, keys: Tensor) -> Tensor:
-        return inward(rows, keys, self.classes, self.way, self.options)
+    def identity(self) -> Potential:
+        """Return the potential of the maps that training started from."""
+        return conditioned_identity(self.task, self.options)
+
+    def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
+        """Return the maps of a network, with the distance of every class measured on rows of its own."""
+        transport = conditional_map(network, self.classes, self.task, self.options)
+        for k, (split, many) in enumerate(zip(self.splits, self._many, strict=True)):
+            if len(split.certify[0]) > 1:
+                transport.held_out_distance[k] = transport.at_index(torch.tensor(k)).measure(
+                    *split.certify,
+                    held_out=split.held_out,
+                    moment_rows=many,
+                    control=self.options.settings.control,
+                )
+        if refit:
+            transport.conditions = self._refitted()
+        return transport
+
+    def round_trip(self) -> RoundTripRows:
+        """Return source rows of every class, not trained on, and their labels."""
+        rows = torch.cat([split.certify[0] for split in self.splits])
+        labels = [
+            label
+            for label, split in zip(self.plan.labels, self.splits, strict=True)
+            for _ in split.certify[0]
+        ]
+        return RoundTripRows(rows, (labels,))
+
+    def _refitted(self) -> Classes:
+        """Return the classes with coordinates determined by all rows."""
+        rows, generator = self.options.settings.pipeline.refit_rows, self.generator
+        sides = []
+        for source, target in self.plan.pairs:
+            x = source.chunks(rows, generator)
+            sides.append((x, target.chunks(rows, generator)))
+        unit = self.coordinates.cost_units().cpu()
+        whole = _gaussian(sides, unit, self.options)
+        return Classes(self.plan.labels, whole.to(self.options.device))
+
+
+def _split(pairs: Pairs, settings: SplitSettings, generator: torch.Generator) -> list[Split[Rows]]:
+    """Split every class, both sides alike, so that held-out J weights a class the same on either side.
+
+    A class of few rows has none held out; where that is so of all, every part is all of the rows.
+    """
+    most, one_in = max(2, settings.held_out_rows // len(pairs)), settings.held_out_one_in
+    counts = [min(most, x.size // one_in, z.size // one_in) for x, z in pairs]
+    if sum(counts) < 2:
+        return [_whole(pair, rows) for pair, rows in zip(pairs, _sampled(pairs, most, generator), strict=True)]
+    rest: dict[int, tuple[Rows, list[Tensor]]] = {}
+    splits = []
+    for (source, target), n in zip(pairs, counts, strict=True):
+        if id(source) not in rest:  # one source may serve all classes
+            k = max(counts) if _serves_all(pairs) else n
+            rest[id(source)] = source.split((k, k), generator)
+        source, (x_select, x_certify) = rest[id(source)]
+        target, (z_select, z_certify) = target.split((n, n), generator)
+        select, certify = (x_select[:n], z_select), (x_certify[:n], z_certify)
+        splits.append(Split(source, target, select, certify, held_out=True))
+    return splits
+
+
+def _whole(pair: tuple[Rows, Rows], rows: tuple[Tensor, Tensor]) -> Split[Rows]:
+    """Return a split of which every part is all rows, as many of either side."""
+    x, z = rows
+    part = x[: len(z)], z[: len(x)]
+    return Split(*pair, part, part, held_out=False)
+
+
+def _serves_all(pairs: Pairs) -> bool:
+    """Say whether one source serves all classes."""
+    return len(pairs) > 1 and pairs[0][0] is pairs[1][0]
+
+
+def _sampled(pairs: Pairs, n: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+    """Return n distinct rows of either side of every class, or all."""
+    sampled = []
+    for source, target in pairs:
+        x = source.sample_distinct(n, generator)
+        sampled.append((x, target.sample_distinct(n, generator)))
+    return sampled
+
+
+def _coordinates(pairs: Pairs, options: Options, generator: torch.Generator) -> Coordinates:
+    """Return the coordinates of every class, determined by training rows alone."""
+    if options.warm is not None:
+        return options.warm.coordinates
+    rows = _sampled(pairs, options.settings.pipeline.coordinate_rows, generator)
+    x = torch.cat([source for source, _ in rows]).cpu()
+    z = torch.cat([target for _, target in rows]).cpu()
+    unit = cost_units(x, z, options.scale, options.settings.coordinates)
+    if options.start == "affine":
+        return _gaussian(rows, unit, options)
+    return plain_coordinates(x, z, unit).repeated(len(pairs))
+
+
+def _gaussian(
+    sides: Sequence[tuple[Iterable[Tensor] | Tensor, Iterable[Tensor] | Tensor]],
+    unit: Tensor,
+    options: Options,
+) -> Coordinates:
+    """Return the coordinates in which every class's map between Gaussian fits is the identity."""
+    settings = options.settings.gaussian
+    source = pool_covariances([moments(rows, unit) for rows, _ in sides], settings)
+    target = pool_covariances([moments(rows, unit) for _, rows in sides], settings)
+    pairs = [regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)]
+    return aligned_coordinates(pairs, unit)
+
+
+def _task(
+    splits: Sequence[Split[Rows]],
+    classes: Classes,
+    options: Options,
+    generator: torch.Generator,
+) -> DualTask:
+    """Return the training of a new potential in the coordinates of the classes."""
+    sizes = [min(split.source.size, split.target.size) for split in splits]
+    shares = torch.tensor(sizes, dtype=torch.float64).sqrt()
+    source = ClassDraw([split.source for split in splits], shares, classes, False, options)
+    target = ClassDraw([split.target for split in splits], shares, classes, True, options)
+    held_out = class_points([split.select for split in splits], classes, options)
+    return conditioned_task(source, target, held_out, classes.coordinates.dim, options, generator)

@@ -1,4 +1,4 @@
-"""What fits by class and by covariates share: rows become conditioned points, and one network is trained on these."""
+"""What fits by class and by covariate share: rows become conditioned points, and one network is trained on these."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from brenier.estimators.pipeline import INVERSE, MOMENTS, Options
-from brenier.estimators.start import identity, trainable
-from brenier.potentials import Conditional
-from brenier.statistics import PER_FEATURE, Calibration, Features
-from brenier.training.run import Run
-from brenier.transport.coordinates import Classes, Covariates, moved_at_once
+from brenier.estimators.initial import identity_potential, initial_potential
+from brenier.estimators.options import Options
+from brenier.potentials import Conditional, Potential
+from brenier.statistics import Calibration, Features
+from brenier.transport.coordinates import Conditions
+from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap
 
 
 class ConditionedDraw(Protocol):
-    """Batches of one side as conditioned points (n, d + c)."""
+    """Batches of one side as conditioned points (n, d + e)."""
 
     size: int  # rows there are
 
@@ -30,74 +30,59 @@ class ConditionedDraw(Protocol):
         ...
 
 
-def inward(
-    rows: Tensor,
-    keys: Tensor,
-    conditions: Classes | Covariates,
-    way: str,
-    options: Options,
-) -> Tensor:
-    """Return rows (n, d) as conditioned points (n, d + c), each in the coordinates of its condition.
-
-    Args:
-        rows: (n, d).
-        keys: (n, ...), the condition of each row.
-        conditions: what the keys mean.
-        way: "encode_source" or "encode_target".
-        options: device and precision.
-    """
-    most = moved_at_once(conditions.coordinates.dim)
-    parts = [
-        getattr(conditions.rows(key), way)(part.to(options.device)).to(options.dtype)
-        for part, key in zip(rows.split(most), keys.split(most), strict=True)
-    ]
-    return torch.cat(parts)
-
-
-def conditioned_run(
+def conditioned_task(
     source: ConditionedDraw,
     target: ConditionedDraw,
     held_out: tuple[Tensor, Tensor],
     dim: int,
     options: Options,
     generator: torch.Generator,
-) -> Run:
-    """Return a fresh run on conditioned points, of which the first `dim` coordinates are transported."""
+) -> DualTask:
+    """Return the training of a new potential on conditioned points.
+
+    Args:
+        source, target: how batches are drawn.
+        held_out: conditioned points of either side, never drawn by these.
+        dim: how many of their leading coordinates are transported.
+        options: what the fit is told.
+        generator: the only source of randomness.
+    """
+    settings = options.settings
     points = held_out[0].shape[1]
-    potential = trainable(points, options, generator, dim)
-    rows = min(options.settings.batch_size, source.size, target.size)
-    seen = points if points <= rows // PER_FEATURE // 2 else dim
-    features = Features(rows, held_out[0][:, :seen], generator)
-    calibration = [
-        Calibration(features, draw.rows(MOMENTS, generator), complete=False)
-        for draw in (source, target)
-    ]
-    return Run(
+    potential = initial_potential(points, options, generator, dim)
+    batch = min(settings.training.batch_size, source.size, target.size)
+    # Embeddings are features of a batch too, where it has rows enough for their products.
+    bearable = batch // settings.calibration.rows_per_feature // 2
+    seen = points if points <= bearable else dim
+    features = Features(batch, held_out[0][:, :seen], generator, settings.calibration)
+    calibration = []
+    for draw in (source, target):
+        rows = draw.rows(settings.pipeline.coordinate_rows, generator)
+        calibration.append(Calibration(features, rows, complete=False, settings=settings.calibration))
+    return DualTask(
         potential,
         options.objective,
         source,
         target,
         held_out,
-        options.settings,
+        settings.dual,
         generator,
         calibration,
     )
 
 
-def conditioned_map(
-    run: Run, conditions: Classes | Covariates, learnt: bool, options: Options
+def conditioned_identity(task: DualTask, options: Options) -> Potential:
+    """Return the potential of the maps that training started from."""
+    return Conditional(identity_potential(task.model.dim, options), task.model.transport_dim)
+
+
+def conditional_map(
+    network: Potential, conditions: Conditions, task: DualTask, options: Options
 ) -> ConditionalMap:
-    """Return the map of the trained network, or where nothing was learnt of the identity."""
-    potential = (
-        run.result()
-        if learnt
-        else Conditional(
-            identity(run.potential.dim, options), run.potential.transport_dim
-        )
-    )
+    """Return the maps of a network."""
     return ConditionalMap(
-        potential,
+        network,
         conditions,
-        method=run.objective.method,
-        tol=INVERSE * run.objective.tol,
+        method=task.objective.method,
+        tol=options.settings.pipeline.inverse_tol_factor * task.objective.tol,
     )

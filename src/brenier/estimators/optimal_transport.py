@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,28 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, Population, population, read
+from brenier.datasets import (
+    CheckedSamples,
+    LabelsLike,
+    Population,
+    Sampler,
+    TableLike,
+    population,
+    read,
+)
 from brenier.errors import DataError
 from brenier.estimators import validation
-from brenier.estimators.by_class import classes_of, fit_classes
-from brenier.estimators.by_covariate import fit_covariates, sides_of
-from brenier.estimators.parameters import Conditions, condition_of, options_of, warm_map
-from brenier.estimators.pipeline import Fitted
-from brenier.estimators.plain import fit_map
+from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
+from brenier.estimators.options import Fitted
+from brenier.estimators.parameters import (
+    FittedMap,
+    Parameters,
+    RandomState,
+    check_warm_map,
+    condition_of,
+)
+from brenier.estimators.pipeline import fit_plan
+from brenier.estimators.plain import PlainPlan
 from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.maps import Distance, save_map
@@ -56,8 +70,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         max_time: training seconds at most, or None. Runs limited by time are not reproducible to the bit.
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.
-        bandwidth: standard deviations by which rows are smeared whenever they are drawn, lest few are learnt by heart;
-            falling with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), and 0 for
+        bandwidth: standard deviations by which rows are jittered whenever they are drawn, so that few rows are not
+            overfitted; it falls with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), and 0 for
             streams and for start="identity".
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
@@ -72,6 +86,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
         dtype: precision of the network, "float32" or "float64".
         verbose: whether to show a progress bar.
+        settings: other values for any field of `brenier.FitSettings` and `brenier.Budget`, by name, for example
+            `{"ema_decay": 0.99, "long_steps": 2000}`: everything that a fit chooses or takes for given.
 
     Attributes:
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
@@ -98,7 +114,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         *,
         n_networks: int | None = None,
         start: str = "affine",
-        scale: Any = "auto",
+        scale: str | Sequence[float] | np.ndarray | Tensor = "auto",
         method: Method | None = None,
         tol: float = 1e-3,
         max_steps: int | None = None,
@@ -110,11 +126,12 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         patience: int = 12,
         warm_start: bool = False,
         checkpoint: str | None = None,
-        random_state: Any = None,
+        random_state: RandomState = None,
         n_jobs: int | None = None,
-        device: Any = None,
+        device: str | torch.device | None = None,
         dtype: str = "float32",
         verbose: bool = False,
+        settings: Mapping[str, object] | None = None,
     ) -> None:
         self.potential = potential
         self.n_networks = n_networks
@@ -136,16 +153,17 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
+        self.settings = settings
 
     def fit(
         self,
-        X: Any,
-        Y: Any,
+        X: TableLike | Sampler,
+        Y: TableLike | Sampler,
         *,
-        source_labels: Any = None,
-        target_labels: Any = None,
-        source_covariates: Any = None,
-        target_covariates: Any = None,
+        source_labels: LabelsLike | None = None,
+        target_labels: LabelsLike | None = None,
+        source_covariates: TableLike | None = None,
+        target_covariates: TableLike | None = None,
     ) -> OptimalTransport:
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
@@ -164,79 +182,111 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
-        conditions = Conditions(
-            source_labels, target_labels, source_covariates, target_covariates
-        )
+        given = GivenConditions(source_labels, target_labels, source_covariates, target_covariates)
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
             wrong = f"Y: has {target.dim} features, X has {source.dim}"
-            raise DataError(
-                f"{wrong}; both sides must have the same features, in the same order"
-            )
+            raise DataError(f"{wrong}; both sides must have the same features, in the same order")
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")
-        fitted = self._learn(source, target, conditions)
-        self.map_, self.history_, self.diagnostics_ = (
-            fitted.map,
-            fitted.history,
-            fitted.diagnostics,
-        )
+        fitted = self._learn(source, target, given)
+        self.map_ = fitted.map
+        self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
         self._remember(source.dim, names)
         return self
 
-    def transform(self, X: Any, labels: Any = None, covariates: Any = None) -> Any:
+    def transform(
+        self,
+        X: TableLike,
+        labels: LabelsLike | None = None,
+        covariates: TableLike | None = None,
+    ) -> Any:
         """Return T(X): (n, d) -> (n, d), the same kind as X.
 
         Args:
             X: (n, d).
             labels: where `fit` had labels: one per row, or one for all rows.
             covariates: where `fit` had covariates: (n, p) or (n,), or those of one row for all rows.
-        """
-        return self._apply(
-            self._read(X, "X"), self._fitted(), self._condition(labels, covariates)
-        )
 
-    def fit_transform(self, X: Any, y: Any = None, **conditions: Any) -> Any:
+        Raises:
+            DataError: for samples, labels or covariates that do not fit those of `fit`.
+        """
+        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
+
+    def fit_transform(
+        self,
+        X: TableLike | Sampler,
+        y: TableLike | Sampler | None = None,
+        **conditions: Any,
+    ) -> Any:
         """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
-        fitted = (
-            self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
-        )
-        own = {
-            name: conditions.get(f"source_{name}") for name in ("labels", "covariates")
-        }
-        return fitted.transform(X, **own)
+        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
+        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        return fitted.transform(X, **own)  # type: ignore[arg-type]
 
     def inverse_transform(
-        self, Z: Any, labels: Any = None, covariates: Any = None
+        self,
+        Z: TableLike,
+        labels: LabelsLike | None = None,
+        covariates: TableLike | None = None,
     ) -> Any:
-        """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about."""
-        return self._apply(
-            self._read(Z, "Z"),
-            self._fitted().inverse,
-            self._condition(labels, covariates),
-        )
+        """Return T^{-1}(Z): (n, d) -> (n, d), the same kind as Z; rows that did not converge are warned about.
 
-    def distance(self, label: Any = None) -> Distance:
-        """Return W2 with its bounds, as measured on held-out samples at fit time; with labels that of one class."""
-        found: Distance = self._fitted().distance(*self._condition(label))
-        return found
+        Args:
+            Z: (m, d).
+            labels, covariates: as in `transform`.
+
+        Raises:
+            DataError: for samples, labels or covariates that do not fit those of `fit`.
+        """
+        condition = self._condition(labels, covariates)
+        return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
+
+    def distance(self, label: Hashable = None) -> Distance:
+        """Return W2 with its bounds, as measured on held-out samples at fit time.
+
+        With labels that of one class. After a fit with covariates the distance over all their values,
+        (E over c of W2(mu_c, nu_c)^2)^(1/2); at one value, `map_.distance(c, x, z)` measures it on samples of it.
+
+        Raises:
+            DataError: where a label is needed and not given, given and not needed, or unknown.
+        """
+        transport = self._fitted()
+        pooled = getattr(transport, "pooled_distance", None)
+        if pooled is not None and label is None:
+            return pooled
+        return transport.distance(*condition_of(transport, {"labels": label, "covariates": None}))
 
     def score(
-        self, X: Any, Y: Any, source_labels: Any = None, target_labels: Any = None
+        self,
+        X: TableLike,
+        Y: TableLike,
+        source_labels: LabelsLike | None = None,
+        target_labels: LabelsLike | None = None,
+        source_covariates: TableLike | None = None,
+        target_covariates: TableLike | None = None,
     ) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
 
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
+        With labels or covariates it is a mean over them, and both sides should hold them alike.
+
+        Args:
+            X, Y: (n, d), (m, d).
+            source_labels, target_labels, source_covariates, target_covariates: as in `transform`, of either side.
+
+        Raises:
+            DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
-        transport, conditions = (
-            self._fitted(),
-            (*self._condition(source_labels), *self._condition(target_labels)),
+        transport = self._fitted()
+        conditions = (
+            *self._condition(source_labels, source_covariates),
+            *self._condition(target_labels, target_covariates),
         )
-        phi, phi_c, _ = transport.dual_terms(
-            self._read(X, "X"), self._read(Y, "Y"), *conditions
-        )
+        source, target = self._read(X, "X"), self._read(Y, "Y")
+        phi, phi_c, _ = transport.dual_terms(source, target, *conditions)
         return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
 
     @property
@@ -248,15 +298,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
         Parameters that are functions or objects (optimizer, random_state, a potential of your own) are not saved.
+
+        Raises:
+            DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.
+            OSError: where the folder cannot be written.
         """
         transport = self._fitted()
         names = getattr(self, "feature_names_in_", None)
+        parameters = self.get_params(deep=False)
         extra = {
-            "parameters": {
-                name: value
-                for name, value in self.get_params().items()
-                if _is_json(value)
-            },
+            "parameters": {name: value for name, value in parameters.items() if _is_json(value)},
             "features": None if names is None else [str(name) for name in names],
             "history": self.history_,
             "diagnostics": self.diagnostics_,
@@ -268,59 +319,45 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _learn(
-        self, source: Population, target: Population, conditions: Conditions
-    ) -> Fitted:
+    def _learn(self, source: Population, target: Population, given: GivenConditions) -> Fitted:
         """Return what a fit gives, one map or one for every condition."""
-        kind = conditions.kind()
+        parameters = Parameters(**self.get_params(deep=False))
+        kind = given.kind()
         if kind == "labels":
-            pairs, labels = classes_of(
-                source, target, conditions.source_labels, conditions.target_labels
-            )
-            return fit_classes(
-                pairs,
-                labels,
-                options_of(self, source, target, warm_map(self, source.dim, labels)),
-            )
-        options = options_of(self, source, target, warm_map(self, source.dim, kind))
+            by_class = class_plan(source, target, given)
+            warm = self._warm_map(source.dim, by_class.labels)
+            return fit_plan(by_class, parameters.options(source, target, warm))
+        options = parameters.options(source, target, self._warm_map(source.dim, kind))
         if kind == "covariates":
-            sides = sides_of(
-                source,
-                target,
-                conditions.source_covariates,
-                conditions.target_covariates,
-            )
-            return fit_covariates(*sides, options)
-        return fit_map(source, target, options)
+            return fit_plan(covariate_plan(source, target, given), options)
+        return fit_plan(PlainPlan(source, target), options)
+
+    def _warm_map(self, dim: int, kind: tuple[Hashable, ...] | str | None) -> FittedMap | None:
+        """Return the map to go on from, or None; the kind of its conditions is their labels, "covariates" or None."""
+        transport = getattr(self, "map_", None) if self.warm_start else None
+        return None if transport is None else check_warm_map(transport, dim, kind)
 
     def _apply(
-        self,
-        samples: CheckedSamples,
-        function: Callable[..., Any],
-        condition: tuple[Any, ...],
+        self, samples: CheckedSamples, function: Callable[..., Any], condition: tuple[Any, ...]
     ) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
         moved = function(samples, *condition)
-        output = getattr(self, "_sklearn_output_config", {}).get(
-            "transform", get_config()["transform_output"]
-        )
-        return (
-            moved.cpu().numpy()
-            if output != "default" and isinstance(moved, Tensor)
-            else moved
-        )
+        configured = getattr(self, "_sklearn_output_config", {})
+        output = configured.get("transform", get_config()["transform_output"])
+        as_array = output != "default" and isinstance(moved, Tensor)
+        return moved.cpu().numpy() if as_array else moved
 
-    def _condition(self, labels: Any, covariates: Any = None) -> tuple[Any, ...]:
+    def _condition(
+        self, labels: LabelsLike | None, covariates: TableLike | None
+    ) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        return condition_of(
-            self._fitted(), {"labels": labels, "covariates": covariates}
-        )
+        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")
         return self.map_
 
-    def _read(self, values: Any, name: str) -> CheckedSamples:
+    def _read(self, values: TableLike, name: str) -> CheckedSamples:
         """Return samples, checked against those of fit."""
         self._fitted()
         samples = read(values, name)
@@ -336,7 +373,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             del self.feature_names_in_
 
 
-def _is_json(value: Any) -> bool:
+def _is_json(value: object) -> bool:
     try:
         json.dumps(value)
     except (TypeError, ValueError):

@@ -1,220 +1,116 @@
-"""What every fit does, whatever its populations: train a run to its end, judge it, and say what a user must not miss.
+"""The one pipeline of every kind of fit: prepare, train, judge, certify, finish.
 
-The trained network must beat the map training started from, as surely as `BEATS` says; otherwise there is nothing to
-learn beyond that map at this sample size.
+Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
+the result and take part in nothing else. Where the trained network does not beat the map training started from (see
+`verdict`), that is returned, refitted to all samples, or to as many of a stream as training drew.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
-import torch
-from torch import Tensor
-from tqdm import tqdm
-
-from brenier.errors import ConvergenceWarning, DataWarning, warn
+from brenier.errors import ConvergenceWarning, warn
+from brenier.estimators.options import Fitted, Options
+from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
+from brenier.estimators.verdict import improves_on_start
 from brenier.potentials import Potential
-from brenier.training import checkpoint
-from brenier.training.run import Run
-from brenier.training.settings import Settings
-from brenier.transport.coordinates import Coordinates, _check_range, feature_units
-from brenier.transport.dual import DualObjective
-from brenier.transport.dual.parallel import Team, processes_for
+from brenier.training import Keeper, Run, Start, fingerprint, remove_run, resume_or_start, train
+from brenier.transport.dual import shared_among
 from brenier.transport.maps import ConditionalMap, TransportMap, inverse_errors
 
-MOMENTS = 200_000  # rows that determine the coordinates
-REFITTED = (
-    2**21
-)  # and the affine map, if that is the result: as many more as training drew, but not beyond these
-MANY = 65_536  # rows that determine the moments in the comparison with the start
-INVERSE = 0.1  # the map inverts to this share of the tolerance of training: its solves are not repeated
 
-MakePotential = Callable[[int, torch.Generator], Potential]
+def fit_plan(plan: Plan, options: Options) -> Fitted:
+    """Return the map that a plan asks for.
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a fit is told.
-
-    Attributes:
-        make_potential: (d, generator) -> a potential that starts at the identity.
-        start: "affine" or "identity".
-        scale: how features are weighed: "auto", "common", "feature" or a (d,) tensor of units.
-        objective: J and its inner solver.
-        settings: how to train.
-        seed: the only source of randomness.
-        seed_given: whether a run resumed must have that seed.
-        device: where to train.
-        dtype: precision of the network.
-        folder: where the unfinished run is kept, or None.
-        progress: whether to show a progress bar.
-        warm: a map to go on from, or None.
-        processes: how many share the work of training, or None for as many as are worth it.
+    Raises:
+        DataError: for samples that cannot be used.
+        ModelFileError: where the checkpoint is damaged, or belongs to other samples or settings.
     """
-
-    make_potential: MakePotential
-    start: str
-    scale: str | Tensor
-    objective: DualObjective
-    settings: Settings
-    seed: int
-    seed_given: bool
-    device: torch.device
-    dtype: torch.dtype
-    folder: str | None
-    progress: bool
-    warm: TransportMap | ConditionalMap | None
-    processes: int | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Fitted:
-    """What a fit gives back: the map, how training went, and how the certificate rows came out."""
-
-    map: TransportMap | ConditionalMap
-    history: list[dict[str, float]]
-    diagnostics: dict[str, Any]
-
-
-def begin(options: Options) -> tuple[dict[str, Any] | None, int, torch.Generator]:
-    """Return the unfinished run to go on with, if there is one, the seed, and the generator it gives."""
-    state, seed = (
-        checkpoint.read_run(options.folder) if options.folder else None,
-        options.seed,
+    start = resume_or_start(options.folder, options.seed, options.seed_given)
+    problem = plan.prepare(options, start.generator)
+    run = _trained(problem, options, start)
+    comparison = problem.compare()
+    better = options.warm is not None or improves_on_start(
+        run, problem.task, comparison, options.settings
     )
-    if state is not None:
-        seed = checkpoint.resumed_seed(
-            state, seed if options.seed_given else None, options.folder or ""
-        )
-    return state, seed, torch.Generator().manual_seed(seed)
+    network = run.result() if better else problem.identity()
+    refit = not better and options.start == "affine"
+    transport = problem.certified_map(network, refit)
+    selected = "network" if better else options.start
+    return _finished(transport, run, selected, problem.round_trip(), options)
 
 
-def learn(
-    run: Run,
-    options: Options,
-    state: dict[str, Any] | None,
-    seed: int,
-    coordinates: Coordinates,
-) -> None:
-    """Train a run to its end, from where an unfinished one was."""
-    mark = ""
+def _trained(problem: FitProblem, options: Options, start: Start) -> Run[Potential]:
+    """Return a run that has ended, taken up from where an unfinished one was."""
+    task, settings = problem.task, options.settings
+    run = Run(task, settings.training, start.generator)
+    keeper = None
     if options.folder:
-        mark = checkpoint.fingerprint(
-            _describe(options, run), *run.held_out, coordinates.basis, coordinates.unit
+        coordinates = problem.coordinates
+        mark = fingerprint(
+            _description(options, run),
+            *task.held_out,
+            coordinates.basis,
+            coordinates.unit,
         )
-        if state is not None:
-            checkpoint.restore_run(state, run, mark, options.folder)
-    processes = (
-        (options.processes or processes_for(run)) if options.device.type == "cpu" else 1
-    )
-    if processes == 1:
-        _train(run, options, mark, seed)
-        return
-    alone = run.objective
-    with Team(
-        processes, run.parts, alone.method, patient=options.settings.max_time is None
-    ) as team:
-        run.objective = dataclasses.replace(alone, evaluate=team)
-        _train(run, options, mark, seed)
-    run.objective = alone
+        keeper = Keeper(options.folder, mark, start.seed)
+        keeper.restore(run, start)
+    processes = 1
+    if options.device.type == "cpu":
+        worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
+        processes = options.processes or worthwhile
+    patient = settings.training.max_time is None
+    with shared_among(task, processes, patient, settings.parallel):
+        train(run, keeper, options.progress)
+    return run
 
 
-def _train(run: Run, options: Options, mark: str, seed: int) -> None:
-    """Advance the run to its end, written down at every evaluation if it has a folder.
-
-    An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
-    """
-    saved = -1
-    with tqdm(
-        total=options.settings.max_steps,
-        initial=run.step,
-        disable=not options.progress,
-        unit="step",
-    ) as bar:
-        while not run.finished:
-            run.advance()
-            bar.update(run.step - bar.n)
-            if run.history and run.history[-1]["step"] > saved:
-                saved = int(run.history[-1]["step"])
-                bar.set_postfix_str(_postfix(run.history[-1]))
-                if options.folder:
-                    checkpoint.save_run(options.folder, run, mark, seed)
-
-
-def _postfix(row: dict[str, float]) -> str:
-    found = f"J={row['value']:.5g}±{row['standard_error']:.1g}"
-    if row["step"] == 0:  # nothing was solved in training yet
-        return found
-    return f"{found} inner={row['inner_evaluations']:.1f} unconverged={row['unconverged']:.0f}"
-
-
-def _describe(options: Options, run: Run) -> str:
-    """Return the settings that a resumed run must share."""
-    settings = dataclasses.replace(options.settings, optimizer=None, schedule=None)  # type: ignore[arg-type]
-    lr_multiplier = [group.get("lr_multiplier") for group in run.optimizer.param_groups]
-    optimizer = (
-        f"{type(run.optimizer).__name__} {run.optimizer.defaults} {lr_multiplier}"
-    )
+def _description(options: Options, run: Run[Potential]) -> str:
+    """Return the settings that a resumed run must share, in words."""
+    training = dataclasses.replace(options.settings.training, optimizer=None)
+    values = dataclasses.asdict(training)
+    del values["schedule"]  # a function, whose name says nothing
+    others = dataclasses.replace(options.settings, training=type(training)())
+    multipliers = [group.get("lr_multiplier") for group in run.optimizer.param_groups]
+    optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults} {multipliers}"
+    model = run.task.model
     try:
-        potential = f"{type(run.potential).__name__} {run.potential.config()}"
+        potential = f"{type(model).__name__} {model.config()}"
     except NotImplementedError:
-        potential = type(run.potential).__name__
-    return f"{options.start} {options.objective} {settings} {options.dtype} {optimizer} {potential}"
+        potential = type(model).__name__
+    return f"{options.start} {options.objective} {values} {others} {options.dtype} {optimizer} {potential}"
 
 
-def units_of(x: Tensor, z: Tensor, options: Options) -> Tensor:
-    """Return the units of the cost (d,) from many rows of either side, checked; say so where they had to differ."""
-    _check_range(x, z)
-    unit, mixed = feature_units(x, z, options.scale)
-    if mixed:
-        warn(
-            f"X, Y: feature scales differ by a factor of {float(unit.max() / unit.min()):.1e}, so the squared distance "
-            "would ignore the smaller ones; cost is measured in units of each feature's standard deviation. Pass "
-            "scale='common' for the plain squared distance, or your own units",
-            DataWarning,
-        )
-    return unit
-
-
-def conclude(
+def _finished(
     transport: TransportMap | ConditionalMap,
-    run: Run,
+    run: Run[Potential],
+    selected: str,
+    trip: RoundTripRows,
     options: Options,
-    learnt: bool,
-    x: Tensor,
-    *condition: Any,
 ) -> Fitted:
-    """Return what the fit gives back, its unfinished run removed; warn of what a user must not miss.
-
-    Args:
-        transport: the map.
-        run: one that has ended.
-        options: what the fit was told.
-        learnt: whether the map is the trained network's.
-        x: (n, d), source rows of the certificate, to go there and back.
-        condition: labels or covariates of these, where there are any.
-    """
-    found = {
-        "selected": "network" if learnt else options.start,
+    """Return what the fit gives back, its unfinished run removed; warn of what a user must not miss."""
+    errors, solution = inverse_errors(transport, trip.rows, *trip.condition)
+    diagnostics = {
+        "selected": selected,
         "stopped": run.finished,
         "steps": run.step,
+        "rollbacks": run.rollbacks,
+        "round_trip": float(errors.median()),
+        "round_trip_unconverged": solution.unconverged,
+        "round_trip_rows": len(trip.rows),
     }
-    errors, solution = inverse_errors(transport, x, *condition)
-    found |= {"setbacks": run.setbacks, "round_trip": float(errors.median())}
-    found |= {"round_trip_unconverged": solution.unconverged, "round_trip_rows": len(x)}
     if run.finished.startswith("gave up"):
         warn(
-            f"training {run.finished}; the best map met is kept. Lower `learning_rate`, or use potential='convex'",
+            f"training {run.finished}; the best map seen is kept. Lower `learning_rate`, or use potential='convex'",
             ConvergenceWarning,
         )
     if solution.unconverged:
         warn(
-            f"the inverse of {solution.unconverged} of {len(x)} held-out rows did not converge; raise "
+            f"the inverse of {solution.unconverged} of {len(trip.rows)} held-out rows did not converge; raise "
             "`map_.max_steps`, or use potential='convex'",
             ConvergenceWarning,
         )
     if options.folder:
-        checkpoint.remove_run(options.folder)
-    return Fitted(transport, run.history, found)
+        remove_run(options.folder)
+    return Fitted(transport, run.history, diagnostics)
+

@@ -1,150 +1,189 @@
-"""From two populations to a transport map: split, coordinates, training, selection, certificate.
-
-Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
-the result and take part in nothing else. Where the trained network does not beat the map training started from (see
-`learning`), that is returned, refitted to all samples, or to as many of a stream as training drew.
-"""
+"""A fit of plain samples: one map between two populations."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from brenier.datasets import Population, Split
-from brenier.estimators.pipeline import (
-    INVERSE,
-    MANY,
-    MOMENTS,
-    REFITTED,
-    Fitted,
-    Options,
-    begin,
-    conclude,
-    learn,
-    units_of,
-)
-from brenier.estimators.start import identity, trainable
-from brenier.estimators.verdict import beats_start
+from brenier.estimators.initial import identity_potential, initial_potential
+from brenier.estimators.options import Options
+from brenier.estimators.plan import RoundTripRows
+from brenier.estimators.verdict import Comparison
+from brenier.potentials import Potential
 from brenier.statistics import Calibration, Features
-from brenier.training.run import Run
 from brenier.transport.coordinates import (
     Coordinates,
+    cost_units,
     gaussian_coordinates,
     plain_coordinates,
 )
-from brenier.transport.dual import Draw
+from brenier.transport.dual import Draw, DualTask
 from brenier.transport.maps import TransportMap
 
+Encode = Callable[[Tensor], Tensor]
 
-def fit_map(source: Population, target: Population, options: Options) -> Fitted:
-    """Return the transport map between two populations."""
-    state, seed, generator = begin(options)
-    split = Split.of(source, target, generator)
-    coordinates = _coordinates(split.source, split.target, options, generator)
-    run = _run(split, coordinates, options, generator)
-    learn(run, options, state, seed, coordinates)
-    x, z = (
-        side.sample_distinct(MANY, generator).to(options.device)
-        for side in (split.source, split.target)
-    )
-    learnt = options.warm is not None or beats_start(
-        run, coordinates.encode_source(x), coordinates.encode_target(z)
-    )
-    network = run.result() if learnt else identity(source.dim, options)
-    transport = TransportMap(
-        network,
-        coordinates,
-        method=run.objective.method,
-        tol=INVERSE * run.objective.tol,
-    )
-    certificate = transport.measure(
-        *split.certify, held_out=split.held_out, many=(x, z)
-    )
-    if not learnt and options.start == "affine":
-        rows = MOMENTS + run.drawn
-        transport.coordinates = _refitted(
-            source, target, coordinates, min(rows, REFITTED), generator
+
+@dataclasses.dataclass(frozen=True)
+class PlainPlan:
+    """Two populations."""
+
+    source: Population
+    target: Population
+
+    def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
+        """Return the problem, its samples split and encoded."""
+        split = Split.of(self.source, self.target, generator, options.settings.split)
+        coordinates = _coordinates(split, options, generator)
+        task = _task(split, coordinates, options, generator)
+        return PlainProblem(self, split, coordinates, task, options, generator)
+
+
+class PlainProblem:
+    """The transport problem of two populations in affine coordinates.
+
+    Args:
+        plan: both populations, whole.
+        split: into rows to train on, to select by and to certify with.
+        coordinates: determined by training rows alone.
+        task: the training of the potential.
+        options: what the fit is told.
+        generator: the only source of randomness.
+    """
+
+    def __init__(
+        self,
+        plan: PlainPlan,
+        split: Split[Population],
+        coordinates: Coordinates,
+        task: DualTask,
+        options: Options,
+        generator: torch.Generator,
+    ) -> None:
+        self.plan, self.split, self.coordinates, self.task = plan, split, coordinates, task
+        self.options, self.generator = options, generator
+        self._many: tuple[Tensor, Tensor] | None = None
+
+    def compare(self) -> Comparison:
+        """Return many rows of either side by which the network and the start are compared."""
+        rows, device = self.options.settings.pipeline.moment_rows, self.options.device
+        x = self.split.source.sample_distinct(rows, self.generator).to(device)
+        z = self.split.target.sample_distinct(rows, self.generator).to(device)
+        self._many = x, z
+        return Comparison(self.coordinates.encode_source(x), self.coordinates.encode_target(z))
+
+    def identity(self) -> Potential:
+        """Return the potential of the map that training started from."""
+        return identity_potential(self.coordinates.dim, self.options)
+
+    def certified_map(self, network: Potential, refit: bool) -> TransportMap:
+        """Return the map of a network, with the distance measured on rows that took part in nothing else.
+
+        A refitted map keeps the distance of the one before, which is the poorer.
+        """
+        pipeline, objective = self.options.settings.pipeline, self.task.objective
+        transport = TransportMap(
+            network,
+            self.coordinates,
+            method=objective.method,
+            tol=pipeline.inverse_tol_factor * objective.tol,
         )
-    transport.held_out_distance = certificate
-    return conclude(transport, run, options, learnt, split.certify[0])
+        measured = transport.measure(
+            *self.split.certify,
+            held_out=self.split.held_out,
+            moment_rows=self._many,
+            control=self.options.settings.control,
+        )
+        if refit:
+            rows = pipeline.coordinate_rows + self.task.drawn
+            transport.coordinates = self._refitted(min(rows, pipeline.refit_rows))
+        transport.held_out_distance = measured
+        return transport
+
+    def round_trip(self) -> RoundTripRows:
+        """Return source rows, not trained on, to go there and back."""
+        return RoundTripRows(self.split.certify[0])
+
+    def _refitted(self, rows: int) -> Coordinates:
+        """Return the coordinates determined by many more rows."""
+        x = self.plan.source.chunks(rows, self.generator)
+        z = self.plan.target.chunks(rows, self.generator)
+        unit = self.coordinates.cost_units().cpu()
+        coordinates = gaussian_coordinates(x, z, unit, self.options.settings.gaussian)
+        return coordinates.to(self.options.device)
 
 
 def _coordinates(
-    source: Population, target: Population, options: Options, generator: torch.Generator
+    split: Split[Population], options: Options, generator: torch.Generator
 ) -> Coordinates:
     """Return the coordinates to train in, determined by training rows alone."""
-    if options.warm is not None:
+    if isinstance(options.warm, TransportMap):
         return options.warm.coordinates.to(options.device)
-    x, z = (side.sample_distinct(MOMENTS, generator).cpu() for side in (source, target))
-    make = gaussian_coordinates if options.start == "affine" else plain_coordinates
-    return make(x, z, units_of(x, z, options)).to(options.device)
+    settings = options.settings
+    rows = settings.pipeline.coordinate_rows
+    x = split.source.sample_distinct(rows, generator).cpu()
+    z = split.target.sample_distinct(rows, generator).cpu()
+    unit = cost_units(x, z, options.scale, settings.coordinates)
+    if options.start == "affine":
+        coordinates = gaussian_coordinates(x, z, unit, settings.gaussian)
+    else:
+        coordinates = plain_coordinates(x, z, unit)
+    return coordinates.to(options.device)
 
 
-def _run(
-    split: Split, coordinates: Coordinates, options: Options, generator: torch.Generator
-) -> Run:
-    """Return a fresh run in the given coordinates."""
+def _task(
+    split: Split[Population],
+    coordinates: Coordinates,
+    options: Options,
+    generator: torch.Generator,
+) -> DualTask:
+    """Return the training of a new potential in these coordinates."""
 
-    def inward(transform: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda rows: transform(rows.to(options.device)).to(options.dtype)
+    def encoding(encode: Encode) -> Encode:
+        return lambda rows: encode(rows.to(options.device)).to(options.dtype)
 
-    potential = trainable(split.source.dim, options, generator)
-    encode_source, encode_target = (
-        inward(coordinates.encode_source),
-        inward(coordinates.encode_target),
-    )
-    held_out = (encode_source(split.select[0]), encode_target(split.select[1]))
-    draws = _draw(split.source, encode_source), _draw(split.target, encode_target)
-    rows = min(
-        options.settings.batch_size,
-        *(side.size or MOMENTS for side in (split.source, split.target)),
-    )
-    features = Features(rows, held_out[0], generator)
+    settings, source, target = options.settings, split.source, split.target
+    rows = settings.pipeline.coordinate_rows
+    potential = initial_potential(coordinates.dim, options, generator)
+    encode_source = encoding(coordinates.encode_source)
+    encode_target = encoding(coordinates.encode_target)
+    held_out = encode_source(split.select[0]), encode_target(split.select[1])
+    draw_source, draw_target = _draw(source, encode_source), _draw(target, encode_target)
+    batch = min(settings.training.batch_size, source.size or rows, target.size or rows)
+    features = Features(batch, held_out[0], generator, settings.calibration)
     calibration = [
         Calibration(
             features,
-            move(side.sample_distinct(MOMENTS, generator)),
-            side.size is not None and side.size <= MOMENTS,
+            encode(side.sample_distinct(rows, generator)),
+            complete=side.size is not None and side.size <= rows,
+            settings=settings.calibration,
         )
-        for side, move in ((split.source, encode_source), (split.target, encode_target))
+        for side, encode in ((source, encode_source), (target, encode_target))
     ]
-    return Run(
+    return DualTask(
         potential,
         options.objective,
-        *draws,
+        draw_source,
+        draw_target,
         held_out,
-        options.settings,
+        settings.dual,
         generator,
         calibration,
     )
 
 
-def _draw(side: Population, inward: Callable[[Tensor], Tensor]) -> Draw:
-    """Return how batches of a population are drawn in the coordinates; rows in memory are moved there once."""
+def _draw(side: Population, encode: Encode) -> Draw:
+    """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
     if not side.in_memory:
-        return lambda n, generator: inward(side.sample(n, generator))
+        return lambda n, generator: encode(side.sample(n, generator))
     size = side.size or 0
-    rows = inward(side.sample_distinct(size, torch.Generator()))
+    rows = encode(side.sample_distinct(size, torch.Generator()))
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
-        return rows[
-            torch.randint(size, (min(n, size),), generator=generator).to(rows.device)
-        ]
+        index = torch.randint(size, (min(n, size),), generator=generator)
+        return rows[index.to(rows.device)]
 
     return draw
-
-
-def _refitted(
-    source: Population,
-    target: Population,
-    old: Coordinates,
-    rows: int,
-    generator: torch.Generator,
-) -> Coordinates:
-    """Return the coordinates determined by many more rows; the certificate, measured before, is the poorer map's."""
-    unit = (old.unit / old.spread).cpu()
-    return gaussian_coordinates(
-        source.chunks(rows, generator), target.chunks(rows, generator), unit
-    ).to(old.unit.device)

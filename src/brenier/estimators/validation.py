@@ -19,7 +19,7 @@ from brenier.solve import Method
 
 
 def check_positive(
-    name: str, value: Any, whole: bool = False, zero: bool = False
+    name: str, value: object, whole: bool = False, zero: bool = False
 ) -> None:
     """Raise where a value is not a positive number, a whole one if so told, and not zero if that may be."""
     kind, words = (
@@ -37,7 +37,7 @@ def check_positive(
         )
 
 
-def check_jobs(n_jobs: Any) -> int | None:
+def check_jobs(n_jobs: object) -> int | None:
     """Return a number of processes, negative ones counted back from all cores, or None where none is given."""
     if n_jobs is None:
         return None
@@ -49,7 +49,7 @@ def check_jobs(n_jobs: Any) -> int | None:
     return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
 
 
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise where a value is not one of some names."""
     if not isinstance(value, str) or value not in choices:
         raise DataError(
@@ -57,7 +57,7 @@ def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
         )
 
 
-def check_scale(scale: Any, dim: int) -> str | Tensor:
+def check_scale(scale: object, dim: int) -> str | Tensor:
     """Return the scale as a name or a (d,) tensor of positive units."""
     if isinstance(scale, str):
         check_choice("scale", scale, ("auto", "common", "feature"))
@@ -73,7 +73,7 @@ def check_scale(scale: Any, dim: int) -> str | Tensor:
     return unit
 
 
-def check_method(method: Any) -> Method:
+def check_method(method: object) -> Method:
     """Return an inner solver, or raise where it is none."""
     if isinstance(method, type) or not (
         hasattr(method, "init") and hasattr(method, "step")
@@ -84,7 +84,7 @@ def check_method(method: Any) -> Method:
     return method
 
 
-def check_device(device: Any) -> torch.device:
+def check_device(device: object) -> torch.device:
     """Return a device that can be used here."""
     try:
         return torch.empty(0, device=device).device
@@ -95,7 +95,7 @@ def check_device(device: Any) -> torch.device:
         ) from error
 
 
-def check_folder(name: str, folder: Any) -> None:
+def check_folder(name: str, folder: object) -> None:
     """Raise where something cannot be the path of a folder."""
     if not isinstance(folder, str | os.PathLike):
         raise DataError(f"{name}: must be the path of a folder or None, got {folder!r}")
@@ -105,7 +105,7 @@ def check_folder(name: str, folder: Any) -> None:
         )
 
 
-def draw_seed(random_state: Any) -> int:
+def draw_seed(random_state: object) -> int:
     """Return a seed drawn from what scikit-learn or numpy call a random state."""
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31 - 1))
@@ -133,7 +133,7 @@ def check_columns(
     )
 
 
-def feature_names(values: Any, name: str) -> np.ndarray | None:
+def feature_names(values: object, name: str) -> np.ndarray | None:
     """Return what scikit-learn keeps as `feature_names_in_`, None where there are no names."""
     blank = BaseEstimator()
     try:
@@ -143,7 +143,7 @@ def feature_names(values: Any, name: str) -> np.ndarray | None:
     return getattr(blank, "feature_names_in_", None)
 
 
-def check_seen(estimator: BaseEstimator, values: Any, name: str, dim: int) -> None:
+def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) -> None:
     """Raise where samples with dim features differ from those seen in fit, by their number or names."""
     expected = estimator.n_features_in_
     if dim != expected:
@@ -159,6 +159,6 @@ def check_seen(estimator: BaseEstimator, values: Any, name: str, dim: int) -> No
         ) from error
 
 
-def _is(kind: type, value: Any) -> bool:
+def _is(kind: type, value: object) -> bool:
     """Say whether a value is a number of a kind; True and False are none."""
     return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,30 +1,42 @@
-"""Whether the trained network is better than the map that training started from."""
+"""Whether the trained network is better than the map that training started from.
+
+It must be, as surely as `z_threshold` says; otherwise there is nothing to learn beyond that map at this sample size.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from brenier.estimators.settings import FitSettings
+from brenier.potentials import Potential
 from brenier.statistics import (
-    FITTED,
-    Side,
+    SampleTerms,
     adjusted_difference,
     normal_score,
     two_sample_score,
 )
-from brenier.training.run import Run
-
-BEATS = 2.33  # normal score: one in a hundred
-
-
-SLIGHT = 1e-5  # gain of J per coordinate, of variance one, that is none: initial weights may have a billionth
+from brenier.training import Run
+from brenier.transport.dual import DualTask
 
 
-def beats_start(
-    run: Run, many_source: Tensor, many_target: Tensor, distinct: bool = True
-) -> bool:
+class Comparison(NamedTuple):
+    """Many rows of either side that are not held out, to compare two maps by.
+
+    Attributes:
+        source, target: (n, d), (m, d), in the coordinates.
+        distinct: whether none of them is there twice, without which the two laws cannot be compared.
+    """
+
+    source: Tensor
+    target: Tensor
+    distinct: bool = True
+
+
+def improves_on_start(run: Run[Potential], task: DualTask, rows: Comparison, settings: FitSettings) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
     It has to be so significantly. Or the samples have to refute the start, for where that is the transport map both
@@ -33,27 +45,31 @@ def beats_start(
 
     Args:
         run: one that has ended.
-        many_source, many_target: many rows of either side that are not held out, in the coordinates.
-        distinct: whether none of them is there twice, without which the two laws cannot be compared.
+        task: what it trained.
+        rows: many rows of either side.
+        settings: `z_threshold`, `min_gain`, and those of the statistics.
     """
-    potential, (x, z) = run.result(), run.held_out
-    many = [
-        side[torch.randperm(len(side), generator=run.generator)]
-        for side in (many_source, many_target)
-    ]
+    x, z = task.held_out
+    pipeline, fitted_rows = settings.pipeline, settings.control.fitted_rows
+    potential = run.result()
+    many_x = rows.source[torch.randperm(len(rows.source), generator=run.generator)]
+    many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
     with torch.no_grad():
-        value = run.objective(potential, x, z)
-        others = run.objective(potential, *(side[:FITTED].to(x) for side in many))
+        value = task.objective(potential, x, z)
+        others = task.objective(potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x))
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
     difference, error = adjusted_difference(
-        Side(value.source, x, many[0], others.source),
-        Side(value.target, z, many[1], others.target),
+        SampleTerms(value.source, x, many_x, others.source),
+        SampleTerms(value.target, z, many_z, others.target),
+        settings.control,
     )
-    if difference > -SLIGHT * run.potential.transport_dim:
+    if difference > -pipeline.min_gain * potential.transport_dim:
         return False
-    gain = normal_score(-difference / error if error else math.inf, min(len(x), len(z)))
-    if gain > BEATS or not distinct:
-        return gain > BEATS
-    refuted = two_sample_score(many_source, many_target, run.generator)
-    return max(refuted, (gain + refuted) / math.sqrt(2)) > BEATS
+    errors = -difference / error if error else math.inf
+    gain = normal_score(errors, min(len(x), len(z)))
+    if gain > pipeline.z_threshold or not rows.distinct:
+        return gain > pipeline.z_threshold
+    refuted = two_sample_score(rows.source, rows.target, run.generator, settings.two_sample)
+    both = (gain + refuted) / math.sqrt(2)
+    return max(refuted, both) > pipeline.z_threshold

@@ -1,116 +1,76 @@
-"""Training: one object that can be put down and picked up, and a thin `fit` around it.
+"""A training run: one object that can be put down and picked up, for any task.
 
-Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
-(see `batches`), and takes one optimiser step along the envelope gradient of J, its means weighed as `calibration` says,
-with the penalty of `convexity` where psi is not convex by construction. The tolerance follows the learning rate,
-
-    tol_k = max(tol, loosest * sqrt(d lr_k / lr_0)),
-
-since the error of the weights that comes from the noise of batches falls like the square root of the rate, and inner
-errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary
-3.12: shrinking tolerances).
-
-A mean of potentials is trained part by part: each has batches, inner problems and a J of its own, and the optimiser
-moves them together. Only evaluation and selection look at the mean.
-
-Evaluation and the result use the running average of the weights, over about the last tenth of the steps; `selection`
-says which evaluation is kept. Training that loses its inner solves or turns non-finite steps back to the last selected
-state with half the rate.
+Every step asks the task for its losses, differentiates them, clips the gradient of each member of an ensemble and takes
+one step of the optimiser. Evaluation and the result use the running average of the weights, over about the last tenth
+of the steps; `selection` says which evaluation is kept. A step whose loss is faulty is not taken: training goes back to
+the last selected weights with half the learning rate.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 import time
-from collections.abc import Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Generic
 
 import torch
 from torch import Tensor, nn
 
-from brenier.potentials import Potential
-from brenier.statistics import Calibration, Smoothing
 from brenier.training.selection import Selection
-from brenier.training.settings import Settings, short_run_factor
-from brenier.transport.dual import (
-    Batch,
-    Batches,
-    Draw,
-    DualObjective,
-    DualValue,
-    excess,
+from brenier.training.settings import Settings
+from brenier.training.task import Evaluation, Model, Task
+
+COUNTERS = (
+    "step",
+    "seconds",
+    "rate_factor",
+    "rollbacks",
+    "evaluations_without_improvement",
+    "finished",
 )
 
 
 @torch.no_grad()
-def follow(average: nn.Module, potential: nn.Module, step: int, most: float) -> None:
-    """Take a step's weights into their running average, of about a ninth of the steps; its decay is `most` at most."""
-    decay = min(most, (1 + step) / (10 + step))
-    averages, weights = (
-        list[Tensor](average.parameters()),
-        list[Tensor](potential.parameters()),
-    )
+def ema_update(average: nn.Module, model: nn.Module, step: int, max_decay: float) -> None:
+    """Take a step's weights into their exponential moving average, of about a ninth of the steps.
+
+    Args:
+        average: the average, changed in place.
+        model: the module whose weights it takes in.
+        step: how many were taken before.
+        max_decay: largest decay.
+    """
+    decay = min(max_decay, (1 + step) / (10 + step))
+    averages, weights = list[Tensor](average.parameters()), list[Tensor](model.parameters())
     torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
-MAX_SETBACKS = 6
-EXACT = (
-    0.01  # held-out J is evaluated at the tolerance of this factor of the learning rate
-)
-OVERFITTED = 3  # evaluations that one with a significantly worse held-out J counts for
-PENALISED = 1024  # rows of either side between which psi is held convex
-TOLERATED = 0.1  # share of unconverged rows in a training batch beyond which its gradient is not trusted
-
-
-class Run:
+class Run(Generic[Model]):
     """A training run: everything that changes while training, and nothing else.
 
     Args:
-        potential: the potential to train, in place.
-        objective: J and its inner solver.
-        source, target: functions (n, generator) -> (n, d) that draw batches.
-        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
+        task: what to train; its model is changed in place.
         settings: how to train.
-        generator: the only source of randomness.
-        calibration: of batches of the source and of the target, or nothing.
+        generator: the only source of randomness, the one that the task draws from.
+
+    Attributes:
+        history: one row for every evaluation.
+        finished: why training stopped, empty until it has.
     """
 
-    def __init__(
-        self,
-        potential: Potential,
-        objective: DualObjective,
-        source: Draw,
-        target: Draw,
-        held_out: tuple[Tensor, Tensor],
-        settings: Settings,
-        generator: torch.Generator,
-        calibration: Sequence[Calibration] = (),
-    ) -> None:
-        self.potential, self.objective, self.settings = potential, objective, settings
-        self.held_out, self.generator = held_out, generator
-        smoothing = [Smoothing(side, potential.transport_dim) for side in held_out]
-        self.parts = potential.members()
-        self.batches = [
-            Batches(source, target, generator, calibration, smoothing, settings.uses)
-            for _ in self.parts
-        ]
-        self._certain = potential.strong_convexity() > 0
-        self.average = copy.deepcopy(potential).requires_grad_(False)
-        (
-            self.step,
-            self.drawn,
-            self.seconds,
-            self.rate_factor,
-            self.setbacks,
-            self.idle,
-        ) = 0, 0, 0.0, 1.0, 0, 0
-        self.history: list[dict[str, float]] = []
+    def __init__(self, task: Task[Model], settings: Settings, generator: torch.Generator) -> None:
+        self.task, self.settings, self.generator = task, settings, generator
+        self.average = copy.deepcopy(task.model).requires_grad_(False)
+        self.selection = Selection(task.model.state_dict(), settings)
+        self.step = 0
+        self.seconds = 0.0
+        self.rate_factor = 1.0
+        self.rollbacks = 0
+        self.evaluations_without_improvement = 0
         self.finished = ""
-        self._since: list[dict[str, float]] = []
+        self.history: list[dict[str, float]] = []
+        self._records: list[Mapping[str, float]] = []  # of batches since the last evaluation
         self._new_optimizer()
-        self.selection = Selection(potential.state_dict())
 
     def advance(self) -> None:
         """Take one training step, evaluating first whenever one is due."""
@@ -119,20 +79,20 @@ class Run:
             if self.finished:
                 return
         began = time.perf_counter()
-        rate, rows = self._set_rate(), self.settings.rows(self.step)
+        rate = self._set_rate()
         self.optimizer.zero_grad()
-        lost = self._differentiate(rows, rate)
-        if lost:
-            self._step_back(lost)
+        fault = self._differentiate(self.settings.rows(self.step), rate)
+        if fault:
+            self._roll_back(fault)
         else:
             self.optimizer.step()
-            follow(self.average, self.potential, self.step, self.settings.averaging)
+            ema_update(self.average, self.task.model, self.step, self.settings.ema_decay)
         self.step += 1
         self.seconds += time.perf_counter() - began
 
-    def result(self) -> Potential:
-        """Return a copy of the potential with the selected weights."""
-        chosen = copy.deepcopy(self.potential)
+    def result(self) -> Model:
+        """Return a copy of the model with the selected weights."""
+        chosen = copy.deepcopy(self.task.model)
         chosen.load_state_dict(self.selection.weights)
         return chosen.eval().requires_grad_(False)
 
@@ -140,94 +100,42 @@ class Run:
         """Return everything needed to go on as if never stopped; copies, safe to write while training goes on."""
         return copy.deepcopy(
             {
-                "potential": self.potential.state_dict(),
+                "model": self.task.model.state_dict(),
                 "average": self.average.state_dict(),
                 "selection": self.selection.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "generator": self.generator.get_state(),
-                "batches": [batches.state_dict() for batches in self.batches],
-                "counters": {name: getattr(self, name) for name in _COUNTERS},
+                "task": self.task.state_dict(),
+                "counters": {name: getattr(self, name) for name in COUNTERS},
                 "history": self.history,
-                "since": self._since,
+                "records": self._records,
             }
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a run where `state_dict` was called."""
-        self.potential.load_state_dict(state["potential"])
+        self.task.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.selection.load_state_dict(state["selection"], self.held_out[0])
+        self.selection.load_state_dict(state["selection"], self._device())
         self._new_optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
-        for batches, known in zip(self.batches, state["batches"], strict=True):
-            batches.load_state_dict(known, self.held_out[0])
-        for name in _COUNTERS:
+        self.task.load_state_dict(state["task"])
+        for name in COUNTERS:
             setattr(self, name, state["counters"][name])
-        self.history, self._since = list(state["history"]), list(state["since"])
+        self.history = list(state["history"])
+        self._records = list(state["records"])
 
     def _differentiate(self, rows: int, rate: float) -> str:
-        """Draw a batch for every part of the potential and differentiate its J; say what was lost, if anything was."""
-        draws = [
-            partial(self._draw, *pair, rows, rate)
-            for pair in zip(self.parts, self.batches, strict=True)
-        ]
-        sources = iter(self.batches)
-        for together in self.objective.several(draws, self._tol(rate)):
-            losses = []
-            for batch, value in together:
-                next(sources).keep(batch.z, value.solution)
-                lost = self._noted(batch, value)
-                if lost:
-                    return lost
-                losses.append(
-                    value.loss
-                    if self._certain
-                    else value.loss + self._penalty(batch, value)
-                )
-            torch.stack(losses).sum().backward()
-        for part in self.parts:
-            nn.utils.clip_grad_norm_(part.parameters(), self.settings.clip)
+        """Differentiate the losses of one step; say why the step must not be taken, if it must not."""
+        for loss in self.task.losses(rows, rate):
+            self._records.extend(loss.records)
+            if loss.fault:
+                return loss.fault
+            loss.value.backward()
+        for member in self.task.members():
+            nn.utils.clip_grad_norm_(member.parameters(), self.settings.clip)
         return ""
-
-    def _draw(self, part: Potential, batches: Batches, rows: int, rate: float) -> Batch:
-        x, z, start, skip_fraction = batches.draw(rows, self.settings.bandwidth * rate)
-        return Batch(part, x, z, start, skip_fraction, batches.weigh)
-
-    def _noted(self, batch: Batch, value: DualValue) -> str:
-        """Note how a batch went; say what was lost, if anything was."""
-        self.drawn += len(batch.x)
-        found, evaluations = value.loss.item(), value.solution.evaluations_per_row
-        unconverged = value.solution.unconverged - value.solution.deferred
-        self._since.append(
-            {
-                "train_value": found,
-                "inner_evaluations": evaluations,
-                "unconverged": unconverged,
-            }
-        )
-        if not math.isfinite(found) or unconverged > TOLERATED * len(batch.z):
-            return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
-        return ""
-
-    def _penalty(self, batch: Batch, value: DualValue) -> Tensor:
-        """Return how far psi is from convex, near some rows of either side."""
-        ends = batch.z[
-            -PENALISED:
-        ]  # the newest: the first are those that were left, mostly of the tails
-        with torch.no_grad():
-            heights = torch.cat([value.source[:PENALISED], batch.potential(ends)])
-        return excess(
-            batch.potential,
-            torch.cat([batch.x[:PENALISED], ends]),
-            heights,
-            self.generator,
-        )
-
-    def _tol(self, rate: float) -> float:
-        """Return the bound on inner residuals at a factor of the learning rate."""
-        dim = self.held_out[0].shape[-1]
-        return max(self.objective.tol, self.settings.loosest * math.sqrt(dim * rate))
 
     def _set_rate(self) -> float:
         """Set the scheduled learning rate; return its factor."""
@@ -235,79 +143,71 @@ class Run:
         if self.settings.max_time is not None:
             progress = max(progress, self.seconds / self.settings.max_time)
         factor = self.settings.schedule(progress) * self.rate_factor
-        short = short_run_factor(
-            self.step / progress if progress else self.settings.max_steps
-        )
+        expected_steps = self.step / progress if progress else self.settings.max_steps
+        power = self.settings.short_run_factor(expected_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = (
-                group["initial_lr"] * factor * group.get("lr_multiplier", 1.0) ** short
-            )
+            group["lr"] = group["initial_lr"] * factor * group.get("lr_multiplier", 1.0) ** power
         return factor
 
     def _evaluate(self) -> None:
         """Evaluate the averaged weights on the held-out samples, select, and decide whether to stop."""
         began = time.perf_counter()
         with torch.no_grad():
-            value = self.objective(self.average, *self.held_out, tol=self._tol(EXACT))
-        fresh = self.drawn <= len(self.parts) * self.settings.fresh_rows
-        if self.selection.consider(value, self.average.state_dict(), fresh):
-            self.idle = 0
-        else:
-            self.idle += (
-                OVERFITTED
-                if self.selection.worse(value)
-                else int(self.settings.max_time is None)
-            )
+            evaluation = self.task.evaluate(self.average)
+        if self.selection.consider(evaluation, self.average.state_dict()):
+            self.evaluations_without_improvement = 0
+        elif self.selection.worse(evaluation):
+            self.evaluations_without_improvement += self.settings.overfit_penalty
+        elif self.settings.max_time is None:
+            self.evaluations_without_improvement += 1
         self.seconds += time.perf_counter() - began
-        self.history.append(self._row(value))
-        self._since = []
+        self.history.append(self._row(evaluation))
+        self._records = []
         if self._spent():
             self.finished = "budget"
-        elif self.idle >= self.settings.patience:
+        elif self.evaluations_without_improvement >= self.settings.patience:
             self.finished = "held-out value stopped improving"
 
     def _spent(self) -> bool:
         """Say whether the steps or the seconds are used up."""
         limit = self.settings.max_time
-        return self.step >= self.settings.max_steps or (
-            limit is not None and self.seconds >= limit
-        )
+        return self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit)
 
-    def _row(self, value: DualValue) -> dict[str, float]:
-        means = {name: _mean([row[name] for row in self._since]) for name in _AVERAGED}
+    def _row(self, evaluation: Evaluation) -> dict[str, float]:
+        """Return the row of the history for an evaluation and the steps before it."""
+        records = self._records
+        means = {name: _mean([row[name] for row in records]) for name in self.task.averages}
+        sums = {name: sum(row[name] for row in records) for name in self.task.counts}
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "value": value.loss.item(),
-            "standard_error": value.standard_error(),
-            "evaluations": value.solution.evaluations_per_row,
-            "held_out_unconverged": value.solution.unconverged,
+            "value": evaluation.value,
+            "standard_error": evaluation.standard_error(),
+            **evaluation.record,
             **means,
-            "unconverged": sum(row["unconverged"] for row in self._since),
+            **sums,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
-            "setbacks": self.setbacks,
+            "rollbacks": self.rollbacks,
         }
 
-    def _step_back(self, reason: str) -> None:
-        """Return to the selected weights with half the learning rate and a fresh optimiser."""
-        self.potential.load_state_dict(self.selection.weights)
+    def _roll_back(self, fault: str) -> None:
+        """Return to the selected weights with half the learning rate and a new optimiser."""
+        self.task.model.load_state_dict(self.selection.weights)
         self.average.load_state_dict(self.selection.weights)
+        self.task.forget()
         self.rate_factor /= 2
-        self.setbacks += 1
-        for batches in self.batches:
-            batches.clear()
+        self.rollbacks += 1
         self._new_optimizer()
-        if self.setbacks >= MAX_SETBACKS:
-            self.finished = f"gave up after {self.setbacks} setbacks: {reason}"
+        if self.rollbacks >= self.settings.max_rollbacks:
+            self.finished = f"gave up after {self.rollbacks} rollbacks: {fault}"
 
     def _new_optimizer(self) -> None:
-        self.optimizer = self.settings.make_optimizer(self.potential.parameter_groups())
+        self.optimizer = self.settings.make_optimizer(self.task.parameter_groups())
         for group in self.optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
 
-
-_COUNTERS = ("step", "drawn", "seconds", "rate_factor", "setbacks", "idle", "finished")
-_AVERAGED = ("train_value", "inner_evaluations")
+    def _device(self) -> torch.device:
+        return next(self.task.model.parameters()).device
 
 
 def _mean(values: list[float]) -> float:

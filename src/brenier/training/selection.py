@@ -1,10 +1,10 @@
-"""Which weights of a run are kept: the latest whose held-out J is the least met, up to its own noise.
+"""Which weights of a run are kept: the latest whose held-out value is the least seen, up to its own noise.
 
 Two sets of weights are compared row by row, so that the noise of their difference is known. Late in training it is
 larger than what training still gains, and the least value alone would pick whichever evaluation the held-out rows
 happen to favour. Among those within one standard error (as in "Classification and Regression Trees", Breiman et al.,
 1984, section 3.4.3) the latest has learnt from the most samples at the lowest rate; but where the same rows were drawn
-again and again it is also the one that knows them best by heart, and the least value decides.
+again and again it is also the one that has overfitted most, and the least value decides.
 """
 
 from __future__ import annotations
@@ -13,70 +13,64 @@ import copy
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from brenier.statistics import standard_error
-from brenier.transport.dual import DualValue
-
-WITHIN = 1.0  # standard errors of the difference from the least value met
-SIGNIFICANT = 3.0  # standard errors of J itself
+from brenier.training.settings import Settings
+from brenier.training.task import Evaluation
 
 
 class Selection:
-    """The weights to keep, and the evaluation that others are held against.
+    """The weights to keep, and the evaluation that others are compared with.
 
     Args:
         weights: the state to keep until there is an evaluation.
+        settings: `select_within` and `significant_errors`.
     """
 
-    def __init__(self, weights: dict[str, Tensor]) -> None:
+    def __init__(self, weights: dict[str, Tensor], settings: Settings) -> None:
         self.weights = copy.deepcopy(weights)
         self.least = math.inf
+        self._settings = settings
         self._terms: tuple[Tensor, ...] = ()
 
-    def consider(
-        self, value: DualValue, weights: dict[str, Tensor], fresh: bool = True
-    ) -> bool:
-        """Keep the weights if they are as good as any met; say whether their J is the least met.
+    def consider(self, evaluation: Evaluation, weights: dict[str, Tensor]) -> bool:
+        """Keep the weights if they are as good as any seen; say whether their value is the least seen.
 
-        An evaluation with unconverged rows is not considered, since under-solved inner problems make J look smaller
-        than it is.
+        An evaluation that cannot be trusted is not considered.
 
         Args:
-            value: J on the held-out samples, the same ones every time.
+            evaluation: on the held-out samples, the same ones every time.
             weights: those that have it.
-            fresh: whether training has not drawn the same rows again and again.
         """
-        now = value.loss.item()
-        if not math.isfinite(now) or value.solution.unconverged:
+        if not math.isfinite(evaluation.value) or not evaluation.trusted:
             return False
-        least = now < self.least
-        if least or (fresh and now - self.least <= WITHIN * self._noise(value)):
+        least = evaluation.value < self.least
+        if least or (evaluation.fresh and self._is_as_good(evaluation)):
             self.weights = copy.deepcopy(weights)
         if least:
-            self.least, self._terms = (
-                now,
-                (value.source.detach().clone(), value.target.detach().clone()),
-            )
+            self.least = evaluation.value
+            self._terms = tuple(terms.detach().clone() for terms in evaluation.terms)
         return least
 
-    def worse(self, value: DualValue) -> bool:
-        """Say whether J is significantly above the least met."""
-        return value.loss.item() > self.least + SIGNIFICANT * value.standard_error()
+    def worse(self, evaluation: Evaluation) -> bool:
+        """Say whether the value is significantly above the least seen."""
+        margin = self._settings.significant_errors * evaluation.standard_error()
+        return evaluation.value > self.least + margin
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything kept."""
         return {"weights": self.weights, "least": self.least, "terms": self._terms}
 
-    def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
-        """Take up what was kept, on the device of a tensor."""
-        self.weights, self.least = (
-            copy.deepcopy(state["weights"]),
-            float(state["least"]),
-        )
-        self._terms = tuple(terms.to(like.device) for terms in state["terms"])
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take up what was kept, on a device."""
+        self.weights = copy.deepcopy(state["weights"])
+        self.least = float(state["least"])
+        self._terms = tuple(terms.to(device) for terms in state["terms"])
 
-    def _noise(self, value: DualValue) -> float:
-        """Return the standard error of the difference from the least value, over the same rows."""
-        source, target = self._terms
-        return standard_error(value.source - source, value.target - target)
+    def _is_as_good(self, evaluation: Evaluation) -> bool:
+        """Say whether the value is the least seen up to the noise of their difference, over the same rows."""
+        pairs = zip(evaluation.terms, self._terms, strict=True)
+        noise = standard_error(*(new - old for new, old in pairs))
+        return evaluation.value - self.least <= self._settings.select_within * noise

@@ -1,3 +1,6 @@
-"""Worker processes."""
+"""Worker processes that share the work of training, whatever that is."""
 
-__all__: list[str] = []
+from brenier.training.workers.pool import WorkerPool
+from brenier.training.workers.process import WorkerError, WorkerProcess, serialise
+
+__all__ = ["WorkerError", "WorkerPool", "WorkerProcess", "serialise"]

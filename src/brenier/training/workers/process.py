@@ -13,7 +13,7 @@ from brenier.errors import BrenierError
 from brenier.training.workers.worker import COMMAND
 
 
-class LostError(BrenierError):
+class WorkerError(BrenierError):
     """A worker that cannot be started, asked or understood, for a reason."""
 
     def __init__(self, reason: str) -> None:
@@ -24,58 +24,64 @@ class LostError(BrenierError):
         self.reason = reason
 
 
-class Near:
+class WorkerProcess:
     """A worker process, ended by `stop`.
 
     A new interpreter: no fork of a process that has threads, and no `if __name__ == "__main__"` asked of a script.
 
+    Args:
+        worker: the class whose methods answer requests; it takes no arguments.
+
     Raises:
-        LostError: where none can be started.
+        WorkerError: where none can be started.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, worker: type) -> None:
         if not sys.executable or getattr(sys, "frozen", False):
-            raise LostError("this program has no interpreter that could be started")
-        environment = os.environ | {
+            raise WorkerError("this program has no interpreter that could be started")
+        environment = {
+            **os.environ,
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         }
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", COMMAND],
+                [sys.executable, "-c", COMMAND, worker.__module__, worker.__qualname__],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
                 start_new_session=True,  # where an interruption of this process does not reach it
             )
         except OSError as error:
-            raise LostError(str(error)) from error
-        self._requests, self._answers = (
-            cast(BinaryIO, self._process.stdin),
-            cast(BinaryIO, self._process.stdout),
-        )
+            raise WorkerError(str(error)) from error
+        self._requests = cast(BinaryIO, self._process.stdin)
+        self._answers = cast(BinaryIO, self._process.stdout)
 
-    def ask(self, name: str, packed: bytes) -> None:
-        """Send a request; `answer` waits for what comes of it."""
+    def ask(self, name: str, serialised: bytes) -> None:
+        """Send a request, a method's name and its arguments; `answer` waits for what comes of it.
+
+        Raises:
+            WorkerError: where the process has ended.
+        """
         try:
-            pickle.dump(
-                (name, packed), self._requests, protocol=pickle.HIGHEST_PROTOCOL
-            )
+            request = (name, serialised)
+            pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
-        except (
-            OSError,
-            ValueError,
-        ) as error:  # closed by the other end, or by this one
-            raise LostError(self._ended()) from error
+        except (OSError, ValueError) as error:  # closed by the other end, or by this one
+            raise WorkerError(self._ended()) from error
 
     def answer(self) -> Any:
-        """Return what came of the last request."""
+        """Return what came of the last request.
+
+        Raises:
+            WorkerError: where the process has ended, or the request failed in it.
+        """
         try:
             good, found = pickle.load(self._answers)
         except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-            raise LostError(self._ended()) from error
+            raise WorkerError(self._ended()) from error
         if not good:
-            raise LostError(found)
+            raise WorkerError(found)
         return found
 
     def stop(self) -> None:
@@ -90,13 +96,13 @@ class Near:
         return f"it ended with exit status {self._process.wait()}"
 
 
-def packed(*arguments: Any, **keywords: Any) -> bytes:
-    """Return the arguments of a request.
+def serialise(*arguments: object, **keywords: object) -> bytes:
+    """Return the arguments of a request as they are sent.
 
     Raises:
-        LostError: where they cannot be sent.
+        WorkerError: where they cannot be sent.
     """
     try:
         return pickle.dumps((arguments, keywords), protocol=pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise LostError(str(error)) from error
+        raise WorkerError(str(error)) from error

@@ -4,26 +4,41 @@ from brenier.transport.coordinates.affine import (
     Coordinates,
     aligned_coordinates,
     gaussian_coordinates,
-    gaussian_pair,
     identity_coordinates,
     plain_coordinates,
+    regularised_pair,
 )
 from brenier.transport.coordinates.by_class import Classes
-from brenier.transport.coordinates.by_covariate import Covariates, covariate_coordinates
-from brenier.transport.coordinates.conditioned import moved_at_once
-from brenier.transport.coordinates.units import _check_range, feature_units
+from brenier.transport.coordinates.by_covariate import (
+    CovariateRows,
+    Covariates,
+    covariate_coordinates,
+)
+from brenier.transport.coordinates.conditioned import (
+    ConditionedCoordinates,
+    Conditions,
+    rows_encoded_at_once,
+    to_coordinates,
+)
+from brenier.transport.coordinates.settings import CoordinateSettings
+from brenier.transport.coordinates.units import cost_units, feature_units
 
 __all__ = [
     "Classes",
+    "ConditionedCoordinates",
+    "Conditions",
+    "CoordinateSettings",
     "Coordinates",
+    "CovariateRows",
     "Covariates",
-    "_check_range",
     "aligned_coordinates",
+    "cost_units",
     "covariate_coordinates",
     "feature_units",
     "gaussian_coordinates",
-    "gaussian_pair",
     "identity_coordinates",
-    "moved_at_once",
     "plain_coordinates",
+    "regularised_pair",
+    "rows_encoded_at_once",
+    "to_coordinates",
 ]

@@ -15,21 +15,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from brenier.statistics import (
-    Gaussian,
-    Moments,
-    gaussian_map,
-    matrix_power,
-    moments,
-    regularised,
-)
+from brenier.statistics import Gaussian, GaussianSettings, Moments, gaussian_map, matrix_power, moments, regularised
 
-PER_ROW = (
-    "source_mean",
-    "target_mean",
-    "basis",
-    "inverse",
-)  # what may differ from row to row
+PER_ROW = ("source_mean", "target_mean", "basis", "inverse")  # what may differ from row to row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +25,11 @@ class Coordinates:
     """Affine coordinates of both sides, float64.
 
     Attributes:
-        unit: (d,), s times the spread: what has variance one, on average, in the coordinates.
-        spread: (), the normaliser in it, so that unit / spread are the units of cost that were asked for.
+        unit: (d,), s times the scale: what has variance one, on average, in the coordinates.
         source_mean, target_mean: (d,), m0 and m1, in the units of the data.
         basis: (d, d), A.
         inverse: (d, d), A^{-1}.
+        scale: (), the normaliser in `unit`, so that unit / scale are the units of cost that were asked for.
 
     Means, basis and inverse may have one more dimension in front: each row of points then has its own.
     """
@@ -51,7 +39,7 @@ class Coordinates:
     target_mean: Tensor
     basis: Tensor
     inverse: Tensor
-    spread: Tensor
+    scale: Tensor
 
     def encode_source(self, x: Tensor) -> Tensor:
         """Return u = A^{-1} (x - m0)/s: (n, d)."""
@@ -76,22 +64,12 @@ class Coordinates:
         written in centred quantities it loses no digits when the data lie far from the origin.
         """
         a, delta = (x - self.source_mean) / self.unit, self._delta()
-        return (
-            0.5 * (_square(a) - _square(u))
-            - value.to(a)
-            + _dot(a, delta)
-            + _square(delta) / 4
-        )
+        return 0.5 * (_square(a) - _square(u)) - value.to(a) + _dot(a, delta) + _square(delta) / 4
 
     def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
-        """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4: (n,)."""
+        """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4, given env~(w): (n,)."""
         b, delta = (z - self.target_mean) / self.unit, self._delta()
-        return (
-            0.5 * (_square(b) - _square(w))
-            + envelope.to(b)
-            - _dot(b, delta)
-            + _square(delta) / 4
-        )
+        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - _dot(b, delta) + _square(delta) / 4
 
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
@@ -99,7 +77,7 @@ class Coordinates:
 
     @property
     def dim(self) -> int:
-        """D."""
+        """How many features the data have."""
         return len(self.unit)
 
     @property
@@ -112,33 +90,28 @@ class Coordinates:
 
         That is |x - z|^2/2 in the units of the data where every feature has the same unit, else in the units asked for.
         """
-        return float(self.unit[0] if self.common else self.spread) ** 2
+        return float(self.unit[0] if self.common else self.scale) ** 2
 
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
-        parts = {
-            field.name: getattr(self, field.name).to(device)
-            for field in dataclasses.fields(self)
-        }
-        return type(self)(**parts)
+        return Coordinates(**{name: part.to(device) for name, part in self.tensors().items()})
 
     def pick(self, index: int | Tensor) -> Coordinates:
         """Return what differs from row to row for one row or for some, given all."""
-        return dataclasses.replace(
-            self, **{name: getattr(self, name)[index] for name in PER_ROW}
-        )
+        return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in PER_ROW})
 
     def repeated(self, k: int) -> Coordinates:
         """Return these coordinates k times, with the k in front of what may differ."""
-        return dataclasses.replace(
-            self, **{name: torch.stack([getattr(self, name)] * k) for name in PER_ROW}
-        )
+        stacked = {name: torch.stack([getattr(self, name)] * k) for name in PER_ROW}
+        return dataclasses.replace(self, **stacked)
+
+    def cost_units(self) -> Tensor:
+        """Return the units of the cost that were asked for: (d,)."""
+        return self.unit / self.scale
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the parts by name, as they are saved."""
-        return {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-        }
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def _delta(self) -> Tensor:
         return (self.source_mean - self.target_mean) / self.unit
@@ -146,11 +119,9 @@ class Coordinates:
 
 def _through(rows: Tensor, matrix: Tensor) -> Tensor:
     """Return rows (n, d) times one matrix (d, d), or each times its own (n, d, d): (n, d)."""
-    return (
-        rows @ matrix
-        if matrix.ndim == 2
-        else torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
-    )
+    if matrix.ndim == 2:
+        return rows @ matrix
+    return torch.bmm(rows.unsqueeze(1), matrix).squeeze(1)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
@@ -162,22 +133,23 @@ def _square(a: Tensor) -> Tensor:
 
 
 def gaussian_coordinates(
-    x: Tensor | Iterable[Tensor], z: Tensor | Iterable[Tensor], unit: Tensor
+    x: Tensor | Iterable[Tensor],
+    z: Tensor | Iterable[Tensor],
+    unit: Tensor,
+    settings: GaussianSettings | None = None,
 ) -> Coordinates:
     """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
 
     Args:
-        x, z: (n, d), (m, d), samples in float64, at once or in parts.
+        x, z: (n, d), (m, d), samples in float64, at once or in chunks.
         unit: (d,), of the cost.
+        settings: how covariances are regularised.
     """
-    return aligned_coordinates(
-        [gaussian_pair(moments(x, unit), moments(z, unit))], unit
-    ).pick(0)
+    pair = regularised_pair(moments(x, unit), moments(z, unit), settings)
+    return aligned_coordinates([pair], unit).pick(0)
 
 
-def aligned_coordinates(
-    pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor
-) -> Coordinates:
+def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:
     """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
 
     In each the optimal map of its pair is the identity. All share one rotation and one scale, so that where the pairs
@@ -187,7 +159,7 @@ def aligned_coordinates(
         pairs: source and target, in units of the cost.
         unit: (d,), of the cost.
     """
-    matrices = [gaussian_map(*pair) for pair in pairs]
+    matrices = [gaussian_map(source, target) for source, target in pairs]
     roots = torch.stack([matrix_power(matrix, 0.5) for matrix in matrices])
     inverse_roots = torch.stack([matrix_power(matrix, -0.5) for matrix in matrices])
     covariances = torch.stack([source.covariance for source, _ in pairs])
@@ -195,47 +167,42 @@ def aligned_coordinates(
     scale = float(values.clamp(min=0).mean()) ** 0.5  # makes the average variance one
     if not scale > 0:
         scale = 1.0
-    source_mean, target_mean = (
-        torch.stack([side.mean for side in sides]) * unit
-        for sides in zip(*pairs, strict=True)
-    )
-    spread = torch.tensor(scale, dtype=torch.float64)
     return Coordinates(
-        unit * scale,
-        source_mean,
-        target_mean,
-        inverse_roots @ vectors,
-        vectors.mT @ roots,
-        spread,
+        unit=unit * scale,
+        source_mean=torch.stack([source.mean for source, _ in pairs]) * unit,
+        target_mean=torch.stack([target.mean for _, target in pairs]) * unit,
+        basis=inverse_roots @ vectors,
+        inverse=vectors.mT @ roots,
+        scale=torch.tensor(scale, dtype=torch.float64),
     )
 
 
-def gaussian_pair(source: Moments, target: Moments) -> tuple[Gaussian, Gaussian]:
+def regularised_pair(
+    source: Moments, target: Moments, settings: GaussianSettings | None = None
+) -> tuple[Gaussian, Gaussian]:
     """Return the Gaussians of two sides.
 
     A side's floor is a share of its own variance, however much larger the other side is; a point borrows the other's.
     """
     own = [float(side.covariance.diagonal().mean()) for side in (source, target)]
     floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
-    return regularised(source, floors[0]), regularised(target, floors[1])
+    settings = settings or GaussianSettings()
+    return regularised(source, floors[0], settings), regularised(target, floors[1], settings)
 
 
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
     """Return coordinates that only centre both sides at one point and scale them: the identity stays the identity."""
     centre = 0.5 * (x.mean(0) + z.mean(0))
-    spread = 0.5 * (
-        ((x - centre) / unit).square().mean() + ((z - centre) / unit).square().mean()
-    )
+    of_source = ((x - centre) / unit).square().mean()
+    of_target = ((z - centre) / unit).square().mean()
+    variance = 0.5 * (of_source + of_target)
+    scale = torch.tensor(float(variance) ** 0.5 or 1.0, dtype=torch.float64)
     eye = torch.eye(x.shape[1], dtype=x.dtype)
-    scale = torch.tensor(float(spread) ** 0.5 or 1.0, dtype=torch.float64)
     return Coordinates(unit * scale, centre, centre.clone(), eye, eye.clone(), scale)
 
 
 def identity_coordinates(dim: int) -> Coordinates:
     """Return the coordinates of the data themselves."""
-    zero, eye = (
-        torch.zeros(dim, dtype=torch.float64),
-        torch.eye(dim, dtype=torch.float64),
-    )
+    zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
     one = torch.ones((), dtype=torch.float64)
     return Coordinates(one.repeat(dim), zero, zero.clone(), eye, eye.clone(), one)

@@ -1,26 +1,24 @@
-"""What rows are conditioned on: classes by label. Each has a code for the network, and coordinates of its own."""
+"""What rows are conditioned on: classes by label. Each has an embedding for the network, and coordinates of its own."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import is_single, listed, read_labels
+from brenier.datasets import LabelsLike, is_single, listed, read_labels
 from brenier.errors import DataError
 from brenier.transport.coordinates.affine import Coordinates
-from brenier.transport.coordinates.conditioned import RowCoordinates
-
-ONE_HOT = 64  # classes up to which each has a coordinate of the code
-LENGTH = 0.2  # of a code, where points have variance one
+from brenier.transport.coordinates.conditioned import ConditionedCoordinates
+from brenier.transport.coordinates.settings import EmbeddingSettings
 
 
 @dataclasses.dataclass(frozen=True)
 class Classes:
-    """Classes by label, each with its own coordinates.
+    """Classes by label, each with its own coordinates; an index is the number of a class.
 
     Attributes:
         labels: (k), of any hashable kind.
@@ -30,9 +28,9 @@ class Classes:
     labels: tuple[Hashable, ...]
     coordinates: Coordinates
 
-    word = "labels"
+    kind = "labels"
 
-    def keys(self, values: Any, name: str, rows: int) -> Tensor:
+    def encode_index(self, values: object, name: str, rows: int) -> Tensor:
         """Return the numbers of the classes that labels name, one for each of some rows: (rows,).
 
         Args:
@@ -44,9 +42,8 @@ class Classes:
             DataError: where a label is unknown, or there are more or fewer labels than rows.
         """
         numbers = {label: k for k, label in enumerate(self.labels)}
-        if is_single(values):
-            values = [values] * rows
-        given = read_labels(values, name, rows)
+        labels = [values] * rows if is_single(values) else cast(LabelsLike, values)
+        given = read_labels(labels, name, rows)
         unknown = {label: None for label in given if label not in numbers}
         if unknown:
             raise DataError(
@@ -55,32 +52,30 @@ class Classes:
             )
         return torch.tensor([numbers[label] for label in given], dtype=torch.int64)
 
-    def code(self, keys: Tensor) -> Tensor:
-        """Return the codes of classes (n,): (n, c)."""
-        return codes(len(self.labels))[keys.cpu()].to(self.coordinates.unit.device)
+    def embedding(self, index: Tensor) -> Tensor:
+        """Return the embeddings of classes (n,): (n, e)."""
+        found = class_embeddings(len(self.labels))[index.cpu()]
+        return found.to(self.coordinates.unit.device)
 
-    def rows(self, keys: Tensor) -> RowCoordinates:
+    def side(self, index: Tensor) -> ConditionedCoordinates:
         """Return coordinates row by row for the classes of some rows (n,)."""
-        mine = self.coordinates.pick(keys.to(self.coordinates.unit.device))
-        return RowCoordinates(**mine.tensors(), code=self.code(keys))
+        own = self.coordinates.pick(index.to(self.coordinates.unit.device))
+        return ConditionedCoordinates(own, self.embedding(index))
 
-    def at(self, key: Tensor) -> Coordinates:
+    def at(self, index: Tensor) -> Coordinates:
         """Return the coordinates of one class."""
-        return self.coordinates.pick(int(key))
+        return self.coordinates.pick(int(index))
 
     def to(self, device: torch.device | str) -> Classes:
         """Return the same on a device."""
         return Classes(self.labels, self.coordinates.to(device))
 
 
-def codes(k: int) -> Tensor:
-    """Return the codes of k classes, (k, c): one coordinate each where these are few, else points on a sphere.
-
-    They are short, so that a network learns first what all classes share, and then what tells them apart.
-    """
-    if k <= ONE_HOT:
-        return LENGTH * torch.eye(k, dtype=torch.float64)
-    points = torch.randn(
-        k, ONE_HOT, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    return LENGTH * torch.nn.functional.normalize(points)
+def class_embeddings(k: int, settings: EmbeddingSettings | None = None) -> Tensor:
+    """Return the embeddings of k classes, (k, e): one coordinate each where these are few, else points on a sphere."""
+    settings = settings or EmbeddingSettings()
+    if k <= settings.one_hot_classes:
+        return settings.embedding_length * torch.eye(k, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(k, settings.one_hot_classes, generator=generator, dtype=torch.float64)
+    return settings.embedding_length * torch.nn.functional.normalize(points)

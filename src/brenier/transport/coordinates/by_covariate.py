@@ -1,41 +1,51 @@
 """What rows are conditioned on: numbers such as a dose or a time, at any value of which there is a map.
 
-Means and covariances of either side follow the covariates by regression (`regression`). From them come Gaussian
-coordinates at some knots, and between the knots by interpolation: of the means, and of B = M^{1/2} by the factor L of
-B = L L' with the logarithm of its diagonal, so that B stays positive definite.
+Means and covariances of either side follow the covariates by regression (`brenier.statistics.regression`). From them
+come Gaussian coordinates at some knots, and between the knots by interpolation: of the means, and of B = M^{1/2} by the
+factor L of B = L L' with the logarithm of its diagonal, so that B stays positive definite.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 from sklearn.cluster import KMeans
 from torch import Tensor
 
 from brenier.datasets import read_covariates
-from brenier.statistics import Gaussian, GaussianRegression, matrix_power
+from brenier.statistics import Gaussian, GaussianRegression, RegressionSettings, matrix_power
 from brenier.transport.coordinates.affine import (
     Coordinates,
     aligned_coordinates,
     plain_coordinates,
 )
-from brenier.transport.coordinates.conditioned import RowCoordinates
+from brenier.transport.coordinates.conditioned import ConditionedCoordinates
+from brenier.transport.coordinates.settings import CoordinateSettings
 
-KNOTS = {1: 17, 2: 32}  # by the number of covariates; beyond two of them, 64
+Interpolation: TypeAlias = Callable[[NDArray[np.floating]], NDArray[np.floating]]
+
+
+class CovariateRows(NamedTuple):
+    """Rows (n, d) of one side in float64, and their covariates (n, p), None where these do not matter to it."""
+
+    rows: Tensor
+    covariates: Tensor | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Covariates:
-    """Coordinates for every value of some covariates.
+    """Coordinates for every value of some covariates; an index is a row of scaled covariates.
 
     Attributes:
         knots: (k, p), where coordinates are known, scaled.
-        low, high: (p,), the range met in the fit, which is scaled to -1 ... 1.
+        low, high: (p,), the range seen in the fit, which is scaled to -1 ... 1.
         coordinates: at the knots, with the k in front of what differs.
     """
 
@@ -44,9 +54,9 @@ class Covariates:
     high: Tensor
     coordinates: Coordinates
 
-    word = "covariates"
+    kind = "covariates"
 
-    def keys(self, values: Any, name: str, rows: int) -> Tensor:
+    def encode_index(self, values: object, name: str, rows: int) -> Tensor:
         """Return the covariates of some rows, scaled: (rows, p).
 
         Args:
@@ -63,44 +73,43 @@ class Covariates:
         """Return covariates (n, p) scaled: (n, p)."""
         return _scaled(values, self.low, self.high)
 
-    def code(self, keys: Tensor) -> Tensor:
-        """Return the codes of scaled covariates (n, p): (n, 3p), themselves and their places on half a circle."""
-        angle = 0.5 * np.pi * keys
-        return torch.cat([keys, angle.cos(), angle.sin()], -1).to(
-            self.coordinates.unit.device
-        )
+    def embedding(self, index: Tensor) -> Tensor:
+        """Return the embeddings of scaled covariates (n, p): (n, 3p), themselves and their places on half a circle."""
+        angle = 0.5 * np.pi * index
+        embedded = torch.cat([index, angle.cos(), angle.sin()], -1)
+        return embedded.to(self.coordinates.unit.device)
 
-    def rows(self, keys: Tensor) -> RowCoordinates:
+    def side(self, index: Tensor) -> ConditionedCoordinates:
         """Return coordinates row by row for scaled covariates (n, p)."""
-        return RowCoordinates(
-            **self._row_coordinates(keys).tensors(), code=self.code(keys)
-        )
+        return ConditionedCoordinates(self._row_coordinates(index), self.embedding(index))
 
-    def _row_coordinates(self, keys: Tensor) -> Coordinates:
-        unit, d = self.coordinates.unit, self.coordinates.dim
-        found = torch.from_numpy(self._between(keys.cpu().numpy()))
-        source_mean, target_mean, flat = found.split([d, d, found.shape[1] - 2 * d], -1)
-        factor = torch.zeros(len(found), d, d, dtype=torch.float64)
-        i, j = torch.tril_indices(d, d)
-        factor[:, i, j] = flat
-        factor.diagonal(dim1=-2, dim2=-1).exp_()
-        eye = self._rotation.expand(len(found), d, d)
-        parts = {
-            "source_mean": source_mean,
-            "target_mean": target_mean,
-            "basis": torch.cholesky_solve(eye, factor),
-            "inverse": self._rotation.mT @ factor @ factor.mT,
-        }
-        moved = {name: part.to(unit.device) for name, part in parts.items()}
-        return dataclasses.replace(self.coordinates, **moved)
-
-    def at(self, key: Tensor) -> Coordinates:
+    def at(self, index: Tensor) -> Coordinates:
         """Return the coordinates for one scaled value (p,)."""
-        return self._row_coordinates(key.unsqueeze(0)).pick(0)
+        return self._row_coordinates(index.unsqueeze(0)).pick(0)
 
     def to(self, device: torch.device | str) -> Covariates:
         """Return the same on a device; what is interpolated stays on the CPU."""
         return dataclasses.replace(self, coordinates=self.coordinates.to(device))
+
+    def _row_coordinates(self, index: Tensor) -> Coordinates:
+        """Return affine coordinates for scaled covariates (n, p), with the n in front of what differs."""
+        unit, d = self.coordinates.unit, self.coordinates.dim
+        found = torch.from_numpy(self._interpolation(index.cpu().numpy()))
+        source_mean, target_mean, entries = found.split([d, d, found.shape[1] - 2 * d], -1)
+        factor = torch.zeros(len(found), d, d, dtype=torch.float64)
+        i, j = torch.tril_indices(d, d)
+        factor[:, i, j] = entries
+        factor.diagonal(dim1=-2, dim2=-1).exp_()
+        rotations = self._rotation.expand(len(found), d, d)
+        basis = torch.cholesky_solve(rotations, factor)
+        inverse = self._rotation.mT @ factor @ factor.mT
+        return dataclasses.replace(
+            self.coordinates,
+            source_mean=source_mean.to(unit.device),
+            target_mean=target_mean.to(unit.device),
+            basis=basis.to(unit.device),
+            inverse=inverse.to(unit.device),
+        )
 
     @functools.cached_property
     def _rotation(self) -> Tensor:
@@ -109,76 +118,69 @@ class Covariates:
         return (inverse @ matrix_power(inverse.mT @ inverse, -0.5)).mT
 
     @functools.cached_property
-    def _between(self) -> Any:
+    def _interpolation(self) -> Interpolation:
         """Interpolation of means and factors: (n, p) -> (n, 2d + d(d+1)/2)."""
         known = self.coordinates.to("cpu")
         factor = torch.linalg.cholesky(_symmetric(self._rotation @ known.inverse))
         factor.diagonal(dim1=-2, dim2=-1).log_()
         i, j = torch.tril_indices(known.dim, known.dim)
-        values = torch.cat(
-            [known.source_mean, known.target_mean, factor[:, i, j]], -1
-        ).numpy()
-        k, p = self.knots.shape
+        values = torch.cat([known.source_mean, known.target_mean, factor[:, i, j]], -1).numpy()
+        knots = self.knots.numpy()
+        k, p = knots.shape
+        if k == 1:
+            return lambda index: np.repeat(values, len(index), axis=0)
         if k <= p + 1:
-            nearest = (
-                RBFInterpolator(self.knots.numpy(), values, kernel="linear", degree=0)
-                if k > 1
-                else None
-            )
-            return nearest or (lambda keys: np.repeat(values, len(keys), axis=0))
-        return RBFInterpolator(
-            self.knots.numpy(),
-            values,
-            kernel="cubic" if p == 1 else "thin_plate_spline",
-            degree=1,
-        )
+            return RBFInterpolator(knots, values, kernel="linear", degree=0)
+        kernel = "cubic" if p == 1 else "thin_plate_spline"
+        return RBFInterpolator(knots, values, kernel=kernel, degree=1)
 
 
 def covariate_coordinates(
-    x: tuple[Tensor, Tensor | None],
-    z: tuple[Tensor, Tensor | None],
+    source: CovariateRows,
+    target: CovariateRows,
     unit: Tensor,
     gaussian: bool = True,
+    settings: CoordinateSettings | None = None,
+    regression: RegressionSettings | None = None,
 ) -> Covariates:
     """Return coordinates at every value of the covariates.
 
     Args:
-        x, z: rows (n, d) in float64 and their covariates (n, p); None on one side where these do not matter to it.
+        source, target: rows of either side and their covariates.
         unit: (d,), of the cost.
         gaussian: whether maps between the Gaussian fits become the identity, or are left as they are.
+        settings: how many knots there are.
+        regression: how Gaussian fits follow the covariates.
     """
-    given = torch.cat([c for _, c in (x, z) if c is not None])
+    sides = (source, target)
+    given = torch.cat([side.covariates for side in sides if side.covariates is not None])
     low, high = given.amin(0), given.amax(0)
-    knots = _knots(_scaled(given, low, high))
+    scaled = _scaled(given, low, high)
+    knots = _knots(scaled, (settings or CoordinateSettings()).max_knots(scaled.shape[1]))
     if not gaussian:
-        return Covariates(
-            knots, low, high, plain_coordinates(x[0], z[0], unit).repeated(len(knots))
-        )
-    sides = []
-    for rows, c in (x, z):
-        own = (
-            torch.zeros(len(rows), knots.shape[1], dtype=torch.float64)
-            if c is None
-            else _scaled(c, low, high)
-        )
-        fitted = GaussianRegression.fit(rows / unit, own)
-        sides.append([Gaussian(*each) for each in zip(*fitted.at(knots), strict=True)])
-    return Covariates(
-        knots, low, high, aligned_coordinates(list(zip(*sides, strict=True)), unit)
-    )
+        plain = plain_coordinates(source.rows, target.rows, unit)
+        return Covariates(knots, low, high, plain.repeated(len(knots)))
+    gaussians = []
+    for side in sides:
+        if side.covariates is None:
+            own = torch.zeros(len(side.rows), knots.shape[1], dtype=torch.float64)
+        else:
+            own = _scaled(side.covariates, low, high)
+        fitted = GaussianRegression.fit(side.rows / unit, own, regression or RegressionSettings())
+        means, covariances = fitted.at(knots)
+        gaussians.append([Gaussian(*each) for each in zip(means, covariances, strict=True)])
+    pairs = list(zip(*gaussians, strict=True))
+    return Covariates(knots, low, high, aligned_coordinates(pairs, unit))
 
 
-def _knots(scaled: Tensor) -> Tensor:
+def _knots(scaled: Tensor, most: int) -> Tensor:
     """Return where coordinates are computed: all values if these are few, else places among them: (k, p)."""
-    values, p = scaled.unique(dim=0), scaled.shape[1]
-    most = KNOTS.get(p, 64)
+    values = scaled.unique(dim=0)
     if len(values) <= most:
         return values
-    if p == 1:
+    if scaled.shape[1] == 1:
         return torch.linspace(-1, 1, most, dtype=torch.float64).unsqueeze(-1)
-    centres = (
-        KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
-    )
+    centres = KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
     return torch.from_numpy(centres)
 
 

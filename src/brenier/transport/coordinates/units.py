@@ -5,48 +5,71 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from brenier.errors import DataError
+from brenier.errors import DataError, DataWarning, warn
+from brenier.transport.coordinates.settings import CoordinateSettings
 
-# A feature whose scale is below this share of the largest contributes less to the cost than float32 resolves.
-COMMENSURATE = 1e-4
+SMALLEST_SPREAD = 1e-140  # numerical floor: squares of smaller spreads, or of values above its reciprocal, leave float64
 
 
-def feature_units(x: Tensor, z: Tensor, scale: str | Tensor) -> tuple[Tensor, bool]:
+def cost_units(x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings) -> Tensor:
+    """Return the units of the cost (d,) from many rows of either side; warn where they had to differ.
+
+    Args:
+        x, z: (n, d), (m, d), samples in float64.
+        scale: how features are weighted, as in `feature_units`.
+        settings: `min_relative_scale`.
+
+    Raises:
+        DataError: where squares of the values, or of their spreads, leave float64.
+    """
+    _check_range(x, z)
+    unit, mixed = feature_units(x, z, scale, settings)
+    if mixed:
+        factor = float(unit.max() / unit.min())
+        warn(
+            f"X, Y: feature scales differ by a factor of {factor:.1e}, so the squared distance "
+            "would ignore the smaller ones; cost is measured in units of each feature's standard deviation. Pass "
+            "scale='common' for the plain squared distance, or your own units",
+            DataWarning,
+        )
+    return unit
+
+
+def feature_units(
+    x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings | None = None
+) -> tuple[Tensor, bool]:
     """Return a unit per feature (d,), and whether `scale="auto"` had to give features different units.
 
     Args:
         x, z: (n, d), (m, d), samples in float64.
         scale: "common" (one unit: the cost is the ordinary squared distance), "feature" (each feature's pooled standard
-            deviation), "auto" (common, unless a varying feature would fall below `COMMENSURATE`), or a (d,) tensor.
+            deviation), "auto" (common, unless a varying feature is too small beside the largest), or a (d,) tensor.
+        settings: `min_relative_scale`.
     """
     pooled = (0.5 * (x.var(0, correction=0) + z.var(0, correction=0))).sqrt()
+    if isinstance(scale, Tensor):
+        return scale.to(pooled), False
     # A constant feature's rounding error is not a scale.
     noise = 1e-12 * torch.maximum(x.abs().amax(0), z.abs().amax(0))
     varies = pooled > noise
-    largest = (
-        pooled[varies].max()
-        if bool(varies.any())
-        else torch.ones((), dtype=pooled.dtype)
-    )
-    mixed = bool(varies.any()) and bool((pooled[varies] < COMMENSURATE * largest).any())
-    if isinstance(scale, Tensor):
-        return scale.to(pooled), False
+    if not bool(varies.any()):
+        return torch.ones_like(pooled), False
+    largest = pooled[varies].max()
+    least = (settings or CoordinateSettings()).min_relative_scale * largest
+    mixed = bool((pooled[varies] < least).any())
     if scale == "feature" or (scale == "auto" and mixed):
         return torch.where(varies, pooled, largest), scale == "auto"
     return torch.full_like(pooled, float(largest)), False
 
 
-SMALLEST = 1e-140  # spread of a feature, and the reciprocal of the largest value
-
-
 def _check_range(x: Tensor, z: Tensor) -> None:
     """Raise where squares of the values, or of their spreads, leave float64."""
     for name, side in (("X", x), ("Y", z)):
-        largest, spread = side.abs().max(), side.amax(0) - side.amin(0)
-        if float(largest) > 1 / SMALLEST or bool(
-            ((spread > 0) & (spread < SMALLEST)).any()
-        ):
+        largest = float(side.abs().max())
+        spread = side.amax(0) - side.amin(0)
+        too_small = (spread > 0) & (spread < SMALLEST_SPREAD)
+        if largest > 1 / SMALLEST_SPREAD or bool(too_small.any()):
             raise DataError(
-                f"{name}: has values as large as {float(largest):.1e} or features that vary by less than "
-                f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units"
+                f"{name}: has values as large as {largest:.1e} or features that vary by less than "
+                f"{SMALLEST_SPREAD:.0e}, whose squares float64 cannot hold; give the data in other units"
             )

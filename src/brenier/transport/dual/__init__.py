@@ -1,15 +1,13 @@
-"""The dual objective of optimal transport: conjugates, where they start, batches, and how they are trained."""
+"""The dual objective of optimal transport: conjugates, where they start, batches, and the task of training."""
 
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.conjugate import Conjugate, conjugate
-from brenier.transport.dual.convexity import excess
-from brenier.transport.dual.objective import (
-    Batch,
-    DualObjective,
-    DualValue,
-    envelope,
-    terms,
-)
+from brenier.transport.dual.convexity import convexity_penalty
+from brenier.transport.dual.objective import Batch, DualObjective, DualValue, uniform_weights
+from brenier.transport.dual.parallel import ParallelDual, ParallelSettings, shared_among
+from brenier.transport.dual.settings import DualSettings
+from brenier.transport.dual.starts import InitialPoints, StartSettings, best_initial_points
+from brenier.transport.dual.task import DualTask
 
 __all__ = [
     "Batch",
@@ -17,9 +15,16 @@ __all__ = [
     "Conjugate",
     "Draw",
     "DualObjective",
+    "DualSettings",
+    "DualTask",
     "DualValue",
+    "InitialPoints",
+    "ParallelDual",
+    "ParallelSettings",
+    "StartSettings",
+    "best_initial_points",
     "conjugate",
-    "envelope",
-    "excess",
-    "terms",
+    "convexity_penalty",
+    "shared_among",
+    "uniform_weights",
 ]

@@ -1,13 +1,14 @@
 """The batches of training: the inner problems still in flight, and the solved ones that are used again.
 
-The last few rows of a batch take most of its inner steps. They are left unfinished, and solved on in the next batch
-from where they are: a target row enters a step of training when its inner problem is solved. A row left too often has
-its batch solved to the end, so that none is put off for ever. That is to be rare: such a batch holds the hard rows of
-two, mostly from the tails, and the next one none, which weights (see `calibration`) correct by halves that err alike,
-so that the tails count too little. Both sides of a batch may also be smeared (see `smoothing`).
+The last few rows of a batch take most of its inner steps. They are deferred: left unfinished, and solved on in the next
+batch from where they are. A target row enters a step of training when its inner problem is solved. A row deferred too
+often has its batch solved to the end, so that none is put off for ever. That is to be rare: such a batch holds the hard
+rows of two, mostly from the tails, and the next one none, which weights (see `brenier.statistics.calibration`) correct
+by halves that err alike, so that the tails count too little. Both sides of a batch may also be jittered (see
+`brenier.statistics.smoothing`).
 
 Where inner problems are hard, a solved row is worth a second use: one step later, from where it was solved, it takes
-about half the evaluations of a fresh one. Where fresh rows take more than `EVALUATIONS`, rows enter as many steps as
+about half the evaluations of a new one. Where new rows take more than `target_evaluations`, rows enter as many steps as
 bring the mean back to that, as far as they may. Chance decides which, whatever a row took: if it were the easy ones,
 the tails would again count too little.
 """
@@ -16,20 +17,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from brenier.solve import Solution, Status
 from brenier.statistics import Calibration, Smoothing
-from brenier.transport.dual.objective import Weigh, equal
+from brenier.transport.dual.objective import WeightFunction, uniform_weights
+from brenier.transport.dual.settings import DualSettings
 
 Draw = Callable[[int, torch.Generator], Tensor]
 
-LEAVE = 0.1  # share of the rows of a batch that may be left
-OFTEN = 16  # times a row may be left; where half of those left are left again, one row in 65,000 is
-EVALUATIONS = 5.5  # that a row takes in a batch on average, as far as using rows again can bring it about
+
+class InFlight(NamedTuple):
+    """The target rows that are carried over to the next batch, and their story.
+
+    Attributes:
+        z: (k, d), the rows, or None.
+        start: (k, d), where their inner problems are, or None.
+        deferrals: (k,), times each was deferred since it was drawn or solved.
+        uses: (k,), steps that each has entered.
+    """
+
+    z: Tensor | None
+    start: Tensor | None
+    deferrals: Tensor
+    uses: Tensor
+
+    @classmethod
+    def none(cls) -> InFlight:
+        """Return no rows."""
+        empty = torch.zeros(0, dtype=torch.int64)
+        return cls(None, None, empty, empty)
 
 
 class Batches:
@@ -40,7 +60,7 @@ class Batches:
         generator: the only source of randomness.
         calibration: of the source and of the target, or nothing for equal weights.
         smoothing: of the source and of the target, or nothing for rows as they are.
-        uses: steps that a row of the target enters at most.
+        settings: how many rows are deferred and reused.
     """
 
     def __init__(
@@ -50,103 +70,101 @@ class Batches:
         generator: torch.Generator,
         calibration: Sequence[Calibration] = (),
         smoothing: Sequence[Smoothing] = (),
-        uses: int = 1,
+        settings: DualSettings | None = None,
     ) -> None:
         self.source, self.target, self.generator = source, target, generator
-        self.calibration, self.smoothing, self.most_uses = calibration, smoothing, uses
-        self.clear()
+        self.calibration, self.smoothing = calibration, smoothing
+        self.settings = settings or DualSettings(max_reuse=1)
+        self.forget()
 
     @property
-    def weigh(self) -> tuple[Weigh, Weigh]:
-        """How x and z are weighed."""
+    def weights(self) -> tuple[WeightFunction, WeightFunction]:
+        """How x and z are weighted."""
         if not self.calibration:
-            return equal, equal
+            return uniform_weights, uniform_weights
         source, target = self.calibration
         return source.weights, target.weights
 
-    def clear(self) -> None:
-        """Forget what is in flight."""
-        self.z: Tensor | None = None
-        self.start: Tensor | None = None
-        self.age = self.uses = torch.zeros(0, dtype=torch.int64)
+    def forget(self) -> None:
+        """Drop what is in flight."""
+        self.in_flight = InFlight.none()
 
     def draw(
         self, size: int, bandwidth: float = 0.0
     ) -> tuple[Tensor, Tensor, Tensor | None, float]:
-        """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and what share may be left.
+        """Return x (n, d), z (n, d), iterates (k, d) of the first k of z, and what share may be left unfinished.
 
         Args:
             size: rows of either side.
-            bandwidth: of the kernels that smear them, in standard deviations.
+            bandwidth: of the kernels that jitter them, in standard deviations.
         """
-        known = 0 if self.z is None else len(self.z)
-        x, z = (
-            self.source(size, self.generator),
-            self.target(size - known, self.generator),
-        )
+        known = self.in_flight
+        x = self.source(size, self.generator)
+        z = self.target(size - len(known.uses), self.generator)
         if self.smoothing:
-            smear_x, smear_z = self.smoothing
-            x, z = (
-                smear_x(x, bandwidth, self.generator),
-                smear_z(z, bandwidth, self.generator),
-            )
-        if self.z is not None:
-            z = torch.cat([self.z, z])
-        skip_fraction = 0.0 if bool((self.age >= OFTEN).any()) else LEAVE
-        return x, z, self.start, skip_fraction
+            jitter_source, jitter_target = self.smoothing
+            x = jitter_source(x, bandwidth, self.generator)
+            z = jitter_target(z, bandwidth, self.generator)
+        if known.z is not None:
+            z = torch.cat([known.z, z])
+        overdue = bool((known.deferrals >= self.settings.max_deferrals).any())
+        return x, z, known.start, 0.0 if overdue else self.settings.skip_fraction
 
     def keep(self, z: Tensor, solution: Solution) -> None:
-        """Keep the rows of z that were left unfinished, and those solved that are used again."""
-        steps, status = (
-            solution.steps.to(self.age.device),
-            solution.status.to(self.age.device),
-        )
-        left, known = status == Status.DEFERRED, len(self.age)
-        age, uses = (
-            torch.cat([old, old.new_zeros(len(z) - known)])
-            for old in (self.age, self.uses)
-        )
-        age, uses = torch.where(left, age + 1, 0), uses + ~left
-        wanted = min(float(self.most_uses), _wanted(1.0 + steps, known))
-        stays = left
-        if wanted > 1:
-            chance = (wanted - uses).clamp(0, 1) * (status == Status.CONVERGED)
-            room = (1 - 1 / wanted) * len(z) - int(left.sum())
-            chance *= (room / chance.sum()).clamp(0, 1)
-            stays = left | (torch.rand(len(z), generator=self.generator) < chance)
-        index = stays.nonzero().squeeze(-1)
-        self.age, self.uses = age[index], uses[index]
-        index = index.to(z.device)
-        self.z, self.start = z[index], solution.point[index]
+        """Keep the rows of z that were deferred, and those solved that are used again.
+
+        Args:
+            z: (n, d), the rows of the last batch.
+            solution: of their inner problems.
+        """
+        deferred = (solution.status == Status.DEFERRED).to(self.in_flight.uses.device)
+        deferrals, uses = self._carry_over(deferred)
+        kept = deferred | self._replay(solution, deferred, uses)
+        index = kept.nonzero().squeeze(-1)
+        there = index.to(z.device)
+        self.in_flight = InFlight(z[there], solution.point[there], deferrals[index], uses[index])
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is in flight, and what is known of the moments."""
         known = [side.state_dict() for side in self.calibration]
-        return {
-            "z": self.z,
-            "start": self.start,
-            "age": self.age,
-            "uses": self.uses,
-            "calibration": known,
-        }
+        return {**self.in_flight._asdict(), "calibration": known}
 
-    def load_state_dict(self, state: dict[str, Any], like: Tensor) -> None:
-        """Take up what was in flight, on the device of `like`, and what was known."""
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Take up what was in flight, on a device, and what was known."""
         for side, known in zip(self.calibration, state["calibration"], strict=True):
             side.load_state_dict(known)
-        z, start = state["z"], state["start"]
-        self.z, self.start = (
-            None if part is None else part.to(like.device) for part in (z, start)
+        z, start = (
+            None if rows is None else rows.to(device)
+            for rows in (state["z"], state["start"])
         )
-        self.age, self.uses = state["age"], state["uses"]
+        self.in_flight = InFlight(z, start, state["deferrals"], state["uses"])
 
+    def _carry_over(self, deferred: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how often each row of the batch (n,) was deferred in turn, and how many steps it has entered."""
+        new = len(deferred) - len(self.in_flight.uses)
+        deferrals, uses = (
+            torch.cat([old, old.new_zeros(new)])
+            for old in (self.in_flight.deferrals, self.in_flight.uses)
+        )
+        return torch.where(deferred, deferrals + 1, 0), uses + ~deferred
 
-def _wanted(evaluations: Tensor, known: int) -> float:
-    """Return how many steps a row would have to enter, given what the rows took alone (n,), the first known before."""
-    first, later = (
-        float(evaluations[known:].mean()),
-        float(evaluations[:known].mean()) if known else EVALUATIONS,
-    )
-    if not first > EVALUATIONS:
-        return 1.0
-    return (first - later) / (EVALUATIONS - later) if later < EVALUATIONS else math.inf
+    def _replay(self, solution: Solution, deferred: Tensor, uses: Tensor) -> Tensor:
+        """Return which of the solved rows are used again: (n,) bool."""
+        steps = solution.steps.to(uses.device)
+        converged = (solution.status == Status.CONVERGED).to(uses.device)
+        wanted = min(float(self.settings.max_reuse), self._wanted_uses(1.0 + steps))
+        if not wanted > 1:
+            return torch.zeros_like(deferred)
+        chance = (wanted - uses).clamp(0, 1) * converged
+        room = (1 - 1 / wanted) * len(uses) - int(deferred.sum())
+        chance *= (room / chance.sum()).clamp(0, 1)
+        return torch.rand(len(uses), generator=self.generator) < chance
+
+    def _wanted_uses(self, evaluations: Tensor) -> float:
+        """Return how many steps a row would have to enter, given what each row of the batch took (n,)."""
+        known, target = len(self.in_flight.uses), self.settings.target_evaluations
+        first = float(evaluations[known:].mean())
+        later = float(evaluations[:known].mean()) if known else target
+        if not first > target:
+            return 1.0
+        return (first - later) / (target - later) if later < target else math.inf

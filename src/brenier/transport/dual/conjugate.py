@@ -19,7 +19,7 @@ from torch import Tensor
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Iterate, Method, Rule, Solution, detached, minimise
 from brenier.transport.costs import SquaredEuclidean
-from brenier.transport.dual.starts import Starts
+from brenier.transport.dual.starts import InitialPoints
 
 COST = SquaredEuclidean()
 
@@ -33,14 +33,16 @@ class Proximal:
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return F(y) (n,) and R(y) (n, d)."""
-        return self._given(y, *self.potential.value_and_gradient(y))
+        value, gradient = self.potential.value_and_gradient(y)
+        return self._objective_from(y, value, gradient)
 
-    def begun(self, starts: Starts) -> Iterate:
+    def initial_iterate(self, starts: InitialPoints) -> Iterate:
         """Return the first iterates with F and R there, g evaluated once at each of the points."""
-        y, known = starts.rows(), self.potential.value_and_gradient(starts.points)
-        return Iterate(
-            y, *self._given(y, *(part.index_select(0, starts.index) for part in known))
-        )
+        y = starts.rows()
+        value, gradient = self.potential.value_and_gradient(starts.points)
+        value = value.index_select(0, starts.index)
+        gradient = gradient.index_select(0, starts.index)
+        return Iterate(y, *self._objective_from(y, value, gradient))
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (I + Hess g(y)) v: (n, d)."""
@@ -50,9 +52,7 @@ class Proximal:
         """Return the problem for some of the target points."""
         return Proximal(self.potential, self.z.index_select(0, index))
 
-    def _given(
-        self, y: Tensor, value: Tensor, gradient: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def _objective_from(self, y: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
         """Return F and R at y, of g and grad g there."""
         away = y - self.z
         return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
@@ -78,7 +78,7 @@ def conjugate(
     z: Tensor,
     *,
     method: Method | None = None,
-    start: Tensor | Starts | None = None,
+    start: Tensor | InitialPoints | None = None,
     tol: float | Tensor = 1e-3,
     max_steps: int = 200,
     check_every: int = 1,
@@ -91,8 +91,8 @@ def conjugate(
         potential: g.
         z: (n, d), target points.
         method: inner solver, `BFGS()` by default.
-        start: (n, d), first iterates, or `Starts` where rows share them, for then g is evaluated once at each; z itself
-            by default. Rows of z far from it only cost more steps.
+        start: (n, d), first iterates, or `InitialPoints` where rows share them, for then g is evaluated once at each; z
+            itself by default. Rows of z far from it only cost more steps.
         tol: bound on |R(y)|, one number or one per row.
         max_steps: steps after which a row is given up, and says so in `solution.status`.
         check_every: steps between two stop tests (see `minimise`).
@@ -101,32 +101,26 @@ def conjugate(
 
     >>> import torch
     >>> from brenier.potentials import Quadratic
-    >>> found = conjugate(
-    ...     Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]])
-    ... )  # T(x) = 2x
+    >>> found = conjugate(Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]]))  # T(x) = 2x
     >>> round(found.point.item(), 3), found.solution.report()
     (1.5, 'all 1 rows converged')
     """
     problem = Proximal(potential, z.detach())
-    starts = (
-        start
-        if isinstance(start, Starts)
-        else Starts.apart((z if start is None else start).detach())
-    )
-    at = problem.begun(starts)
+    if not isinstance(start, InitialPoints):
+        start = InitialPoints.per_row((z if start is None else start).detach())
     solution = minimise(
         problem,
         method or BFGS(),
-        at,
+        problem.initial_iterate(start),
         tol=tol,
         max_steps=max_steps,
         check_every=check_every,
         skip_fraction=skip_fraction,
     )
-    solution = dataclasses.replace(
-        solution, evaluations=len(starts.points) + solution.evaluations
-    )
-    y, usable = solution.point, torch.isfinite(solution.residual)
+    evaluations = len(start.points) + solution.evaluations
+    solution = dataclasses.replace(solution, evaluations=evaluations)
+    y = solution.point
+    usable = torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
     value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
     value = torch.where(usable, value, torch.nan)

@@ -17,7 +17,7 @@ from torch import Tensor
 from brenier.potentials import Potential
 
 
-def excess(
+def convexity_penalty(
     potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Return the mean of (psi((1-t) a + t b) - (1-t) psi(a) - t psi(b))^+ on n/2 random segments.
@@ -32,29 +32,29 @@ def excess(
         A scalar, differentiable in the parameters; only segments that exceed are differentiated.
     """
     n = max(1, len(points) // 2)
-    i, j = torch.randint(len(points), (2, n), generator=generator).to(points.device)
-    t = (0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)).to(
-        points.device
-    )
-    a, b, at_b = points[i], points[j], values[j]
+    pairs = torch.randint(len(points), (2, n), generator=generator)
+    i, j = pairs.to(points.device)
+    t = 0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)
+    t = t.to(points.device)
+    a, b = points[i], points[j]
     with torch.no_grad():
+        at_a, at_b = values[i], values[j]
         if potential.transport_dim < potential.dim:  # a segment has one condition
-            b = torch.cat(
-                [b[:, : potential.transport_dim], a[:, potential.transport_dim :]], -1
-            )
+            d = potential.transport_dim
+            b = torch.cat([b[:, :d], a[:, d:]], -1)
             at_b = potential(b)
-        level = torch.lerp(values[i] + _half_square(a), at_b + _half_square(b), t)
-        found = _above(potential, torch.lerp(a, b, t.unsqueeze(-1)), level)
-    wrong = (found > 0).nonzero().squeeze(-1)
-    if not len(wrong):
+        chord = torch.lerp(at_a + _half_square(a), at_b + _half_square(b), t)
+        inside = torch.lerp(a, b, t.unsqueeze(-1))
+        excess = _above(potential, inside, chord)
+    exceeding = (excess > 0).nonzero().squeeze(-1)
+    if not len(exceeding):
         return values.new_zeros(())
-    t, ends = t[wrong], torch.stack([a[wrong], b[wrong]])
+    t = t[exceeding]
+    ends = torch.stack([a[exceeding], b[exceeding]])
     level = potential(ends.flatten(0, 1)).view(2, -1) + _half_square(ends)
+    chord = torch.lerp(level[0], level[1], t)
     inside = torch.lerp(ends[0], ends[1], t.unsqueeze(-1))
-    return (
-        _above(potential, inside, torch.lerp(level[0], level[1], t)).clamp(min=0).sum()
-        / n
-    )
+    return _above(potential, inside, chord).clamp(min=0).sum() / n
 
 
 def _above(potential: Potential, inside: Tensor, chord: Tensor) -> Tensor:

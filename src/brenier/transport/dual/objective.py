@@ -11,8 +11,8 @@ selection.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -21,9 +21,63 @@ from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution, Status
 from brenier.statistics import standard_error
 from brenier.transport.dual.conjugate import conjugate
-from brenier.transport.dual.starts import Starts, best_start
+from brenier.transport.dual.starts import InitialPoints, StartSettings, best_initial_points
 
-CANDIDATES = 1024  # source points at which an inner problem may start
+WeightFunction = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
+
+
+def uniform_weights(points: Tensor) -> Tensor:
+    """Return equal weights of sum one for points (n, d): (n,)."""
+    n = len(points)
+    return points.new_full((n,), 1 / n if n else torch.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class SolverOptions:
+    """How the inner problems of a batch are solved (see `conjugate`).
+
+    Attributes:
+        method: inner solver.
+        tol: bound on the inner residual.
+        max_steps: inner steps after which a row is given up.
+        check_every: inner steps between two stop tests.
+        starts: where rows without a first iterate of their own start.
+    """
+
+    method: Method
+    tol: float
+    max_steps: int
+    check_every: int
+    starts: StartSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """A potential and the points at which its J is asked for.
+
+    Attributes:
+        potential: g.
+        x, z: (n, d), (m, d), source and target points.
+        start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of x
+            (`best_initial_points`).
+        skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
+        weights: how x, and the rows of z that enter the loss, are weighted.
+    """
+
+    potential: Potential
+    x: Tensor
+    z: Tensor
+    start: Tensor | None = None
+    skip_fraction: float = 0.0
+    weights: tuple[WeightFunction, WeightFunction] = (uniform_weights, uniform_weights)
+
+
+class Terms(NamedTuple):
+    """The terms of J: g(x) (n,), env(z) (m,), and how the inner solves went."""
+
+    source: Tensor
+    target: Tensor
+    solution: Solution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,105 +96,68 @@ class DualValue:
     target: Tensor
     solution: Solution
 
+    def terms(self) -> tuple[Tensor, Tensor]:
+        """Return g(x) and minus env(z), the latter of rows that have one: J is the sum of their means."""
+        return self.source, -self.target[torch.isfinite(self.solution.residual)]
+
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
-        return standard_error(
-            self.source, self.target[torch.isfinite(self.solution.residual)]
-        )
+        return standard_error(*self.terms())
 
 
-Weigh = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
-
-
-def equal(points: Tensor) -> Tensor:
-    """Return equal weights."""
-    n = len(points)
-    return points.new_full((n,), 1 / n if n else torch.nan)
-
-
-@dataclasses.dataclass(frozen=True)
-class Batch:
-    """A potential and the points at which its J is asked for.
-
-    Attributes:
-        potential: g.
-        x, z: (n, d), (m, d), source and target points.
-        start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of x
-            (`best_start`).
-        skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
-        weigh: how x, and the rows of z that enter the loss, are weighed.
-    """
-
-    potential: Potential
-    x: Tensor
-    z: Tensor
-    start: Tensor | None = None
-    skip_fraction: float = 0.0
-    weigh: tuple[Weigh, Weigh] = (equal, equal)
-
-
-Draw = Callable[[], Batch]
-
-
-class Terms(NamedTuple):
-    """The terms of J: g(x) (n,), env(z) (m,), and how the inner solves went."""
-
-    source: Tensor
-    target: Tensor
-    solution: Solution
-
-
-class Evaluate(Protocol):
-    """How the terms of some batches are found: `in_turn`, or by several processes."""
+class Evaluator(Protocol):
+    """How the terms of some batches are found: one after the other (`sequential`), or by several processes."""
 
     def __call__(
-        self, draws: Sequence[Draw], **how: Any
+        self, batches: Iterable[Batch], count: int, options: SolverOptions
     ) -> Iterator[list[tuple[Batch, Terms]]]:
-        """Draw every batch, in order; yield those that are worked on at once, each with the terms of its J.
+        """Find the terms of every batch, in order; yield those that are worked on at once.
 
         Args:
-            draws: functions that draw a batch, of potentials alike.
-            how: to solve the inner problems (see `conjugate`).
+            batches: of potentials alike; each is asked for when work on it can begin, not before.
+            count: how many there are.
+            options: how to solve the inner problems.
 
         Yields:
-            Terms differentiable in the parameters; those yielded together are best differentiated together.
+            Batches, each with terms that are differentiable in the parameters; those yielded together are best
+            differentiated together.
         """
         ...
 
 
-def in_turn(draws: Sequence[Draw], **how: Any) -> Iterator[list[tuple[Batch, Terms]]]:
-    """Draw one batch after the other, and find its terms; as `Evaluate` says."""
-    for draw in draws:
-        batch = draw()
-        yield [(batch, terms(batch, **how))]
+def sequential(
+    batches: Iterable[Batch], count: int, options: SolverOptions
+) -> Iterator[list[tuple[Batch, Terms]]]:
+    """Find the terms of one batch after the other, as `Evaluator` says."""
+    for batch in batches:
+        yield [(batch, terms_of(batch, options))]
 
 
-def terms(batch: Batch, **how: Any) -> Terms:
-    """Return the terms of J, differentiable in the parameters; `how` is to solve the inner problems."""
-    potential, x = batch.potential, batch.x
-    source = potential(x)
-    near, values = x[:CANDIDATES], source[:CANDIDATES].detach()
-    return Terms(
-        source,
-        *envelope(
-            potential,
-            batch.z,
-            batch.start,
-            near,
-            values,
-            skip_fraction=batch.skip_fraction,
-            **how,
-        ),
+def terms_of(batch: Batch, options: SolverOptions) -> Terms:
+    """Return the terms of J on a batch, differentiable in the parameters."""
+    source = batch.potential(batch.x)
+    candidates = batch.x[: options.starts.max_candidates]
+    values = source[: options.starts.max_candidates].detach()
+    target, solution = envelope(
+        batch.potential,
+        batch.z,
+        batch.start,
+        candidates,
+        values,
+        options,
+        batch.skip_fraction,
     )
+    return Terms(source, target, solution)
 
 
 def envelope(
     potential: Potential,
     z: Tensor,
     start: Tensor | None,
-    x: Tensor,
+    candidates: Tensor,
     values: Tensor,
-    **how: Any,
+    options: SolverOptions,
+    skip_fraction: float = 0.0,
 ) -> tuple[Tensor, Solution]:
     """Return env(z) (m,), differentiable in the parameters, and how the inner solves went.
 
@@ -148,12 +165,28 @@ def envelope(
         potential: g.
         z: (m, d), target points.
         start: (k, d), first iterates of the first k rows of z, or None.
-        x, values: (n, d), (n,), points and g there, where the other rows may start (see `best_start`).
-        how: to solve the inner problems (see `conjugate`).
+        candidates, values: (n, d), (n,), points and g there, where the other rows may start.
+        options: how to solve the inner problems.
+        skip_fraction: share of the rows that may be left unfinished.
     """
     start = z[:0] if start is None else start
-    starts = Starts.apart(start).then(best_start(potential, z[len(start) :], x, values))
-    found = conjugate(potential, z, start=starts, **how)
+    others = best_initial_points(
+        potential,
+        z[len(start) :],
+        candidates,
+        values,
+        options.starts.condition_penalty,
+    )
+    found = conjugate(
+        potential,
+        z,
+        method=options.method,
+        start=InitialPoints.per_row(start).concatenate(others),
+        tol=options.tol,
+        max_steps=options.max_steps,
+        check_every=options.check_every,
+        skip_fraction=skip_fraction,
+    )
     return found.value, found.solution
 
 
@@ -167,14 +200,16 @@ class DualObjective:
         max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
             counted in `solution`; rows without any finite iterate are left out of it.
         check_every: inner steps between two stop tests.
-        evaluate: how the terms of batches are found; nothing that J depends on.
+        starts: where inner problems may start.
+        evaluator: how the terms of batches are found; nothing that J depends on.
     """
 
     method: Method = dataclasses.field(default_factory=BFGS)
     tol: float = 1e-3
     max_steps: int = 200
     check_every: int = 1
-    evaluate: Evaluate = dataclasses.field(default=in_turn, repr=False, compare=False)
+    starts: StartSettings = dataclasses.field(default_factory=StartSettings)
+    evaluator: Evaluator = dataclasses.field(default=sequential, repr=False, compare=False)
 
     def __call__(
         self,
@@ -185,7 +220,7 @@ class DualObjective:
         start: Tensor | None = None,
         tol: float | None = None,
         skip_fraction: float = 0.0,
-        weigh: tuple[Weigh, Weigh] = (equal, equal),
+        weights: tuple[WeightFunction, WeightFunction] = (uniform_weights, uniform_weights),
     ) -> DualValue:
         """Return J(g) on source points x (n, d) and target points z (m, d).
 
@@ -193,41 +228,41 @@ class DualObjective:
             potential: g.
             x, z: source and target points.
             start: (k, d), first iterates of the first k rows of z; the others start at the best of themselves and of
-                x (`best_start`).
+                x (`best_initial_points`).
             tol: another bound on the inner residual.
             skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
-            weigh: how x, and the rows of z that enter the loss, are weighed.
+            weights: how x, and the rows of z that enter the loss, are weighted.
         """
-        batch = Batch(potential, x, z, start, skip_fraction, weigh)
-        ((_, value),) = next(self.several([lambda: batch], tol))
+        batch = Batch(potential, x, z, start, skip_fraction, weights)
+        ((_, value),) = next(self.evaluate_batches([batch], 1, tol))
         return value
 
-    def several(
-        self, draws: Sequence[Draw], tol: float | None = None
+    def evaluate_batches(
+        self, batches: Iterable[Batch], count: int, tol: float | None = None
     ) -> Iterator[list[tuple[Batch, DualValue]]]:
-        """Draw every batch, in order; yield those that are worked on at once, each with its J.
+        """Find J of every batch, in order; yield those that are worked on at once.
 
         Args:
-            draws: functions that draw a batch, of potentials alike.
+            batches: of potentials alike; each is asked for when work on it can begin, not before.
+            count: how many there are.
             tol: another bound on the inner residual.
         """
-        found = self.evaluate(
-            draws,
+        options = SolverOptions(
             method=self.method,
             tol=self.tol if tol is None else tol,
             max_steps=self.max_steps,
             check_every=self.check_every,
+            starts=self.starts,
         )
-        for together in found:
-            yield [(batch, _value(batch, *its)) for batch, its in together]
+        for together in self.evaluator(batches, count, options):
+            yield [(batch, _value(batch, terms)) for batch, terms in together]
 
 
-def _value(
-    batch: Batch, source: Tensor, target: Tensor, solution: Solution
-) -> DualValue:
+def _value(batch: Batch, terms: Terms) -> DualValue:
     """Return J, of its terms."""
+    source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
-    loss = source @ batch.weigh[0](batch.x) - target[usable] @ batch.weigh[1](
-        batch.z[usable]
-    )
-    return DualValue(loss, source, target, solution)
+    weigh_source, weigh_target = batch.weights
+    first = source @ weigh_source(batch.x)
+    second = target[usable] @ weigh_target(batch.z[usable])
+    return DualValue(first - second, source, target, solution)

@@ -1,74 +1,117 @@
 """Several processes, this one and its workers, that share the work of J.
 
 A mean of networks asks for a batch each: where these can be dealt out evenly, every process takes one at a time, and
-while the others are at work the next is drawn here. Else they share the rows of a batch, which are strangers: of k
-processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighed, each
+while the others are at work the next is drawn here. Else they share the rows of a batch, which are independent: of k
+processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighted, each
 finds the derivatives of its own. What comes out is J and its gradient as one process finds them, up to rounding.
 Batches, weights, the optimiser and selection stay in this process.
+
+Derivatives cross processes by two autograd functions. Autograd differentiates what was made last first. So, of the terms
+of one batch, `_WorkerDerivatives` is made before anything else and `_WorkerTerms` after everything else: all workers are
+asked for their derivatives before this process differentiates its own rows, and waited for after that.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import sys
-import threading
 import weakref
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from brenier.errors import DataWarning, warn
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution
-from brenier.training.run import Run
-from brenier.training.workers.process import LostError, Near, packed
-from brenier.training.workers.worker import ROWS, tensors_of, trained_of
-from brenier.transport.dual.objective import (
-    CANDIDATES,
-    Batch,
-    Draw,
-    Terms,
-    envelope,
-    terms,
+from brenier.training import Settings, WorkerError, WorkerPool, WorkerProcess, serialise
+from brenier.transport.dual.objective import Batch, SolverOptions, Terms, envelope, terms_of
+from brenier.transport.dual.task import DualTask
+from brenier.transport.dual.worker import (
+    SOLUTION_ROWS,
+    Array,
+    DualWorker,
+    arrays,
+    solution_of,
+    tensors_of,
+    trained_of,
 )
 
-SHARE = 12_000_000  # rows times parameters: what a process should have to do in a step, at least
-LONG_TIME, LONG_STEPS = (
-    20.0,
-    200,
-)  # of a run during which workers have time to start, which takes seconds
-SLOW = 120.0  # seconds after which a worker will not be waited for
+
+@dataclasses.dataclass(frozen=True)
+class ParallelSettings:
+    """When several processes are worth their cost.
+
+    Attributes:
+        process_work: rows times parameters that a process should have to do in a step, at least; telling it the weights
+            costs more than it saves where it has less.
+        parallel_seconds, parallel_steps: of a run during which workers have time to start, which takes seconds.
+        max_worker_wait: seconds after which a worker that has not started will not be waited for.
+    """
+
+    process_work: int = 12_000_000
+    parallel_seconds: float = 20.0
+    parallel_steps: int = 200
+    max_worker_wait: float = 120.0
+
+    def shares(self, potential: Potential, rows: int) -> int:
+        """Return among how many processes a step of so many rows may be shared."""
+        parameters = sum(parameter.numel() for parameter in potential.parameters())
+        return rows * parameters // self.process_work
+
+    def worthwhile_processes(self, task: DualTask, settings: Settings) -> int:
+        """Return how many processes are worth starting: one per thread of torch, if batches will be large enough."""
+        if settings.max_time is None:
+            long = settings.max_steps >= self.parallel_steps
+        else:
+            long = settings.max_time >= self.parallel_seconds
+        if not long:
+            return 1
+        rows = settings.rows(int(min(settings.max_steps, sys.maxsize)))
+        shares = self.shares(task.members()[0], rows)
+        return max(1, min(torch.get_num_threads(), shares))
 
 
-def processes_for(run: Run) -> int:
-    """Return how many processes are worth starting: one per thread of torch, if batches will be large enough."""
-    settings, potential = run.settings, run.parts[0]
-    long = (
-        settings.max_steps >= LONG_STEPS
-        if settings.max_time is None
-        else settings.max_time >= LONG_TIME
-    )
-    rows = settings.rows(int(min(settings.max_steps, sys.maxsize)))
-    return max(1, min(torch.get_num_threads(), _shares(potential, rows))) if long else 1
+@contextlib.contextmanager
+def shared_among(
+    task: DualTask, processes: int, patient: bool, settings: ParallelSettings
+) -> Iterator[None]:
+    """Let several processes share the work of a task; after the block, however it ends, the others have ended.
+
+    Args:
+        task: the task.
+        processes: how many, this one included; one leaves everything as it is.
+        patient: whether the first step waits for the workers, so that results are the same every time; else this
+            process goes alone until they have started.
+        settings: when several processes are worth their cost.
+    """
+    if processes == 1:
+        yield
+        return
+    alone = task.objective
+    with ParallelDual(processes, task.members(), alone.method, patient, settings) as evaluator:
+        task.objective = dataclasses.replace(alone, evaluator=evaluator)
+        try:
+            yield
+        finally:
+            task.objective = alone
 
 
-class Team:
-    """Finds the terms of J, as `dual.in_turn` does, in several processes; a context, after which the others have ended.
+class ParallelDual:
+    """Finds the terms of J, as `sequential` does, in several processes; a context, after which the others have ended.
 
     Args:
         processes: how many, this one included.
         potentials: what they will differentiate first.
         method: inner solver.
-        patient: whether the first evaluation waits for the workers, so that results are the same every time; else this
-            process goes alone until they have started.
+        patient: whether the first evaluation waits for the workers.
+        settings: when several processes are worth their cost.
     """
 
     def __init__(
@@ -77,30 +120,25 @@ class Team:
         potentials: Sequence[Potential],
         method: Method,
         patient: bool,
+        settings: ParallelSettings | None = None,
     ) -> None:
-        self._processes, self._method, self._patient = processes, method, patient
-        self._first = dict(enumerate(potentials))
+        self._settings = settings or ParallelSettings()
+        first = dict(enumerate(potentials))
         self._keys = weakref.WeakKeyDictionary(
-            {potential: key for key, potential in self._first.items()}
+            {potential: key for key, potential in first.items()}
         )
-        self._new = len(self._first)
-        self._held: dict[Near, set[int]] = defaultdict(set)
-        self._workers: list[Near] = []
-        self._lost = ""
+        self._next_key = len(first)
+        self._registered: dict[WorkerProcess, set[int]] = defaultdict(lambda: set(first))
+        self.pool = WorkerPool(
+            processes,
+            DualWorker,
+            _handshake(first, method),
+            patient,
+            self._settings.max_worker_wait,
+        )
 
-    def __enter__(self) -> Team:
-        self._threads = torch.get_num_threads()
-        hello = b""
-        try:
-            hello = packed(self._first, self._method)
-            for _ in range(self._processes - 1):
-                self._workers.append(Near())
-        except LostError as lost:
-            self._lost = lost.reason
-        self._greeting = threading.Thread(
-            target=self._greet, args=(hello,), daemon=True
-        )
-        self._greeting.start()
+    def __enter__(self) -> ParallelDual:
+        self.pool.__enter__()
         return self
 
     def __exit__(
@@ -109,190 +147,159 @@ class Team:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        for worker in self._workers:
-            worker.stop()
-        self._greeting.join()
-        torch.set_num_threads(self._threads)
+        self.pool.__exit__(kind, error, at)
 
     def __call__(
-        self, draws: Sequence[Draw], **how: Any
+        self, batches: Iterable[Batch], count: int, options: SolverOptions
     ) -> Iterator[list[tuple[Batch, Terms]]]:
-        """Draw every batch, in order; yield those that are worked on at once, each with its terms, as `Evaluate` says.
+        """Find the terms of every batch, as `Evaluator` says.
 
         Raises:
-            LostError: where a worker is lost.
+            WorkerError: where a worker is lost.
         """
-        first = draws[0]()
-        batches = itertools.chain([first], (draw() for draw in draws[1:]))
-        shares = min(
-            self._processes, _shares(first.potential, min(len(first.x), len(first.z)))
-        )
-        apart = max(
-            k
-            for k in range(1, len(draws) + 1)
-            if len(draws) % k == 0 and k <= self._processes
-        )
-        k = max(shares, apart) if shares else 1
-        torch.set_num_threads(self._threads if k < 2 else 1)  # one for every process
-        workers = self._workers[: k - 1] if k > 1 and self._ready() else []
-        if workers and apart == k:
-            yield from self._apart(workers, batches, how)
-        for batch in batches:
-            yield [
-                (
-                    batch,
-                    self._shared(workers, batch, how)
-                    if workers
-                    else terms(batch, **how),
-                )
-            ]
+        remaining = iter(batches)
+        first = next(remaining)
+        remaining = itertools.chain([first], remaining)
+        at_once = self._batches_at_once(count)
+        processes = self._processes_for(first, at_once)
+        # One thread for every process.
+        torch.set_num_threads(self.pool.threads if processes < 2 else 1)
+        workers = self.pool.workers(processes - 1)
+        if workers and at_once == processes:
+            yield from self._dealt_out(workers, remaining, options)
+        for batch in remaining:
+            terms = (
+                self._shared(workers, batch, options) if workers else terms_of(batch, options)
+            )
+            yield [(batch, terms)]
 
-    def _apart(
-        self, workers: Sequence[Near], batches: Iterator[Batch], how: dict[str, Any]
+    def _batches_at_once(self, count: int) -> int:
+        """Return the largest number of processes among which so many batches can be dealt out evenly."""
+        at_most = range(1, min(count, self.pool.processes) + 1)
+        return max(k for k in at_most if count % k == 0)
+
+    def _processes_for(self, batch: Batch, at_once: int) -> int:
+        """Return how many processes work on batches like this one."""
+        rows = min(len(batch.x), len(batch.z))
+        shares = min(self.pool.processes, self._settings.shares(batch.potential, rows))
+        return max(shares, at_once) if shares else 1
+
+    def _dealt_out(
+        self,
+        workers: Sequence[WorkerProcess],
+        batches: Iterator[Batch],
+        options: SolverOptions,
     ) -> Iterator[list[tuple[Batch, Terms]]]:
         """Have each process take a batch, this one the last, and again until there are no more."""
-        while asked := [
-            self._asked(worker, batch, how)
-            for worker, batch in zip(workers, batches, strict=False)
-        ]:
-            own = next(batches)
-            mine = terms(own, **how)
-            answered = zip(workers, asked, strict=True)
-            yield [
-                *(
-                    (batch, self._answered(worker, *told))
-                    for worker, (batch, told) in answered
-                ),
-                (own, mine),
+        while True:
+            asked = [
+                self._ask(worker, batch, options)
+                for worker, batch in zip(workers, batches, strict=False)
             ]
+            if not asked:
+                return
+            own = next(batches)
+            own_terms = terms_of(own, options)
+            answered = [request.answer() for request in asked]
+            yield [*answered, (own, own_terms)]
 
-    def _asked(
-        self, worker: Near, batch: Batch, how: dict[str, Any]
-    ) -> tuple[Batch, tuple[int, Tensor | None]]:
-        """Ask a worker for the terms of a batch; return that, its key, and what stands for their derivatives."""
-        key, arrays, derivatives = self._begun([worker], batch.potential)
-        points = _arrays(batch.x, batch.z, batch.start)
+    def _ask(self, worker: WorkerProcess, batch: Batch, options: SolverOptions) -> _Request:
+        """Ask a worker for the terms of a batch."""
+        key, weights, derivatives = self._prepare([worker], batch.potential)
+        points = arrays((batch.x, batch.z, batch.start))
+        differentiated = derivatives is not None
         worker.ask(
             "terms",
-            packed(
-                key,
-                arrays,
-                derivatives is not None,
-                *points,
-                skip_fraction=batch.skip_fraction,
-                **how,
-            ),
+            serialise(key, weights, differentiated, points, batch.skip_fraction, options),
         )
-        return batch, (key, derivatives)
+        return _Request(worker, batch, key, derivatives)
 
-    def _answered(self, worker: Near, key: int, derivatives: Tensor | None) -> Terms:
-        source, target, fields = worker.answer()
-        others = torch.from_numpy(source), torch.from_numpy(target)
-        if derivatives is not None:
-            others = _Others.apply(derivatives, [worker], key, others)
-        return Terms(*others, _solution(fields))
-
-    def _begun(
-        self, workers: Sequence[Near], potential: Potential
-    ) -> tuple[int, list[np.ndarray], Tensor | None]:
-        """Return the key of a potential, what it is made of, and what stands for the derivatives of workers, if any."""
+    def _prepare(
+        self, workers: Sequence[WorkerProcess], potential: Potential
+    ) -> tuple[int, list[Array], Tensor | None]:
+        """Return the key of a potential, its weights, and what stands for the derivatives of workers, if any."""
         trained = trained_of(potential)
-        differentiated = torch.is_grad_enabled() and bool(trained)
-        arrays = [tensor.detach().numpy() for tensor in tensors_of(potential)]
-        return (
-            self._key(potential, workers),
-            arrays,
-            _Derivatives.apply(workers, *trained) if differentiated else None,
-        )
+        weights = [tensor.detach().numpy() for tensor in tensors_of(potential)]
+        derivatives = None
+        if torch.is_grad_enabled() and trained:
+            derivatives = _WorkerDerivatives.apply(workers, *trained)
+        return self._key(potential, workers), weights, derivatives
 
     def _shared(
-        self, workers: Sequence[Near], batch: Batch, how: dict[str, Any]
+        self, workers: Sequence[WorkerProcess], batch: Batch, options: SolverOptions
     ) -> Terms:
         """Have the processes share the rows of a batch."""
-        k, potential, x, z, start = (
-            1 + len(workers),
-            batch.potential,
-            batch.x,
-            batch.z,
-            batch.start,
-        )
-        key, arrays, derivatives = self._begun(workers, potential)
+        k = 1 + len(workers)
+        potential, x = batch.potential, batch.x
+        key, weights, derivatives = self._prepare(workers, potential)
+        differentiated = derivatives is not None
         for i, worker in enumerate(workers, 1):
-            worker.ask(
-                "source", packed(key, arrays, derivatives is not None, x[i::k].numpy())
-            )
-        own = potential(x[::k])
+            worker.ask("source", serialise(key, weights, differentiated, x[i::k].numpy()))
+        own_source = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
-        near, values = x[:CANDIDATES], _joined([own.detach(), *sources])[:CANDIDATES]
-        mine, *theirs = (
-            (z[i::k], None if start is None else start[i::k], near, values)
-            for i in range(k)
+
+        candidates = x[: options.starts.max_candidates]
+        values = _interleaved([own_source.detach(), *sources])[: len(candidates)]
+        for i, worker in enumerate(workers, 1):
+            points = (*_every(batch, i, k), candidates, values)
+            request = serialise(key, arrays(points), batch.skip_fraction, options)
+            worker.ask("target", request)
+        z, start = _every(batch, 0, k)
+        own_target, own_solution = envelope(
+            potential, z, start, candidates, values, options, batch.skip_fraction
         )
-        how = how | {"skip_fraction": batch.skip_fraction}
-        for worker, points in zip(workers, theirs, strict=True):
-            worker.ask("target", packed(key, *_arrays(*points), **how))
-        own_target, solution = envelope(potential, *mine, **how)
         answers = [worker.answer() for worker in workers]
-        others = (*sources, *(torch.from_numpy(target) for target, _ in answers))
+        targets = [torch.from_numpy(target) for target, _ in answers]
+
+        others = (*sources, *targets)
         if derivatives is not None:
-            others = _Others.apply(derivatives, workers, key, others)
-        solutions = [solution, *(_solution(fields) for _, fields in answers)]
+            others = _WorkerTerms.apply(derivatives, workers, key, others)
+        solutions = [own_solution, *(solution_of(fields) for _, fields in answers)]
         return Terms(
-            _joined([own, *others[: k - 1]]),
-            _joined([own_target, *others[k - 1 :]]),
-            _one(solutions),
+            _interleaved([own_source, *others[: k - 1]]),
+            _interleaved([own_target, *others[k - 1 :]]),
+            _interleaved_solution(solutions),
         )
 
-    def _key(self, potential: Potential, workers: Sequence[Near]) -> int:
+    def _key(self, potential: Potential, workers: Sequence[WorkerProcess]) -> int:
         """Return what idle workers know a potential by, told if they do not."""
-        key = self._keys.setdefault(potential, self._new)
-        if key == self._new:
-            self._new += 1
-        ignorant = [worker for worker in workers if key not in self._held[worker]]
-        if ignorant:
-            self._hold(ignorant, packed({key: potential}), key)
+        key = self._keys.setdefault(potential, self._next_key)
+        if key == self._next_key:
+            self._next_key += 1
+        stale = [worker for worker in workers if key not in self._registered[worker]]
+        if stale:
+            told = serialise({key: potential})
+            for worker in stale:
+                worker.ask("register", told)
+            for worker in stale:
+                worker.answer()
+                self._registered[worker].add(key)
         return key
 
-    def _hold(self, workers: Sequence[Near], told: bytes, *keys: int) -> None:
-        """Have idle workers keep potentials under their keys."""
-        for worker in workers:
-            worker.ask("hold", told)
-        for worker in workers:
-            worker.answer()
-            self._held[worker].update(keys)
 
-    def _greet(self, hello: bytes) -> None:
-        """Wait until the workers have started and read what they will need."""
-        if self._lost:
-            return
-        try:
-            self._hold(self._workers, hello, *self._first)
-        except LostError as lost:
-            self._lost = lost.reason
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    """A batch that a worker is working on."""
 
-    def _ready(self) -> bool:
-        """Say whether there are workers that have started, waiting for it if patient; warn once where they cannot."""
-        if self._patient:
-            self._greeting.join(SLOW)
-            if self._greeting.is_alive():
-                self._lost = f"none had started after {SLOW:.0f} seconds"
-        elif self._greeting.is_alive():
-            return False
-        if self._lost:
-            reason = self._lost.splitlines()[-1]
-            warn(
-                f"n_jobs: training goes on in one process, since no other could take part: {reason}",
-                DataWarning,
-            )
-            self._lost, self._processes = "", 1
-        return self._processes > 1
+    worker: WorkerProcess
+    batch: Batch
+    key: int
+    derivatives: Tensor | None
+
+    def answer(self) -> tuple[Batch, Terms]:
+        """Wait for the terms of the batch."""
+        source, target, fields = self.worker.answer()
+        found = torch.from_numpy(source), torch.from_numpy(target)
+        if self.derivatives is not None:
+            found = _WorkerTerms.apply(self.derivatives, [self.worker], self.key, found)
+        return self.batch, Terms(*found, solution_of(fields))
 
 
-class _Derivatives(torch.autograd.Function):
+class _WorkerDerivatives(torch.autograd.Function):
     """Stands for what the workers differentiate. Made first, it is differentiated last, and waits for them."""
 
     @staticmethod
-    def forward(ctx: Any, workers: Sequence[Near], *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, workers: Sequence[WorkerProcess], *parameters: Tensor) -> Tensor:
         """Return a number that the terms of the workers depend on."""
         ctx.workers = workers
         return parameters[0].new_zeros(())
@@ -302,20 +309,21 @@ class _Derivatives(torch.autograd.Function):
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
         """Return the sum of what the workers found."""
         found = [worker.answer() for worker in ctx.workers]
-        return None, *(
-            functools.reduce(torch.add, map(torch.from_numpy, parts))
-            for parts in zip(*found, strict=True)
-        )
+        sums = [
+            functools.reduce(torch.add, map(torch.from_numpy, gradients))
+            for gradients in zip(*found, strict=True)
+        ]
+        return None, *sums
 
 
-class _Others(torch.autograd.Function):
+class _WorkerTerms(torch.autograd.Function):
     """The terms of the workers. Made last, they are differentiated first: all are asked before the own rows follow."""
 
     @staticmethod
     def forward(
         ctx: Any,
         derivatives: Tensor,
-        workers: Sequence[Near],
+        workers: Sequence[WorkerProcess],
         key: int,
         found: tuple[Tensor, ...],
     ) -> tuple[Tensor, ...]:
@@ -328,49 +336,40 @@ class _Others(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         """Ask the workers for their derivatives."""
         half = len(ctx.workers)
-        for worker, *pair in zip(
-            ctx.workers, cotangents[:half], cotangents[half:], strict=True
-        ):
-            worker.ask(
-                "differentiate",
-                packed(ctx.key, *(cotangent.numpy() for cotangent in pair)),
-            )
+        pairs = zip(cotangents[:half], cotangents[half:], strict=True)
+        for worker, (source, target) in zip(ctx.workers, pairs, strict=True):
+            worker.ask("differentiate", serialise(ctx.key, source.numpy(), target.numpy()))
         return cotangents[0].new_zeros(()), None, None, None
 
 
-def _arrays(*points: Tensor | None) -> list[np.ndarray | None]:
-    return [None if rows is None else rows.numpy() for rows in points]
+def _handshake(potentials: dict[int, Potential], method: Method) -> bytes | WorkerError:
+    """Return what workers read first, or why it cannot be sent."""
+    try:
+        return serialise(potentials, method)
+    except WorkerError as error:
+        return error
 
 
-def _shares(potential: Potential, rows: int) -> int:
-    """Return among how many processes a step of so many rows may be shared."""
-    return (
-        rows * sum(parameter.numel() for parameter in potential.parameters()) // SHARE
-    )
+def _every(batch: Batch, first: int, k: int) -> tuple[Tensor, Tensor | None]:
+    """Return every k-th row of z, and of the first iterates, from one on."""
+    start = None if batch.start is None else batch.start[first::k]
+    return batch.z[first::k], start
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    """Return the rows of all parts, of which the i-th has every k-th row from i on."""
-    whole = torch.cat(list(parts))
-    return whole[_places(len(parts), len(whole))]
+def _interleaved(chunks: Sequence[Tensor]) -> Tensor:
+    """Return the rows of all chunks, of which the i-th has every k-th row from i on."""
+    whole = torch.cat(list(chunks))
+    return whole[_places(len(chunks), len(whole))]
+
+
+def _interleaved_solution(chunks: Sequence[Solution]) -> Solution:
+    """Return the solution for the rows of all chunks."""
+    whole = Solution.concatenate(chunks)
+    places = _places(len(chunks), len(whole.status))
+    rows = {name: getattr(whole, name)[places] for name in SOLUTION_ROWS}
+    return dataclasses.replace(whole, **rows)
 
 
 def _places(k: int, n: int) -> Tensor:
-    """Return where each of n rows is among those of k parts laid end to end: (n,)."""
+    """Return where each of n rows is among those of k chunks laid end to end: (n,)."""
     return torch.cat([torch.arange(i, n, k) for i in range(k)]).argsort()
-
-
-def _solution(fields: dict[str, Any]) -> Solution:
-    return Solution(
-        **{name: torch.from_numpy(fields[name]) for name in ROWS},
-        evaluations=fields["evaluations"],
-    )
-
-
-def _one(parts: Sequence[Solution]) -> Solution:
-    """Return the solution for all rows."""
-    whole = Solution.concatenate(parts)
-    places = _places(len(parts), len(whole.status))
-    return dataclasses.replace(
-        whole, **{name: getattr(whole, name)[places] for name in ROWS}
-    )

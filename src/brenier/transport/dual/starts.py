@@ -1,4 +1,4 @@
-"""Where inner problems start."""
+"""Where inner problems start: at given points, or at the best of some candidates."""
 
 from __future__ import annotations
 
@@ -9,11 +9,23 @@ from torch import Tensor
 
 from brenier.potentials import Potential, rows_at_once
 
-APART = 1e5  # what a squared difference of conditions counts, in the choice of a start
+
+@dataclasses.dataclass(frozen=True)
+class StartSettings:
+    """Where inner problems may start.
+
+    Attributes:
+        max_candidates: source points at which an inner problem may start; more cost more than they save.
+        condition_penalty: what a squared difference of conditions counts in the choice of a start, where points carry
+            conditions: so much that a start of the same condition is taken wherever there is one.
+    """
+
+    max_candidates: int = 1024
+    condition_penalty: float = 1e5
 
 
 @dataclasses.dataclass(frozen=True)
-class Starts:
+class InitialPoints:
     """First iterates, of which several rows may share one.
 
     Attributes:
@@ -25,22 +37,28 @@ class Starts:
     index: Tensor
 
     @classmethod
-    def apart(cls, rows: Tensor) -> Starts:
-        """Return starts of which every row (m, d) has its own."""
+    def per_row(cls, rows: Tensor) -> InitialPoints:
+        """Return initial points of which every row (m, d) has its own."""
         return cls(rows, torch.arange(len(rows), device=rows.device))
 
     def rows(self) -> Tensor:
         """Return the first iterate of every row: (m, d)."""
         return self.points.index_select(0, self.index)
 
-    def then(self, others: Starts) -> Starts:
+    def concatenate(self, others: InitialPoints) -> InitialPoints:
         """Return those of these rows and of others after them."""
         index = torch.cat([self.index, others.index + len(self.points)])
-        return Starts(torch.cat([self.points, others.points]), index)
+        return InitialPoints(torch.cat([self.points, others.points]), index)
 
 
 @torch.no_grad()
-def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Starts:
+def best_initial_points(
+    potential: Potential,
+    z: Tensor,
+    x: Tensor,
+    values: Tensor,
+    condition_penalty: float = StartSettings.condition_penalty,
+) -> InitialPoints:
     """Return for every row of z where F is least among z itself and some points.
 
     Over the points this is the discrete c-transform. It sees every basin that holds a point, where a descent from z
@@ -51,24 +69,35 @@ def best_start(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> St
         z: (m, d), target points.
         x: (n, d), candidates.
         values: (n,), g at the candidates.
+        condition_penalty: see `StartSettings`.
     """
     d = potential.transport_dim
+    conditioned = d < potential.dim
     y, w = x[:, :d], z[:, :d]
-    level, found = values + 0.5 * torch.linalg.vecdot(y, y), []
+    level = values + 0.5 * torch.linalg.vecdot(y, y)
+    least, index = [], []
     for rows in z.split(rows_at_once(z, len(x))):
-        heights = torch.addmm(
-            level, rows[:, :d], y.mT, alpha=-1
-        )  # F(x; z) less |z|^2/2
-        if d < potential.dim:
-            heights += APART * torch.cdist(rows[:, d:], x[:, d:]).square()
-        found.append(heights.min(-1))
-    least, index = map(torch.cat, zip(*found, strict=True))
-    lower = least < potential(z) - 0.5 * torch.linalg.vecdot(w, w)
-    if d < potential.dim:  # such a start has the condition of its row
-        return Starts.apart(
-            torch.where(lower.unsqueeze(-1), torch.cat([y[index], z[:, d:]], -1), z)
-        )
-    own = Starts.apart(z[~lower])
-    chosen, index[lower] = index[lower].unique(return_inverse=True)
-    index[~lower] = own.index + len(chosen)
-    return Starts(torch.cat([x[chosen], own.points]), index)
+        heights = torch.addmm(level, rows[:, :d], y.mT, alpha=-1)  # F(x; z) less |z|^2/2
+        if conditioned:
+            distances = torch.cdist(rows[:, d:], x[:, d:])
+            heights += condition_penalty * distances.square()
+        lowest = heights.min(-1)
+        least.append(lowest.values)
+        index.append(lowest.indices)
+    at_z = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
+    lower = torch.cat(least) < at_z
+    nearest = torch.cat(index)
+    if conditioned:  # such a start has the condition of its row
+        moved = torch.cat([y[nearest], z[:, d:]], -1)
+        return InitialPoints.per_row(torch.where(lower.unsqueeze(-1), moved, z))
+    return _shared_points(x, z, nearest, lower)
+
+
+def _shared_points(x: Tensor, z: Tensor, nearest: Tensor, lower: Tensor) -> InitialPoints:
+    """Return as initial points x[nearest] where that is lower, each point once, and z elsewhere."""
+    own = z[~lower]
+    chosen, places = nearest[lower].unique(return_inverse=True)
+    index = nearest.clone()
+    index[lower] = places
+    index[~lower] = torch.arange(len(own), device=z.device) + len(chosen)
+    return InitialPoints(torch.cat([x[chosen], own]), index)

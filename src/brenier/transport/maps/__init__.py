@@ -3,17 +3,21 @@
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
+from brenier.transport.maps.pooled import CountedRows, pooled_distance
 from brenier.transport.maps.round_trip import RoundTrip, inverse_errors, round_trip
-from brenier.transport.maps.storage import load_map, method_from_json, save_map
+from brenier.transport.maps.description import method_from_json
+from brenier.transport.maps.storage import load_map, save_map
 
 __all__ = [
     "ConditionalMap",
+    "CountedRows",
     "Distance",
     "RoundTrip",
     "TransportMap",
     "inverse_errors",
     "load_map",
     "method_from_json",
+    "pooled_distance",
     "round_trip",
     "save_map",
 ]

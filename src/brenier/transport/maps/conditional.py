@@ -1,24 +1,33 @@
 """The conditional transport map: one map per label, or per value of covariates, from one network.
 
-Rows of all conditions are moved together as conditioned points (see `potentials.conditional`); the map of one condition
-is an ordinary `TransportMap`, and everything that takes one takes it.
+Rows of all conditions are moved together as conditioned points (see `brenier.potentials.conditional`); the map of one
+condition is an ordinary `TransportMap`, and everything that takes one takes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, read
+from brenier.datasets import CheckedSamples, LabelsLike, TableLike, read
 from brenier.errors import DataError
 from brenier.potentials import Conditional, Potential
 from brenier.solve import BFGS, Method, Solution
-from brenier.transport.coordinates import Classes, Covariates, moved_at_once
+from brenier.transport.coordinates import (
+    Classes,
+    Conditions,
+    Coordinates,
+    rows_encoded_at_once,
+)
+from brenier.transport.maps.batched import in_batches
 from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.map import TransportMap, warn_unconverged
+from brenier.transport.maps.map import TransportMap, finite_time, warn_unconverged
+from brenier.transport.maps.rows import InverseSolver, RowMap
+
+ConditionsLike: TypeAlias = LabelsLike | TableLike  # labels or covariates, one per row or one for all
 
 
 class ConditionalMap:
@@ -28,41 +37,39 @@ class ConditionalMap:
 
     Args:
         potential: of conditioned points, in the coordinates of their conditions.
-        conditions: the classes or covariates, with their codes and coordinates.
+        conditions: the classes or covariates, with their embeddings and coordinates.
         method, tol, max_steps, batch_size: as for `TransportMap`.
-        held_out: per class the distance measured on held-out samples at fit time, where there were any.
+        held_out_distance: per class the distance measured on held-out samples at fit time, where there were any.
+        pooled_distance: the distance over all values of covariates, as measured then, if it was.
+
+    Raises:
+        DataError: where the potential is none of conditioned points.
     """
 
     def __init__(
         self,
         potential: Potential,
-        conditions: Classes | Covariates,
+        conditions: Conditions,
         *,
         method: Method | None = None,
         tol: float = 1e-4,
         max_steps: int = 500,
         batch_size: int = 8192,
-        held_out: Mapping[int, Distance] | None = None,
+        held_out_distance: Mapping[int, Distance] | None = None,
+        pooled_distance: Distance | None = None,
     ) -> None:
         if not isinstance(potential, Conditional):
-            raise DataError(
-                f"potential: must be a `Conditional`, got {type(potential).__name__}"
-            )
-        self.network, self.conditions, self.dim = (
-            potential,
-            conditions,
-            potential.transport_dim,
-        )
-        self.method, self.tol, self.max_steps, self.batch_size = (
-            method or BFGS(),
-            tol,
-            max_steps,
-            batch_size,
-        )
-        self.held_out_distance = dict(held_out or {})
+            found = type(potential).__name__
+            raise DataError(f"potential: must be a `Conditional`, got {found}")
+        self.network, self.conditions = potential, conditions
+        self.dim = potential.transport_dim
+        self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
+        self.batch_size = batch_size
+        self.held_out_distance = dict(held_out_distance or {})
+        self.pooled_distance = pooled_distance
 
     @property
-    def coordinates(self) -> Any:
+    def coordinates(self) -> Coordinates:
         """The coordinates of all classes, or knots, with these in front of what differs from one to the next."""
         return self.conditions.coordinates
 
@@ -71,97 +78,113 @@ class ConditionalMap:
         """The classes; none where the conditions are covariates."""
         return self.conditions.labels if isinstance(self.conditions, Classes) else ()
 
-    def at(self, condition: Any) -> TransportMap:
+    def at(self, condition: Hashable | TableLike) -> TransportMap:
         """Return the map of one condition, with its ordinary potential and coordinates; weights are shared with this.
 
         Raises:
             DataError: where the label is unknown.
         """
-        return self.of(self.conditions.keys([condition], self.conditions.word, 1)[0])
+        index = self.conditions.encode_index([condition], self.conditions.kind, 1)
+        return self.at_index(index[0])
 
-    def of(self, key: Tensor) -> TransportMap:
+    def at_index(self, index: Tensor) -> TransportMap:
         """Return the map of a class by its number, or of covariates scaled (p,)."""
-        code = self.conditions.code(key.unsqueeze(0))[0].to(
-            next(self.network.parameters())
+        embedding = self.conditions.embedding(index.unsqueeze(0))[0]
+        parameter = next(self.network.parameters())
+        potential = self.network.condition_on(embedding.to(parameter)).eval()
+        found = None
+        if isinstance(self.conditions, Classes):
+            found = self.held_out_distance.get(int(index))
+        return TransportMap(
+            potential,
+            self.conditions.at(index),
+            method=self.method,
+            tol=self.tol,
+            max_steps=self.max_steps,
+            batch_size=self.batch_size,
+            held_out_distance=found,
         )
-        transport = self._map(
-            self.network.condition_on(code).eval(), self.conditions.at(key)
-        )
-        transport.held_out_distance = (
-            self.held_out_distance.get(int(key))
-            if isinstance(self.conditions, Classes)
-            else None
-        )
-        return transport
 
-    def __call__(self, x: Any, condition: Any) -> Any:
+    def __call__(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Return T(x) given the condition, row by row: (n, d) -> (n, d)."""
-        samples = read(x, "x", self.dim, min_rows=0)
-        return samples.restore(
-            self._by_rows(samples, condition, lambda transport, rows: transport(rows))
-        )
+        samples = self._read(x, "x")
+        moved = self._at_index(RowMap.forward, samples, self._index(condition, samples), samples.dtype)
+        return samples.restore(moved)
 
-    def inverse(self, z: Any, condition: Any, return_solution: bool = False) -> Any:
+    def inverse(
+        self, z: TableLike, condition: ConditionsLike, return_solution: bool = False
+    ) -> Any:
         """Return T^{-1}(z) given the condition, row by row: (n, d) -> (n, d), and on request the `Solution`.
 
         Rows that did not converge keep their best iterate; without `return_solution` a `ConvergenceWarning` says so.
         """
-        samples, solutions = read(z, "z", self.dim, min_rows=0), list[Solution]()
-
-        def backward(transport: TransportMap, rows: Tensor) -> Tensor:
-            points, solution = transport.inverse(rows, return_solution=True)
-            solutions.append(solution)
-            moved: Tensor = points
-            return moved
-
-        moved = samples.restore(self._by_rows(samples, condition, backward))
-        solution = Solution.concatenate(solutions)
+        samples = self._read(z, "z")
+        index = self._index(condition, samples)
+        points, solution = self._solved(RowMap.backward, samples, index, samples.dtype)
         if return_solution:
-            return moved, solution
+            return samples.restore(points), solution
         warn_unconverged(solution)
-        return moved
+        return samples.restore(points)
 
-    def interpolate(self, x: Any, condition: Any, t: float) -> Any:
-        """Return (1 - t) x + t T(x): (n, d), for t in [0, 1]; other t extrapolate."""
-        samples = read(x, "x", self.dim, min_rows=0)
-        return samples.restore(
-            self._by_rows(
-                samples,
-                condition,
-                lambda transport, rows: transport.interpolate(rows, t),
-            )
+    def interpolate(self, x: TableLike, condition: ConditionsLike, t: float) -> Any:
+        """Return (1 - t) x + t T(x): (n, d), for t in [0, 1]; other t extrapolate.
+
+        Raises:
+            DataError: where t is not a finite number.
+        """
+        t = finite_time(t)
+        samples = self._read(x, "x")
+        between = self._at_index(
+            lambda rows, x: rows.between(x, t),
+            samples,
+            self._index(condition, samples),
+            samples.dtype,
         )
+        return samples.restore(between)
 
     def dual_terms(
-        self, x: Any, z: Any, x_condition: Any, z_condition: Any
+        self,
+        x: TableLike,
+        z: TableLike,
+        x_condition: ConditionsLike,
+        z_condition: ConditionsLike,
     ) -> tuple[Tensor, Tensor, Solution]:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went."""
-        source, target = (
-            read(rows, name, self.dim, min_rows=0)
-            for rows, name in ((x, "x"), (z, "z"))
-        )
-        solutions = list[Solution]()
+        source, target = self._read(x, "x"), self._read(z, "z")
+        phi = self._at_index(RowMap.phi, source, self._index(x_condition, source))
+        return phi, *self._solved(RowMap.phi_c, target, self._index(z_condition, target))
 
-        def backward(transport: TransportMap, rows: Tensor) -> Tensor:
-            terms, solution = transport.phi_c(rows)
-            solutions.append(solution)
-            return terms
+    def phi_at(self, x: TableLike, index: Tensor) -> Tensor:
+        """Return the terms of the source in cost units, float64, at the index of each row's condition: (n,)."""
+        return self._at_index(RowMap.phi, self._read(x, "x"), index)
 
-        phi = self._by_rows(
-            source, x_condition, lambda transport, rows: transport.phi(rows)
-        )
-        return (
-            phi,
-            self._by_rows(target, z_condition, backward),
-            Solution.concatenate(solutions),
-        )
+    def phi_c_at(self, z: TableLike, index: Tensor) -> tuple[Tensor, Solution]:
+        """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
+        return self._solved(RowMap.phi_c, self._read(z, "z"), index)
 
-    def distance(self, condition: Any, x: Any = None, z: Any = None) -> Distance:
+    def cost_at(self, x: TableLike, index: Tensor) -> Tensor:
+        """Return c(x, T(x)) in cost units, float64, at the index of each row's condition: (n,)."""
+        return self._at_index(RowMap.cost, self._read(x, "x"), index)
+
+    def distance(
+        self,
+        condition: Hashable | TableLike | None = None,
+        x: TableLike | None = None,
+        z: TableLike | None = None,
+    ) -> Distance:
         """Return W2 given a condition, from samples of it, else of a class as measured on held-out ones.
+
+        With covariates and no condition it is the distance over all values, (E over c of W2(mu_c, nu_c)^2)^(1/2), as
+        measured on held-out samples.
 
         Raises:
             DataError: where the label is unknown, or nothing was held out for the condition and no samples are given.
         """
+        kind = self.conditions.kind
+        if condition is None:
+            if self.pooled_distance is None or x is not None or z is not None:
+                raise DataError(f"{kind}: the map was fitted with {kind}; say at which the distance is wanted")
+            return self.pooled_distance
         transport = self.at(condition)
         if x is None and z is None and transport.held_out_distance is None:
             raise DataError(
@@ -175,36 +198,50 @@ class ConditionalMap:
         self.conditions = self.conditions.to(device)
         return self
 
-    def _map(self, potential: Any, coordinates: Any) -> TransportMap:
-        return TransportMap(
-            potential,
-            coordinates,
-            method=self.method,
-            tol=self.tol,
-            max_steps=self.max_steps,
-            batch_size=self.batch_size,
+    def _read(self, values: TableLike, name: str) -> CheckedSamples:
+        return read(values, name, self.dim, min_rows=0)
+
+    def _index(self, condition: ConditionsLike, samples: CheckedSamples) -> Tensor:
+        """Return the index of every row's condition, checked."""
+        return self.conditions.encode_index(condition, self.conditions.kind, samples.shape[0])
+
+    def _at_index(
+        self,
+        function: Callable[[RowMap, Tensor], Tensor],
+        samples: CheckedSamples,
+        index: Tensor,
+        dtype: torch.dtype = torch.float64,
+    ) -> Tensor:
+        """Apply a function of a map of rows batch by batch, each row in the coordinates of its condition."""
+        solver = InverseSolver(self.method, self.tol, self.max_steps)
+
+        def of_rows(rows: Tensor, place: slice) -> Tensor:
+            coordinates = self.conditions.side(index[place])
+            return function(RowMap(self.network, coordinates, solver), rows)
+
+        return in_batches(
+            of_rows,
+            samples,
+            min(self.batch_size, rows_encoded_at_once(self.dim)),
+            self.coordinates.unit.device,
+            next(self.network.parameters()).dtype,
+            dtype,
         )
 
-    def _by_rows(
+    def _solved(
         self,
+        function: Callable[[RowMap, Tensor], tuple[Tensor, Solution]],
         samples: CheckedSamples,
-        condition: Any,
-        function: Callable[[TransportMap, Tensor], Tensor],
-    ) -> Tensor:
-        """Apply a function of a map and rows batch by batch, each row in the coordinates of its condition."""
-        n, device = samples.shape[0], self.conditions.coordinates.unit.device
-        keys, parts = (
-            self.conditions.keys(condition, self.conditions.word, n),
-            list[Tensor](),
-        )
-        most = min(self.batch_size, moved_at_once(self.dim))
-        for first in range(0, max(1, n), most):
-            last = first + most
-            rows = samples.rows(first, last).to(device, torch.float64)
-            parts.append(
-                function(
-                    self._map(self.network, self.conditions.rows(keys[first:last])),
-                    rows,
-                )
-            )
-        return torch.cat(parts)
+        index: Tensor,
+        dtype: torch.dtype = torch.float64,
+    ) -> tuple[Tensor, Solution]:
+        """Apply a function that solves inner problems; return its results, and how the solves went."""
+        solutions = list[Solution]()
+
+        def solve(row_map: RowMap, rows: Tensor) -> Tensor:
+            found, solution = function(row_map, rows)
+            solutions.append(solution)
+            return found
+
+        found = self._at_index(solve, samples, index, dtype)
+        return found, Solution.concatenate(solutions)

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from brenier.statistics import with_error
+from torch import Tensor
+
+from brenier.statistics import root_with_error, standard_error, with_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,3 +79,69 @@ class Distance:
                 f"{self.unconverged} target rows had unconverged inner problems; the dual value may be too high."
             )
         return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is measured of a map on samples, in cost units, float64.
+
+    Attributes:
+        phi: (n,), terms of the source.
+        phi_c: (m,), terms of the target; the sum of both means estimates the dual value of W2^2/2.
+        cost: (n,), c(x, T(x)).
+        residual: (m,), of the inner problems.
+        unconverged: target rows whose inner problem did not converge.
+        strong_convexity: an m for which psi is certainly m-strongly convex, or zero.
+    """
+
+    phi: Tensor
+    phi_c: Tensor
+    cost: Tensor
+    residual: Tensor
+    unconverged: int
+    strong_convexity: float
+
+    def distance(
+        self,
+        scale: float,
+        unit: str,
+        held_out: bool,
+        dual: tuple[float, float] | None = None,
+    ) -> Distance:
+        """Return the distance that follows.
+
+        Args:
+            scale: factor from cost to squared distance as it is reported.
+            unit: of the distance, in words.
+            held_out: whether training never saw these rows.
+            dual: a better estimate of the dual value, and its standard error; by default that of the terms.
+        """
+        if dual is None:
+            value = float(self.phi.mean() + self.phi_c.mean())
+            dual = value, standard_error(self.phi, self.phi_c)
+        value, error = scale * dual[0], scale * dual[1]
+        w2, w2_error = root_with_error(value, error)
+        lower, lower_error = root_with_error(value - self._overestimate(scale), error)
+        primal, primal_error = root_with_error(
+            scale * float(self.cost.mean()), scale * standard_error(self.cost)
+        )
+        return Distance(
+            w2=w2,
+            w2_error=w2_error,
+            lower=lower,
+            lower_error=lower_error,
+            primal=primal,
+            primal_error=primal_error,
+            certified=self.strong_convexity > 0,
+            unconverged=self.unconverged,
+            rows=(len(self.phi), len(self.phi_c)),
+            unit=unit,
+            held_out=held_out,
+        )
+
+    def _overestimate(self, scale: float) -> float:
+        """Return by how much inner residuals can raise the dual value, where that is known."""
+        if not self.strong_convexity:
+            return 0.0
+        squares = float(self.residual.double().square().mean())
+        return scale * squares / (2 * self.strong_convexity)

@@ -1,0 +1,145 @@
+"""What `fit` was given of either side beside its samples, checked and joined to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Hashable
+
+import torch
+
+from brenier.datasets import (
+    LabelsLike,
+    Population,
+    Rows,
+    TableLike,
+    grouped,
+    listed,
+    read_covariates,
+    read_labels,
+)
+from brenier.errors import DataError, DataWarning, warn
+from brenier.estimators.by_class import ClassPlan
+from brenier.estimators.by_covariate import CovariatePlan
+from brenier.transport.coordinates import CovariateRows
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenConditions:
+    """Labels or covariates of either side, as a user gives them."""
+
+    source_labels: LabelsLike | None
+    target_labels: LabelsLike | None
+    source_covariates: TableLike | None
+    target_covariates: TableLike | None
+
+    def kind(self) -> str | None:
+        """Return "labels", "covariates" or None.
+
+        Raises:
+            DataError: where both are given.
+        """
+        labels = self.source_labels is not None or self.target_labels is not None
+        covariates = self.source_covariates is not None or self.target_covariates is not None
+        if labels and covariates:
+            raise DataError(
+                "source_labels, source_covariates: give labels or covariates, not both; a class can be a covariate of "
+                "zeros and ones, or have a fit of its own"
+            )
+        if labels:
+            return "labels"
+        return "covariates" if covariates else None
+
+
+def class_plan(source: Population, target: Population, given: GivenConditions) -> ClassPlan:
+    """Return both sides of every class that both have; warn of rows whose class only one side has.
+
+    Args:
+        source, target: tables.
+        given: one label per row; None on one side where all its rows belong to every class.
+
+    Raises:
+        DataError: for labels that cannot be used, endless populations, or sides that share no class.
+    """
+    of_source = _grouped(source, given.source_labels, "source_labels")
+    of_target = _grouped(target, given.target_labels, "target_labels")
+    first = of_source.groups or of_target.groups or {}
+    second = of_target.groups or of_source.groups or {}
+    common = tuple(label for label in first if label in second)
+    odd = [label for label in (*first, *second) if not (label in first and label in second)]
+    if not common:
+        raise DataError(
+            f"source_labels, target_labels: share no class ({listed(tuple(first))} and {listed(tuple(second))}); "
+            "transport goes from a class to the same class, so name them alike on both sides"
+        )
+    if odd:
+        warn(
+            f"source_labels, target_labels: only one side has {listed(tuple(odd))}; those rows are left out, and such "
+            "labels cannot be transported",
+            DataWarning,
+        )
+    pairs = [(of_source.of_class(label), of_target.of_class(label)) for label in common]
+    return ClassPlan(pairs, common)
+
+
+@dataclasses.dataclass(frozen=True)
+class _GroupedRows:
+    """A side, and its rows by label, or None where all its rows belong to every class."""
+
+    side: Rows
+    groups: dict[Hashable, list[int]] | None
+
+    def of_class(self, label: Hashable) -> Rows:
+        """Return the rows of a class."""
+        if self.groups is None:
+            return self.side
+        return Rows(self.side.values, self.side.name, torch.tensor(self.groups[label]))
+
+
+def _grouped(side: Population, labels: LabelsLike | None, name: str) -> _GroupedRows:
+    """Return a side by its labels."""
+    if not isinstance(side, Rows):
+        raise DataError(
+            f"{side.name}: a function that draws samples has no labels; give an array with one per row"
+        )
+    if labels is None:
+        return _GroupedRows(side, None)
+    return _GroupedRows(side, grouped(read_labels(labels, name, side.size)))
+
+
+def covariate_plan(source: Population, target: Population, given: GivenConditions) -> CovariatePlan:
+    """Return both sides with their covariates.
+
+    Args:
+        source, target: tables in memory.
+        given: covariates (n, p), or (n,); None on one side where they do not matter to it.
+
+    Raises:
+        DataError: for covariates that cannot be used, populations that are no tables, or ranges that do not overlap.
+    """
+    x = _with_covariates(source, given.source_covariates, "source_covariates")
+    z = _with_covariates(target, given.target_covariates, "target_covariates")
+    if x.covariates is not None and z.covariates is not None:
+        first, second = x.covariates, z.covariates
+        if first.shape[1] != second.shape[1]:
+            raise DataError(
+                f"target_covariates: has {second.shape[1]} columns, source_covariates {first.shape[1]}; give the same"
+            )
+        low = torch.maximum(first.amin(0), second.amin(0))
+        high = torch.minimum(first.amax(0), second.amax(0))
+        if bool((low > high).any()):
+            raise DataError(
+                "source_covariates, target_covariates: their ranges do not overlap, so there is nothing to transport "
+                "between; give samples of both sides at like values, or None for a side to which they do not matter"
+            )
+    return CovariatePlan(x, z)
+
+
+def _with_covariates(side: Population, covariates: TableLike | None, name: str) -> CovariateRows:
+    """Return the rows of a side with their covariates."""
+    if not isinstance(side, Rows) or not side.in_memory:
+        raise DataError(
+            f"{side.name}: with covariates samples must be a table in memory; load it, or take a part"
+        )
+    found = None if covariates is None else read_covariates(covariates, name, side.size)
+    rows = side.sample_distinct(side.size, torch.Generator()).cpu()
+    return CovariateRows(rows, found)

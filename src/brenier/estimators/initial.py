@@ -1,0 +1,136 @@
+"""The potential that training starts from: a new one, the mean of several, or that of a map to go on from."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from brenier.errors import DataError
+from brenier.estimators.budget import Budget
+from brenier.estimators.options import MakePotential, Options
+from brenier.potentials import (
+    Conditional,
+    DenseICNN,
+    MeanPotential,
+    Potential,
+    Quadratic,
+    ResidualPotential,
+    widths,
+)
+from brenier.transport.maps import ConditionalMap, TransportMap
+
+POTENTIALS: dict[str, MakePotential] = {
+    "convex": lambda d, generator: DenseICNN(d, convex=True, generator=generator),
+    "free": lambda d, generator: DenseICNN(d, generator=generator),
+    "residual": lambda d, generator: ResidualPotential(d, generator=generator),
+}
+
+
+def identity_potential(dim: int, options: Options) -> Potential:
+    """Return the potential of the identity, which in Gaussian coordinates is the affine map."""
+    return Quadratic(dim).to(options.device, options.dtype).eval().requires_grad_(False)
+
+
+def initial_potential(
+    dim: int,
+    options: Options,
+    generator: torch.Generator,
+    transport_dim: int | None = None,
+) -> Potential:
+    """Return the potential to train: a new one, or the warm start's.
+
+    Args:
+        dim: of the points.
+        options: what the fit is told.
+        generator: source of the initial weights.
+        transport_dim: for conditioned points, how many leading coordinates are transported.
+    """
+    made = copy.deepcopy(warm_potential(options.warm))
+    if made is None:
+        made = new_potential(options.make_potential, dim, generator)
+        if transport_dim is not None:
+            made = Conditional(made, transport_dim)
+    return made.to(options.device, options.dtype).requires_grad_(True)
+
+
+def warm_potential(warm: TransportMap | ConditionalMap | None) -> Potential | None:
+    """Return the potential to go on from, or None where there is no map, or only an affine one."""
+    if warm is None:
+        return None
+    potential = warm.network
+    network = potential.network if isinstance(potential, Conditional) else potential
+    return None if isinstance(network, Quadratic) else potential
+
+
+def new_potential(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+    """Return a new potential, checked.
+
+    Raises:
+        DataError: where the function makes no potential of this dimension.
+    """
+    made = make(dim, generator)
+    if not isinstance(made, Potential) or made.dim != dim:
+        found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
+        raise DataError(
+            f"potential: the function returned {found}; return a `Potential` with dim={dim}"
+        )
+    return made
+
+
+def maker_of(
+    potential: str | MakePotential,
+    n_networks: int | None,
+    budget: Budget,
+    warm: TransportMap | ConditionalMap | None,
+) -> MakePotential:
+    """Return what makes the potential: as told, or as the budget allows.
+
+    Args:
+        potential: a name in `POTENTIALS`, or a function.
+        n_networks: whose mean the potential is, or None.
+        budget: what the fit may take.
+        warm: the map to go on from, or None.
+
+    Raises:
+        DataError: where another number of networks is asked for than the map to go on from has.
+    """
+    make = POTENTIALS[potential] if isinstance(potential, str) else potential
+    free = potential == "free"
+    if free:
+        make = _free(budget)
+    count = _count(n_networks, budget.networks if free else 1, warm)
+    return make if count == 1 else _mean_of(make, count)
+
+
+def _free(budget: Budget) -> MakePotential:
+    """Return what makes free networks, of as many layers as the budget allows."""
+
+    def make(dim: int, generator: torch.Generator) -> Potential:
+        layers = budget.layers(dim)
+        hidden = None if layers is None else widths(dim, layers)
+        return DenseICNN(dim, hidden, generator=generator)
+
+    return make
+
+
+def _count(asked: int | None, default: int, warm: TransportMap | ConditionalMap | None) -> int:
+    """Return of how many networks the potential is: as told, or those of the map to go on from, or by default."""
+    potential = warm_potential(warm)
+    if potential is None:
+        return default if asked is None else asked
+    found = len(potential.members())
+    if asked not in (None, found):
+        raise DataError(
+            f"n_networks: is {asked}, the map to go on from is of {found}; give the same, or set warm_start=False"
+        )
+    return found
+
+
+def _mean_of(make: MakePotential, count: int) -> MakePotential:
+    """Return what makes the mean of so many new potentials."""
+
+    def make_mean(dim: int, generator: torch.Generator) -> Potential:
+        return MeanPotential([new_potential(make, dim, generator) for _ in range(count)])
+
+    return make_mean

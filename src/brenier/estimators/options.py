@@ -1,0 +1,61 @@
+"""What a fit is told, and what it gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.estimators.settings import FitSettings
+from brenier.potentials import Potential
+from brenier.transport.dual import DualObjective
+from brenier.transport.maps import ConditionalMap, TransportMap
+
+MakePotential = Callable[[int, torch.Generator], Potential]
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a fit is told.
+
+    Attributes:
+        make_potential: (d, generator) -> a potential that starts at the identity.
+        start: "affine" or "identity".
+        scale: how features are weighted: "auto", "common", "feature" or a (d,) tensor of units.
+        objective: J and its inner solver.
+        settings: all others.
+        seed: the only source of randomness.
+        seed_given: whether a run resumed must have that seed.
+        device: where to train.
+        dtype: precision of the network.
+        folder: where the unfinished run is kept, or None.
+        progress: whether to show a progress bar.
+        warm: a map to go on from, or None.
+        processes: how many share the work of training, or None for as many as are worth it.
+    """
+
+    make_potential: MakePotential
+    start: str
+    scale: str | Tensor
+    objective: DualObjective
+    settings: FitSettings
+    seed: int
+    seed_given: bool
+    device: torch.device
+    dtype: torch.dtype
+    folder: str | None
+    progress: bool
+    warm: TransportMap | ConditionalMap | None
+    processes: int | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What a fit gives back: the map, how training went, and how the certificate rows came out."""
+
+    map: TransportMap | ConditionalMap
+    history: list[dict[str, float]]
+    diagnostics: dict[str, Any]

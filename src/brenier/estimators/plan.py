@@ -1,0 +1,74 @@
+"""What kinds of fit differ in: how samples are split and encoded, and what comes of the trained network.
+
+A plan prepares a problem, and the one pipeline (see `pipeline`) trains, judges and finishes it, whatever its kind.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from brenier.datasets import LabelsLike
+from brenier.estimators.options import Options
+from brenier.estimators.verdict import Comparison
+from brenier.potentials import Potential
+from brenier.transport.coordinates import Coordinates
+from brenier.transport.dual import DualTask
+from brenier.transport.maps import ConditionalMap, TransportMap
+
+
+class RoundTripRows(NamedTuple):
+    """Source rows (n, d) that go there and back, and their condition, which a plain map takes none of."""
+
+    rows: Tensor
+    condition: tuple[LabelsLike | Tensor, ...] = ()
+
+
+class FitProblem(Protocol):
+    """A transport problem in its coordinates, ready to be trained."""
+
+    @property
+    def task(self) -> DualTask:
+        """What is trained."""
+        ...
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """What tells this problem from others, beside its held-out rows."""
+        ...
+
+    def compare(self) -> Comparison:
+        """Return many rows of either side by which the network and the start are compared."""
+        ...
+
+    def identity(self) -> Potential:
+        """Return the potential of the map that training started from."""
+        ...
+
+    def certified_map(self, network: Potential, refit: bool) -> TransportMap | ConditionalMap:
+        """Return the map of a network, with its distance measured on rows that took part in nothing else.
+
+        Args:
+            network: the potential.
+            refit: whether the network is that of the start, which is then refitted to all rows once it has been measured.
+        """
+        ...
+
+    def round_trip(self) -> RoundTripRows:
+        """Return source rows, not trained on, to go there and back."""
+        ...
+
+
+class Plan(Protocol):
+    """What a fit is of: plain samples, samples by class, or samples by covariate."""
+
+    def prepare(self, options: Options, generator: torch.Generator) -> FitProblem:
+        """Return the problem, its samples split and encoded.
+
+        Args:
+            options: what the fit is told.
+            generator: the only source of randomness.
+        """
+        ...

@@ -1,0 +1,152 @@
+"""All settings of a fit, by what they govern; `OptimalTransport(settings=...)` overrides any of them by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import numbers
+from collections.abc import Mapping
+from typing import TypeVar
+
+from brenier.datasets import SplitSettings
+from brenier.errors import DataError
+from brenier.estimators.budget import Budget
+from brenier.statistics import (
+    CalibrationSettings,
+    ControlVariateSettings,
+    GaussianSettings,
+    RegressionSettings,
+    TwoSampleSettings,
+)
+from brenier.training import Settings
+from brenier.transport.coordinates import CoordinateSettings
+from brenier.transport.dual import DualSettings, ParallelSettings, StartSettings
+
+Group = TypeVar("Group")
+
+
+@dataclasses.dataclass(frozen=True)
+class PipelineSettings:
+    """How a fit goes from samples to a map, and judges it.
+
+    Attributes:
+        coordinate_rows: rows of a side that determine the coordinates.
+        refit_rows: rows of a side that determine the affine map, if that is the result: as many more as training drew,
+            but not beyond these.
+        moment_rows: rows of a side that determine the moments in the comparison with the start.
+        inverse_tol_factor: the map inverts to this share of the tolerance of training: its solves are not repeated.
+        z_threshold: normal score above which the network is better than the start: one in a hundred.
+        min_gain: gain of J per coordinate, of variance one, that is none: initial weights may have a billionth.
+        neighbours: rows nearest to a value of the covariates from which one is drawn.
+        covariate_jitter: share of the range of covariates: among rows of one value all are drawn.
+        lent_rows: rows at most that one side is given covariates of the other for.
+    """
+
+    coordinate_rows: int = 200_000
+    refit_rows: int = 2**21
+    moment_rows: int = 65_536
+    inverse_tol_factor: float = 0.1
+    z_threshold: float = 2.33
+    min_gain: float = 1e-5
+    neighbours: int = 8
+    covariate_jitter: float = 1e-6
+    lent_rows: int = 2**17
+
+
+@dataclasses.dataclass(frozen=True)
+class FitSettings:
+    """All settings of a fit.
+
+    Attributes:
+        training: how to train.
+        dual: how batches of the dual objective are drawn, solved and judged.
+        starts: where inner problems may start.
+        parallel: when several processes are worth their cost.
+        calibration: by what batches are calibrated.
+        control: how control variates are fitted.
+        two_sample: how two samples are compared.
+        gaussian: how covariances are regularised and pooled.
+        regression: how Gaussian fits follow covariates.
+        split: which rows are held out.
+        coordinates: how coordinates are determined.
+        pipeline: how a fit goes from samples to a map.
+    """
+
+    training: Settings = Settings()
+    dual: DualSettings = DualSettings()
+    starts: StartSettings = StartSettings()
+    parallel: ParallelSettings = ParallelSettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+    control: ControlVariateSettings = ControlVariateSettings()
+    two_sample: TwoSampleSettings = TwoSampleSettings()
+    gaussian: GaussianSettings = GaussianSettings()
+    regression: RegressionSettings = RegressionSettings()
+    split: SplitSettings = SplitSettings()
+    coordinates: CoordinateSettings = CoordinateSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+
+    def overridden(self, overrides: Mapping[str, object]) -> FitSettings:
+        """Return these settings with some fields of their groups set, whichever group a field belongs to."""
+        groups = {
+            field.name: overridden(getattr(self, field.name), overrides)
+            for field in dataclasses.fields(self)
+        }
+        return FitSettings(**groups)
+
+
+def overridden(group: Group, overrides: Mapping[str, object]) -> Group:
+    """Return a settings dataclass with those of its fields set that are named."""
+    names = {field.name for field in dataclasses.fields(group)}  # type: ignore[arg-type]
+    own = {name: value for name, value in overrides.items() if name in names}
+    return dataclasses.replace(group, **own)  # type: ignore[type-var]
+
+
+def known_fields() -> dict[str, object]:
+    """Return the default of every field that can be overridden, by name."""
+    groups = [getattr(FitSettings(), field.name) for field in dataclasses.fields(FitSettings)]
+    known = {
+        field.name: getattr(group, field.name)
+        for group in groups
+        for field in dataclasses.fields(group)
+    }
+    chosen = dataclasses.fields(Budget)
+    facts = ("rows", "dim", "steps", "seconds")  # of the fit, which are no settings
+    return known | {field.name: field.default for field in chosen if field.name not in facts}
+
+
+def check_settings(settings: object) -> dict[str, object]:
+    """Return the fields that a user overrides.
+
+    Raises:
+        DataError: for what is no mapping, names no field, or gives a field a value of another kind.
+    """
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise DataError(
+            f"settings: must be a mapping from names of fields to values, got {settings!r}"
+        )
+    known = known_fields()
+    for name, value in settings.items():
+        if name not in known:
+            close = difflib.get_close_matches(str(name), known, n=3)
+            hint = f"did you mean {', '.join(close)}?" if close else "see `brenier.FitSettings`"
+            raise DataError(f"settings: there is no field {name!r}; {hint}")
+        _check_value(name, value, known[name])
+    return dict(settings)
+
+
+def _check_value(name: str, value: object, default: object) -> None:
+    """Raise where a value is of another kind than the default of its field."""
+    if isinstance(default, bool):
+        right, expected = isinstance(value, bool), "True or False"
+    elif isinstance(default, int):
+        right = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        right, expected = right and value >= 0, "a whole number, not negative"  # type: ignore[operator]
+    elif isinstance(default, float):
+        right = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        right, expected = right and value >= 0, "a number, not negative"  # type: ignore[operator]
+    else:
+        return
+    if not right:
+        raise DataError(f"settings: {name} must be {expected}, got {value!r}")

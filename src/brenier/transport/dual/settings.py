@@ -1,0 +1,46 @@
+"""What the training of the dual objective is told, beside how long and how fast to train."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True)
+class DualSettings:
+    """How batches of the dual objective are drawn, solved and judged.
+
+    Attributes:
+        bandwidth: of the Gaussian kernels that rows are jittered with at full learning rate, in standard deviations of
+            every coordinate; it falls to zero with the rate.
+        calibrated: whether the rows of a batch are weighted so that it has the moments of its population; else all
+            weights are equal.
+        fresh_rows: rows drawn after which each has been drawn so often that the potential may overfit them.
+        initial_inner_tol: root mean square residual, per feature, that inner problems are solved to at full learning
+            rate; a loose solve costs less, and then the noise of batches is larger than its error.
+        evaluation_rate: held-out J is evaluated at the inner tolerance of this factor of the learning rate.
+        skip_fraction: share of the rows of a batch that may be left unfinished: the last few cost the most.
+        max_deferrals: times a row may be left unfinished before its batch is solved to the end; where half of those
+            left are left again, one row in 65,000 is left so often.
+        max_reuse: steps that a solved target row enters at most, where inner problems are hard.
+        target_evaluations: evaluations that a row should take in a batch on average; reusing rows brings the mean down
+            to this, as far as it can.
+        max_unconverged: share of unconverged rows in a batch beyond which its gradient is not trusted.
+        penalty_rows: rows of either side between which psi is held convex.
+    """
+
+    bandwidth: float = 0.0
+    calibrated: bool = True
+    fresh_rows: float = math.inf
+    initial_inner_tol: float = 0.05
+    evaluation_rate: float = 0.01
+    skip_fraction: float = 0.1
+    max_deferrals: int = 16
+    max_reuse: int = 3
+    target_evaluations: float = 5.5
+    max_unconverged: float = 0.1
+    penalty_rows: int = 1024
+
+    def inner_tol(self, dim: int, rate: float) -> float:
+        """Return the bound on inner residuals of points of this dimension at a factor of the learning rate."""
+        return self.initial_inner_tol * math.sqrt(dim * rate)

@@ -1,0 +1,190 @@
+"""The dual objective as a task of training.
+
+Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
+(see `batches`), and gives the envelope gradient of J, its means weighted as `brenier.statistics.calibration` says, with
+the penalty of `convexity` where psi is not convex by construction. The tolerance follows the learning rate,
+
+    tol_k = max(tol, initial_inner_tol * sqrt(d lr_k / lr_0)),
+
+since the error of the weights that comes from the noise of batches falls like the square root of the rate, and inner
+errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Theorem 3.8 and Corollary
+3.12: shrinking tolerances).
+
+A mean of potentials is an ensemble: each member has batches, inner problems and a J of its own, and the optimiser moves
+them together. Only evaluation and selection look at the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from brenier.potentials import Potential
+from brenier.statistics import Calibration, Smoothing
+from brenier.training import Evaluation, Loss, Task
+from brenier.transport.dual.batches import Batches, Draw
+from brenier.transport.dual.convexity import convexity_penalty
+from brenier.transport.dual.objective import Batch, DualObjective, DualValue
+from brenier.transport.dual.settings import DualSettings
+
+
+class DualTask(Task[Potential]):
+    """The training of a potential by the dual objective.
+
+    Args:
+        potential: the potential to train, in place.
+        objective: J and its inner solver.
+        source, target: functions (n, generator) -> (n, d) that draw batches.
+        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
+        settings: how batches are drawn, solved and judged.
+        generator: the only source of randomness, that of the run.
+        calibration: of batches of the source and of the target, or nothing.
+    """
+
+    averages = ("train_value", "inner_evaluations")
+    counts = ("unconverged",)
+
+    def __init__(
+        self,
+        potential: Potential,
+        objective: DualObjective,
+        source: Draw,
+        target: Draw,
+        held_out: tuple[Tensor, Tensor],
+        settings: DualSettings,
+        generator: torch.Generator,
+        calibration: Sequence[Calibration] = (),
+    ) -> None:
+        self.model, self.objective, self.settings = potential, objective, settings
+        self.held_out, self.generator = held_out, generator
+        self.drawn = 0  # rows of the source, by all members together
+        self._members = potential.members()
+        smoothing = [Smoothing(side, potential.transport_dim) for side in held_out]
+        self._batches = [
+            Batches(
+                source,
+                target,
+                generator,
+                calibration if settings.calibrated else (),
+                smoothing,
+                settings,
+            )
+            for _ in self._members
+        ]
+        self._convex = potential.strong_convexity() > 0
+
+    def members(self) -> Sequence[Potential]:
+        """Return the potentials that each have a J of their own."""
+        return self._members
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return those of the potential."""
+        return self.model.parameter_groups()
+
+    def losses(self, rows: int, rate: float) -> Iterator[Loss]:
+        """Yield J of every member, on a batch of its own; of those that were evaluated at once the sum."""
+        batches = self._draw(rows, rate)
+        sources = iter(self._batches)
+        for together in self.objective.evaluate_batches(
+            batches, len(self._members), self._tol(rate)
+        ):
+            values, records = [], []
+            for batch, value in together:
+                next(sources).keep(batch.z, value.solution)
+                self.drawn += len(batch.x)
+                records.append(_record(value))
+                fault = self._fault(batch, value)
+                if fault:
+                    yield Loss(value.loss, records, fault)
+                    return
+                values.append(value.loss + self._penalty(batch, value))
+            yield Loss(torch.stack(values).sum(), records)
+
+    def evaluate(self, model: Potential) -> Evaluation:
+        """Return J of a potential on the held-out samples.
+
+        It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
+        """
+        value = self.objective(model, *self.held_out, tol=self._tol(self.settings.evaluation_rate))
+        solution = value.solution
+        record = {
+            "evaluations": solution.evaluations_per_row,
+            "held_out_unconverged": solution.unconverged,
+        }
+        return Evaluation(
+            value.loss.item(),
+            value.terms(),
+            record,
+            trusted=not solution.unconverged,
+            fresh=self.drawn <= len(self._members) * self.settings.fresh_rows,
+        )
+
+    def summary(self, row: Mapping[str, float]) -> str:
+        """Return a row of the history as a progress bar shows it."""
+        value = f"J={row['value']:.5g}±{row['standard_error']:.1g}"
+        if row["step"] == 0:  # nothing was solved in training yet
+            return value
+        return f"{value} inner={row['inner_evaluations']:.1f} unconverged={row['unconverged']:.0f}"
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is in flight, and how many rows were drawn."""
+        return {"drawn": self.drawn, "batches": [batches.state_dict() for batches in self._batches]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up what was in flight."""
+        self.drawn = state["drawn"]
+        for batches, known in zip(self._batches, state["batches"], strict=True):
+            batches.load_state_dict(known, self.held_out[0].device)
+
+    def forget(self) -> None:
+        """Drop what is in flight."""
+        for batches in self._batches:
+            batches.forget()
+
+    def _draw(self, rows: int, rate: float) -> Iterator[Batch]:
+        """Draw a batch for every member, each when it is asked for."""
+        bandwidth = self.settings.bandwidth * rate
+        for member, batches in zip(self._members, self._batches, strict=True):
+            x, z, start, skip_fraction = batches.draw(rows, bandwidth)
+            yield Batch(member, x, z, start, skip_fraction, batches.weights)
+
+    def _fault(self, batch: Batch, value: DualValue) -> str:
+        """Say why the gradient of a batch is not to be trusted, if it is not."""
+        found, unconverged = value.loss.item(), _unconverged(value)
+        if math.isfinite(found) and unconverged <= self.settings.max_unconverged * len(batch.z):
+            return ""
+        return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+
+    def _penalty(self, batch: Batch, value: DualValue) -> Tensor | float:
+        """Return how far psi is from convex, near some rows of either side; zero where it is convex by construction."""
+        if self._convex:
+            return 0.0
+        rows = self.settings.penalty_rows
+        x = batch.x[:rows]
+        z = batch.z[-rows:]  # the newest: the first are those deferred, mostly of the tails
+        with torch.no_grad():
+            heights = torch.cat([value.source[:rows], batch.potential(z)])
+        return convexity_penalty(batch.potential, torch.cat([x, z]), heights, self.generator)
+
+    def _tol(self, rate: float) -> float:
+        """Return the bound on inner residuals at a factor of the learning rate."""
+        dim = self.held_out[0].shape[-1]
+        return max(self.objective.tol, self.settings.inner_tol(dim, rate))
+
+
+def _record(value: DualValue) -> dict[str, float]:
+    """Return what a person wants to see of a batch."""
+    return {
+        "train_value": value.loss.item(),
+        "inner_evaluations": value.solution.evaluations_per_row,
+        "unconverged": _unconverged(value),
+    }
+
+
+def _unconverged(value: DualValue) -> int:
+    """Return how many rows did not converge, those aside that were deferred as asked."""
+    return value.solution.unconverged - value.solution.deferred

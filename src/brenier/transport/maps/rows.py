@@ -1,0 +1,120 @@
+"""What a map does to a few rows in memory, in given coordinates: the mathematics, without containers and batches.
+
+forward   T(x) = x + grad g(x)              one gradient per row
+inverse   T^{-1}(z) = argmin_y |y - z|^2/2 + g(y)    one small minimisation per row
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from brenier.potentials import Potential
+from brenier.solve import Method, Solution
+from brenier.transport.dual import Conjugate, conjugate
+
+
+class EncodesRows(Protocol):
+    """Coordinates of some rows of either side, of all rows alike or of each row by its condition."""
+
+    def encode_source(self, x: Tensor) -> Tensor:
+        """Return source rows in the coordinates."""
+        ...
+
+    def decode_source(self, u: Tensor) -> Tensor:
+        """Return source rows, given in the coordinates."""
+        ...
+
+    def encode_target(self, z: Tensor) -> Tensor:
+        """Return target rows in the coordinates."""
+        ...
+
+    def decode_target(self, w: Tensor) -> Tensor:
+        """Return target rows, given in the coordinates."""
+        ...
+
+    def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
+        """Return phi(x), given g in the coordinates: (n,)."""
+        ...
+
+    def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
+        """Return phi^c(z), given env in the coordinates: (n,)."""
+        ...
+
+    def cost(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) row by row: (n,)."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class InverseSolver:
+    """How inverse problems are solved.
+
+    Attributes:
+        method: inner solver.
+        tol: bound on the inner residual in the coordinates; rows more than one standard deviation out are held to this
+            share of their distance, since rounding grows with it.
+        max_steps: inner steps after which a row is unconverged.
+    """
+
+    method: Method
+    tol: float
+    max_steps: int
+
+    def solve(self, network: Potential, w: Tensor) -> Conjugate:
+        """Return the conjugate of a potential at points w (n, d)."""
+        distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
+        tol = self.tol * distance.clamp(min=1.0)
+        return conjugate(network, w, method=self.method, tol=tol, max_steps=self.max_steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class RowMap:
+    """A map of some rows, float64, in their coordinates.
+
+    Attributes:
+        network: g, in the coordinates.
+        coordinates: of the rows.
+        solver: of inverse problems.
+    """
+
+    network: Potential
+    coordinates: EncodesRows
+    solver: InverseSolver
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return T(x): (n, d) -> (n, d)."""
+        u = self.coordinates.encode_source(x).to(self._dtype)
+        return self.coordinates.decode_target((u + self.network.gradient(u)).to(x))
+
+    def backward(self, z: Tensor) -> tuple[Tensor, Solution]:
+        """Return T^{-1}(z) (n, d), and how the solves went."""
+        w = self.coordinates.encode_target(z).to(self._dtype)
+        found = self.solver.solve(self.network, w)
+        return self.coordinates.decode_source(found.point.to(z)), found.solution
+
+    def between(self, x: Tensor, t: float) -> Tensor:
+        """Return (1 - t) x + t T(x): (n, d)."""
+        return torch.lerp(x, self.forward(x), t)
+
+    def cost(self, x: Tensor) -> Tensor:
+        """Return c(x, T(x)) in cost units: (n,)."""
+        return self.coordinates.cost(x, self.forward(x))
+
+    def phi(self, x: Tensor) -> Tensor:
+        """Return the terms of the source in cost units: (n,)."""
+        u = self.coordinates.encode_source(x)
+        return self.coordinates.source_terms(x, u, self.network(u.to(self._dtype)))
+
+    def phi_c(self, z: Tensor) -> tuple[Tensor, Solution]:
+        """Return the terms of the target in cost units (m,), and how the inner solves went."""
+        w = self.coordinates.encode_target(z)
+        found = self.solver.solve(self.network, w.to(self._dtype))
+        return self.coordinates.target_terms(z, w, found.value), found.solution
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.network.parameters()).dtype
