@@ -5,7 +5,7 @@
 ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, (39)). Both sides of a batch hold the classes in the same
 proportions, p_k growing like the square root of the class's rows: equal for classes of equal size, and a class of few
 rows is not learnt by heart. Every class starts at its own affine map, whose covariances lean on those of the other
-classes as far as these are alike (`gaussian.shared`). Classes are split, trained on, judged together and certified one
+classes as far as these are alike (`pool_covariances`). Classes are split, trained on, judged together and certified one
 by one.
 """
 
@@ -41,7 +41,7 @@ from brenier.estimators.pipeline import (
     units_of,
 )
 from brenier.estimators.verdict import beats_start
-from brenier.statistics import moments, shared
+from brenier.statistics import moments, pool_covariances
 from brenier.training.run import Run
 from brenier.transport.coordinates import (
     Classes,
@@ -237,7 +237,7 @@ def _gaussian(
 ) -> Coordinates:
     """Return the coordinates in which every class's map between Gaussian fits is the identity."""
     source, target = (
-        shared([moments(rows, unit) for rows in side])
+        pool_covariances([moments(rows, unit) for rows in side])
         for side in zip(*sides, strict=True)
     )
     return aligned_coordinates(

@@ -10,7 +10,7 @@ from torch import Tensor
 from brenier.estimators.pipeline import INVERSE, MOMENTS, Options
 from brenier.estimators.start import identity, trainable
 from brenier.potentials import Conditional
-from brenier.statistics import PER_FEATURE, Calibration, Features
+from brenier.statistics import Calibration, CalibrationSettings, Features
 from brenier.training.run import Run
 from brenier.transport.coordinates import Classes, Covariates, moved_at_once
 from brenier.transport.maps import ConditionalMap
@@ -66,7 +66,8 @@ def conditioned_run(
     points = held_out[0].shape[1]
     potential = trainable(points, options, generator, dim)
     rows = min(options.settings.batch_size, source.size, target.size)
-    seen = points if points <= rows // PER_FEATURE // 2 else dim
+    most = rows // CalibrationSettings().rows_per_feature // 2
+    seen = points if points <= most else dim
     features = Features(rows, held_out[0][:, :seen], generator)
     calibration = [
         Calibration(features, draw.rows(MOMENTS, generator), complete=False)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from brenier.statistics import (
-    FITTED,
-    Side,
+    ControlVariateSettings,
+    SampleTerms,
     adjusted_difference,
     normal_score,
     two_sample_score,
@@ -43,12 +43,13 @@ def beats_start(
     ]
     with torch.no_grad():
         value = run.objective(potential, x, z)
-        others = run.objective(potential, *(side[:FITTED].to(x) for side in many))
+        rows = ControlVariateSettings().fitted_rows
+        others = run.objective(potential, *(side[:rows].to(x) for side in many))
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
     difference, error = adjusted_difference(
-        Side(value.source, x, many[0], others.source),
-        Side(value.target, z, many[1], others.target),
+        SampleTerms(value.source, x, many[0], others.source),
+        SampleTerms(value.target, z, many[1], others.target),
     )
     if difference > -SLIGHT * run.potential.transport_dim:
         return False

@@ -18,8 +18,8 @@ from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution
 from brenier.statistics import (
-    FITTED,
-    Side,
+    ControlVariateSettings,
+    SampleTerms,
     adjusted_difference,
     root_with_error,
     standard_error,
@@ -225,10 +225,11 @@ class TransportMap:
     ) -> tuple[float, float]:
         """Return the dual value and its standard error, with moments known from many other rows."""
         u, w = self.coordinates.encode_source, self.coordinates.encode_target
-        phi, phi_c, _ = self.dual_terms(many[0][:FITTED], many[1][:FITTED])
+        rows = ControlVariateSettings().fitted_rows
+        phi, phi_c, _ = self.dual_terms(many[0][:rows], many[1][:rows])
         return adjusted_difference(
-            Side(terms[0], u(samples[0]), u(many[0]), phi),
-            Side(-terms[1], w(samples[1]), w(many[1]), -phi_c),
+            SampleTerms(terms[0], u(samples[0]), u(many[0]), phi),
+            SampleTerms(-terms[1], w(samples[1]), w(many[1]), -phi_c),
         )
 
     def to(self, device: torch.device | str) -> TransportMap:
