@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from brenier.datasets import (
-    HELD_OUT,
-    ONE_IN,
     Population,
     Rows,
     Split,
+    SplitSettings,
     grouped,
     listed,
     read_labels,
@@ -162,8 +161,9 @@ def _split(pairs: Pairs, generator: torch.Generator) -> list[Split[Rows]]:
 
     A class of few rows has none held out; where that is so of all, every part is all of the rows.
     """
-    most = max(2, HELD_OUT // len(pairs))
-    counts = [min(most, x.size // ONE_IN, z.size // ONE_IN) for x, z in pairs]
+    most = max(2, SplitSettings().held_out_rows // len(pairs))
+    one_in = SplitSettings().held_out_one_in
+    counts = [min(most, x.size // one_in, z.size // one_in) for x, z in pairs]
     if sum(counts) < 2:
         whole = [
             (x.sample_distinct(most, generator), z.sample_distinct(most, generator))
@@ -200,7 +200,9 @@ def _like_held_out(
 ) -> list[tuple[Tensor, Tensor]]:
     """Return many rows of both sides of every class, as many of either, in the proportions of those held out."""
     counts = [
-        len(split.select[0]) * (ONE_IN - 2 if split.held_out else 1) for split in splits
+        len(split.select[0])
+        * (SplitSettings().held_out_one_in - 2 if split.held_out else 1)
+        for split in splits
     ]
     return [
         (

@@ -15,7 +15,7 @@ import torch
 from scipy.spatial import KDTree
 from torch import Tensor
 
-from brenier.datasets import HELD_OUT, ONE_IN, Population, Rows, read_covariates
+from brenier.datasets import Population, Rows, SplitSettings, read_covariates
 from brenier.errors import DataError
 from brenier.estimators.conditioned import conditioned_map, conditioned_run, inward
 from brenier.estimators.pipeline import (
@@ -99,7 +99,7 @@ def fit_covariates(source: Side, target: Side, options: Options) -> Fitted:
     (draw_x, draw_z), held_out = (
         _draws(x[k], z[k], conditions, options, generator) for k in range(2)
     )
-    most = min(HELD_OUT, held_out[0].size, held_out[1].size)
+    most = min(SplitSettings().held_out_rows, held_out[0].size, held_out[1].size)
     select = held_out[0].rows(most, generator), held_out[1].rows(most, generator)
     run = conditioned_run(
         draw_x, draw_z, select, conditions.coordinates.dim, options, generator
@@ -126,7 +126,7 @@ def _split(
     source: Side, target: Side, generator: torch.Generator
 ) -> tuple[list[Side], list[Side]]:
     """Return each side in three parts: to train on, to select by, to certify with; all of it where rows are few."""
-    counts = [min(HELD_OUT, len(rows) // ONE_IN) for rows, _ in (source, target)]
+    counts = [SplitSettings().count(len(rows)) for rows, _ in (source, target)]
     if min(counts) < 2:
         return [source] * 3, [target] * 3
     parts = []
