@@ -17,6 +17,11 @@ def normal(n, d, generator, dtype=torch.float64):
     return torch.randn(n, d, generator=generator, dtype=dtype)
 
 
+def compute_at_once(monkeypatch, entries):
+    settings = metrics.MetricSettings(entries_at_once=entries)
+    monkeypatch.setattr(metrics, "METRIC_SETTINGS", settings)
+
+
 # ---- against a known map
 
 
@@ -44,7 +49,7 @@ def test_uvp_of_float32_far_from_the_origin_and_over_many_blocks(
 ):
     truth = normal(1001, 2, generator, torch.float32) + 1000
     whole = metrics.l2_uvp(truth + 1, truth)
-    monkeypatch.setattr(metrics, "BLOCK", 64)
+    compute_at_once(monkeypatch, 64)
     assert metrics.l2_uvp(truth + 1, truth) == pytest.approx(whole, rel=1e-12)
     assert whole == pytest.approx(
         200 / float(truth.double().var(0, correction=0).sum()), rel=1e-9
@@ -83,7 +88,8 @@ def test_mmd_is_the_unbiased_statistic(generator, monkeypatch):
     scales = metrics.median_bandwidths(x, y)
     median = np.median(stats_pdist(torch.cat([x, y])) ** 2)
     assert scales == pytest.approx(
-        [median * factor for factor in metrics.BANDWIDTHS], rel=1e-2
+        [median * factor for factor in metrics.METRIC_SETTINGS.bandwidth_factors],
+        rel=1e-2,
     )
 
     def kernel(a, b):
@@ -94,7 +100,7 @@ def test_mmd_is_the_unbiased_statistic(generator, monkeypatch):
     within = [(kernel(a, a).sum() - len(a)) / (len(a) * (len(a) - 1)) for a in (x, y)]
     expected = sum(within) - 2 * kernel(x, y).mean()
     assert metrics.mmd(x, y) == pytest.approx(expected, rel=1e-12)
-    monkeypatch.setattr(metrics, "BLOCK", 100)
+    compute_at_once(monkeypatch, 100)
     assert metrics.mmd(x, y) == pytest.approx(expected, rel=1e-12)
 
 
@@ -148,7 +154,7 @@ def test_sliced_distance_of_a_translation_and_in_one_dimension(generator, monkey
         expected, rel=1e-10
     )
     whole = metrics.sliced_w2(x, x[:150] + 1, n_projections=20, seed=3)
-    monkeypatch.setattr(metrics, "BLOCK", 1000)
+    compute_at_once(monkeypatch, 1000)
     assert metrics.sliced_w2(x, x[:150] + 1, n_projections=20, seed=3) == pytest.approx(
         whole, rel=1e-12
     )

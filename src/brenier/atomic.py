@@ -1,4 +1,4 @@
-"""Writing so that nothing is ever lost or half-written: a temporary file beside the target, then a rename."""
+"""Atomic writing: a temporary file beside the target, then a rename, so that no file is ever lost or half-written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from pathlib import Path
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, and rename it to `path` once the block has succeeded.
 
-    The temporary file is removed if the block fails, and `path` keeps what it held.
+    If the block fails, the temporary file is removed and `path` keeps what it held.
+
+    Raises:
+        OSError: where the folder cannot be written to.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(
@@ -23,11 +26,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open(
-            "r+b"
-        ) as written:  # writable, or Windows refuses to flush it
+        # Opened for writing, without which Windows refuses to flush it.
+        with temporary.open("r+b") as written:
             os.fsync(written.fileno())
-        _usual_mode(temporary)
+        _set_default_mode(temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -41,13 +43,13 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_with(path: str | Path, writer: Callable[[Path], object]) -> None:
-    """Let `writer` fill a temporary file, then rename it to path."""
+    """Write a file whole or not at all, by a function that fills the temporary path it is given."""
     with replacing(path) as temporary:
         writer(temporary)
 
 
-def _usual_mode(path: Path) -> None:
-    """Give a temporary file, made private, the permissions a new file would have."""
+def _set_default_mode(path: Path) -> None:
+    """Give a temporary file, which is created private, the permissions of an ordinary new file."""
     mask = os.umask(0)
     os.umask(mask)
     path.chmod(0o666 & ~mask)

@@ -1,4 +1,6 @@
-"""What can go wrong, by name. Every message says what happened, how much of it, and what to do."""
+"""Errors and warnings by name. Every message says what happened, how much of it, and what to do."""
+
+from __future__ import annotations
 
 import sys
 import warnings
@@ -9,7 +11,29 @@ class BrenierError(Exception):
 
 
 class DataError(BrenierError, ValueError):
-    """Samples, files or arguments that cannot be used; the message names the argument and the remedy."""
+    """Samples, files or arguments that cannot be used; the message names the argument and the remedy.
+
+    Args:
+        message: "argument: fault; remedy".
+        argument: the name that the message starts with, where it is that of an argument.
+    """
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def for_argument(self, name: str) -> DataError:
+        """Return the same error for an argument of another name, such as the file that a command read it from.
+
+        The message starts with that name in place of the old one; without an old one, the error itself is returned.
+        """
+        message = str(self)
+        if self.argument is None or not message.startswith(f"{self.argument}:"):
+            return self
+        fault = message.removeprefix(self.argument)
+        renamed = DataError(name + fault, argument=name)
+        renamed.__cause__ = self.__cause__
+        return renamed.with_traceback(self.__traceback__)
 
 
 class ConvergenceError(BrenierError, RuntimeError):
@@ -31,9 +55,11 @@ class ConvergenceWarning(UserWarning):
 def warn(message: str, category: type[Warning]) -> None:
     """Warn at the line outside this package that led here, however deep the call."""
     level, frame = 2, sys._getframe(1)
-    while (
-        frame.f_back is not None
-        and frame.f_globals.get("__name__", "").partition(".")[0] == "brenier"
-    ):
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
     warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    """Whether a module of this name is part of this package."""
+    return module.partition(".")[0] == "brenier"

@@ -18,6 +18,7 @@ for settings out of range, and where POT is needed and missing.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -31,11 +32,24 @@ from brenier.statistics import matrix_power
 
 Kernel = Callable[[Tensor], Tensor]  # of squared distances
 
-BLOCK = (
-    2**20
-)  # entries of a distance matrix, or of a set of samples, handled at once: few enough for a cache
-BANDWIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # relative to the median squared distance
-UNDERFLOW = 300.0  # exp(-cost/reg) and its reciprocal are far from the ends of float64 below this
+
+@dataclasses.dataclass(frozen=True)
+class MetricSettings:
+    """How metrics are computed.
+
+    Attributes:
+        entries_at_once: of a distance matrix, or of a set of samples: few enough for a cache.
+        bandwidth_factors: default bandwidths relative to the median squared distance.
+        max_cost_ratio: largest cost over reg at which Sinkhorn steps need no logarithms: exp(cost / reg) and its
+            reciprocal are then far from the ends of float64.
+    """
+
+    entries_at_once: int = 2**20
+    bandwidth_factors: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    max_cost_ratio: float = 300.0
+
+
+METRIC_SETTINGS = MetricSettings()
 
 
 def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float:
@@ -54,21 +68,19 @@ def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float
         raise DataError(
             f"variance: is {variance}; give the trace of the target's covariance, a positive number"
         )
-    error = math.fsum(float((a - b).square().sum()) for a, b in _blocks(moved, truth))
+    squares = [(a - b).square().sum() for a, b in _double_chunks(moved, truth)]
+    error = math.fsum(map(float, squares))
     return 100 * error / len(moved) / variance
 
 
 def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
     """Return the cosine of T - id and T* - id in L2, NaN where one of the maps moves nothing.
 
-    Its source is that of `l2_uvp`.
-
-    Args:
-        x, moved, truth: (n, d), x, T(x) and T*(x), row by row.
+    Its source is that of `l2_uvp`. All arguments are (n, d): x, T(x) and T*(x), row by row.
     """
     _check(paired=True, x=x, moved=moved, truth=truth)
     sums = torch.zeros(3, dtype=torch.float64)
-    for start, a, b in _blocks(x, moved, truth):
+    for start, a, b in _double_chunks(x, moved, truth):
         a, b = a - start, b - start
         sums += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
     product, first, second = sums.tolist()
@@ -92,16 +104,17 @@ def mmd(
         bandwidths: the s_j; None for `median_bandwidths(x, y)`. Give the same to all methods that are compared.
     """
     _check(min_rows=2, x=x, y=y)
-    chosen = (
-        median_bandwidths(x, y, seed=seed) if bandwidths is None else tuple(bandwidths)
-    )
+    if bandwidths is None:
+        bandwidths = median_bandwidths(x, y, seed=seed)
+    chosen = tuple(bandwidths)
     if not chosen or not all(s > 0 for s in chosen):
         raise DataError(
             f"bandwidths: are {chosen}; give one or more positive squared lengths"
         )
 
     def kernel(squares: Tensor) -> Tensor:
-        return torch.stack([torch.exp(squares / (-2 * s)) for s in chosen]).mean(0)
+        gaussians = [torch.exp(squares / (-2 * s)) for s in chosen]
+        return torch.stack(gaussians).mean(0)
 
     return _discrepancy(kernel, *_subsets(x, y, max_points, seed))
 
@@ -115,10 +128,9 @@ def median_bandwidths(
     """
     _check(x=x, y=y)
     squares = torch.pdist(torch.cat(_subsets(x, y, max_points, seed))).square()
-    scale = (
-        float(squares.median()) or float(squares.mean()) or 1.0
-    )  # most rows, or all, may be equal
-    return tuple(factor * scale for factor in BANDWIDTHS)
+    # Most rows, or all, may be equal.
+    scale = float(squares.median()) or float(squares.mean()) or 1.0
+    return tuple(factor * scale for factor in METRIC_SETTINGS.bandwidth_factors)
 
 
 def energy_distance(
@@ -130,20 +142,15 @@ def energy_distance(
     it is below zero by chance where laws agree.
     """
     _check(min_rows=2, x=x, y=y)
-    return _discrepancy(
-        lambda squares: -squares.sqrt(), *_subsets(x, y, max_points, seed)
-    )
+    a, b = _subsets(x, y, max_points, seed)
+    return _discrepancy(lambda squares: -squares.sqrt(), a, b)
 
 
 def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> float:
-    """Return (E_u W2(<u, x>, <u, y>)^2)^(1/2) over random directions u of the unit sphere; all rows are used.
+    """Return (E_u W2(<u, x>, <u, y>)^2)^(1/2) over n_projections random directions u of the unit sphere.
 
-    "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it.
-
-    Args:
-        x, y: (n, d), (m, d).
-        n_projections: number of directions.
-        seed: which directions.
+    "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it. All rows of x
+    (n, d) and y (m, d) are used.
     """
     _check(x=x, y=y)
     ot = _pot()
@@ -151,16 +158,14 @@ def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> 
         raise DataError(f"n_projections: is {n_projections}; give at least 1")
     a, b = _centred(x, y)
     generator = torch.Generator().manual_seed(seed)
-    directions = torch.randn(
-        n_projections, x.shape[1], generator=generator, dtype=torch.float64
-    )
+    shape = (n_projections, x.shape[1])
+    directions = torch.randn(shape, generator=generator, dtype=torch.float64)
     directions = torch.nn.functional.normalize(directions).to(a.device)
-    parts = directions.split(max(1, BLOCK // (len(x) + len(y))))
-    squares = (
-        len(part) * ot.sliced_wasserstein_distance(a, b, projections=part.mT) ** 2
-        for part in parts
-    )
-    return math.sqrt(math.fsum(map(float, squares)) / n_projections)
+    squares = []
+    for part in directions.split(_rows_at_once(len(x) + len(y))):
+        distance = ot.sliced_wasserstein_distance(a, b, projections=part.mT)
+        squares.append(float(len(part) * distance**2))
+    return math.sqrt(math.fsum(squares) / n_projections)
 
 
 def sinkhorn_divergence(
@@ -187,25 +192,19 @@ def sinkhorn_divergence(
     _check(x=x, y=y)
     ot = _pot()
     a, b = _subsets(x, y, max_points, seed)
-    reg = (0.05 * (_variance(a) + _variance(b)) or 1.0) if reg is None else reg
+    if reg is None:
+        reg = 0.05 * (_variance(a) + _variance(b)) or 1.0
     if not reg > 0:
         raise DataError(f"reg: is {reg}; give a positive weight, or None")
-    largest = max(
-        float(_squared_distances(p, q).max()) for p, q in ((a, b), (a, a), (b, b))
-    )
+    largest = max(_squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
     # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
-    method = "sinkhorn" if largest < UNDERFLOW * reg else "sinkhorn_log"
-    options = {
-        "method": method,
-        "numIterMax": max_steps,
-        "stopThr": tol,
-        "log": True,
-        "warn": False,
-    }
-    value, log = ot.bregman.empirical_sinkhorn_divergence(a, b, reg, **options)
-    error = max(
-        float(log[f"log_sinkhorn_{side}"]["err"][-1]) for side in ("ab", "a", "b")
+    plain = float(largest) < METRIC_SETTINGS.max_cost_ratio * reg
+    options = {"numIterMax": max_steps, "stopThr": tol, "log": True, "warn": False}
+    value, log = ot.bregman.empirical_sinkhorn_divergence(
+        a, b, reg, method="sinkhorn" if plain else "sinkhorn_log", **options
     )
+    logs = [log[f"log_sinkhorn_{side}"] for side in ("ab", "a", "b")]
+    error = max(float(each["err"][-1]) for each in logs)
     if not error <= tol:
         warn(
             f"sinkhorn_divergence: marginals are off by {error:.1e} (tol={tol:g}) after {max_steps} steps; "
@@ -218,12 +217,9 @@ def sinkhorn_divergence(
 def exact_w2(x: Tensor, y: Tensor, *, max_points: int = 2000, seed: int = 0) -> float:
     """Return (min over plans E|x - y|^2)^(1/2), W2 between the two sets of samples, as POT computes it.
 
-    It lies above the W2 of the laws they come from, by much in high dimension: compare it with its value between two
-    sets of one law. "Displacement Interpolation Using Lagrangian Mass Transport", Bonneel et al., 2011.
-
-    Args:
-        x, y: (n, d), (m, d).
-        max_points: rows used of each side; time grows with its cube.
+    "Displacement Interpolation Using Lagrangian Mass Transport", Bonneel et al., 2011. It lies above the W2 of the laws
+    that x (n, d) and y (m, d) come from, by much in high dimension: compare it with its value between two sets of one
+    law. Time grows with the cube of max_points, the rows used of each side.
     """
     _check(x=x, y=y)
     ot = _pot()
@@ -237,9 +233,7 @@ def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
         W2^2 = |m0 - m1|^2 + tr(S0 + S1 - 2 (S0^{1/2} S1 S0^{1/2})^{1/2})
 
     "On a Formula for the L2 Wasserstein Metric between Measures on Euclidean and Hilbert Spaces", Gelbrich, 1990.
-
-    Args:
-        mean0, cov0, mean1, cov1: (d,), (d, d), twice; singular covariances are fine.
+    Means are (d,), covariances (d, d), which may be singular.
     """
     for name, mean, covariance in (("cov0", mean0, cov0), ("cov1", mean1, cov1)):
         if mean.shape != mean0.shape or covariance.shape != (mean.numel(), *mean.shape):
@@ -263,9 +257,8 @@ def _check(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
             raise DataError(
                 f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}"
             )
-        if given.shape[1] != reference.shape[1] or (
-            paired and len(given) != len(reference)
-        ):
+        other_rows = paired and len(given) != len(reference)
+        if given.shape[1] != reference.shape[1] or other_rows:
             fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
             raise DataError(
                 f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both"
@@ -289,19 +282,24 @@ def _double(x: Tensor) -> Tensor:
     return (x.detach().cpu() if x.device.type == "mps" else x.detach()).double()
 
 
-def _blocks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _double_chunks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield the same rows of all samples, in float64, a few at a time."""
-    rows = max(1, BLOCK // samples[0].shape[1])
+    rows = _rows_at_once(samples[0].shape[1])
     for parts in zip(*(x.split(rows) for x in samples), strict=True):
         yield tuple(map(_double, parts))
 
 
+def _rows_at_once(entries: int) -> int:
+    """Return how many rows of so many entries are handled at once."""
+    return max(1, METRIC_SETTINGS.entries_at_once // entries)
+
+
 def _variance(x: Tensor) -> float:
     """Return tr Cov(x), dividing by n."""
-    mean = torch.stack([part.sum(0) for (part,) in _blocks(x)]).sum(0) / len(x)
-    return math.fsum(
-        float((part - mean).square().sum()) for (part,) in _blocks(x)
-    ) / len(x)
+    sums = [part.sum(0) for (part,) in _double_chunks(x)]
+    mean = torch.stack(sums).sum(0) / len(x)
+    squares = [(part - mean).square().sum() for (part,) in _double_chunks(x)]
+    return math.fsum(map(float, squares)) / len(x)
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -325,28 +323,25 @@ def _subsets(x: Tensor, y: Tensor, max_points: int, seed: int) -> tuple[Tensor, 
 
 def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
-    return (a.square().sum(1, keepdim=True) + b.square().sum(1) - 2 * a @ b.mT).clamp_(
-        min=0
-    )
+    norms = a.square().sum(1, keepdim=True) + b.square().sum(1)
+    return (norms - 2 * a @ b.mT).clamp_(min=0)
 
 
 def _discrepancy(kernel: Kernel, x: Tensor, y: Tensor) -> float:
     """Return E k(x, x') + E k(y, y') - 2 E k(x, y), over distinct pairs."""
-    return (
-        _mean_kernel(kernel, x)
-        + _mean_kernel(kernel, y)
-        - 2 * _mean_kernel(kernel, x, y)
-    )
+    within = _mean_kernel(kernel, x) + _mean_kernel(kernel, y)
+    return within - 2 * _mean_kernel(kernel, x, y)
 
 
 def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor | None = None) -> float:
     """Return the mean of k(a_i, b_j), or that of k(a_i, a_j) over i != j."""
     other = a if b is None else b
-    rows = max(1, BLOCK // len(other))
+    rows = _rows_at_once(len(other))
     sums = []
     for start in range(0, len(a), rows):
         block = kernel(_squared_distances(a[start : start + rows], other))
         if b is None:
             block.diagonal(offset=start).zero_()
         sums.append(float(block.sum()))
-    return math.fsum(sums) / (len(a) * (len(other) if b is not None else len(a) - 1))
+    partners = len(a) - 1 if b is None else len(other)
+    return math.fsum(sums) / (len(a) * partners)

@@ -9,11 +9,14 @@ import torch
 
 from brenier import DataError
 from brenier.datasets.populations import (
+    MemorySettings,
     Population,
     Rows,
+    Split,
+    SplitSettings,
     Stream,
-    draw_checked,
     population,
+    sample_checked,
 )
 
 TABLE = np.arange(200.0).reshape(100, 2)  # row i is (2i, 2i + 1)
@@ -63,7 +66,7 @@ def test_draws_are_members_with_replacement(rows: Rows, n: int) -> None:
     assert n == 1 or not torch.equal(drawn, rows.sample(n, seeded(1)))
 
 
-def test_some_are_distinct_or_all_in_order(rows: Rows) -> None:
+def test_distinct_samples_are_distinct_or_all_in_order(rows: Rows) -> None:
     some = numbers(rows.sample_distinct(10, seeded()))
     assert len(set(some)) == 10
     assert set(some) <= set(members(rows))
@@ -72,10 +75,11 @@ def test_some_are_distinct_or_all_in_order(rows: Rows) -> None:
         assert numbers(rows.sample_distinct(n, seeded())) == members(rows)
 
 
-def test_parts_are_distinct_rows_or_all_in_order(
+def test_chunks_are_distinct_rows_or_all_in_order(
     rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brenier.datasets.populations.PART", 7)
+    memory = MemorySettings(rows_at_once=7)
+    monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     for n in (10, rows.size, 1000):
         parts = list(rows.chunks(n, seeded()))
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
@@ -84,8 +88,9 @@ def test_parts_are_distinct_rows_or_all_in_order(
         assert n == 10 or found == members(rows)
 
 
-def test_parts_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("brenier.datasets.populations.PART", 7)
+def test_chunks_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = MemorySettings(rows_at_once=7)
+    monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     stream, _ = population(normal, "X")
     parts = list(stream.chunks(16, seeded()))
     assert [len(part) for part in parts] == [7, 7, 2]
@@ -191,7 +196,7 @@ def test_mapped_rows_from_a_sampler_are_checked(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"^X \(returned by the sampler\): contains NaN"
     ):
-        draw_checked(lambda n, generator: bad, "X", 2, seeded(), None)
+        sample_checked(lambda n, generator: bad, "X", 2, seeded(), None)
 
 
 def test_faults_of_a_sampler_are_its_own() -> None:
@@ -202,10 +207,11 @@ def test_faults_of_a_sampler_are_its_own() -> None:
         population(broken, "X")
 
 
-def test_rows_too_many_to_list_are_held_out_all_the_same(
+def test_rows_too_many_to_index_are_held_out_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("brenier.datasets.populations.LISTABLE", 100)
+    memory = MemorySettings(max_indexed_rows=100)
+    monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     np.save(tmp_path / "rows.npy", np.arange(2000.0)[:, None])
     generator = torch.Generator().manual_seed(0)
     table = Rows(np.load(tmp_path / "rows.npy", mmap_mode="r"), "X")
@@ -216,3 +222,39 @@ def test_rows_too_many_to_list_are_held_out_all_the_same(
     drawn, some = rest.sample(5000, generator), rest.sample_distinct(500, generator)
     assert some.unique().numel() == 500
     assert not torch.isin(torch.cat([drawn, some]), held).any()
+
+
+# ---- what is held out
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "expected"),
+    [
+        (100, SplitSettings(), 10),
+        (109, SplitSettings(), 10),
+        (9, SplitSettings(), 0),
+        (10**6, SplitSettings(), 8192),
+        (None, SplitSettings(), 8192),
+        (100, SplitSettings(held_out_rows=3), 3),
+        (100, SplitSettings(held_out_one_in=4), 25),
+    ],
+)
+def test_one_row_in_so_many_is_held_out(
+    size: int | None, settings: SplitSettings, expected: int
+) -> None:
+    assert settings.count(size) == expected
+
+
+def test_both_sides_are_split_alike_unless_one_has_too_few_rows() -> None:
+    many, _ = population(TABLE, "X")
+    few, _ = population(TABLE[:7], "Y")
+    stream, _ = population(lambda n, generator: normal(n, generator)[:, :2], "Y")
+    split = Split.of(many, stream, seeded(), SplitSettings(held_out_one_in=5))
+    assert split.held_out
+    assert [len(rows) for rows in split.select] == [20, 8192]
+    assert [len(rows) for rows in split.certify] == [20, 8192]
+    assert split.source.size == 60
+    whole = Split.of(many, few, seeded())
+    assert not whole.held_out
+    assert [len(rows) for rows in whole.select] == [100, 7]
+    assert whole.select is whole.certify

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from fits import NAMES, X, Y, quick, same, weights
 from sklearn.base import clone
 
+from brenier.datasets import Split, SplitSettings
+from brenier.datasets.populations import MemorySettings
 from brenier.estimators import plain as fitting
 
 # ---- kinds in and out
@@ -124,9 +127,11 @@ def test_mapped_files_are_never_read_whole(
     generator = np.random.default_rng(2)
     np.save(tmp_path / "x.npy", generator.normal(size=(n, 8)).astype(np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    monkeypatch.setattr("brenier.datasets.populations.HELD_OUT", 500)
+    few = partial(Split.of, settings=SplitSettings(held_out_rows=500))
+    monkeypatch.setattr(Split, "of", staticmethod(few))
     monkeypatch.setattr(fitting, "MOMENTS", 2000)
-    monkeypatch.setattr("brenier.datasets.populations.PART", 2000)
+    memory = MemorySettings(rows_at_once=2000)
+    monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     monkeypatch.setattr(fitting, "MANY", 2000)
     monkeypatch.setattr(Counting, "read", [], raising=False)
     tracemalloc.start()

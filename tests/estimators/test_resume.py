@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fits import PAIR, X, Y, quick, same, weights
 from pytorch_optimizer import SOAP
 
 from brenier import ModelFileError, OptimalTransport, load
+from brenier.datasets import Split, SplitSettings
 from brenier.training import checkpoint
 
 PROGRAM = """
@@ -159,7 +161,8 @@ def test_samplers_go_on_where_they_were(
     def source(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
-    monkeypatch.setattr("brenier.datasets.populations.HELD_OUT", 200)
+    few = partial(Split.of, settings=SplitSettings(held_out_rows=200))
+    monkeypatch.setattr(Split, "of", staticmethod(few))
     monkeypatch.setattr("brenier.estimators.plain.MOMENTS", 2000)
     endless = quick(max_steps=30).fit(source, PAIR[1])
     ot = quick(max_steps=30, checkpoint=str(tmp_path))

@@ -5,13 +5,9 @@ import pytest
 import torch
 from problems import normal
 
-from brenier.statistics.calibration import (
-    FAR,
-    PER_FEATURE,
-    PER_WAVE,
-    Calibration,
-    Features,
-)
+from brenier.statistics import Calibration, CalibrationSettings, Features
+
+SETTINGS = CalibrationSettings()
 
 
 def calibration(
@@ -27,10 +23,10 @@ def calibration(
 @pytest.mark.parametrize(
     ("n", "d", "expected"),
     [
-        (1024, 2, 1024 // PER_WAVE),  # 2 + 3 and waves
+        (1024, 2, 1024 // SETTINGS.rows_per_wave),  # 2 + 3 and waves
         (1024, 12, 12 + 78),
         (1024, 16, 16 + 136),
-        (1024, 20, 1024 // PER_WAVE),
+        (1024, 20, 1024 // SETTINGS.rows_per_wave),
         (1024, 64, 64 + 64),
         (1024, 150, 150),
         (1024, 300, 0),
@@ -42,7 +38,7 @@ def test_a_batch_bears_as_many_features_as_it_has_rows_for(
 ) -> None:
     features = Features(n, torch.zeros(0, d), torch.Generator().manual_seed(0))
     assert features(torch.randn(5, d)).shape == (5, expected)
-    assert expected <= n // PER_FEATURE
+    assert expected <= n // SETTINGS.rows_per_feature
 
 
 def test_features_are_coordinates_products_and_waves() -> None:
@@ -60,9 +56,20 @@ def test_features_are_coordinates_products_and_waves() -> None:
 
 def test_far_coordinates_count_no_further() -> None:
     features = Features(64, torch.zeros(0, 1), torch.Generator().manual_seed(0))
-    assert torch.equal(
-        features(torch.tensor([[1e6], [-1e6]])), features(torch.tensor([[FAR], [-FAR]]))
+    far, clipped = torch.tensor([[1e6], [-1e6]]), torch.tensor([[1.0], [-1.0]])
+    assert torch.equal(features(far), features(SETTINGS.clip_at * clipped))
+
+
+def test_settings_decide_on_features_and_ridge() -> None:
+    settings = CalibrationSettings(
+        rows_per_feature=2, rows_per_wave=64, clip_at=1.0, calibration_ridge=1e9
     )
+    generator = torch.Generator().manual_seed(0)
+    features = Features(64, torch.zeros(0, 7), generator, settings=settings)
+    assert features(torch.randn(5, 7)).shape == (5, 7 + 7)  # and no waves
+    assert float(features(torch.full((1, 7), 9.0)).max()) == 1.0
+    known = Calibration(features, torch.randn(500, 7), True, settings=settings)
+    assert torch.allclose(known.weights(torch.randn(64, 7)), torch.tensor(1 / 64))
 
 
 @pytest.mark.parametrize("d", [1, 2, 5, 40])
@@ -73,8 +80,8 @@ def test_the_weighted_batch_is_closer_to_the_population(d: int) -> None:
     assert float(weights.sum()) == pytest.approx(1.0, abs=1e-12)
     assert float(weights.min()) >= 0
     missing = known.features(batch).mean(0) - known.mean
-    left = weights @ known.features(batch) - known.mean
-    assert float(left.norm()) < 0.4 * float(missing.norm())
+    remaining = weights @ known.features(batch) - known.mean
+    assert float(remaining.norm()) < 0.4 * float(missing.norm())
 
 
 def test_a_weighted_mean_is_each_half_corrected_by_the_regression_in_the_other() -> (
@@ -106,12 +113,12 @@ def test_means_under_the_weights_have_no_bias() -> None:
         normal(10**6, 1),
         True,
     )
-    plain, weighed = [], []
+    plain, weighted = [], []
     for batch in normal(3000 * 100, 1, seed=2).split(100):
         plain.append(float(answer(batch).mean()))
-        weighed.append(float(known.weights(batch) @ answer(batch)))
-    assert abs(np.mean(weighed) - np.mean(plain)) < 4 * np.std(
-        np.subtract(weighed, plain)
+        weighted.append(float(known.weights(batch) @ answer(batch)))
+    assert abs(np.mean(weighted) - np.mean(plain)) < 4 * np.std(
+        np.subtract(weighted, plain)
     ) / np.sqrt(3000)
 
 
@@ -122,13 +129,13 @@ def test_means_under_the_weights_have_less_noise() -> None:
     def answer(u: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.celu(u @ torch.ones(4, dtype=u.dtype)) + u[:, 0] ** 2
 
-    plain, weighed = [], []
+    plain, weighted = [], []
     for seed in range(200):
         batch = normal(256, 4, seed=1000 + seed)
         plain.append(float(answer(batch).mean()))
-        weighed.append(float(known.weights(batch) @ answer(batch)))
-    assert np.std(weighed) < 0.35 * np.std(plain)
-    assert abs(np.mean(weighed) - float(answer(population).mean())) < 4 * np.std(
+        weighted.append(float(known.weights(batch) @ answer(batch)))
+    assert np.std(weighted) < 0.35 * np.std(plain)
+    assert abs(np.mean(weighted) - float(answer(population).mean())) < 4 * np.std(
         plain
     ) / np.sqrt(200)
 
@@ -165,7 +172,7 @@ def test_batches_of_an_endless_population_improve_what_is_known() -> None:
     assert torch.equal(fixed.mean, fixed.features(rows).mean(0))
 
 
-def test_what_was_learnt_can_be_put_down_and_taken_up() -> None:
+def test_known_means_are_saved_and_loaded() -> None:
     known, other = (
         calibration(90, 2, normal(100, 2, seed=seed), complete=False) for seed in (0, 1)
     )

@@ -1,4 +1,4 @@
-"""Rows are smeared to draws from a kernel estimate of their density, with their own means and variances."""
+"""Rows are jittered to draws from a kernel estimate of their density, with their own means and variances."""
 
 import math
 
@@ -24,10 +24,10 @@ def test_endless_rows_need_no_kernels() -> None:
 def test_means_and_variances_are_those_of_the_rows() -> None:
     rows = torch.tensor([[0.0, 5.0], [1.0, 5.0], [5.0, 5.0]], dtype=torch.float64) - 100
     drawn = rows.repeat(200_000, 1)
-    smeared = Smoothing(rows, 2)(drawn, 0.5, torch.Generator().manual_seed(0))
-    torch.testing.assert_close(smeared.mean(0), rows.mean(0), rtol=0, atol=0.01)
+    jittered = Smoothing(rows, 2)(drawn, 0.5, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(jittered.mean(0), rows.mean(0), rtol=0, atol=0.01)
     torch.testing.assert_close(
-        smeared.var(0), rows.var(0, correction=0), rtol=0.01, atol=1e-20
+        jittered.var(0), rows.var(0, correction=0), rtol=0.01, atol=1e-20
     )
 
 
@@ -36,19 +36,19 @@ def test_the_law_is_that_of_a_kernel_estimate() -> None:
     drawn = rows[
         torch.randint(30, (20_000,), generator=torch.Generator().manual_seed(1))
     ]
-    smeared = Smoothing(rows, 1)(drawn, bandwidth, torch.Generator().manual_seed(0))
-    drawn_in = rows.mean() + (rows - rows.mean()) / math.sqrt(1 + bandwidth**2)
+    jittered = Smoothing(rows, 1)(drawn, bandwidth, torch.Generator().manual_seed(0))
+    shrunk = rows.mean() + (rows - rows.mean()) / math.sqrt(1 + bandwidth**2)
     estimate = gaussian_kde(
-        drawn_in[:, 0].numpy(), bw_method=bandwidth * math.sqrt(29 / 30)
+        shrunk[:, 0].numpy(), bw_method=bandwidth * math.sqrt(29 / 30)
     )  # its spread divides by n-1
     cdf = np.vectorize(lambda at: estimate.integrate_box_1d(-math.inf, at))
-    assert kstest(smeared[:, 0].numpy(), cdf).pvalue > 0.01
+    assert kstest(jittered[:, 0].numpy(), cdf).pvalue > 0.01
 
 
-def test_conditions_and_unsmeared_rows_stay_as_they_are() -> None:
+def test_conditions_and_unjittered_rows_stay_as_they_are() -> None:
     rows, generator = normal(20, 3), torch.Generator().manual_seed(0)
     smoothing = Smoothing(rows, 2)
-    smeared = smoothing(rows, 0.1, generator)
-    assert torch.equal(smeared[:, 2], rows[:, 2])
-    assert bool((smeared[:, :2] != rows[:, :2]).all())
+    jittered = smoothing(rows, 0.1, generator)
+    assert torch.equal(jittered[:, 2], rows[:, 2])
+    assert bool((jittered[:, :2] != rows[:, :2]).all())
     assert smoothing(rows, 0.0, generator) is rows

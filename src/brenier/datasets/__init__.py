@@ -1,4 +1,9 @@
-"""Samples to learn from: pairs of laws with known optimal maps, and files."""
+"""What samples are, and where they come from.
+
+Tables, labels and covariates of any kind are checked and become tensors (`containers`, `conditions`); batches come from
+rows in memory, files larger than memory or endless samplers (`populations`); files are read and written (`files`,
+`tables`, `images`); and there are pairs of laws whose optimal maps are known (`pairs`).
+"""
 
 from brenier.datasets.conditions import (
     LabelsLike,
@@ -20,49 +25,42 @@ from brenier.datasets.files import (
     ARRAYS,
     TABLES,
     Samples,
-    read_frame,
     read_samples,
     write_samples,
 )
 from brenier.datasets.images import image_set
-from brenier.datasets.pairs.benchmark import w2hd_pair
-from brenier.datasets.pairs.conditioned import (
+from brenier.datasets.pairs import (
+    NEUTRAL,
     RINGS,
     CovariateGaussians,
-    gaussian_classes,
-    labelled,
-    ring_classes,
-)
-from brenier.datasets.pairs.neutral import (
-    NEUTRAL,
+    Pair,
     clusters_pair,
+    gaussian_classes,
+    gaussian_pair,
+    labelled,
     logsumexp_pair,
     manifold_pair,
     mixture_pair,
-    tails_pair,
-)
-from brenier.datasets.pairs.synthetic import (
-    Pair,
-    gaussian_pair,
     radial_pair,
+    ring_classes,
     scaling_pair,
     separable_pair,
+    tails_pair,
     translation_pair,
+    w2hd_pair,
 )
 from brenier.datasets.populations import (
-    HELD_OUT,
-    ONE_IN,
     Population,
     Rows,
     Split,
+    SplitSettings,
     population,
 )
+from brenier.datasets.tables import read_frame
 
 __all__ = [
     "ARRAYS",
-    "HELD_OUT",
     "NEUTRAL",
-    "ONE_IN",
     "RINGS",
     "TABLES",
     "CheckedSamples",
@@ -74,6 +72,7 @@ __all__ = [
     "Rows",
     "Samples",
     "Split",
+    "SplitSettings",
     "TableLike",
     "check_finite",
     "clusters_pair",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brenier.atomic import replacing
+from brenier.datasets.reading import open_npz, read_intact
+from brenier.datasets.tables import read_table, table_writer
 from brenier.errors import DataError
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
@@ -70,11 +73,12 @@ def read_samples(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty; give a file with samples")
     if kind in TABLES:
-        values, names = _read_table(path, columns)
+        values, names = read_table(path, columns)
         return Samples(_checked(values, path), names, path)
-    values = _reading(
-        path, lambda: _read_npy(path, mmap) if kind == ".npy" else _read_npz(path, key)
+    read = (
+        partial(_read_npy, mmap=mmap) if kind == ".npy" else partial(_read_npz, key=key)
     )
+    values = read_intact(path, read, f"an intact {kind} file of plain numbers", kind)
     return Samples(_checked(values, path), None, path)
 
 
@@ -94,14 +98,13 @@ def write_samples(
     path = Path(path)
     kind = _kind(path)
     array = _checked(np.asarray(values), "values")
-    names = (
-        [f"x{i}" for i in range(array.shape[1])]
-        if columns is None
-        else [str(name) for name in columns]
-    )
-    if len(set(names)) != array.shape[1] or len(names) != array.shape[1]:
+    d = array.shape[1]
+    names = [f"x{i}" for i in range(d)]
+    if columns is not None:
+        names = [str(name) for name in columns]
+    if len(set(names)) != d or len(names) != d:
         raise DataError(
-            f"columns: are {names} for {array.shape[1]} features; give each a name of its own"
+            f"columns: are {names} for {d} features; give each a name of its own"
         )
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the path of a file")
@@ -109,7 +112,11 @@ def write_samples(
         raise DataError(
             f"{path}: the folder {path.parent} does not exist; create it first"
         )
-    write = _writer(kind, array, names)
+    write = (
+        table_writer(kind, array, names)
+        if kind in TABLES
+        else _array_writer(kind, array)
+    )
     with replacing(path) as temporary, temporary.open("wb") as stream:
         write(stream)
 
@@ -124,18 +131,16 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _checked(values: NDArray[Any], name: object) -> NDArray[Any]:
+def _checked(values: np.ndarray, name: object) -> np.ndarray:
     """Return values in this machine's byte order, or raise a DataError unless they are (n, d) real numbers."""
     if values.dtype.kind not in "biuf":
         raise DataError(
             f"{name}: holds {values.dtype}, not real numbers; save them as float32 or float64"
         )
     if values.ndim != 2:
-        hint = (
-            "reshape to (-1, 1) if there is one feature"
-            if values.ndim < 2
-            else "flatten each sample"
-        )
+        hint = "flatten each sample"
+        if values.ndim < 2:
+            hint = "reshape to (-1, 1) if there is one feature"
         raise DataError(
             f"{name}: has shape {values.shape}; give (n, d), rows are samples: {hint}"
         )
@@ -143,14 +148,12 @@ def _checked(values: NDArray[Any], name: object) -> NDArray[Any]:
         raise DataError(
             f"{name}: has shape {values.shape}, no samples; give at least one row and one column"
         )
-    return (
-        values
-        if values.dtype.isnative
-        else values.astype(values.dtype.newbyteorder("="))
-    )
+    if values.dtype.isnative:
+        return values
+    return values.astype(values.dtype.newbyteorder("="))
 
 
-def _read_npy(path: Path, mmap: bool) -> NDArray[Any]:
+def _read_npy(path: Path, mmap: bool) -> np.ndarray:
     """Return the array of a `.npy` file."""
     if mmap:
         return np.lib.format.open_memmap(path, mode="r")
@@ -158,12 +161,9 @@ def _read_npy(path: Path, mmap: bool) -> NDArray[Any]:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
-def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
+def _read_npz(path: Path, key: str | None) -> np.ndarray:
     """Return one array of a `.npz` file."""
-    with path.open("rb") as stream:
-        archive = np.load(stream, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ValueError("it is a .npy file")
+    with open_npz(path) as archive:
         keys = ", ".join(archive.files) or "nothing"
         if key is None and len(archive.files) != 1:
             raise DataError(
@@ -177,121 +177,8 @@ def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
         return archive[chosen]
 
 
-def _reading(path: Path, read: Callable[[], Any]) -> Any:
-    """Return read(), its errors told as a DataError."""
-    try:
-        return read()
-    except DataError:
-        raise
-    except Exception as error:  # damaged files raise errors of many kinds
-        kind, reason = path.suffix.lower(), str(error) or type(error).__name__
-        raise DataError(
-            f"{path}: cannot be read as {kind} ({reason}); give an intact {kind} file of plain numbers"
-        ) from error
-
-
-def read_frame(path: Path) -> tuple[Any, bool]:
-    """Return the frame of a `.csv` or `.parquet` file, its columns named by strings, and whether the file names them.
-
-    Raises:
-        DataError: for a damaged file, and where pandas or pyarrow is missing.
-    """
-    pandas = _pandas(path.suffix.lower())
-    if path.suffix.lower() == ".parquet":
-        frame, named = (
-            _reading(path, lambda: pandas.read_parquet(path, engine="pyarrow")),
-            True,
-        )
-    else:
-        frame, named = _reading(path, lambda: _read_csv(pandas, path))
-    frame.columns = [str(name) for name in frame.columns]
-    return frame, named
-
-
-def _read_table(
-    path: Path, columns: Sequence[str] | None
-) -> tuple[NDArray[Any], tuple[str, ...] | None]:
-    """Return the numbers in a table (n, d), and the names of its columns if it has any."""
-    frame, named = read_frame(path)
-    pandas = _pandas(path.suffix.lower())
-    numeric = [
-        name for name in frame.columns if pandas.api.types.is_numeric_dtype(frame[name])
-    ]
-    if columns is None and not numeric:
-        raise DataError(
-            f"{path}: none of its columns is numeric ({_listed(frame)}); encode them as numbers"
-        )
-    chosen = (
-        numeric
-        if columns is None
-        else [columns]
-        if isinstance(columns, str)
-        else list(columns)
-    )
-    for name in chosen:
-        if name not in frame.columns:
-            raise DataError(
-                f"columns: there is no {name!r} in {path}, which has {_listed(frame)}; name some of these"
-            )
-        if name not in numeric:
-            raise DataError(
-                f"columns: {name!r} in {path} holds {frame[name].dtype}; encode it as numbers"
-            )
-    part = frame[chosen]
-    single = all(str(dtype).lower() in ("float32", "float16") for dtype in part.dtypes)
-    values = part.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-    return values, tuple(chosen) if named else None
-
-
-def _read_csv(pandas: Any, path: Path) -> tuple[Any, bool]:
-    """Return the frame of a `.csv` file, and whether it has a header."""
-    first = pandas.read_csv(path, header=None, nrows=1)
-    numbers = all(map(pandas.api.types.is_numeric_dtype, first.dtypes))
-    # Columns without names are called 0, 1, 2, ... by pandas, and an index before them has no name.
-    labels = first.iloc[0].dropna().tolist()
-    named = not numbers or (
-        labels == list(range(len(labels))) and bool(first.iloc[0, 1:].notna().all())
-    )
-    header = 0 if named else None
-    frame = pandas.read_csv(path, header=header, low_memory=False)
-    if not frame.index.equals(pandas.RangeIndex(len(frame))):
-        raise ValueError("rows have more fields than the header")
-    return (
-        frame.iloc[:, 1:] if str(frame.columns[0]) == "Unnamed: 0" else frame
-    ), named
-
-
-def _listed(frame: Any) -> str:
-    """Return the column names of a frame, the first few of very many."""
-    names = list(frame.columns)
-    return ", ".join(names[:30]) + (
-        f" and {len(names) - 30} more" if len(names) > 30 else ""
-    )
-
-
-def _writer(
-    kind: str, values: NDArray[Any], names: list[str]
-) -> Callable[[BinaryIO], object]:
-    """Return what writes values to an open file."""
+def _array_writer(kind: str, values: np.ndarray) -> Callable[[BinaryIO], object]:
+    """Return what writes values as an array of this kind to an open file."""
     if kind == ".npy":
         return lambda stream: np.save(stream, values, allow_pickle=False)
-    if kind == ".npz":
-        return lambda stream: np.savez(stream, values=values)
-    frame = _pandas(kind).DataFrame(values, columns=names)
-    if kind == ".csv":
-        return lambda stream: frame.to_csv(stream, index=False)
-    return lambda stream: frame.to_parquet(stream, engine="pyarrow", index=False)
-
-
-def _pandas(kind: str) -> Any:
-    """Return pandas, imported here because it is optional, as is what it needs for this kind of file."""
-    try:
-        import pandas
-
-        if kind == ".parquet":
-            import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise DataError(
-            f'{kind} files need {error.name}, which is missing; install it with pip install "brenier[files]"'
-        ) from error
-    return pandas
+    return lambda stream: np.savez(stream, values=values)

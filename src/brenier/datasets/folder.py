@@ -1,4 +1,4 @@
-"""Where data that are no part of this library lie: in a folder that is given, or that the environment names."""
+"""Where data sets that are not part of this library lie: a folder that is given, or one the environment names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def data_folder(folder: str | Path | None, holds: str, origin: str) -> Path:
     Args:
         folder: as given, or None.
         holds: what is looked for in it, for the message.
-        origin: where a user finds that.
+        origin: where a user finds that, for the message.
 
     Raises:
         DataError: where there is neither.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brenier.datasets.folder import data_folder
+from brenier.datasets.reading import open_npz, read_intact
 from brenier.errors import DataError
 
 ORIGINS: Mapping[str, str] = {
@@ -43,8 +43,9 @@ def image_set(name: str, folder: str | Path | None = None) -> Images:
         raise DataError(f"name: is {name!r}; give one of {', '.join(ORIGINS)}")
     files = f"{name}/{name}.npz, or the official files {', '.join(IDX.values())} (.gz or not) in {name}/"
     place = data_folder(folder, files, ORIGINS[name]) / name
-    if (place / f"{name}.npz").is_file():
-        found = _reading(place / f"{name}.npz", _read_npz)
+    archive = place / f"{name}.npz"
+    if archive.is_file():
+        found = read_intact(archive, _read_arrays)
     else:
         paths = {part: _idx_path(place, stem) for part, stem in IDX.items()}
         missing = [IDX[part] for part, path in paths.items() if path is None]
@@ -53,7 +54,7 @@ def image_set(name: str, folder: str | Path | None = None) -> Images:
                 f"folder: {place} has no {name}.npz and no {missing[0]}; put there {files}: {ORIGINS[name]}"
             )
         found = {
-            part: _reading(path, read_idx)
+            part: read_intact(path, read_idx)
             for part, path in paths.items()
             if path is not None
         }
@@ -77,29 +78,22 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         content = gzip.decompress(content)
     if len(content) < 4 or content[:3] != b"\0\0\x08":
         raise ValueError("it is no idx file of bytes")
+    # Four bytes of header, of which the last says how many numbers of four bytes the shape has; then the data.
     dims = content[3]
     shape = np.frombuffer(content, ">u4", dims, 4)
-    return np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * dims).reshape(
-        shape
-    )
+    data = np.frombuffer(content, np.uint8, int(shape.prod()), 4 + 4 * dims)
+    return data.reshape(shape)
 
 
-def _read_npz(path: Path) -> Images:
-    with np.load(path, allow_pickle=False) as archive:
+def _read_arrays(path: Path) -> Images:
+    """Return the four arrays of a `.npz` file."""
+    with open_npz(path) as archive:
         return {part: archive[part] for part in IDX}
 
 
 def _idx_path(folder: Path, stem: str) -> Path | None:
-    return next(
-        (path for path in (folder / stem, folder / f"{stem}.gz") if path.is_file()),
-        None,
-    )
-
-
-def _reading(path: Path, read: Any) -> Any:
-    try:
-        return read(path)
-    except Exception as error:  # damaged archives raise errors of many kinds
-        raise DataError(
-            f"{path}: cannot be read ({error}); give an intact file"
-        ) from error
+    """Return the idx file of this name, packed or not, or None where there is none."""
+    for path in (folder / stem, folder / f"{stem}.gz"):
+        if path.is_file():
+            return path
+    return None

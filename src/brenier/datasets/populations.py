@@ -1,29 +1,60 @@
-"""Where batches come from: rows held in memory, rows of a file larger than memory, or an endless sampler.
+"""Populations that batches are sampled from: rows in memory, rows of a file larger than memory, or an endless sampler.
 
-A population splits off disjoint held-out samples and draws batches; randomness is passed in. Both kinds give float64
-tensors on the CPU or on the device of the samples.
+A population splits off disjoint held-out samples and is sampled with a generator that is passed in. Both kinds give
+float64 tensors on the CPU or on the device of the samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.datasets.containers import CheckedSamples, check_finite, read
+from brenier.datasets.containers import CheckedSamples, TableLike, check_finite, read
 from brenier.errors import DataError
 
-Sampler = Callable[[int, torch.Generator], Any]
-PART = 2**16  # rows in memory at once, where more are gone through
-HELD_OUT = (
-    8192  # rows for selection, and as many for the certificate, unless there are few
-)
-ONE_IN = 10  # of those, one row in so many
-LISTABLE = 2**22  # rows of a file up to which row numbers are kept in memory
+# What a user may give instead of a table: (n, generator) -> n samples (n, d).
+Sampler = Callable[[int, torch.Generator], TableLike]
+
+
+@dataclasses.dataclass(frozen=True)
+class MemorySettings:
+    """What is held in memory of a table that may be larger.
+
+    Attributes:
+        rows_at_once: rows read at once, where more are gone through.
+        max_indexed_rows: rows of a file up to which the numbers of those that belong to a population are kept in
+            memory; beyond, only the numbers of the few that were held out.
+    """
+
+    rows_at_once: int = 2**16
+    max_indexed_rows: int = 2**22
+
+
+MEMORY = MemorySettings()
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitSettings:
+    """How many rows are held out of training: so many to select by, and as many to certify with.
+
+    Attributes:
+        held_out_rows: of a side, at most: the standard error is then about a hundredth of the terms' deviation.
+        held_out_one_in: of a side of few rows, one row in so many instead.
+    """
+
+    held_out_rows: int = 8192
+    held_out_one_in: int = 10
+
+    def count(self, size: int | None) -> int:
+        """Return how many of so many rows are held out for each purpose; None says that there is no end of them."""
+        if size is None:
+            return self.held_out_rows
+        return min(self.held_out_rows, size // self.held_out_one_in)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +65,7 @@ class Rows:
         values: (n, d).
         name: the argument the table came from.
         index: the rows that belong to this population, all if None.
-        excluded: rows that do not, where listing those that do would take too much memory.
+        excluded: rows that do not, where an index of those that do would take too much memory.
     """
 
     values: Tensor | np.memmap
@@ -54,75 +85,87 @@ class Rows:
 
     @property
     def in_memory(self) -> bool:
-        """Whether all rows fit in memory."""
+        """Whether all rows are in memory."""
         return isinstance(self.values, Tensor)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n rows drawn with replacement: (n, d)."""
+        """Return n rows sampled with replacement: (n, d)."""
         positions = torch.randint(self.size, (n,), generator=generator)
-        while self.excluded is not None and bool(
-            (held := torch.isin(positions, self.excluded)).any()
-        ):
-            positions[held] = torch.randint(
-                self.size, (int(held.sum()),), generator=generator
-            )
+        if self.excluded is not None:
+            self._replace_excluded(positions, self.excluded, generator)
         return self._get(positions)
+
+    def _replace_excluded(
+        self, positions: Tensor, excluded: Tensor, generator: torch.Generator
+    ) -> None:
+        """Sample anew, in place, the positions that do not belong to this population, until all do."""
+        held_out = torch.isin(positions, excluded)
+        while bool(held_out.any()):
+            count = int(held_out.sum())
+            positions[held_out] = torch.randint(
+                self.size, (count,), generator=generator
+            )
+            held_out = torch.isin(positions, excluded)
 
     def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n distinct rows, or all in order if there are no more: (min(n, size), d)."""
-        if n >= self.size:
-            return self._get(torch.arange(self.size))
-        return self._get(self._distinct(n, generator))
+        return self._get(self._distinct_or_all(n, generator))
 
     def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield n distinct rows, or all in order if there are no more, `PART` at a time."""
-        positions = (
-            torch.arange(self.size) if n >= self.size else self._distinct(n, generator)
-        )
-        return map(self._get, positions.split(PART))
+        """Yield n distinct rows, or all in order if there are no more, `MEMORY.rows_at_once` at a time."""
+        positions = self._distinct_or_all(n, generator)
+        return map(self._get, positions.split(MEMORY.rows_at_once))
 
     def split(
         self, counts: tuple[int, ...], generator: torch.Generator
     ) -> tuple[Rows, list[Tensor]]:
         """Return the rest of the population and disjoint samples of the given sizes."""
-        if self._listable:
+        if self._can_be_indexed:
             order = torch.randperm(self.size, generator=generator)
             *parts, rest = order.split([*counts, self.size - sum(counts)])
-            kept = Rows(
-                self.values, self.name, rest if self.index is None else self.index[rest]
-            )
+            index = rest if self.index is None else self.index[rest]
+            remaining = Rows(self.values, self.name, index)
         else:
-            held = self._distinct(sum(counts), generator)
-            parts = list(held.split(list(counts)))
-            kept = Rows(self.values, self.name, None, held)
-        return kept, [self._get(part) for part in parts]
+            held_out = self._distinct(sum(counts), generator)
+            parts = list(held_out.split(list(counts)))
+            remaining = Rows(self.values, self.name, None, held_out)
+        return remaining, [self._get(part) for part in parts]
 
     @property
-    def _listable(self) -> bool:
-        """Whether a list of the rows is small beside the memory at hand."""
-        return self.in_memory or self.index is not None or self.size <= LISTABLE
+    def _can_be_indexed(self) -> bool:
+        """Whether an index of the rows is small beside the memory at hand."""
+        if self.in_memory or self.index is not None:
+            return True
+        return self.size <= MEMORY.max_indexed_rows
+
+    def _distinct_or_all(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n distinct positions in random order, or all in order if there are no more."""
+        if n >= self.size:
+            return torch.arange(self.size)
+        return self._distinct(n, generator)
 
     def _distinct(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n distinct row numbers of this population in random order."""
-        if self._listable:
+        """Return n distinct positions of this population in random order."""
+        if self._can_be_indexed:
             return torch.randperm(self.size, generator=generator)[:n]
-        held = 0 if self.excluded is None else self.excluded.numel()
-        found = torch.unique(
-            torch.randint(self.size, (n + n // 2 + held,), generator=generator)
-        )
+        # Of very many rows few are sampled twice: half as many more than needed, and one for each excluded, suffice.
+        held_out = 0 if self.excluded is None else self.excluded.numel()
+        tried = n + n // 2 + held_out
+        found = torch.unique(torch.randint(self.size, (tried,), generator=generator))
         if self.excluded is not None:
             found = found[~torch.isin(found, self.excluded)]
         return found[torch.randperm(found.numel(), generator=generator)[:n]]
 
     def _get(self, positions: Tensor) -> Tensor:
+        """Return the rows at these positions of the population: (n, d), float64."""
         rows = positions if self.index is None else self.index[positions]
         if isinstance(self.values, Tensor):
             return self.values[rows.to(self.values.device)].double()
         order = torch.argsort(rows)  # a disk is read forwards
-        found = torch.from_numpy(
-            np.asarray(self.values[rows[order].numpy()], dtype=np.float64)
-        )
-        check_finite(found, self.name, rows[order])
+        numbers = rows[order]
+        read_rows = np.asarray(self.values[numbers.numpy()], dtype=np.float64)
+        found = torch.from_numpy(read_rows)
+        check_finite(found, self.name, numbers)
         result = torch.empty_like(found)
         result[order] = found
         return result
@@ -130,7 +173,13 @@ class Rows:
 
 @dataclasses.dataclass(frozen=True)
 class Stream:
-    """An endless population given by a function (n, generator) -> (n, d)."""
+    """An endless population given by a function.
+
+    Attributes:
+        sampler: (n, generator) -> (n, d).
+        name: the argument it was given as.
+        dim: d.
+    """
 
     sampler: Sampler
     name: str
@@ -145,17 +194,17 @@ class Stream:
         Raises:
             DataError: where the sampler returns another shape, or values that are not finite.
         """
-        return draw_checked(self.sampler, self.name, n, generator, self.dim)
+        return sample_checked(self.sampler, self.name, n, generator, self.dim)
 
     def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n fresh samples: (n, d)."""
         return self.sample(n, generator)
 
     def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
-        """Yield n fresh samples, `PART` at a time."""
-        return (
-            self.sample(min(PART, n - first), generator) for first in range(0, n, PART)
-        )
+        """Yield n fresh samples, `MEMORY.rows_at_once` at a time."""
+        at_once = MEMORY.rows_at_once
+        for first in range(0, n, at_once):
+            yield self.sample(min(at_once, n - first), generator)
 
     def split(
         self, counts: tuple[int, ...], generator: torch.Generator
@@ -170,7 +219,14 @@ Kind = TypeVar("Kind", bound=Population)
 
 @dataclasses.dataclass(frozen=True)
 class Split(Generic[Kind]):
-    """Disjoint parts of both populations; (source rows, target rows) to select by and to certify with."""
+    """What of two populations is trained on, and what is held out.
+
+    Attributes:
+        source, target: the populations to train on.
+        select: rows (n, d) of the source and (m, d) of the target to select by.
+        certify: as many rows again to certify with.
+        held_out: whether these three are disjoint; if not, each holds all rows.
+    """
 
     source: Kind
     target: Kind
@@ -180,47 +236,57 @@ class Split(Generic[Kind]):
 
     @staticmethod
     def of(
-        source: Population, target: Population, generator: torch.Generator
+        source: Population,
+        target: Population,
+        generator: torch.Generator,
+        settings: SplitSettings = SplitSettings(),
     ) -> Split[Population]:
-        """Split both sides; where a tenth of either is fewer than two rows, every part is all of them."""
-        counts = [
-            HELD_OUT if side.size is None else min(HELD_OUT, side.size // ONE_IN)
-            for side in (source, target)
-        ]
-        if min(counts) < 2:
-            whole = (
-                source.sample_distinct(HELD_OUT, generator),
-                target.sample_distinct(HELD_OUT, generator),
-            )
+        """Split both sides; where fewer than two rows of either would be held out, every part is all of them."""
+        n, m = settings.count(source.size), settings.count(target.size)
+        if min(n, m) < 2:
+            x = source.sample_distinct(settings.held_out_rows, generator)
+            z = target.sample_distinct(settings.held_out_rows, generator)
+            whole = (x, z)
             return Split(source, target, whole, whole, held_out=False)
-        x, (x_select, x_certify) = source.split((counts[0], counts[0]), generator)
-        z, (z_select, z_certify) = target.split((counts[1], counts[1]), generator)
-        return Split(x, z, (x_select, z_select), (x_certify, z_certify), held_out=True)
+        x_train, (x_select, x_certify) = source.split((n, n), generator)
+        z_train, (z_select, z_certify) = target.split((m, m), generator)
+        select, certify = (x_select, z_select), (x_certify, z_certify)
+        return Split(x_train, z_train, select, certify, held_out=True)
 
 
 def population(
-    given: Any, name: str, min_rows: int = 2
+    given: TableLike | Sampler, name: str, min_rows: int = 2
 ) -> tuple[Population, CheckedSamples | None]:
     """Return the population given as a table or as a sampler, and the checked table if it is one.
 
+    Args:
+        given: a table (n, d), or a function (n, generator) -> (n, d).
+        name: the argument's name, for messages.
+        min_rows: fewest rows of a table that make sense.
+
     Raises:
-        DataError: for a table that cannot be used (see `samples.read`) or a sampler that returns no (n, d) numbers.
+        DataError: for a table that cannot be used (see `read`) or a sampler that returns no (n, d) numbers.
     """
     if not callable(given) or hasattr(given, "__array__"):
-        samples = read(given, name, min_rows=min_rows)
+        samples = read(cast(TableLike, given), name, min_rows=min_rows)
         return Rows(samples.values, name), samples
-    trial = draw_checked(given, name, 2, torch.Generator().manual_seed(0), None)
+    trial = sample_checked(given, name, 2, torch.Generator().manual_seed(0), None)
     return Stream(given, name, trial.shape[1]), None
 
 
-def draw_checked(
+def sample_checked(
     sampler: Sampler, name: str, n: int, generator: torch.Generator, dim: int | None
 ) -> Tensor:
-    """Return n samples of a sampler in float64, or say what it did wrong."""
+    """Return n samples of a sampler in float64: (n, d).
+
+    Raises:
+        DataError: where it returns anything else; d is `dim` where that is known.
+    """
     drawn = read(sampler(n, generator), f"{name} (returned by the sampler)", min_rows=0)
     if drawn.shape[0] != n or (dim is not None and drawn.shape[1] != dim):
         expected = f"({n}, {'d' if dim is None else dim})"
         raise DataError(
-            f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows"
+            f"{name}: the sampler returned shape {drawn.shape} when asked for {expected}; return n rows",
+            argument=name,
         )
     return drawn.rows(0, n).double()

@@ -1,40 +1,58 @@
-"""Numbers from samples: Gaussian fits, regression, weights, smoothing, estimates and tests. Knows no networks."""
+"""Numbers from samples: Gaussian fits, regression, weights, jittering, estimates and tests. Knows no networks.
 
-from brenier.statistics.calibration import PER_FEATURE, Calibration, Features
-from brenier.statistics.control_variates import FITTED, Side, adjusted_difference
+What a fit depends on is a field of a settings class (`GaussianSettings`, `RegressionSettings`, `CalibrationSettings`,
+`ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
+"""
+
+from brenier.statistics.calibration import Calibration, CalibrationSettings, Features
+from brenier.statistics.control_variates import (
+    ControlVariateSettings,
+    SampleTerms,
+    adjusted_difference,
+)
 from brenier.statistics.estimates import root_with_error, standard_error, with_error
 from brenier.statistics.gaussian import (
     Gaussian,
+    GaussianSettings,
     Moments,
+    fit_gaussian,
     gaussian_map,
     matrix_power,
     moments,
+    pool_covariances,
     regularised,
-    shared,
 )
-from brenier.statistics.regression import GaussianRegression
+from brenier.statistics.regression import GaussianRegression, RegressionSettings
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
-from brenier.statistics.two_sample import normal_score, two_sample_score
+from brenier.statistics.two_sample import (
+    TwoSampleSettings,
+    normal_score,
+    two_sample_score,
+)
 
 __all__ = [
-    "FITTED",
-    "PER_FEATURE",
     "Calibration",
+    "CalibrationSettings",
+    "ControlVariateSettings",
     "Features",
     "Gaussian",
     "GaussianRegression",
+    "GaussianSettings",
     "Moments",
-    "Side",
+    "RegressionSettings",
+    "SampleTerms",
     "Smoothing",
+    "TwoSampleSettings",
     "adjusted_difference",
+    "fit_gaussian",
     "gaussian_map",
     "matrix_power",
     "moments",
     "normal_score",
+    "pool_covariances",
     "reference_bandwidth",
     "regularised",
     "root_with_error",
-    "shared",
     "standard_error",
     "two_sample_score",
     "with_error",

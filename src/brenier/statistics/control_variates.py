@@ -1,4 +1,4 @@
-"""What samples say for a network: how sure a held-out difference of J is, and whether its start is refuted.
+"""Control variates: a difference of two sample means, with less noise because moments are known from more rows.
 
 Held-out J is a difference of two sample means, of g(x) and of env(z), and most of its noise is that of the samples'
 moments. Those are known much better from all rows. With features f = (u, u^2, u^3) of every coordinate, and beta their
@@ -6,18 +6,14 @@ least-squares fit to both terms,
 
     J = [mean(g - f beta) over held-out x + mean(f beta) over many x] - [the same with env and z]
 
-has the same expectation and only the noise of the residuals, beside that of f beta over the many rows. This is the
-classical control variate ("Monte Carlo Methods in Financial Engineering", Glasserman, 2003, section 4.1). The many rows
-are others than those held out, and beta is fitted to the terms of some of them: so it favours none of the rows held
-out, however few these are.
-
-Even from all rows J is known poorly where these are few: what a better map gains is of the order of its error squared,
-the noise of the mean of what is gained of the order of the error. Whether the samples moved by the start are those of
-the target is another question, which a two-sample test answers with far fewer rows.
+has the same expectation and only the noise of the residuals, plus that of f beta over the many rows ("Monte Carlo
+Methods in Financial Engineering", Glasserman, 2003, section 4.1). The many rows are not among those held out, and beta
+is fitted to the terms of some of them: so it favours none of the rows held out, however few these are.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,13 +22,26 @@ from torch import Tensor
 
 from brenier.statistics.estimates import standard_error
 
-FITTED = 4096  # rows of a side that coefficients are fitted to
+
+@dataclasses.dataclass(frozen=True)
+class ControlVariateSettings:
+    """How coefficients of control variates are fitted.
+
+    Attributes:
+        fitted_rows: rows of a side whose terms the coefficients are fitted to, at most. Each costs a conjugate.
+    """
+
+    fitted_rows: int = 4096
 
 
-class Side(NamedTuple):
-    """What is known of one side: terms (n,) at points (n, d), other points (N, d), and the terms of the first of those.
+class SampleTerms(NamedTuple):
+    """What is known of one side of the difference.
 
-    The other points tell the moments; their terms (k,), of at most `FITTED`, tell what moments do to terms.
+    Attributes:
+        terms: (n,), whose mean is wanted.
+        points: (n, d), where the terms were taken.
+        others: (N, d), many other points of the same law, for its moments.
+        other_terms: (k,), the terms of the first k of the others, which the coefficients are fitted to.
     """
 
     terms: Tensor
@@ -41,40 +50,49 @@ class Side(NamedTuple):
     other_terms: Tensor
 
 
-def adjusted_difference(first: Side, second: Side) -> tuple[float, float]:
+def adjusted_difference(
+    first: SampleTerms,
+    second: SampleTerms,
+    settings: ControlVariateSettings = ControlVariateSettings(),
+) -> tuple[float, float]:
     """Return the difference of two sides' mean terms and its standard error, with moments known from more rows."""
     sides = (first, second)
-    beta = _coefficients(sides)
-    known = [_features(side.others) for side in sides]
-    rest = [
-        side.terms.detach().double() - (_features(side.points) - k.mean(0)) @ beta
-        for side, k in zip(sides, known, strict=True)
-    ]
-    difference = float(rest[0].mean() - rest[1].mean())
-    return difference, standard_error(*rest, *(k @ beta for k in known))
+    beta = _coefficients(sides, settings)
+    known = [_powers(side.others) for side in sides]
+    residuals = []
+    for side, powers in zip(sides, known, strict=True):
+        deviation = _powers(side.points) - powers.mean(0)
+        residuals.append(side.terms.detach().double() - deviation @ beta)
+    difference = float(residuals[0].mean() - residuals[1].mean())
+    explained = [powers @ beta for powers in known]
+    return difference, standard_error(*residuals, *explained)
 
 
-def _coefficients(sides: Sequence[Side]) -> Tensor:
-    """Return the features' least-squares coefficients, both sides in one, at the points that are not held out: (3d,).
+def _coefficients(
+    sides: Sequence[SampleTerms], settings: ControlVariateSettings
+) -> Tensor:
+    """Return the least-squares coefficients of the features, both sides in one, from points not held out: (3d,).
 
-    They are drawn in to zero by as much as there are features for every row.
+    A ridge shrinks them: of each feature's scatter, the share that there are features per row.
     """
-    terms = [side.other_terms.detach().double() for side in sides]
-    features = [
-        _features(side.others[: len(t)]) for side, t in zip(sides, terms, strict=True)
-    ]
-    centred = torch.cat([f - f.mean(0) for f in features])
-    answers = torch.cat([t - t.mean() for t in terms])
+    centred_features, centred_terms = [], []
+    for side in sides:
+        terms = side.other_terms[: settings.fitted_rows].detach().double()
+        features = _powers(side.others[: len(terms)])
+        centred_features.append(features - features.mean(0))
+        centred_terms.append(terms - terms.mean())
+    features, terms = torch.cat(centred_features), torch.cat(centred_terms)
     # Normal equations, since LAPACK's least squares do not repeat to the last bit.
-    gram = centred.mT @ centred
-    size, ridge = gram.diagonal(), len(gram) / len(centred)
-    gram = gram + torch.diag(
-        torch.where(size > torch.finfo(size.dtype).tiny / ridge, ridge * size, 1.0)
-    )
-    return torch.linalg.solve(gram, centred.mT @ answers)
+    gram = features.mT @ features
+    size = gram.diagonal()
+    ridge = len(gram) / len(features)
+    # A constant feature has no scatter to be relative to; any ridge gives it the coefficient zero.
+    varies = size > torch.finfo(size.dtype).tiny / ridge
+    gram = gram + torch.diag(torch.where(varies, ridge * size, 1.0))
+    return torch.linalg.solve(gram, features.mT @ terms)
 
 
-def _features(points: Tensor) -> Tensor:
-    """Return (u, u^2, u^3): (n, 3d), float64."""
+def _powers(points: Tensor) -> Tensor:
+    """Return the features (u, u^2, u^3) of points (n, d): (n, 3d), float64."""
     points = points.detach().double()
     return torch.cat([points, points.square(), points**3], -1)

@@ -5,10 +5,18 @@
 is optimal between N(m0, S0) and N(m1, S1) (Olkin and Pukelsheim, 1982; Knott and Smith, 1984). Covariances are shrunk
 towards a multiple of the identity ("A well-conditioned estimator for large-dimensional covariance matrices", Ledoit and
 Wolf, 2004), which vanishes as samples grow and keeps them safe when n < d or a feature is constant.
+
+Covariances of several classes are pooled. They are taken to vary about a common one S by an inverse Wishart law,
+
+    Sigma_k ~ IW(kappa S, kappa + d + 1),     E[Sigma_k | class k] = (kappa S + n_k S_k) / (kappa + n_k - 1),
+
+with the kappa under which the classes' scatters n_k S_k are most likely (empirical Bayes; "Bayesian Data Analysis",
+Gelman et al., 2013, section 3.6). A class of few rows borrows from the others, one of many keeps its own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -18,8 +26,19 @@ from scipy.optimize import minimize_scalar
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
-RIDGE = 1e-9  # smallest variance, relative to the mean one
-ALIKE = (-3.0, 18.0)  # between these lies the logarithm of how alike classes are
+
+@dataclasses.dataclass(frozen=True)
+class GaussianSettings:
+    """How covariances are regularised and pooled.
+
+    Attributes:
+        min_relative_variance: smallest variance in any direction, relative to the mean one.
+        log_concentration_bounds: between these lies log kappa, of how alike the covariances of classes are: the first
+            leaves each class its own, the second gives all of them the common one.
+    """
+
+    min_relative_variance: float = 1e-9
+    log_concentration_bounds: tuple[float, float] = (-3.0, 18.0)
 
 
 class Gaussian(NamedTuple):
@@ -30,7 +49,14 @@ class Gaussian(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What is known of some rows: mean (d,) and covariance (d, d), float64, how far to shrink that, and how many."""
+    """Sample moments of some rows.
+
+    Attributes:
+        mean: (d,), float64.
+        covariance: (d, d), float64, not shrunk.
+        shrinkage: share by which the covariance is to be shrunk, between 0 and 1.
+        rows: how many there are.
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -39,108 +65,113 @@ class Moments(NamedTuple):
 
 
 def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Moments:
-    """Return the moments of rows (n, d), at once or in parts one after the other, in these units: float64, on the CPU.
+    """Return the moments of rows (n, d), given at once or in chunks, in these units: float64, on the CPU.
 
-    Parts are merged as in "Updating formulae and a pairwise algorithm for computing sample variances" (Chan, Golub and
+    Chunks are merged as in "Updating formulae and a pairwise algorithm for computing sample variances" (Chan, Golub and
     LeVeque, 1979). Shrinkage falls like one over the rows.
     """
-    count, mean, scatter, shrinkage = 0, torch.zeros(()), torch.zeros(()), 0.0
-    for part in [rows] if isinstance(rows, Tensor) else rows:
-        part = part.detach().to("cpu", torch.float64) / unit
-        n, own = len(part), part.mean(0)
-        centred, step = part - own, own - mean
-        scatter = (
-            scatter
-            + centred.mT @ centred
-            + torch.outer(step, step) * (count * n / (count + n))
-        )
-        mean, count = mean + step * (n / (count + n)), count + n
+    count, shrinkage = 0, 0.0
+    mean, scatter = torch.zeros(()), torch.zeros(())
+    chunks = [rows] if isinstance(rows, Tensor) else rows
+    for chunk in chunks:
+        chunk = chunk.detach().to("cpu", torch.float64) / unit
+        n, own = len(chunk), chunk.mean(0)
+        centred, step = chunk - own, own - mean
+        between = torch.outer(step, step) * (count * n / (count + n))
+        scatter = scatter + centred.mT @ centred + between
+        mean = mean + step * (n / (count + n))
+        count += n
         shrinkage += n**2 * _shrinkage(centred)
     return Moments(mean, scatter / count, shrinkage / count**2, count)
 
 
 def _shrinkage(centred: Tensor) -> float:
-    # Two centred samples are each other's opposite, which the formula takes for perfect agreement.
+    # Two centred rows are each other's opposite, which the formula takes for perfect agreement.
     if len(centred) <= 2 or not bool(centred.any()):
         return 1.0
     return float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True))
 
 
-def regularised(found: Moments, floor: float = 0.0) -> Gaussian:
+def regularised(
+    found: Moments,
+    floor: float = 0.0,
+    settings: GaussianSettings = GaussianSettings(),
+) -> Gaussian:
     """Return the Gaussian of some moments, shrunk, with every variance at least `floor`."""
     average = float(found.covariance.diagonal().mean())
+    least = max(floor, settings.min_relative_variance * average)
+    ridge = found.shrinkage * average + least
     eye = torch.eye(len(found.mean), dtype=torch.float64)
-    ridge = found.shrinkage * average + max(floor, RIDGE * average)
-    return Gaussian(found.mean, (1 - found.shrinkage) * found.covariance + ridge * eye)
+    covariance = (1 - found.shrinkage) * found.covariance + ridge * eye
+    return Gaussian(found.mean, covariance)
 
 
-def fit_gaussian(x: Tensor, floor: float = 0.0) -> Gaussian:
+def fit_gaussian(
+    x: Tensor, floor: float = 0.0, settings: GaussianSettings = GaussianSettings()
+) -> Gaussian:
     """Return the Gaussian fit of x (n, d), every variance at least `floor`, in float64 on the CPU."""
-    return regularised(moments(x), floor)
+    return regularised(moments(x), floor, settings)
 
 
-def shared(found: Sequence[Moments]) -> list[Moments]:
-    """Return the moments of several classes, their covariances drawn to the common one as far as the classes are alike.
+def pool_covariances(
+    found: Sequence[Moments], settings: GaussianSettings = GaussianSettings()
+) -> list[Moments]:
+    """Return the moments of several classes, covariances shrunk to the common one as far as the classes are alike.
 
-    Covariances are taken to vary about the common one S by an inverse Wishart law,
+    Args:
+        found: moments of each class, in the same units.
+        settings: between which bounds kappa is sought.
 
-        Sigma_k ~ IW(kappa S, kappa + d + 1),     E[Sigma_k | class k] = (kappa S + n_k S_k) / (kappa + n_k - 1),
-
-    with the kappa under which the classes' scatters are most likely (empirical Bayes; "Bayesian Data Analysis", Gelman
-    et al., 2013, section 3.6). A class of few rows borrows from the others, one of many keeps its own.
+    Returns:
+        The same means and counts; the covariances are E[Sigma_k | class k] and need no more shrinkage.
     """
     total = sum(side.rows for side in found)
     if len(found) == 1 or total == len(found):
         return list(found)
+    scatters = sum((side.rows * side.covariance for side in found), torch.zeros(()))
+    shrinkage = sum(side.rows**2 * side.shrinkage for side in found) / total**2
     common = Moments(
         torch.zeros_like(found[0].mean),
-        sum((side.rows * side.covariance for side in found), torch.zeros(()))
-        / (total - len(found)),
-        sum(side.rows**2 * side.shrinkage for side in found) / total**2,
+        scatters / (total - len(found)),
+        shrinkage,
         total,
     )
-    prior = regularised(common).covariance
-    bound = minimize_scalar(
-        lambda log: _surprise(found, prior, math.exp(log)),
-        bounds=ALIKE,
+    prior = regularised(common, settings=settings).covariance
+    optimum = minimize_scalar(
+        lambda log: _negative_log_likelihood(found, prior, math.exp(log)),
+        bounds=settings.log_concentration_bounds,
         method="bounded",
     )
-    kappa = math.exp(float(bound.x))
-    return [
-        side._replace(
-            covariance=(kappa * prior + side.rows * side.covariance)
-            / (kappa + side.rows - 1),
-            shrinkage=0.0,
-        )
-        for side in found
-    ]
+    kappa = math.exp(float(optimum.x))
+    pooled = []
+    for side in found:
+        scatter = kappa * prior + side.rows * side.covariance
+        covariance = scatter / (kappa + side.rows - 1)
+        pooled.append(side._replace(covariance=covariance, shrinkage=0.0))
+    return pooled
 
 
-def _surprise(found: Sequence[Moments], prior: Tensor, kappa: float) -> float:
+def _negative_log_likelihood(
+    found: Sequence[Moments], prior: Tensor, kappa: float
+) -> float:
     """Return minus the log-likelihood of the scatters n_k S_k under kappa, up to a constant."""
     d = len(prior)
     degrees = kappa + d + 1
     scatters = torch.stack([side.rows * side.covariance for side in found])
     freedom = torch.tensor([side.rows - 1.0 for side in found], dtype=torch.float64)
-    first = 0.5 * degrees * torch.logdet(kappa * prior) - torch.special.multigammaln(
-        torch.tensor(degrees / 2), d
-    )
+    half = torch.tensor(degrees / 2)
+    determinant = torch.logdet(kappa * prior)
+    before = 0.5 * degrees * determinant - torch.special.multigammaln(half, d)
     after = torch.special.multigammaln((degrees + freedom) / 2, d)
-    return -float(
-        (
-            first
-            + after
-            - 0.5 * (degrees + freedom) * torch.logdet(kappa * prior + scatters)
-        ).sum()
-    )
+    determinants = torch.logdet(kappa * prior + scatters)
+    likelihoods = before + after - 0.5 * (degrees + freedom) * determinants
+    return -float(likelihoods.sum())
 
 
 def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:
     """Return M (d, d), the symmetric positive definite linear part of the optimal map."""
-    root, inverse_root = (
-        matrix_power(source.covariance, 0.5),
-        matrix_power(source.covariance, -0.5),
-    )
+    root = matrix_power(source.covariance, 0.5)
+    inverse_root = matrix_power(source.covariance, -0.5)
     middle = matrix_power(root @ target.covariance @ root, 0.5)
     return inverse_root @ middle @ inverse_root
 
@@ -148,8 +179,6 @@ def gaussian_map(source: Gaussian, target: Gaussian) -> Tensor:
 def matrix_power(matrix: Tensor, power: float) -> Tensor:
     """Return a power of a symmetric positive definite matrix (d, d); eigenvalues lost to rounding are floored."""
     values, vectors = torch.linalg.eigh((matrix + matrix.mT) / 2)
-    floor = (
-        values[-1].clamp(min=torch.finfo(values.dtype).tiny)
-        * torch.finfo(values.dtype).eps
-    )
+    precision = torch.finfo(values.dtype)
+    floor = values[-1].clamp(min=precision.tiny) * precision.eps
     return (vectors * values.clamp(min=floor) ** power) @ vectors.mT

@@ -1,9 +1,13 @@
-"""Rows drawn again and again, smeared anew each time.
+"""The smoothed bootstrap: rows that are drawn repeatedly are jittered anew each time.
 
-Few rows are soon known by heart. Smeared by Gaussian kernels they are draws from an estimate of their law's density,
-and the map between two such estimates is a better estimate of the map than that between the samples ("Plugin Estimation
-of Smooth Optimal Transport Maps", Manole et al., 2024). Rows are drawn in towards their mean as well, so that variances
-stay what they are ("Density Estimation for Statistics and Data Analysis", Silverman, 1986, section 6.4.1).
+A network soon overfits few rows. Jittered by Gaussian kernels they are draws from a kernel estimate of their law's
+density, and the map between two such estimates is a better estimate of the map than that between the samples ("Plugin
+Estimation of Smooth Optimal Transport Maps", Manole et al., 2024). Rows are also shrunk towards their mean, so that
+variances stay what they are ("Density Estimation for Statistics and Data Analysis", Silverman, 1986, section 6.4.1):
+
+    x -> m + (x - m + h s e) / (1 + h^2)^(1/2),   e ~ N(0, I),
+
+with m and s the mean and the standard deviations of the sample and h the bandwidth.
 """
 
 from __future__ import annotations
@@ -13,44 +17,45 @@ from torch import Tensor
 
 
 def reference_bandwidth(n: float, dim: int) -> float:
-    """Return the kernel width, in standard deviations, that estimates a normal density best (Silverman, 1986, (4.14)).
+    """Return the kernel width that estimates a normal density best (Silverman, 1986, (4.14)).
 
     Args:
-        n: rows, or infinity.
+        n: rows, or infinity, for which the width is zero.
         dim: of the rows.
+
+    Returns:
+        The width in standard deviations of each coordinate.
     """
     return float((4 / (n * (dim + 2))) ** (1 / (dim + 4)))
 
 
 class Smoothing:
-    """Gaussian kernels for one side.
+    """Gaussian kernels for the sample of one side.
 
     Args:
         rows: (n, d), of that side, for mean and standard deviations.
-        space: how many leading coordinates are smeared.
+        dim: how many leading coordinates are jittered; the others, such as conditions, stay as they are.
     """
 
-    def __init__(self, rows: Tensor, space: int) -> None:
-        self.mean, self.spread = (
-            rows[:, :space].mean(0),
-            rows[:, :space].std(0, correction=0),
-        )
+    def __init__(self, rows: Tensor, dim: int) -> None:
+        self.mean = rows[:, :dim].mean(0)
+        self.deviation = rows[:, :dim].std(0, correction=0)
 
     def __call__(
         self, rows: Tensor, bandwidth: float, generator: torch.Generator
     ) -> Tensor:
-        """Return rows (n, d) smeared.
+        """Return jittered rows: (n, d).
 
         Args:
-            rows: of that side.
-            bandwidth: of the kernels, in standard deviations of each coordinate.
+            rows: (n, d), of that side.
+            bandwidth: of the kernels, in standard deviations of each coordinate; rows are given back if it is zero.
             generator: source of the noise.
         """
         if not bandwidth:
             return rows
         rows, fixed = rows.tensor_split([len(self.mean)], -1)
-        noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype).to(
-            rows.device
-        )
-        moved = torch.addcmul(rows - self.mean, noise, bandwidth * self.spread)
-        return torch.cat([self.mean + moved / (1 + bandwidth**2) ** 0.5, fixed], -1)
+        noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype)
+        noise = noise.to(rows.device)
+        jittered = torch.addcmul(rows - self.mean, noise, bandwidth * self.deviation)
+        shrunk = jittered / (1 + bandwidth**2) ** 0.5
+        return torch.cat([self.mean + shrunk, fixed], -1)

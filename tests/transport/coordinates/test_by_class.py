@@ -12,7 +12,7 @@ import torch
 from brenier import DataError
 from brenier.datasets import gaussian_classes
 from brenier.datasets.conditions import read_labels
-from brenier.statistics.gaussian import fit_gaussian, moments, shared
+from brenier.statistics.gaussian import fit_gaussian, moments, pool_covariances
 from brenier.transport.coordinates.affine import (
     aligned_coordinates,
     gaussian_coordinates,
@@ -78,7 +78,7 @@ def test_alike_classes_share_their_covariance_and_others_do_not() -> None:
                 float((side.covariance - true).square().sum())
                 for side, true in zip(found, truth, strict=True)
             )
-            for found in (shared(own), own)
+            for found in (pool_covariances(own), own)
         ]
         return away[0], away[1]
 

@@ -15,21 +15,38 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from brenier.datasets.folder import FOLDER_VARIABLE, data_folder
 from brenier.datasets.pairs.synthetic import Pair
+from brenier.datasets.reading import open_npz, read_intact
 from brenier.errors import DataError
 
 ORIGIN = (
     "the files hold the potentials of the Wasserstein-2 benchmark (Korotin et al., NeurIPS 2021; GitHub repository "
     "iamalexkorotin/Wasserstein2Benchmark) as plain arrays"
 )
-ROWS = 512  # moved at once: what more would need leaves the cache of a CPU
-# Denormal numbers are many times as slow as others: weights below TINY are zero, and no slope is below exp(FLAT).
-TINY, FLAT = 1e-15, -40.0
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkSettings:
+    """How the benchmark's map is computed, for speed alone.
+
+    Denormal numbers are many times as slow as others, so weights and slopes that no sum would show are kept off them.
+
+    Attributes:
+        moved_rows_at_once: rows moved at once: what more would need leaves the cache of a CPU.
+        smallest_weight: weights below it are taken as zero.
+        smallest_log_slope: logarithm of a slope of celu, at least.
+    """
+
+    moved_rows_at_once: int = 512
+    smallest_weight: float = 1e-15
+    smallest_log_slope: float = -40.0
+
+
+BENCHMARK_SETTINGS = BenchmarkSettings()
 
 
 def w2hd_pair(
@@ -48,10 +65,13 @@ def w2hd_pair(
     path = _path(dim, folder)
     arrays = _load(path)
     try:
-        potentials = [_Potential.read(arrays, f"potential{k}.") for k in range(2)]
-        mixture = Mixture(
-            *(arrays[key].to(dtype) for key in ("centres", "factors", "std"))
+        potentials = [
+            BenchmarkPotential.read(arrays, f"potential{k}.") for k in range(2)
+        ]
+        centres, factors, std = (
+            arrays[key].to(dtype) for key in ("centres", "factors", "std")
         )
+        mixture = Mixture(centres, factors, std)
         shift, scale = arrays["shift"], arrays["scale"]
         variances = [float(arrays[f"variance_{side}"]) for side in ("source", "target")]
     except KeyError as error:
@@ -64,11 +84,11 @@ def w2hd_pair(
         )
 
     def forward(x: Tensor) -> Tensor:
-        parts = (
-            sum(p.gradient(part) for p in potentials) - shift.to(x)
-            for part in x.split(ROWS)
-        )
-        return scale.to(x) * torch.cat(list(parts))
+        moved = []
+        for chunk in x.split(BENCHMARK_SETTINGS.moved_rows_at_once):
+            gradient = sum(potential.gradient(chunk) for potential in potentials)
+            moved.append(gradient - shift.to(x))
+        return scale.to(x) * torch.cat(moved)
 
     return Pair("w2hd", dim, mixture.sample, forward, None, *variances)
 
@@ -84,23 +104,30 @@ class Mixture:
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return independent samples: (n, d)."""
         device, d = generator.device, self.centres.shape[1]
-        component = torch.randint(
-            len(self.centres), (n,), generator=generator, device=device
-        )
-        x = self.std * torch.randn(
+        components = len(self.centres)
+        component = torch.randint(components, (n,), generator=generator, device=device)
+        noise = torch.randn(
             n, d, generator=generator, device=device, dtype=self.centres.dtype
         )
-        for k, (centre, factor) in enumerate(
-            zip(self.centres, self.factors, strict=True)
-        ):
+        x = self.std * noise
+        for k in range(components):
             rows = component == k
+            centre, factor = self.centres[k], self.factors[k]
             x[rows] = centre.to(x) + x[rows] @ factor.mT.to(x)
         return x
 
 
 @dataclasses.dataclass(frozen=True)
-class _Potential:
-    """The convex D: for layer i, quadratic_i (d, w_i), linear_i (w_i, d), bias_i (w_i,); hidden_i (w_{i+1}, w_i)."""
+class BenchmarkPotential:
+    """The convex D of the module's docstring.
+
+    Attributes:
+        quadratic: of the three layers, (d, w_i).
+        linear: (w_i, d).
+        bias: (w_i,).
+        hidden: between the layers, (w_{i+1}, w_i).
+        readout: (w_2,).
+    """
 
     quadratic: list[Tensor]
     linear: list[Tensor]
@@ -109,7 +136,7 @@ class _Potential:
     readout: Tensor
 
     @classmethod
-    def read(cls, arrays: Mapping[str, Tensor], prefix: str) -> _Potential:
+    def read(cls, arrays: Mapping[str, Tensor], prefix: str) -> BenchmarkPotential:
         """Return the potential whose arrays begin with prefix."""
 
         def layers(part: str, count: int = 3) -> list[Tensor]:
@@ -125,24 +152,25 @@ class _Potential:
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return grad D(x), by the chain rule written out: (n, d) -> (n, d)."""
-        quadratic, linear, bias, hidden = (
-            [part.to(x) for part in parts]
-            for parts in (self.quadratic, self.linear, self.bias, self.hidden)
-        )
+        quadratic = [part.to(x) for part in self.quadratic]
+        linear = [part.to(x) for part in self.linear]
+        bias = [part.to(x) for part in self.bias]
+        hidden = [part.to(x) for part in self.hidden]
+        flattest = BENCHMARK_SETTINGS.smallest_log_slope
         roots = [x @ part for part in quadratic]
-        q = [
-            root.square() + x @ part.mT + b
-            for root, part, b in zip(roots, linear, bias, strict=True)
-        ]
+        q = [roots[i].square() + x @ linear[i].mT + bias[i] for i in range(len(roots))]
         first = q[0] @ hidden[0].mT + q[1]
         # The slope of celu(t) is exp(min(t, 0)), and celu(t) itself max(t, 0) + exp(min(t, 0)) - 1.
-        slope = first.clamp(FLAT, 0).exp()
+        slope = first.clamp(flattest, 0).exp()
         second = (first.relu() + (slope - 1)) @ hidden[1].mT + q[2]
-        outer = second.clamp(FLAT, 0).exp() * self.readout.to(x)
+        outer = second.clamp(flattest, 0).exp() * self.readout.to(x)
         middle = (outer @ hidden[1]) * slope
         slopes = (middle @ hidden[0], middle, outer)
-        terms = zip(slopes, roots, quadratic, linear, strict=True)
-        return 0.01 * x + sum(2 * (s * root) @ a.mT + s @ b for s, root, a, b in terms)
+        terms = [
+            2 * (slopes[i] * roots[i]) @ quadratic[i].mT + slopes[i] @ linear[i]
+            for i in range(len(roots))
+        ]
+        return 0.01 * x + sum(terms)
 
 
 def _path(dim: int, folder: str | Path | None) -> Path:
@@ -158,19 +186,15 @@ def _path(dim: int, folder: str | Path | None) -> Path:
 
 def _load(path: Path) -> dict[str, Tensor]:
     """Return every array of a file."""
-    try:
-        with path.open("rb") as stream:
-            archive = np.load(stream, allow_pickle=False)
-            return {
-                key: _without_tiny(torch.from_numpy(archive[key]))
-                for key in archive.files
-            }
-    except Exception as error:  # a damaged archive raises errors of many kinds
-        raise DataError(
-            f"{path}: cannot be read ({error}); give an intact file: {ORIGIN}"
-        ) from error
+    return read_intact(path, _read_weights, f"an intact file: {ORIGIN}")
 
 
-def _without_tiny(weights: Tensor) -> Tensor:
-    """Return weights with zeros for those that no sum of theirs would show."""
-    return torch.where(weights.abs() < TINY, 0, weights)
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    """Return every array of a `.npz` file, with zeros for the weights that no sum of theirs would show."""
+    smallest = BENCHMARK_SETTINGS.smallest_weight
+    arrays = {}
+    with open_npz(path) as archive:
+        for key in archive.files:
+            weights = torch.from_numpy(archive[key])
+            arrays[key] = torch.where(weights.abs() < smallest, 0, weights)
+    return arrays

@@ -16,6 +16,7 @@ All scale with d so that the affine map between the moments leaves an error of 5
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor
 
 from brenier.datasets.pairs.benchmark import Mixture
+from brenier.datasets.pairs.clusters import clusters_pair
 from brenier.datasets.pairs.synthetic import (
     Map,
     Pair,
@@ -36,10 +38,25 @@ from brenier.datasets.pairs.synthetic import (
 )
 from brenier.errors import DataError
 
-PIECES = 10  # of the log-sum-exp
-WIDTHS = (0.3, 0.6, 1.2)  # of the mixture's components, each with its mirror image
-DEGREE = 5  # of Student's t
-STRENGTH = 2.0  # of separable maps
+
+@dataclasses.dataclass(frozen=True)
+class NeutralSettings:
+    """What makes these pairs hard; the affine map between the moments leaves what the module's docstring says.
+
+    Attributes:
+        logsumexp_pieces: of the log-sum-exp.
+        mixture_widths: of the mixture's components, each with its mirror image.
+        tail_degrees: degrees of freedom of Student's t; its variance needs more than two.
+        separable_strength: of separable maps, that of `manifold_pair` included.
+    """
+
+    logsumexp_pieces: int = 10
+    mixture_widths: tuple[float, ...] = (0.3, 0.6, 1.2)
+    tail_degrees: int = 5
+    separable_strength: float = 2.0
+
+
+NEUTRAL_SETTINGS = NeutralSettings()
 
 
 def logsumexp_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -58,11 +75,13 @@ def logsumexp_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
         DataError: for a dim below one.
     """
     generator = torch.Generator().manual_seed(seed)
-    root, a = math.sqrt(positive("dim", dim)), 0.5
+    a = 0.5
+    root = math.sqrt(positive("dim", dim))
     t = root / 4
-    directions = torch.randn(dim, PIECES, generator=generator, dtype=torch.float64)
-    directions = root * directions / torch.linalg.vector_norm(directions, dim=0)
-    offsets = t * torch.randn(PIECES, generator=generator, dtype=torch.float64)
+    pieces = NEUTRAL_SETTINGS.logsumexp_pieces
+    normals = torch.randn(dim, pieces, generator=generator, dtype=torch.float64)
+    directions = root * normals / torch.linalg.vector_norm(normals, dim=0)
+    offsets = t * torch.randn(pieces, generator=generator, dtype=torch.float64)
 
     def weights(x: Tensor) -> Tensor:
         return torch.softmax((x @ directions.to(x) + offsets.to(x)) / t, -1)
@@ -74,18 +93,11 @@ def logsumexp_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
     # tr Cov(T) = a^2 d + 2 a E[sum_k p_k |w_k|^2 - |W p|^2] / t + E |W p|^2 - |W E p|^2.
     span = torch.linalg.qr(directions).Q
     p = weights(_normal_points(span.shape[1], seed) @ span.mT)
-    mean, second = p.mean(0), float((p @ directions.mT).square().sum(1).mean())
+    second = float((p @ directions.mT).square().sum(1).mean())
     slope = (dim - second) / t
-    spread = second - float((directions @ mean).square().sum())
-    return Pair(
-        "logsumexp",
-        dim,
-        normal(dim, dtype),
-        forward,
-        None,
-        dim,
-        a**2 * dim + 2 * a * slope + spread,
-    )
+    spread = second - float((directions @ p.mean(0)).square().sum())
+    variance = a**2 * dim + 2 * a * slope + spread
+    return Pair("logsumexp", dim, normal(dim, dtype), forward, None, dim, variance)
 
 
 def mixture_pair(
@@ -107,25 +119,33 @@ def mixture_pair(
     """
     forward, backward = _cubic_maps(dim, bend)
     generator = torch.Generator().manual_seed(seed)
-    c = torch.randn(len(WIDTHS), dim, generator=generator, dtype=torch.float64)
+    widths = NEUTRAL_SETTINGS.mixture_widths
+    c = torch.randn(len(widths), dim, generator=generator, dtype=torch.float64)
     c = math.sqrt(dim / 4) * c / torch.linalg.vector_norm(c, dim=1, keepdim=True)
-    s = torch.stack([width**2 * covariance(dim, generator) for width in WIDTHS])
-    centres, factors = torch.cat([c, -c]), torch.linalg.cholesky(s).repeat(2, 1, 1)
+    s = torch.stack([width**2 * covariance(dim, generator) for width in widths])
+    centres = torch.cat([c, -c])
+    factors = torch.linalg.cholesky(s).repeat(2, 1, 1)
     mixture = Mixture(centres.to(dtype), factors.to(dtype), torch.ones((), dtype=dtype))
     # The cumulants of |x|^2 under N(c, S) are tr S + |c|^2, 2 tr S^2 + 4 c' S c and 8 tr S^3 + 24 c' S^2 c.
     sc = (s @ c[..., None])[..., 0]
     first = s.diagonal(dim1=1, dim2=2).sum(1) + c.square().sum(1)
     second = 2 * s.square().sum((1, 2)) + 4 * (c * sc).sum(1)
     third = 8 * (s @ s * s).sum((1, 2)) + 24 * sc.square().sum(1)
-    b, square, cube = (
-        bend / dim,
-        second + first**2,
-        third + 3 * second * first + first**3,
+    # Of these follow the moments E|x|^2, E|x|^4 and E|x|^6 within a component, and E|T(x)|^2.
+    b = bend / dim
+    square = second + first**2
+    cube = third + 3 * second * first + first**3
+    variance_source = float(first.mean())
+    variance_target = float((first + 2 * b * square + b**2 * cube).mean())
+    return Pair(
+        "mixture",
+        dim,
+        mixture.sample,
+        forward,
+        backward,
+        variance_source,
+        variance_target,
     )
-    variances = [
-        float(part.mean()) for part in (first, first + 2 * b * square + b**2 * cube)
-    ]
-    return Pair("mixture", dim, mixture.sample, forward, backward, *variances)
 
 
 def tails_pair(dim: int, bend: float = 4.0, dtype: torch.dtype = torch.float32) -> Pair:
@@ -144,75 +164,24 @@ def tails_pair(dim: int, bend: float = 4.0, dtype: torch.dtype = torch.float32) 
         DataError: for a dim below one or a bend that is not positive.
     """
     outwards, inwards = _cubic_maps(dim, bend)
+    degrees = NEUTRAL_SETTINGS.tail_degrees
     gaussian = normal(dim, dtype)
+    denominator = normal(degrees, dtype)
 
     def source(n: int, generator: torch.Generator) -> Tensor:
         x = gaussian(n, generator)
-        e = torch.randn(
-            n, DEGREE, generator=generator, device=generator.device, dtype=dtype
-        )
+        e = denominator(n, generator)
         return x / e.square().mean(1, keepdim=True).sqrt()
 
     # |x|^2 / d has the F law of degrees d and five; the trapezoidal rule in its logarithm is exact to rounding.
     log = torch.linspace(-80, 40, 12001, dtype=torch.float64)
-    weight = torch.softmax(
-        dim / 2 * log - (dim + DEGREE) / 2 * torch.log1p(dim / DEGREE * log.exp()), 0
-    )
+    growth = torch.log1p(dim / degrees * log.exp())
+    weight = torch.softmax(dim / 2 * log - (dim + degrees) / 2 * growth, 0)
     radius = (dim * log.exp()).sqrt()
-    variance = float(weight @ inwards(radius[:, None]).square()[:, 0])
+    variance_source = dim * degrees / (degrees - 2)
+    variance_target = float(weight @ inwards(radius[:, None]).square()[:, 0])
     return Pair(
-        "tails", dim, source, inwards, outwards, dim * DEGREE / (DEGREE - 2), variance
-    )
-
-
-def clusters_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Pair:
-    """Return two separated clusters and the one Gaussian that closing the gap between them makes.
-
-        T(x) = Q t(Q' x),   t_1 = s Phi^{-1} o F,   t_i(y) = e_i y for i > 1
-
-    F is the distribution function of (N(-m, v^2) + N(m, v^2)) / 2 with m = (3 d)^(1/2) / 2 and v = m / 5. That is the
-    law of the first coordinate of Q' x; the others are N(0, 1). s = m, and log e_i is uniform on (-ln 2, ln 2)/2. The
-    target is Gaussian. The inverse, found by bisection, is all but discontinuous where the gap was. Beyond 37 v (13 in
-    single precision), where there are no samples, t_1 is constant.
-
-    Args:
-        dim: d.
-        seed: of Q and e; samples have a generator of their own.
-        dtype: of samples.
-
-    Raises:
-        DataError: for a dim below one.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    basis = orthogonal(positive("dim", dim), generator)
-    scale = torch.exp(
-        math.log(2) * (torch.rand(dim, generator=generator, dtype=torch.float64) - 0.5)
-    )
-    m = s = math.sqrt(0.75 * dim)
-    v = m / 5
-    gaussian = normal(dim, dtype)
-
-    def source(n: int, generator: torch.Generator) -> Tensor:
-        y = gaussian(n, generator)
-        sign = (
-            2 * torch.randint(2, (n,), generator=generator, device=generator.device) - 1
-        )
-        y[:, 0] = m * sign + v * y[:, 0]
-        return y @ basis.mT.to(y)
-
-    def forward(x: Tensor) -> Tensor:
-        y = x @ basis.to(x)
-        first = s * _join(y[..., :1], m, v)
-        return torch.cat([first, y[..., 1:] * scale[1:].to(y)], -1) @ basis.mT.to(x)
-
-    def backward(z: Tensor) -> Tensor:
-        y = z @ basis.to(z)
-        first = _tear(y[..., :1] / s, m, v)
-        return torch.cat([first, y[..., 1:] / scale[1:].to(y)], -1) @ basis.mT.to(z)
-
-    others = float(scale[1:].square().sum())
-    return Pair(
-        "clusters", dim, source, forward, backward, m**2 + v**2 + dim - 1, s**2 + others
+        "tails", dim, source, inwards, outwards, variance_source, variance_target
     )
 
 
@@ -234,7 +203,9 @@ def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     """
     if dim < 2:
         raise DataError(f"dim: is {dim}; give at least 2, the dimension of the surface")
-    moved = separable_pair(dim, seed, dtype, strength=STRENGTH)
+    moved = separable_pair(
+        dim, seed, dtype, strength=NEUTRAL_SETTINGS.separable_strength
+    )
     generator = torch.Generator().manual_seed(seed + 1)  # a basis other than the map's
     basis = orthogonal(dim, generator)
     omega = torch.randn(2, dim - 2, generator=generator, dtype=torch.float64)
@@ -248,17 +219,20 @@ def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     # The trapezoidal rule on a grid of the plane.
     line = torch.linspace(-9, 9, 121, dtype=torch.float64)
     u = torch.cartesian_prod(line, line)
-    weight, x = torch.softmax(-0.5 * u.square().sum(1), 0), surface(u)
-    variances = [
-        float(weight @ (y - weight @ y).square().sum(1)) for y in (x, moved.forward(x))
-    ]
+    weight = torch.softmax(-0.5 * u.square().sum(1), 0)
+
+    def variance(y: Tensor) -> float:
+        return float(weight @ (y - weight @ y).square().sum(1))
+
+    x = surface(u)
     return Pair(
         "manifold",
         dim,
-        lambda n, g: surface(plane(n, g)),
+        lambda n, generator: surface(plane(n, generator)),
         moved.forward,
         moved.backward,
-        *variances,
+        variance(x),
+        variance(moved.forward(x)),
     )
 
 
@@ -266,7 +240,9 @@ def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
 NEUTRAL: Mapping[str, Callable[..., Pair]] = MappingProxyType(
     {
         "logsumexp": logsumexp_pair,
-        "separable": partial(separable_pair, strength=STRENGTH),
+        "separable": partial(
+            separable_pair, strength=NEUTRAL_SETTINGS.separable_strength
+        ),
         "mixture": mixture_pair,
         "tails": tails_pair,
         "clusters": clusters_pair,
@@ -284,49 +260,15 @@ def _cubic_maps(dim: int, bend: float) -> tuple[Map, Map]:
 
     def inwards(z: Tensor) -> Tensor:
         # The root of r + b r^3 = |z|; b r^2 = 4 sinh^2 / 3 by the formula for a cubic with one real root.
-        angle = (
-            torch.asinh(
-                1.5
-                * math.sqrt(3 * b)
-                * torch.linalg.vector_norm(z, dim=-1, keepdim=True)
-            )
-            / 3
-        )
+        length = torch.linalg.vector_norm(z, dim=-1, keepdim=True)
+        angle = torch.asinh(1.5 * math.sqrt(3 * b) * length) / 3
         return z / (1 + 4 / 3 * torch.sinh(angle).square())
 
     return outwards, inwards
 
 
-def _join(y: Tensor, m: float, v: float) -> Tensor:
-    """Return Phi^{-1}(F(y)), F of the two clusters, from the tail beyond |y|, where no digits cancel."""
-    tail = _tail(y.abs(), m, v).clamp(min=torch.finfo(y.dtype).tiny)
-    return -torch.sign(y) * torch.special.ndtri(tail)
-
-
-def _tear(z: Tensor, m: float, v: float) -> Tensor:
-    """Return the inverse of `_join` by bisection."""
-    tail = _beyond(z.abs())
-    low, high = torch.zeros_like(z), torch.full_like(z, m + 40 * v)
-    for _ in range(64):
-        middle = (low + high) / 2
-        above = _tail(middle, m, v) > tail
-        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
-    return torch.sign(z) * (low + high) / 2
-
-
-def _tail(y: Tensor, m: float, v: float) -> Tensor:
-    """Return 1 - F(y), F of the two clusters."""
-    return (_beyond((y + m) / v) + _beyond((y - m) / v)) / 2
-
-
-def _beyond(y: Tensor) -> Tensor:
-    """Return 1 - Phi(y); `torch.special.ndtr` loses all digits far out."""
-    return torch.special.erfc(y / math.sqrt(2)) / 2
-
-
 def _normal_points(dim: int, seed: int) -> Tensor:
     """Return scrambled Sobol points of N(0, I): (2^15, d), float64."""
-    points = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed).draw(
-        2**15, dtype=torch.float64
-    )
+    engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)
+    points = engine.draw(2**15, dtype=torch.float64)
     return torch.special.ndtri(points.clamp(1e-12, 1 - 1e-12))

@@ -26,7 +26,8 @@ from torch import Tensor
 from brenier.errors import DataError
 from brenier.statistics import Gaussian, gaussian_map, matrix_power
 
-Sampler = Callable[[int, torch.Generator], Tensor]
+# (n, generator) -> (n, d), on the device of the generator.
+TensorSampler = Callable[[int, torch.Generator], Tensor]
 Map = Callable[[Tensor], Tensor]
 Number = TypeVar("Number", int, float)
 
@@ -47,7 +48,7 @@ class Pair:
 
     name: str
     dim: int
-    source: Sampler
+    source: TensorSampler
     forward: Map
     backward: Map | None
     variance_source: float
@@ -125,7 +126,8 @@ def gaussian_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     """
     generator = torch.Generator().manual_seed(seed)
     zero = torch.zeros(positive("dim", dim), dtype=torch.float64)
-    first, second = (Gaussian(zero, covariance(dim, generator)) for _ in range(2))
+    first = Gaussian(zero, covariance(dim, generator))
+    second = Gaussian(zero, covariance(dim, generator))
     root = matrix_power(first.covariance, 0.5)
     return Pair(
         "gaussian",
@@ -192,10 +194,9 @@ def separable_pair(
     """
     generator = torch.Generator().manual_seed(seed)
     basis = orthogonal(positive("dim", dim), generator)
-    a, b = positive("strength", strength) * (
-        torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5
-    )
-    a = torch.exp(math.log(2) * a)
+    uniform = torch.rand(2, dim, generator=generator, dtype=torch.float64) - 0.5
+    log_a, b = positive("strength", strength) * uniform
+    a = torch.exp(math.log(2) * log_a)
 
     def forward(x: Tensor) -> Tensor:
         y = x @ basis.to(x)
@@ -225,22 +226,20 @@ def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
 
 
 def covariance(dim: int, generator: torch.Generator) -> Tensor:
-    """Return Q diag(e) Q': (d, d)."""
+    """Return Q diag(e) Q', log e_i uniform on (-ln 2, ln 2): (d, d), float64."""
     basis = orthogonal(dim, generator)
-    logarithm = math.log(2) * (
-        2 * torch.rand(dim, generator=generator, dtype=torch.float64) - 1
-    )
-    return (basis * logarithm.exp()) @ basis.mT
+    uniform = 2 * torch.rand(dim, generator=generator, dtype=torch.float64) - 1
+    eigenvalues = (math.log(2) * uniform).exp()
+    return (basis * eigenvalues) @ basis.mT
 
 
 def orthogonal(dim: int, generator: torch.Generator) -> Tensor:
     """Return Q of the QR decomposition of a Gaussian matrix: (d, d), float64."""
-    return torch.linalg.qr(
-        torch.randn(dim, dim, generator=generator, dtype=torch.float64)
-    ).Q
+    entries = torch.randn(dim, dim, generator=generator, dtype=torch.float64)
+    return torch.linalg.qr(entries).Q
 
 
-def normal(dim: int, dtype: torch.dtype, root: Tensor | None = None) -> Sampler:
+def normal(dim: int, dtype: torch.dtype, root: Tensor | None = None) -> TensorSampler:
     """Return a sampler of N(0, root^2), root symmetric, or of N(0, I)."""
 
     def source(n: int, generator: torch.Generator) -> Tensor:
