@@ -52,6 +52,7 @@ from brenier.datasets.pairs import (
 from brenier.datasets.populations import (
     Population,
     Rows,
+    Sampler,
     Split,
     SplitSettings,
     population,
@@ -70,6 +71,7 @@ __all__ = [
     "Pair",
     "Population",
     "Rows",
+    "Sampler",
     "Samples",
     "Split",
     "SplitSettings",

@@ -132,7 +132,7 @@ class Budget:
         return self.steps_between_evaluations_few
 
     def bandwidth(self, start: str) -> float:
-        """Return the width of kernels for so many rows; zero outside Gaussian coordinates, where spreads may say little."""
+        """Return the width of kernels for so many rows; zero outside Gaussian coordinates, where spreads say little."""
         if start != "affine":
             return 0.0
         return self.bandwidth_factor * reference_bandwidth(self.rows, self.dim)

@@ -101,7 +101,9 @@ class ClassProblem:
         """Return many rows of all classes, as many of either side, in the proportions of those held out."""
         settings, generator = self.options.settings, self.generator
         most = settings.pipeline.moment_rows // len(self.splits) + 1
-        self._many = _sampled([(split.source, split.target) for split in self.splits], most, generator)
+        self._many = _sampled(
+            [(split.source, split.target) for split in self.splits], most, generator
+        )
         compared = []
         for split in self.splits:
             # Of ten rows eight are trained on, for one that is selected by and one that certifies.
@@ -120,7 +122,9 @@ class ClassProblem:
         transport = conditional_map(network, self.classes, self.task, self.options)
         for k, (split, many) in enumerate(zip(self.splits, self._many, strict=True)):
             if len(split.certify[0]) > 1:
-                transport.held_out_distance[k] = transport.at_index(torch.tensor(k)).measure(
+                transport.held_out_distance[k] = transport.at_index(
+                    torch.tensor(k)
+                ).measure(
                     *split.certify,
                     held_out=split.held_out,
                     moment_rows=many,
@@ -152,15 +156,23 @@ class ClassProblem:
         return Classes(self.plan.labels, whole.to(self.options.device))
 
 
-def _split(pairs: Pairs, settings: SplitSettings, generator: torch.Generator) -> list[Split[Rows]]:
+def _split(
+    pairs: Pairs, settings: SplitSettings, generator: torch.Generator
+) -> list[Split[Rows]]:
     """Split every class, both sides alike, so that held-out J weights a class the same on either side.
 
     A class of few rows has none held out; where that is so of all, every part is all of the rows.
     """
-    most, one_in = max(2, settings.held_out_rows // len(pairs)), settings.held_out_one_in
+    most, one_in = (
+        max(2, settings.held_out_rows // len(pairs)),
+        settings.held_out_one_in,
+    )
     counts = [min(most, x.size // one_in, z.size // one_in) for x, z in pairs]
     if sum(counts) < 2:
-        return [_whole(pair, rows) for pair, rows in zip(pairs, _sampled(pairs, most, generator), strict=True)]
+        return [
+            _whole(pair, rows)
+            for pair, rows in zip(pairs, _sampled(pairs, most, generator), strict=True)
+        ]
     rest: dict[int, tuple[Rows, list[Tensor]]] = {}
     splits = []
     for (source, target), n in zip(pairs, counts, strict=True):
@@ -186,7 +198,9 @@ def _serves_all(pairs: Pairs) -> bool:
     return len(pairs) > 1 and pairs[0][0] is pairs[1][0]
 
 
-def _sampled(pairs: Pairs, n: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
+def _sampled(
+    pairs: Pairs, n: int, generator: torch.Generator
+) -> list[tuple[Tensor, Tensor]]:
     """Return n distinct rows of either side of every class, or all."""
     sampled = []
     for source, target in pairs:
@@ -195,7 +209,9 @@ def _sampled(pairs: Pairs, n: int, generator: torch.Generator) -> list[tuple[Ten
     return sampled
 
 
-def _coordinates(pairs: Pairs, options: Options, generator: torch.Generator) -> Coordinates:
+def _coordinates(
+    pairs: Pairs, options: Options, generator: torch.Generator
+) -> Coordinates:
     """Return the coordinates of every class, determined by training rows alone."""
     if options.warm is not None:
         return options.warm.coordinates
@@ -217,7 +233,9 @@ def _gaussian(
     settings = options.settings.gaussian
     source = pool_covariances([moments(rows, unit) for rows, _ in sides], settings)
     target = pool_covariances([moments(rows, unit) for _, rows in sides], settings)
-    pairs = [regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)]
+    pairs = [
+        regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)
+    ]
     return aligned_coordinates(pairs, unit)
 
 
@@ -230,7 +248,13 @@ def _task(
     """Return the training of a new potential in the coordinates of the classes."""
     sizes = [min(split.source.size, split.target.size) for split in splits]
     shares = torch.tensor(sizes, dtype=torch.float64).sqrt()
-    source = ClassDraw([split.source for split in splits], shares, classes, False, options)
-    target = ClassDraw([split.target for split in splits], shares, classes, True, options)
+    source = ClassDraw(
+        [split.source for split in splits], shares, classes, False, options
+    )
+    target = ClassDraw(
+        [split.target for split in splits], shares, classes, True, options
+    )
     held_out = class_points([split.select for split in splits], classes, options)
-    return conditioned_task(source, target, held_out, classes.coordinates.dim, options, generator)
+    return conditioned_task(
+        source, target, held_out, classes.coordinates.dim, options, generator
+    )

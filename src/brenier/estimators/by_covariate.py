@@ -64,7 +64,9 @@ class CovariatePlan:
         selected = x, held_out[1].rows(most, generator)
         dim = conditions.coordinates.dim
         task = conditioned_task(*draws, selected, dim, options, generator)
-        return CovariateProblem(self, certify, conditions, draws, task, options, generator)
+        return CovariateProblem(
+            self, certify, conditions, draws, task, options, generator
+        )
 
 
 class CovariateProblem:
@@ -123,7 +125,9 @@ class CovariateProblem:
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, and their covariates."""
         source, target = self.certify
-        return RoundTripRows(source.rows, (_own_or_lent(source, target, self.generator),))
+        return RoundTripRows(
+            source.rows, (_own_or_lent(source, target, self.generator),)
+        )
 
     def _measured(self, transport: ConditionalMap) -> Distance:
         """Return the distance over the values of both sides, at which rows of either side are drawn alike."""
@@ -157,7 +161,8 @@ def _split(
     """Return both sides in three parts: to train on, to select by, to certify with; all of it where rows are few."""
     sides = (plan.source, plan.target)
     counts = [
-        min(settings.held_out_rows, len(side.rows) // settings.held_out_one_in) for side in sides
+        min(settings.held_out_rows, len(side.rows) // settings.held_out_one_in)
+        for side in sides
     ]
     if min(counts) < 2:
         return [Parts(*sides)] * 3
@@ -165,7 +170,9 @@ def _split(
     return [Parts(*parts) for parts in zip(*cut, strict=True)]
 
 
-def _cut(side: CovariateRows, n: int, generator: torch.Generator) -> list[CovariateRows]:
+def _cut(
+    side: CovariateRows, n: int, generator: torch.Generator
+) -> list[CovariateRows]:
     """Return the rows of a side but 2n, and twice n of them, disjoint."""
     order = torch.randperm(len(side.rows), generator=generator)
     parts = []
@@ -177,10 +184,14 @@ def _cut(side: CovariateRows, n: int, generator: torch.Generator) -> list[Covari
 
 def _coordinates(train: Parts, options: Options) -> Covariates:
     """Return the coordinates at every value, determined by these rows."""
-    if isinstance(options.warm, ConditionalMap) and isinstance(options.warm.conditions, Covariates):
+    if isinstance(options.warm, ConditionalMap) and isinstance(
+        options.warm.conditions, Covariates
+    ):
         return options.warm.conditions.to(options.device)
     settings = options.settings
-    unit = cost_units(train.source.rows, train.target.rows, options.scale, settings.coordinates)
+    unit = cost_units(
+        train.source.rows, train.target.rows, options.scale, settings.coordinates
+    )
     conditions = covariate_coordinates(
         *train,
         unit,
@@ -191,7 +202,9 @@ def _coordinates(train: Parts, options: Options) -> Covariates:
     return conditions.to(options.device)
 
 
-def _own_or_lent(side: CovariateRows, other: CovariateRows, generator: torch.Generator) -> Tensor:
+def _own_or_lent(
+    side: CovariateRows, other: CovariateRows, generator: torch.Generator
+) -> Tensor:
     """Return the covariates of a side (n, p), or those of the other at random where it has none."""
     if side.covariates is not None:
         return side.covariates
@@ -208,7 +221,9 @@ def _draws(
     for side, other in (parts, parts[::-1]):
         copies = 1
         if side.covariates is None:  # every row may come with every value
-            copies = max(1, min(pipeline.lent_rows, 4 * len(other.rows)) // len(side.rows))
+            copies = max(
+                1, min(pipeline.lent_rows, 4 * len(other.rows)) // len(side.rows)
+            )
         repeated = CovariateRows(side.rows.repeat(copies, 1), side.covariates)
         rows.append(repeated.rows)
         index.append(conditions.scaled(_own_or_lent(repeated, other, generator)))
@@ -217,7 +232,9 @@ def _draws(
         CovariateDraw(
             side,
             own,
-            to_coordinates(side, own, conditions, target, options.device, options.dtype),
+            to_coordinates(
+                side, own, conditions, target, options.device, options.dtype
+            ),
             values,
             pipeline,
             generator,

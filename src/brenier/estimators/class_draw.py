@@ -26,11 +26,15 @@ def class_points(
     return source, _encoded([z for _, z in pairs], classes, True, options)
 
 
-def _encoded(side: Sequence[Tensor], classes: Classes, target: bool, options: Options) -> Tensor:
+def _encoded(
+    side: Sequence[Tensor], classes: Classes, target: bool, options: Options
+) -> Tensor:
     """Return rows of one side, class by class, as conditioned points."""
     counts = torch.tensor([len(rows) for rows in side])
     index = torch.repeat_interleave(torch.arange(len(side)), counts)
-    return to_coordinates(torch.cat(list(side)), index, classes, target, options.device, options.dtype)
+    return to_coordinates(
+        torch.cat(list(side)), index, classes, target, options.device, options.dtype
+    )
 
 
 class ClassDraw:
@@ -52,14 +56,21 @@ class ClassDraw:
         target: bool,
         options: Options,
     ) -> None:
-        self.sides, self.classes, self.target, self.options = sides, classes, target, options
+        self.sides, self.classes, self.target, self.options = (
+            sides,
+            classes,
+            target,
+            options,
+        )
         self.bounds = (shares / shares.sum()).cumsum(0)
         self.sizes = torch.tensor([side.size for side in sides])
         self.size = int(self.sizes.sum())
         self.encoded: Tensor | None = None
         apart = len({id(side) for side in sides}) == len(sides)
         if apart and all(side.in_memory for side in sides):  # every row is encoded once
-            rows = [side.sample_distinct(side.size, torch.Generator()) for side in sides]
+            rows = [
+                side.sample_distinct(side.size, torch.Generator()) for side in sides
+            ]
             self.encoded = _encoded(rows, classes, target, options)
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:

@@ -58,7 +58,9 @@ def conditioned_task(
     calibration = []
     for draw in (source, target):
         rows = draw.rows(settings.pipeline.coordinate_rows, generator)
-        calibration.append(Calibration(features, rows, complete=False, settings=settings.calibration))
+        calibration.append(
+            Calibration(features, rows, complete=False, settings=settings.calibration)
+        )
     return DualTask(
         potential,
         options.objective,
@@ -73,7 +75,9 @@ def conditioned_task(
 
 def conditioned_identity(task: DualTask, options: Options) -> Potential:
     """Return the potential of the maps that training started from."""
-    return Conditional(identity_potential(task.model.dim, options), task.model.transport_dim)
+    return Conditional(
+        identity_potential(task.model.dim, options), task.model.transport_dim
+    )
 
 
 def conditional_map(

@@ -39,7 +39,9 @@ class GivenConditions:
             DataError: where both are given.
         """
         labels = self.source_labels is not None or self.target_labels is not None
-        covariates = self.source_covariates is not None or self.target_covariates is not None
+        covariates = (
+            self.source_covariates is not None or self.target_covariates is not None
+        )
         if labels and covariates:
             raise DataError(
                 "source_labels, source_covariates: give labels or covariates, not both; a class can be a covariate of "
@@ -50,7 +52,9 @@ class GivenConditions:
         return "covariates" if covariates else None
 
 
-def class_plan(source: Population, target: Population, given: GivenConditions) -> ClassPlan:
+def class_plan(
+    source: Population, target: Population, given: GivenConditions
+) -> ClassPlan:
     """Return both sides of every class that both have; warn of rows whose class only one side has.
 
     Args:
@@ -65,7 +69,9 @@ def class_plan(source: Population, target: Population, given: GivenConditions) -
     first = of_source.groups or of_target.groups or {}
     second = of_target.groups or of_source.groups or {}
     common = tuple(label for label in first if label in second)
-    odd = [label for label in (*first, *second) if not (label in first and label in second)]
+    odd = [
+        label for label in (*first, *second) if not (label in first and label in second)
+    ]
     if not common:
         raise DataError(
             f"source_labels, target_labels: share no class ({listed(tuple(first))} and {listed(tuple(second))}); "
@@ -106,7 +112,9 @@ def _grouped(side: Population, labels: LabelsLike | None, name: str) -> _Grouped
     return _GroupedRows(side, grouped(read_labels(labels, name, side.size)))
 
 
-def covariate_plan(source: Population, target: Population, given: GivenConditions) -> CovariatePlan:
+def covariate_plan(
+    source: Population, target: Population, given: GivenConditions
+) -> CovariatePlan:
     """Return both sides with their covariates.
 
     Args:
@@ -134,7 +142,9 @@ def covariate_plan(source: Population, target: Population, given: GivenCondition
     return CovariatePlan(x, z)
 
 
-def _with_covariates(side: Population, covariates: TableLike | None, name: str) -> CovariateRows:
+def _with_covariates(
+    side: Population, covariates: TableLike | None, name: str
+) -> CovariateRows:
     """Return the rows of a side with their covariates."""
     if not isinstance(side, Rows) or not side.in_memory:
         raise DataError(

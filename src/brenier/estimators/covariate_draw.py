@@ -56,8 +56,8 @@ class CovariateDraw:
 
     def measured(self, n: int, generator: torch.Generator) -> CountedRows:
         """Return the different ones of n rows drawn, how often each was, and their scaled covariates."""
-        positions, counts = self._positions(n, generator).unique(return_counts=True)
-        return CountedRows(self.data[positions], self.index[positions], counts)
+        positions, times = self._positions(n, generator).unique(return_counts=True)
+        return CountedRows(self.data[positions], self.index[positions], times)
 
     def _positions(self, n: int, generator: torch.Generator) -> Tensor:
         """Return where n rows drawn with replacement are, in random order: (n,)."""
@@ -73,6 +73,8 @@ class CovariateDraw:
         positions = torch.from_numpy(nearest).gather(1, one).squeeze(1)
         return positions[torch.randperm(n, generator=generator)]
 
-    def _jittered(self, values: Tensor, generator: torch.Generator) -> NDArray[np.floating]:
+    def _jittered(
+        self, values: Tensor, generator: torch.Generator
+    ) -> NDArray[np.floating]:
         noise = torch.rand(values.shape, generator=generator, dtype=values.dtype)
         return (values + self.settings.covariate_jitter * noise).numpy()

@@ -63,7 +63,9 @@ def warm_potential(warm: TransportMap | ConditionalMap | None) -> Potential | No
     return None if isinstance(network, Quadratic) else potential
 
 
-def new_potential(make: MakePotential, dim: int, generator: torch.Generator) -> Potential:
+def new_potential(
+    make: MakePotential, dim: int, generator: torch.Generator
+) -> Potential:
     """Return a new potential, checked.
 
     Raises:
@@ -114,7 +116,9 @@ def _free(budget: Budget) -> MakePotential:
     return make
 
 
-def _count(asked: int | None, default: int, warm: TransportMap | ConditionalMap | None) -> int:
+def _count(
+    asked: int | None, default: int, warm: TransportMap | ConditionalMap | None
+) -> int:
     """Return of how many networks the potential is: as told, or those of the map to go on from, or by default."""
     potential = warm_potential(warm)
     if potential is None:
@@ -131,6 +135,8 @@ def _mean_of(make: MakePotential, count: int) -> MakePotential:
     """Return what makes the mean of so many new potentials."""
 
     def make_mean(dim: int, generator: torch.Generator) -> Potential:
-        return MeanPotential([new_potential(make, dim, generator) for _ in range(count)])
+        return MeanPotential(
+            [new_potential(make, dim, generator) for _ in range(count)]
+        )
 
     return make_mean

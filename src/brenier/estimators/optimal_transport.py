@@ -71,8 +71,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.
         bandwidth: standard deviations by which rows are jittered whenever they are drawn, so that few rows are not
-            overfitted; it falls with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), and 0 for
-            streams and for start="identity".
+            overfitted; it falls with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), 0
+            for streams and for start="identity".
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
         patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
@@ -182,12 +182,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
-        given = GivenConditions(source_labels, target_labels, source_covariates, target_covariates)
+        given = GivenConditions(
+            source_labels, target_labels, source_covariates, target_covariates
+        )
         source, source_samples = population(X, "X")
         target, target_samples = population(Y, "Y")
         if source.dim != target.dim:
             wrong = f"Y: has {target.dim} features, X has {source.dim}"
-            raise DataError(f"{wrong}; both sides must have the same features, in the same order")
+            raise DataError(
+                f"{wrong}; both sides must have the same features, in the same order"
+            )
         if source_samples is not None and target_samples is not None:
             validation.check_columns(source_samples.columns, target_samples.columns)
         names = None if source_samples is None else validation.feature_names(X, "X")
@@ -213,7 +217,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises:
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
-        return self._apply(self._read(X, "X"), self._fitted(), self._condition(labels, covariates))
+        return self._apply(
+            self._read(X, "X"), self._fitted(), self._condition(labels, covariates)
+        )
 
     def fit_transform(
         self,
@@ -222,8 +228,12 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         **conditions: Any,
     ) -> Any:
         """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
-        fitted = self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
-        own = {name: conditions.get(f"source_{name}") for name in ("labels", "covariates")}
+        fitted = (
+            self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
+        )
+        own = {
+            name: conditions.get(f"source_{name}") for name in ("labels", "covariates")
+        }
         return fitted.transform(X, **own)  # type: ignore[arg-type]
 
     def inverse_transform(
@@ -257,7 +267,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         pooled = getattr(transport, "pooled_distance", None)
         if pooled is not None and label is None:
             return pooled
-        return transport.distance(*condition_of(transport, {"labels": label, "covariates": None}))
+        return transport.distance(
+            *condition_of(transport, {"labels": label, "covariates": None})
+        )
 
     def score(
         self,
@@ -307,7 +319,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         names = getattr(self, "feature_names_in_", None)
         parameters = self.get_params(deep=False)
         extra = {
-            "parameters": {name: value for name, value in parameters.items() if _is_json(value)},
+            "parameters": {
+                name: value for name, value in parameters.items() if _is_json(value)
+            },
             "features": None if names is None else [str(name) for name in names],
             "history": self.history_,
             "diagnostics": self.diagnostics_,
@@ -319,7 +333,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def _learn(self, source: Population, target: Population, given: GivenConditions) -> Fitted:
+    def _learn(
+        self, source: Population, target: Population, given: GivenConditions
+    ) -> Fitted:
         """Return what a fit gives, one map or one for every condition."""
         parameters = Parameters(**self.get_params(deep=False))
         kind = given.kind()
@@ -332,13 +348,18 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             return fit_plan(covariate_plan(source, target, given), options)
         return fit_plan(PlainPlan(source, target), options)
 
-    def _warm_map(self, dim: int, kind: tuple[Hashable, ...] | str | None) -> FittedMap | None:
+    def _warm_map(
+        self, dim: int, kind: tuple[Hashable, ...] | str | None
+    ) -> FittedMap | None:
         """Return the map to go on from, or None; the kind of its conditions is their labels, "covariates" or None."""
         transport = getattr(self, "map_", None) if self.warm_start else None
         return None if transport is None else check_warm_map(transport, dim, kind)
 
     def _apply(
-        self, samples: CheckedSamples, function: Callable[..., Any], condition: tuple[Any, ...]
+        self,
+        samples: CheckedSamples,
+        function: Callable[..., Any],
+        condition: tuple[Any, ...],
     ) -> Any:
         """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
         moved = function(samples, *condition)
@@ -351,7 +372,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self, labels: LabelsLike | None, covariates: TableLike | None
     ) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        return condition_of(self._fitted(), {"labels": labels, "covariates": covariates})
+        return condition_of(
+            self._fitted(), {"labels": labels, "covariates": covariates}
+        )
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")

@@ -76,7 +76,9 @@ class Parameters:
         if not callable(self.potential):
             validation.check_choice("potential", self.potential, tuple(POTENTIALS))
 
-    def options(self, source: Population, target: Population, warm: FittedMap | None) -> Options:
+    def options(
+        self, source: Population, target: Population, warm: FittedMap | None
+    ) -> Options:
         """Return the parameters as a fit of two populations takes them.
 
         Args:
@@ -89,14 +91,18 @@ class Parameters:
         self.check()
         overrides = check_settings(self.settings)
         rows = min(source.size or math.inf, target.size or math.inf)
-        budget = overridden(Budget(rows, source.dim, self.max_steps, self.max_time), overrides)
+        budget = overridden(
+            Budget(rows, source.dim, self.max_steps, self.max_time), overrides
+        )
         settings = self._chosen(budget).overridden(overrides)
         method = validation.check_method(self.method or BFGS())
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),
             start=self.start,
             scale=validation.check_scale(self.scale, source.dim),
-            objective=DualObjective(method, tol=self.tol, max_steps=500, starts=settings.starts),
+            objective=DualObjective(
+                method, tol=self.tol, max_steps=500, starts=settings.starts
+            ),
             settings=settings,
             seed=validation.draw_seed(self.random_state),
             seed_given=isinstance(self.random_state, numbers.Integral),
@@ -113,14 +119,18 @@ class Parameters:
         training = Settings(
             max_steps=budget.max_steps,
             max_time=self.max_time,
-            batch_size=budget.first_batch if self.batch_size is None else self.batch_size,
+            batch_size=budget.first_batch
+            if self.batch_size is None
+            else self.batch_size,
             largest_batch=budget.largest_batch if self.batch_size is None else None,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,
             evaluate_every=budget.evaluate_every,
             patience=self.patience,
         )
-        bandwidth = budget.bandwidth(self.start) if self.bandwidth is None else self.bandwidth
+        bandwidth = (
+            budget.bandwidth(self.start) if self.bandwidth is None else self.bandwidth
+        )
         dual = DualSettings(
             bandwidth=bandwidth,
             fresh_rows=budget.fresh_rows,

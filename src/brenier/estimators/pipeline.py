@@ -14,7 +14,15 @@ from brenier.estimators.options import Fitted, Options
 from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
 from brenier.estimators.verdict import improves_on_start
 from brenier.potentials import Potential
-from brenier.training import Keeper, Run, Start, fingerprint, remove_run, resume_or_start, train
+from brenier.training import (
+    Keeper,
+    Run,
+    Start,
+    fingerprint,
+    remove_run,
+    resume_or_start,
+    train,
+)
 from brenier.transport.dual import shared_among
 from brenier.transport.maps import ConditionalMap, TransportMap, inverse_errors
 
@@ -113,4 +121,3 @@ def _finished(
     if options.folder:
         remove_run(options.folder)
     return Fitted(transport, run.history, diagnostics)
-

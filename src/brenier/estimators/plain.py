@@ -63,7 +63,12 @@ class PlainProblem:
         options: Options,
         generator: torch.Generator,
     ) -> None:
-        self.plan, self.split, self.coordinates, self.task = plan, split, coordinates, task
+        self.plan, self.split, self.coordinates, self.task = (
+            plan,
+            split,
+            coordinates,
+            task,
+        )
         self.options, self.generator = options, generator
         self._many: tuple[Tensor, Tensor] | None = None
 
@@ -73,7 +78,9 @@ class PlainProblem:
         x = self.split.source.sample_distinct(rows, self.generator).to(device)
         z = self.split.target.sample_distinct(rows, self.generator).to(device)
         self._many = x, z
-        return Comparison(self.coordinates.encode_source(x), self.coordinates.encode_target(z))
+        return Comparison(
+            self.coordinates.encode_source(x), self.coordinates.encode_target(z)
+        )
 
     def identity(self) -> Potential:
         """Return the potential of the map that training started from."""
@@ -151,7 +158,10 @@ def _task(
     encode_source = encoding(coordinates.encode_source)
     encode_target = encoding(coordinates.encode_target)
     held_out = encode_source(split.select[0]), encode_target(split.select[1])
-    draw_source, draw_target = _draw(source, encode_source), _draw(target, encode_target)
+    draw_source, draw_target = (
+        _draw(source, encode_source),
+        _draw(target, encode_target),
+    )
     batch = min(settings.training.batch_size, source.size or rows, target.size or rows)
     features = Features(batch, held_out[0], generator, settings.calibration)
     calibration = [

@@ -47,12 +47,14 @@ class FitProblem(Protocol):
         """Return the potential of the map that training started from."""
         ...
 
-    def certified_map(self, network: Potential, refit: bool) -> TransportMap | ConditionalMap:
+    def certified_map(
+        self, network: Potential, refit: bool
+    ) -> TransportMap | ConditionalMap:
         """Return the map of a network, with its distance measured on rows that took part in nothing else.
 
         Args:
             network: the potential.
-            refit: whether the network is that of the start, which is then refitted to all rows once it has been measured.
+            refit: whether the network is that of the start, which is refitted to all rows once it has been measured.
         """
         ...
 

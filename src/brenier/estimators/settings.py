@@ -72,18 +72,26 @@ class FitSettings:
         pipeline: how a fit goes from samples to a map.
     """
 
-    training: Settings = Settings()
-    dual: DualSettings = DualSettings()
-    starts: StartSettings = StartSettings()
-    parallel: ParallelSettings = ParallelSettings()
-    calibration: CalibrationSettings = CalibrationSettings()
-    control: ControlVariateSettings = ControlVariateSettings()
-    two_sample: TwoSampleSettings = TwoSampleSettings()
-    gaussian: GaussianSettings = GaussianSettings()
-    regression: RegressionSettings = RegressionSettings()
-    split: SplitSettings = SplitSettings()
-    coordinates: CoordinateSettings = CoordinateSettings()
-    pipeline: PipelineSettings = PipelineSettings()
+    training: Settings = dataclasses.field(default_factory=Settings)
+    dual: DualSettings = dataclasses.field(default_factory=DualSettings)
+    starts: StartSettings = dataclasses.field(default_factory=StartSettings)
+    parallel: ParallelSettings = dataclasses.field(default_factory=ParallelSettings)
+    calibration: CalibrationSettings = dataclasses.field(
+        default_factory=CalibrationSettings
+    )
+    control: ControlVariateSettings = dataclasses.field(
+        default_factory=ControlVariateSettings
+    )
+    two_sample: TwoSampleSettings = dataclasses.field(default_factory=TwoSampleSettings)
+    gaussian: GaussianSettings = dataclasses.field(default_factory=GaussianSettings)
+    regression: RegressionSettings = dataclasses.field(
+        default_factory=RegressionSettings
+    )
+    split: SplitSettings = dataclasses.field(default_factory=SplitSettings)
+    coordinates: CoordinateSettings = dataclasses.field(
+        default_factory=CoordinateSettings
+    )
+    pipeline: PipelineSettings = dataclasses.field(default_factory=PipelineSettings)
 
     def overridden(self, overrides: Mapping[str, object]) -> FitSettings:
         """Return these settings with some fields of their groups set, whichever group a field belongs to."""
@@ -103,7 +111,9 @@ def overridden(group: Group, overrides: Mapping[str, object]) -> Group:
 
 def known_fields() -> dict[str, object]:
     """Return the default of every field that can be overridden, by name."""
-    groups = [getattr(FitSettings(), field.name) for field in dataclasses.fields(FitSettings)]
+    groups = [
+        getattr(FitSettings(), field.name) for field in dataclasses.fields(FitSettings)
+    ]
     known = {
         field.name: getattr(group, field.name)
         for group in groups
@@ -111,7 +121,9 @@ def known_fields() -> dict[str, object]:
     }
     chosen = dataclasses.fields(Budget)
     facts = ("rows", "dim", "steps", "seconds")  # of the fit, which are no settings
-    return known | {field.name: field.default for field in chosen if field.name not in facts}
+    return known | {
+        field.name: field.default for field in chosen if field.name not in facts
+    }
 
 
 def check_settings(settings: object) -> dict[str, object]:
@@ -130,7 +142,11 @@ def check_settings(settings: object) -> dict[str, object]:
     for name, value in settings.items():
         if name not in known:
             close = difflib.get_close_matches(str(name), known, n=3)
-            hint = f"did you mean {', '.join(close)}?" if close else "see `brenier.FitSettings`"
+            hint = (
+                f"did you mean {', '.join(close)}?"
+                if close
+                else "see `brenier.FitSettings`"
+            )
             raise DataError(f"settings: there is no field {name!r}; {hint}")
         _check_value(name, value, known[name])
     return dict(settings)

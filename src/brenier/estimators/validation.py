@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numbers
 import os
-from typing import Any
 
 import joblib
 import numpy as np
@@ -22,30 +21,21 @@ def check_positive(
     name: str, value: object, whole: bool = False, zero: bool = False
 ) -> None:
     """Raise where a value is not a positive number, a whole one if so told, and not zero if that may be."""
-    kind, words = (
-        (numbers.Integral, "a positive whole number")
-        if whole
-        else (numbers.Real, "a positive number")
-    )
-    if (
-        not _is(kind, value)
-        or not 0 <= float(value) < float("inf")
-        or (value == 0 and not zero)
-    ):
-        raise DataError(
-            f"{name}: must be {words}{' or zero' if zero else ''}, got {value!r}"
-        )
+    words = f"a positive {'whole ' if whole else ''}number{' or zero' if zero else ''}"
+    number = _whole(value) if whole else _real(value)
+    if number is None or not 0 <= number < float("inf") or (number == 0 and not zero):
+        raise DataError(f"{name}: must be {words}, got {value!r}")
 
 
 def check_jobs(n_jobs: object) -> int | None:
     """Return a number of processes, negative ones counted back from all cores, or None where none is given."""
     if n_jobs is None:
         return None
-    if not _is(numbers.Integral, n_jobs) or n_jobs == 0:
+    asked = _whole(n_jobs)
+    if not asked:
         raise DataError(
             f"n_jobs: must be a whole number, 1 or more, or -1 for one per core, got {n_jobs!r}"
         )
-    asked = int(n_jobs)
     return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
 
 
@@ -87,7 +77,7 @@ def check_method(method: object) -> Method:
 def check_device(device: object) -> torch.device:
     """Return a device that can be used here."""
     try:
-        return torch.empty(0, device=device).device
+        return torch.empty(0, device=device).device  # type: ignore[call-overload]
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         fault = str(error).partition("\n")[0]
         raise DataError(
@@ -159,6 +149,13 @@ def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) ->
         ) from error
 
 
-def _is(kind: type, value: object) -> bool:
-    """Say whether a value is a number of a kind; True and False are none."""
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _real(value: object) -> float | None:
+    """Return a real number as a float, or None for anything else; True and False are none."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return float(value) if real else None  # type: ignore[arg-type]
+
+
+def _whole(value: object) -> int | None:
+    """Return a whole number, or None for anything else; True and False are none."""
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return int(value) if whole else None  # type: ignore[call-overload]

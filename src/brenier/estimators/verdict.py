@@ -36,7 +36,9 @@ class Comparison(NamedTuple):
     distinct: bool = True
 
 
-def improves_on_start(run: Run[Potential], task: DualTask, rows: Comparison, settings: FitSettings) -> bool:
+def improves_on_start(
+    run: Run[Potential], task: DualTask, rows: Comparison, settings: FitSettings
+) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
     It has to be so significantly. Or the samples have to refute the start, for where that is the transport map both
@@ -56,7 +58,9 @@ def improves_on_start(run: Run[Potential], task: DualTask, rows: Comparison, set
     many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
     with torch.no_grad():
         value = task.objective(potential, x, z)
-        others = task.objective(potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x))
+        others = task.objective(
+            potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
+        )
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
     difference, error = adjusted_difference(
@@ -70,6 +74,8 @@ def improves_on_start(run: Run[Potential], task: DualTask, rows: Comparison, set
     gain = normal_score(errors, min(len(x), len(z)))
     if gain > pipeline.z_threshold or not rows.distinct:
         return gain > pipeline.z_threshold
-    refuted = two_sample_score(rows.source, rows.target, run.generator, settings.two_sample)
+    refuted = two_sample_score(
+        rows.source, rows.target, run.generator, settings.two_sample
+    )
     both = (gain + refuted) / math.sqrt(2)
     return max(refuted, both) > pipeline.z_threshold

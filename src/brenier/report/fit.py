@@ -181,7 +181,7 @@ def class_figures(
     folder: Path,
 ) -> list[tuple[str, str]]:
     """Write the figures of a map with classes on labelled rows of either side; return names and captions."""
-    keys, moved = transport.conditions.keys, transport(x, labels[0])
+    keys, moved = transport.conditions.encode_index, transport(x, labels[0])
     classes = keys(labels[0], "labels", len(x)), keys(labels[1], "labels", len(z))
     return _drawn(
         folder,

@@ -96,7 +96,9 @@ def resumed_seed(state: dict[str, Any], given: int | None, folder: str | Path) -
     return int(state["seed"])
 
 
-def restore_run(state: dict[str, Any], run: Run[Any], fingerprint: str, folder: str | Path) -> None:
+def restore_run(
+    state: dict[str, Any], run: Run[Any], fingerprint: str, folder: str | Path
+) -> None:
     """Put a run back where it was.
 
     Raises:

@@ -31,7 +31,9 @@ COUNTERS = (
 
 
 @torch.no_grad()
-def ema_update(average: nn.Module, model: nn.Module, step: int, max_decay: float) -> None:
+def ema_update(
+    average: nn.Module, model: nn.Module, step: int, max_decay: float
+) -> None:
     """Take a step's weights into their exponential moving average, of about a ninth of the steps.
 
     Args:
@@ -41,7 +43,10 @@ def ema_update(average: nn.Module, model: nn.Module, step: int, max_decay: float
         max_decay: largest decay.
     """
     decay = min(max_decay, (1 + step) / (10 + step))
-    averages, weights = list[Tensor](average.parameters()), list[Tensor](model.parameters())
+    averages, weights = (
+        list[Tensor](average.parameters()),
+        list[Tensor](model.parameters()),
+    )
     torch._foreach_lerp_(averages, weights, 1 - decay)
 
 
@@ -58,7 +63,9 @@ class Run(Generic[Model]):
         finished: why training stopped, empty until it has.
     """
 
-    def __init__(self, task: Task[Model], settings: Settings, generator: torch.Generator) -> None:
+    def __init__(
+        self, task: Task[Model], settings: Settings, generator: torch.Generator
+    ) -> None:
         self.task, self.settings, self.generator = task, settings, generator
         self.average = copy.deepcopy(task.model).requires_grad_(False)
         self.selection = Selection(task.model.state_dict(), settings)
@@ -69,7 +76,9 @@ class Run(Generic[Model]):
         self.evaluations_without_improvement = 0
         self.finished = ""
         self.history: list[dict[str, float]] = []
-        self._records: list[Mapping[str, float]] = []  # of batches since the last evaluation
+        self._records: list[
+            Mapping[str, float]
+        ] = []  # of batches since the last evaluation
         self._new_optimizer()
 
     def advance(self) -> None:
@@ -86,7 +95,9 @@ class Run(Generic[Model]):
             self._roll_back(fault)
         else:
             self.optimizer.step()
-            ema_update(self.average, self.task.model, self.step, self.settings.ema_decay)
+            ema_update(
+                self.average, self.task.model, self.step, self.settings.ema_decay
+            )
         self.step += 1
         self.seconds += time.perf_counter() - began
 
@@ -146,7 +157,9 @@ class Run(Generic[Model]):
         expected_steps = self.step / progress if progress else self.settings.max_steps
         power = self.settings.short_run_factor(expected_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * factor * group.get("lr_multiplier", 1.0) ** power
+            group["lr"] = (
+                group["initial_lr"] * factor * group.get("lr_multiplier", 1.0) ** power
+            )
         return factor
 
     def _evaluate(self) -> None:
@@ -171,12 +184,16 @@ class Run(Generic[Model]):
     def _spent(self) -> bool:
         """Say whether the steps or the seconds are used up."""
         limit = self.settings.max_time
-        return self.step >= self.settings.max_steps or (limit is not None and self.seconds >= limit)
+        return self.step >= self.settings.max_steps or (
+            limit is not None and self.seconds >= limit
+        )
 
     def _row(self, evaluation: Evaluation) -> dict[str, float]:
         """Return the row of the history for an evaluation and the steps before it."""
         records = self._records
-        means = {name: _mean([row[name] for row in records]) for name in self.task.averages}
+        means = {
+            name: _mean([row[name] for row in records]) for name in self.task.averages
+        }
         sums = {name: sum(row[name] for row in records) for name in self.task.counts}
         return {
             "step": self.step,

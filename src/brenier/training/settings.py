@@ -103,8 +103,12 @@ class Settings:
                 weight_decay=0.0,
                 max_precondition_dim=self.max_precondition_dim,
             )
-        made = self.optimizer(parameter for group in groups for parameter in group["params"])
+        made = self.optimizer(
+            parameter for group in groups for parameter in group["params"]
+        )
         if not isinstance(made, torch.optim.Optimizer):
             found = type(made).__name__
-            raise DataError(f"optimizer: the function returned {found}; return a torch optimiser")
+            raise DataError(
+                f"optimizer: the function returned {found}; return a torch optimiser"
+            )
         return made

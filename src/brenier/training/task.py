@@ -83,7 +83,7 @@ class Task(Protocol[Model]):
         return [self.model]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return groups for the optimiser; a group may have an `lr_multiplier`, its factor on the rate of short runs."""
+        """Return groups for the optimiser, each with an `lr_multiplier` on the rate of short runs, or none."""
         return [{"params": list(self.model.parameters())}]
 
     def state_dict(self) -> dict[str, Any]:

@@ -67,7 +67,10 @@ class WorkerProcess:
             request = (name, serialised)
             pickle.dump(request, self._requests, protocol=pickle.HIGHEST_PROTOCOL)
             self._requests.flush()
-        except (OSError, ValueError) as error:  # closed by the other end, or by this one
+        except (
+            OSError,
+            ValueError,
+        ) as error:  # closed by the other end, or by this one
             raise WorkerError(self._ended()) from error
 
     def answer(self) -> Any:

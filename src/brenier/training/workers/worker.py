@@ -20,7 +20,7 @@ COMMAND = "from brenier.training.workers.worker import run_worker; run_worker()"
 
 
 def serve(worker: object, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests, each a method's name and its pickled arguments, by (True, result) or (False, what went wrong)."""
+    """Answer requests, a method's name and pickled arguments each, by (True, result) or (False, what went wrong)."""
     while True:
         try:
             name, serialised = pickle.load(requests)

@@ -15,9 +15,22 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from brenier.statistics import Gaussian, GaussianSettings, Moments, gaussian_map, matrix_power, moments, regularised
+from brenier.statistics import (
+    Gaussian,
+    GaussianSettings,
+    Moments,
+    gaussian_map,
+    matrix_power,
+    moments,
+    regularised,
+)
 
-PER_ROW = ("source_mean", "target_mean", "basis", "inverse")  # what may differ from row to row
+PER_ROW = (
+    "source_mean",
+    "target_mean",
+    "basis",
+    "inverse",
+)  # what may differ from row to row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,12 +77,22 @@ class Coordinates:
         written in centred quantities it loses no digits when the data lie far from the origin.
         """
         a, delta = (x - self.source_mean) / self.unit, self._delta()
-        return 0.5 * (_square(a) - _square(u)) - value.to(a) + _dot(a, delta) + _square(delta) / 4
+        return (
+            0.5 * (_square(a) - _square(u))
+            - value.to(a)
+            + _dot(a, delta)
+            + _square(delta) / 4
+        )
 
     def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
         """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4, given env~(w): (n,)."""
         b, delta = (z - self.target_mean) / self.unit, self._delta()
-        return 0.5 * (_square(b) - _square(w)) + envelope.to(b) - _dot(b, delta) + _square(delta) / 4
+        return (
+            0.5 * (_square(b) - _square(w))
+            + envelope.to(b)
+            - _dot(b, delta)
+            + _square(delta) / 4
+        )
 
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
@@ -94,11 +117,15 @@ class Coordinates:
 
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
-        return Coordinates(**{name: part.to(device) for name, part in self.tensors().items()})
+        return Coordinates(
+            **{name: part.to(device) for name, part in self.tensors().items()}
+        )
 
     def pick(self, index: int | Tensor) -> Coordinates:
         """Return what differs from row to row for one row or for some, given all."""
-        return dataclasses.replace(self, **{name: getattr(self, name)[index] for name in PER_ROW})
+        return dataclasses.replace(
+            self, **{name: getattr(self, name)[index] for name in PER_ROW}
+        )
 
     def repeated(self, k: int) -> Coordinates:
         """Return these coordinates k times, with the k in front of what may differ."""
@@ -111,7 +138,9 @@ class Coordinates:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the fields by name."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
+        }
 
     def _delta(self) -> Tensor:
         return (self.source_mean - self.target_mean) / self.unit
@@ -149,7 +178,9 @@ def gaussian_coordinates(
     return aligned_coordinates([pair], unit).pick(0)
 
 
-def aligned_coordinates(pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor) -> Coordinates:
+def aligned_coordinates(
+    pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor
+) -> Coordinates:
     """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
 
     In each the optimal map of its pair is the identity. All share one rotation and one scale, so that where the pairs
@@ -187,7 +218,9 @@ def regularised_pair(
     own = [float(side.covariance.diagonal().mean()) for side in (source, target)]
     floors = [1e-8 * (variance or sum(own)) + 1e-30 for variance in own]
     settings = settings or GaussianSettings()
-    return regularised(source, floors[0], settings), regularised(target, floors[1], settings)
+    return regularised(source, floors[0], settings), regularised(
+        target, floors[1], settings
+    )
 
 
 def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
@@ -203,6 +236,9 @@ def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
 
 def identity_coordinates(dim: int) -> Coordinates:
     """Return the coordinates of the data themselves."""
-    zero, eye = torch.zeros(dim, dtype=torch.float64), torch.eye(dim, dtype=torch.float64)
+    zero, eye = (
+        torch.zeros(dim, dtype=torch.float64),
+        torch.eye(dim, dtype=torch.float64),
+    )
     one = torch.ones((), dtype=torch.float64)
     return Coordinates(one.repeat(dim), zero, zero.clone(), eye, eye.clone(), one)

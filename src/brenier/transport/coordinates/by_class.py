@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import LabelsLike, is_single, listed, read_labels
+from brenier.datasets import is_single, listed, read_labels
 from brenier.errors import DataError
 from brenier.transport.coordinates.affine import Coordinates
 from brenier.transport.coordinates.conditioned import ConditionedCoordinates
@@ -42,7 +41,7 @@ class Classes:
             DataError: where a label is unknown, or there are more or fewer labels than rows.
         """
         numbers = {label: k for k, label in enumerate(self.labels)}
-        labels = [values] * rows if is_single(values) else cast(LabelsLike, values)
+        labels = [values] * rows if is_single(values) else values
         given = read_labels(labels, name, rows)
         unknown = {label: None for label in given if label not in numbers}
         if unknown:
@@ -77,5 +76,7 @@ def class_embeddings(k: int, settings: EmbeddingSettings | None = None) -> Tenso
     if k <= settings.one_hot_classes:
         return settings.embedding_length * torch.eye(k, dtype=torch.float64)
     generator = torch.Generator().manual_seed(0)
-    points = torch.randn(k, settings.one_hot_classes, generator=generator, dtype=torch.float64)
+    points = torch.randn(
+        k, settings.one_hot_classes, generator=generator, dtype=torch.float64
+    )
     return settings.embedding_length * torch.nn.functional.normalize(points)

@@ -20,7 +20,12 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from brenier.datasets import read_covariates
-from brenier.statistics import Gaussian, GaussianRegression, RegressionSettings, matrix_power
+from brenier.statistics import (
+    Gaussian,
+    GaussianRegression,
+    RegressionSettings,
+    matrix_power,
+)
 from brenier.transport.coordinates.affine import (
     Coordinates,
     aligned_coordinates,
@@ -81,7 +86,9 @@ class Covariates:
 
     def side(self, index: Tensor) -> ConditionedCoordinates:
         """Return coordinates row by row for scaled covariates (n, p)."""
-        return ConditionedCoordinates(self._row_coordinates(index), self.embedding(index))
+        return ConditionedCoordinates(
+            self._row_coordinates(index), self.embedding(index)
+        )
 
     def at(self, index: Tensor) -> Coordinates:
         """Return the coordinates for one scaled value (p,)."""
@@ -95,7 +102,9 @@ class Covariates:
         """Return affine coordinates for scaled covariates (n, p), with the n in front of what differs."""
         unit, d = self.coordinates.unit, self.coordinates.dim
         found = torch.from_numpy(self._interpolation(index.cpu().numpy()))
-        source_mean, target_mean, entries = found.split([d, d, found.shape[1] - 2 * d], -1)
+        source_mean, target_mean, entries = found.split(
+            [d, d, found.shape[1] - 2 * d], -1
+        )
         factor = torch.zeros(len(found), d, d, dtype=torch.float64)
         i, j = torch.tril_indices(d, d)
         factor[:, i, j] = entries
@@ -124,7 +133,9 @@ class Covariates:
         factor = torch.linalg.cholesky(_symmetric(self._rotation @ known.inverse))
         factor.diagonal(dim1=-2, dim2=-1).log_()
         i, j = torch.tril_indices(known.dim, known.dim)
-        values = torch.cat([known.source_mean, known.target_mean, factor[:, i, j]], -1).numpy()
+        values = torch.cat(
+            [known.source_mean, known.target_mean, factor[:, i, j]], -1
+        ).numpy()
         knots = self.knots.numpy()
         k, p = knots.shape
         if k == 1:
@@ -153,10 +164,14 @@ def covariate_coordinates(
         regression: how Gaussian fits follow the covariates.
     """
     sides = (source, target)
-    given = torch.cat([side.covariates for side in sides if side.covariates is not None])
+    given = torch.cat(
+        [side.covariates for side in sides if side.covariates is not None]
+    )
     low, high = given.amin(0), given.amax(0)
     scaled = _scaled(given, low, high)
-    knots = _knots(scaled, (settings or CoordinateSettings()).max_knots(scaled.shape[1]))
+    knots = _knots(
+        scaled, (settings or CoordinateSettings()).max_knots(scaled.shape[1])
+    )
     if not gaussian:
         plain = plain_coordinates(source.rows, target.rows, unit)
         return Covariates(knots, low, high, plain.repeated(len(knots)))
@@ -166,9 +181,13 @@ def covariate_coordinates(
             own = torch.zeros(len(side.rows), knots.shape[1], dtype=torch.float64)
         else:
             own = _scaled(side.covariates, low, high)
-        fitted = GaussianRegression.fit(side.rows / unit, own, regression or RegressionSettings())
+        fitted = GaussianRegression.fit(
+            side.rows / unit, own, regression or RegressionSettings()
+        )
         means, covariances = fitted.at(knots)
-        gaussians.append([Gaussian(*each) for each in zip(means, covariances, strict=True)])
+        gaussians.append(
+            [Gaussian(*each) for each in zip(means, covariances, strict=True)]
+        )
     pairs = list(zip(*gaussians, strict=True))
     return Covariates(knots, low, high, aligned_coordinates(pairs, unit))
 
@@ -180,7 +199,9 @@ def _knots(scaled: Tensor, most: int) -> Tensor:
         return values
     if scaled.shape[1] == 1:
         return torch.linspace(-1, 1, most, dtype=torch.float64).unsqueeze(-1)
-    centres = KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
+    centres = (
+        KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
+    )
     return torch.from_numpy(centres)
 
 

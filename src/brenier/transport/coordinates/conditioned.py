@@ -1,4 +1,4 @@
-"""Coordinates of conditioned points: every row has affine ones of its own, and carries the embedding of its condition."""
+"""Coordinates of conditioned points: every row has affine ones of its own, and the embedding of its condition."""
 
 from __future__ import annotations
 

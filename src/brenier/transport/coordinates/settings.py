@@ -23,7 +23,9 @@ class CoordinateSettings:
 
     def max_knots(self, covariates: int) -> int:
         """Return how many knots there are at most, for a number of covariates."""
-        return {1: self.knots_of_one, 2: self.knots_of_two}.get(covariates, self.knots_of_more)
+        return {1: self.knots_of_one, 2: self.knots_of_two}.get(
+            covariates, self.knots_of_more
+        )
 
 
 @dataclasses.dataclass(frozen=True)

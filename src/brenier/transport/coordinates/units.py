@@ -8,10 +8,12 @@ from torch import Tensor
 from brenier.errors import DataError, DataWarning, warn
 from brenier.transport.coordinates.settings import CoordinateSettings
 
-SMALLEST_SPREAD = 1e-140  # numerical floor: squares of smaller spreads, or of values above its reciprocal, leave float64
+SMALLEST_SPREAD = 1e-140  # numerical floor: squares of smaller spreads, or of larger values than 1e140, leave float64
 
 
-def cost_units(x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings) -> Tensor:
+def cost_units(
+    x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings
+) -> Tensor:
     """Return the units of the cost (d,) from many rows of either side; warn where they had to differ.
 
     Args:
@@ -36,7 +38,10 @@ def cost_units(x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSe
 
 
 def feature_units(
-    x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings | None = None
+    x: Tensor,
+    z: Tensor,
+    scale: str | Tensor,
+    settings: CoordinateSettings | None = None,
 ) -> tuple[Tensor, bool]:
     """Return a unit per feature (d,), and whether `scale="auto"` had to give features different units.
 

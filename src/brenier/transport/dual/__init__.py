@@ -3,10 +3,19 @@
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.conjugate import Conjugate, conjugate
 from brenier.transport.dual.convexity import convexity_penalty
-from brenier.transport.dual.objective import Batch, DualObjective, DualValue, uniform_weights
+from brenier.transport.dual.objective import (
+    Batch,
+    DualObjective,
+    DualValue,
+    uniform_weights,
+)
 from brenier.transport.dual.parallel import ParallelDual, ParallelSettings, shared_among
 from brenier.transport.dual.settings import DualSettings
-from brenier.transport.dual.starts import InitialPoints, StartSettings, best_initial_points
+from brenier.transport.dual.starts import (
+    InitialPoints,
+    StartSettings,
+    best_initial_points,
+)
 from brenier.transport.dual.task import DualTask
 
 __all__ = [

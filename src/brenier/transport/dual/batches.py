@@ -122,7 +122,9 @@ class Batches:
         kept = deferred | self._replay(solution, deferred, uses)
         index = kept.nonzero().squeeze(-1)
         there = index.to(z.device)
-        self.in_flight = InFlight(z[there], solution.point[there], deferrals[index], uses[index])
+        self.in_flight = InFlight(
+            z[there], solution.point[there], deferrals[index], uses[index]
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is in flight, and what is known of the moments."""

@@ -52,7 +52,9 @@ class Proximal:
         """Return the problem for some of the target points."""
         return Proximal(self.potential, self.z.index_select(0, index))
 
-    def _objective_from(self, y: Tensor, value: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def _objective_from(
+        self, y: Tensor, value: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Return F and R at y, of g and grad g there."""
         away = y - self.z
         return value + 0.5 * torch.linalg.vecdot(away, away), away + gradient
@@ -101,7 +103,9 @@ def conjugate(
 
     >>> import torch
     >>> from brenier.potentials import Quadratic
-    >>> found = conjugate(Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]]))  # T(x) = 2x
+    >>> found = conjugate(
+    ...     Quadratic(1, torch.tensor([[2.0]])), torch.tensor([[3.0]])
+    ... )  # T(x) = 2x
     >>> round(found.point.item(), 3), found.solution.report()
     (1.5, 'all 1 rows converged')
     """

@@ -21,7 +21,11 @@ from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution, Status
 from brenier.statistics import standard_error
 from brenier.transport.dual.conjugate import conjugate
-from brenier.transport.dual.starts import InitialPoints, StartSettings, best_initial_points
+from brenier.transport.dual.starts import (
+    InitialPoints,
+    StartSettings,
+    best_initial_points,
+)
 
 WeightFunction = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
 
@@ -209,7 +213,9 @@ class DualObjective:
     max_steps: int = 200
     check_every: int = 1
     starts: StartSettings = dataclasses.field(default_factory=StartSettings)
-    evaluator: Evaluator = dataclasses.field(default=sequential, repr=False, compare=False)
+    evaluator: Evaluator = dataclasses.field(
+        default=sequential, repr=False, compare=False
+    )
 
     def __call__(
         self,
@@ -220,7 +226,10 @@ class DualObjective:
         start: Tensor | None = None,
         tol: float | None = None,
         skip_fraction: float = 0.0,
-        weights: tuple[WeightFunction, WeightFunction] = (uniform_weights, uniform_weights),
+        weights: tuple[WeightFunction, WeightFunction] = (
+            uniform_weights,
+            uniform_weights,
+        ),
     ) -> DualValue:
         """Return J(g) on source points x (n, d) and target points z (m, d).
 

@@ -2,13 +2,13 @@
 
 A mean of networks asks for a batch each: where these can be dealt out evenly, every process takes one at a time, and
 while the others are at work the next is drawn here. Else they share the rows of a batch, which are independent: of k
-processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighted, each
-finds the derivatives of its own. What comes out is J and its gradient as one process finds them, up to rounding.
+processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighted,
+each finds the derivatives of its own. What comes out is J and its gradient as one process finds them, up to rounding.
 Batches, weights, the optimiser and selection stay in this process.
 
-Derivatives cross processes by two autograd functions. Autograd differentiates what was made last first. So, of the terms
-of one batch, `_WorkerDerivatives` is made before anything else and `_WorkerTerms` after everything else: all workers are
-asked for their derivatives before this process differentiates its own rows, and waited for after that.
+Derivatives cross processes by two autograd functions. Autograd differentiates what was made last first. So, of the
+terms of one batch, `_WorkerDerivatives` is made before anything else and `_WorkerTerms` after everything else: all
+workers are asked for their derivatives before this process differentiates its own rows, and waited for after that.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ from torch.autograd.function import once_differentiable
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution
 from brenier.training import Settings, WorkerError, WorkerPool, WorkerProcess, serialise
-from brenier.transport.dual.objective import Batch, SolverOptions, Terms, envelope, terms_of
+from brenier.transport.dual.objective import (
+    Batch,
+    SolverOptions,
+    Terms,
+    envelope,
+    terms_of,
+)
 from brenier.transport.dual.task import DualTask
 from brenier.transport.dual.worker import (
     SOLUTION_ROWS,
@@ -95,7 +101,9 @@ def shared_among(
         yield
         return
     alone = task.objective
-    with ParallelDual(processes, task.members(), alone.method, patient, settings) as evaluator:
+    with ParallelDual(
+        processes, task.members(), alone.method, patient, settings
+    ) as evaluator:
         task.objective = dataclasses.replace(alone, evaluator=evaluator)
         try:
             yield
@@ -128,7 +136,9 @@ class ParallelDual:
             {potential: key for key, potential in first.items()}
         )
         self._next_key = len(first)
-        self._registered: dict[WorkerProcess, set[int]] = defaultdict(lambda: set(first))
+        self._registered: dict[WorkerProcess, set[int]] = defaultdict(
+            lambda: set(first)
+        )
         self.pool = WorkerPool(
             processes,
             DualWorker,
@@ -169,7 +179,9 @@ class ParallelDual:
             yield from self._dealt_out(workers, remaining, options)
         for batch in remaining:
             terms = (
-                self._shared(workers, batch, options) if workers else terms_of(batch, options)
+                self._shared(workers, batch, options)
+                if workers
+                else terms_of(batch, options)
             )
             yield [(batch, terms)]
 
@@ -203,14 +215,18 @@ class ParallelDual:
             answered = [request.answer() for request in asked]
             yield [*answered, (own, own_terms)]
 
-    def _ask(self, worker: WorkerProcess, batch: Batch, options: SolverOptions) -> _Request:
+    def _ask(
+        self, worker: WorkerProcess, batch: Batch, options: SolverOptions
+    ) -> _Request:
         """Ask a worker for the terms of a batch."""
         key, weights, derivatives = self._prepare([worker], batch.potential)
         points = arrays((batch.x, batch.z, batch.start))
         differentiated = derivatives is not None
         worker.ask(
             "terms",
-            serialise(key, weights, differentiated, points, batch.skip_fraction, options),
+            serialise(
+                key, weights, differentiated, points, batch.skip_fraction, options
+            ),
         )
         return _Request(worker, batch, key, derivatives)
 
@@ -234,7 +250,9 @@ class ParallelDual:
         key, weights, derivatives = self._prepare(workers, potential)
         differentiated = derivatives is not None
         for i, worker in enumerate(workers, 1):
-            worker.ask("source", serialise(key, weights, differentiated, x[i::k].numpy()))
+            worker.ask(
+                "source", serialise(key, weights, differentiated, x[i::k].numpy())
+            )
         own_source = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
 
@@ -299,7 +317,9 @@ class _WorkerDerivatives(torch.autograd.Function):
     """Stands for what the workers differentiate. Made first, it is differentiated last, and waits for them."""
 
     @staticmethod
-    def forward(ctx: Any, workers: Sequence[WorkerProcess], *parameters: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, workers: Sequence[WorkerProcess], *parameters: Tensor
+    ) -> Tensor:
         """Return a number that the terms of the workers depend on."""
         ctx.workers = workers
         return parameters[0].new_zeros(())
@@ -338,7 +358,9 @@ class _WorkerTerms(torch.autograd.Function):
         half = len(ctx.workers)
         pairs = zip(cotangents[:half], cotangents[half:], strict=True)
         for worker, (source, target) in zip(ctx.workers, pairs, strict=True):
-            worker.ask("differentiate", serialise(ctx.key, source.numpy(), target.numpy()))
+            worker.ask(
+                "differentiate", serialise(ctx.key, source.numpy(), target.numpy())
+            )
         return cotangents[0].new_zeros(()), None, None, None
 
 

@@ -77,7 +77,9 @@ def best_initial_points(
     level = values + 0.5 * torch.linalg.vecdot(y, y)
     least, index = [], []
     for rows in z.split(rows_at_once(z, len(x))):
-        heights = torch.addmm(level, rows[:, :d], y.mT, alpha=-1)  # F(x; z) less |z|^2/2
+        heights = torch.addmm(
+            level, rows[:, :d], y.mT, alpha=-1
+        )  # F(x; z) less |z|^2/2
         if conditioned:
             distances = torch.cdist(rows[:, d:], x[:, d:])
             heights += condition_penalty * distances.square()
@@ -93,7 +95,9 @@ def best_initial_points(
     return _shared_points(x, z, nearest, lower)
 
 
-def _shared_points(x: Tensor, z: Tensor, nearest: Tensor, lower: Tensor) -> InitialPoints:
+def _shared_points(
+    x: Tensor, z: Tensor, nearest: Tensor, lower: Tensor
+) -> InitialPoints:
     """Return as initial points x[nearest] where that is lower, each point once, and z elsewhere."""
     own = z[~lower]
     chosen, places = nearest[lower].unique(return_inverse=True)

@@ -109,7 +109,9 @@ class DualTask(Task[Potential]):
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
-        value = self.objective(model, *self.held_out, tol=self._tol(self.settings.evaluation_rate))
+        value = self.objective(
+            model, *self.held_out, tol=self._tol(self.settings.evaluation_rate)
+        )
         solution = value.solution
         record = {
             "evaluations": solution.evaluations_per_row,
@@ -132,7 +134,10 @@ class DualTask(Task[Potential]):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is in flight, and how many rows were drawn."""
-        return {"drawn": self.drawn, "batches": [batches.state_dict() for batches in self._batches]}
+        return {
+            "drawn": self.drawn,
+            "batches": [batches.state_dict() for batches in self._batches],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what was in flight."""
@@ -155,7 +160,9 @@ class DualTask(Task[Potential]):
     def _fault(self, batch: Batch, value: DualValue) -> str:
         """Say why the gradient of a batch is not to be trusted, if it is not."""
         found, unconverged = value.loss.item(), _unconverged(value)
-        if math.isfinite(found) and unconverged <= self.settings.max_unconverged * len(batch.z):
+        if math.isfinite(found) and unconverged <= self.settings.max_unconverged * len(
+            batch.z
+        ):
             return ""
         return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
 
@@ -165,10 +172,14 @@ class DualTask(Task[Potential]):
             return 0.0
         rows = self.settings.penalty_rows
         x = batch.x[:rows]
-        z = batch.z[-rows:]  # the newest: the first are those deferred, mostly of the tails
+        z = batch.z[
+            -rows:
+        ]  # the newest: the first are those deferred, mostly of the tails
         with torch.no_grad():
             heights = torch.cat([value.source[:rows], batch.potential(z)])
-        return convexity_penalty(batch.potential, torch.cat([x, z]), heights, self.generator)
+        return convexity_penalty(
+            batch.potential, torch.cat([x, z]), heights, self.generator
+        )
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""

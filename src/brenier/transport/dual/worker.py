@@ -19,7 +19,12 @@ from brenier.transport.dual.objective import Batch, SolverOptions, envelope, ter
 
 Array: TypeAlias = NDArray[np.floating]
 
-SOLUTION_ROWS = ("point", "residual", "steps", "status")  # the fields of a solution that are arrays
+SOLUTION_ROWS = (
+    "point",
+    "residual",
+    "steps",
+    "status",
+)  # the fields of a solution that are arrays
 
 
 class DualWorker:
@@ -59,7 +64,9 @@ class DualWorker:
         self._terms[key] = source, target
         return source.detach().numpy(), target.detach().numpy(), fields_of(solution)
 
-    def source(self, key: int, weights: Sequence[Array], differentiated: bool, x: Array) -> Array:
+    def source(
+        self, key: int, weights: Sequence[Array], differentiated: bool, x: Array
+    ) -> Array:
         """Return g(x), (n, d) -> (n,); other arguments are those of `terms`."""
         potential = self._load_weights(key, weights, differentiated)
         found = potential(torch.from_numpy(x))
@@ -73,10 +80,12 @@ class DualWorker:
         skip_fraction: float,
         options: SolverOptions,
     ) -> tuple[Array, dict[str, Any]]:
-        """Return env(z) and the fields of the solution; points are z, start, candidates and g there (see `envelope`)."""
+        """Return env(z) and the fields of the solution; points are z, start, candidates, g there (see `envelope`)."""
         z, start, candidates, values = tensors(points)
         potential = self._potentials[key]
-        found, solution = envelope(potential, z, start, candidates, values, options, skip_fraction)
+        found, solution = envelope(
+            potential, z, start, candidates, values, options, skip_fraction
+        )
         self._terms[key] += (found,)
         return found.detach().numpy(), fields_of(solution)
 
@@ -84,10 +93,14 @@ class DualWorker:
         """Return the derivatives by every parameter of the terms last found, summed with cotangents (n,), (m,)."""
         trained = trained_of(self._potentials[key])
         weights = [torch.from_numpy(array) for array in cotangents]
-        found = torch.autograd.grad(self._terms.pop(key), trained, weights, materialize_grads=True)
+        found = torch.autograd.grad(
+            self._terms.pop(key), trained, weights, materialize_grads=True
+        )
         return [gradient.numpy() for gradient in found]
 
-    def _load_weights(self, key: int, weights: Sequence[Array], differentiated: bool) -> Potential:
+    def _load_weights(
+        self, key: int, weights: Sequence[Array], differentiated: bool
+    ) -> Potential:
         """Return the potential of a key as it is now."""
         potential = self._potentials[key]
         with torch.no_grad():
@@ -114,7 +127,9 @@ def tensors_of(potential: Potential) -> list[Tensor]:
 
 def trained_of(potential: Potential) -> list[Tensor]:
     """Return the parameters by which it is differentiated."""
-    return [parameter for parameter in potential.parameters() if parameter.requires_grad]
+    return [
+        parameter for parameter in potential.parameters() if parameter.requires_grad
+    ]
 
 
 def fields_of(solution: Solution) -> dict[str, Any]:

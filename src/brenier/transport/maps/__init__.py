@@ -1,11 +1,11 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
 from brenier.transport.maps.conditional import ConditionalMap
+from brenier.transport.maps.description import method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
 from brenier.transport.maps.round_trip import RoundTrip, inverse_errors, round_trip
-from brenier.transport.maps.description import method_from_json
 from brenier.transport.maps.storage import load_map, save_map
 
 __all__ = [

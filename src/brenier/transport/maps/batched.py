@@ -36,7 +36,9 @@ def in_batches(
     n = samples.shape[0]
     result = torch.empty(0)
     lost = list[Tensor]()
-    for first in range(0, max(1, n), batch_size):  # of no rows there is one batch, which tells the shape
+    for first in range(
+        0, max(1, n), batch_size
+    ):  # of no rows there is one batch, which tells the shape
         rows = samples.rows(first, first + batch_size).to(device, torch.float64)
         found = function(rows, slice(first, first + len(rows)))
         if first == 0:

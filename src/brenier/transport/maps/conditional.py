@@ -27,7 +27,9 @@ from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap, finite_time, warn_unconverged
 from brenier.transport.maps.rows import InverseSolver, RowMap
 
-ConditionsLike: TypeAlias = LabelsLike | TableLike  # labels or covariates, one per row or one for all
+ConditionsLike: TypeAlias = (
+    LabelsLike | TableLike
+)  # labels or covariates, one per row or one for all
 
 
 class ConditionalMap:
@@ -108,7 +110,9 @@ class ConditionalMap:
     def __call__(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Return T(x) given the condition, row by row: (n, d) -> (n, d)."""
         samples = self._read(x, "x")
-        moved = self._at_index(RowMap.forward, samples, self._index(condition, samples), samples.dtype)
+        moved = self._at_index(
+            RowMap.forward, samples, self._index(condition, samples), samples.dtype
+        )
         return samples.restore(moved)
 
     def inverse(
@@ -152,7 +156,9 @@ class ConditionalMap:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went."""
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self._at_index(RowMap.phi, source, self._index(x_condition, source))
-        return phi, *self._solved(RowMap.phi_c, target, self._index(z_condition, target))
+        return phi, *self._solved(
+            RowMap.phi_c, target, self._index(z_condition, target)
+        )
 
     def phi_at(self, x: TableLike, index: Tensor) -> Tensor:
         """Return the terms of the source in cost units, float64, at the index of each row's condition: (n,)."""
@@ -183,7 +189,9 @@ class ConditionalMap:
         kind = self.conditions.kind
         if condition is None:
             if self.pooled_distance is None or x is not None or z is not None:
-                raise DataError(f"{kind}: the map was fitted with {kind}; say at which the distance is wanted")
+                raise DataError(
+                    f"{kind}: the map was fitted with {kind}; say at which the distance is wanted"
+                )
             return self.pooled_distance
         transport = self.at(condition)
         if x is None and z is None and transport.held_out_distance is None:
@@ -203,7 +211,9 @@ class ConditionalMap:
 
     def _index(self, condition: ConditionsLike, samples: CheckedSamples) -> Tensor:
         """Return the index of every row's condition, checked."""
-        return self.conditions.encode_index(condition, self.conditions.kind, samples.shape[0])
+        return self.conditions.encode_index(
+            condition, self.conditions.kind, samples.shape[0]
+        )
 
     def _at_index(
         self,

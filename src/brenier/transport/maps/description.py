@@ -109,7 +109,9 @@ def _potential_to_json(network: Potential) -> dict[str, Any]:
 def _potential_from_json(spec: Json) -> Potential:
     network: Potential
     if "mean" in spec:
-        network = MeanPotential([_potential_from_json(member) for member in spec["mean"]])
+        network = MeanPotential(
+            [_potential_from_json(member) for member in spec["mean"]]
+        )
     else:
         network = KNOWN[spec["class"]](**spec["config"])
     return Conditional(network, spec["space"]) if "space" in spec else network
@@ -122,13 +124,17 @@ def _conditions_to_json(transport: TransportMap | ConditionalMap) -> dict[str, A
         return {"held_out": None if found is None else dataclasses.asdict(found)}
     conditions = transport.conditions
     if isinstance(conditions, Covariates):
-        ranges = {name: getattr(conditions, name).tolist() for name in ("knots", "low", "high")}
+        ranges = {
+            name: getattr(conditions, name).tolist()
+            for name in ("knots", "low", "high")
+        }
         found = transport.pooled_distance
         pooled = None if found is None else dataclasses.asdict(found)
         return {"covariates": ranges, "held_out": {}, "pooled": pooled}
     labels = [_label_to_json(label) for label in transport.labels]
     by_class = {
-        str(key): dataclasses.asdict(found) for key, found in transport.held_out_distance.items()
+        str(key): dataclasses.asdict(found)
+        for key, found in transport.held_out_distance.items()
     }
     return {"labels": labels, "held_out": by_class}
 

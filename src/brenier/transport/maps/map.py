@@ -99,13 +99,17 @@ class TransportMap:
         """
         samples, rows = self._read(x, "x"), self._rows()
         scale = self.coordinates.squared_unit()
-        return samples.restore(self._in_batches(lambda x: -scale * rows.phi(x), samples))
+        return samples.restore(
+            self._in_batches(lambda x: -scale * rows.phi(x), samples)
+        )
 
     def cost(self, x: TableLike) -> Any:
         """Return c(x, T(x)) = |x - T(x)|^2/2 in the units of the data, or in feature units where those differ: (n,)."""
         samples, rows = self._read(x, "x"), self._rows()
         scale = self.coordinates.squared_unit()
-        return samples.restore(self._in_batches(lambda x: scale * rows.cost(x), samples))
+        return samples.restore(
+            self._in_batches(lambda x: scale * rows.cost(x), samples)
+        )
 
     def dual_terms(self, x: TableLike, z: TableLike) -> tuple[Tensor, Tensor, Solution]:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went.
@@ -122,7 +126,9 @@ class TransportMap:
         """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
         return self._solved(self._rows().phi_c, self._read(z, "z"))
 
-    def distance(self, x: TableLike | None = None, z: TableLike | None = None) -> Distance:
+    def distance(
+        self, x: TableLike | None = None, z: TableLike | None = None
+    ) -> Distance:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
 
         Raises:
@@ -159,7 +165,9 @@ class TransportMap:
         dual = None
         if moment_rows is not None:
             terms = (phi, phi_c)
-            dual = self._adjusted(source, target, terms, moment_rows, control or ControlVariateSettings())
+            dual = self._adjusted(
+                source, target, terms, moment_rows, control or ControlVariateSettings()
+            )
         measured = Measured(
             phi=phi,
             phi_c=phi_c,
@@ -170,7 +178,9 @@ class TransportMap:
         )
         return measured.distance(
             scale=2.0 * self.coordinates.squared_unit(),  # from c to squared distance
-            unit="units of the data" if self.coordinates.common else "units of each feature's scale",
+            unit="units of the data"
+            if self.coordinates.common
+            else "units of each feature's scale",
             held_out=held_out,
             dual=dual,
         )
@@ -196,7 +206,10 @@ class TransportMap:
         other_phi_c, _ = self.phi_c(many_z[: control.fitted_rows])
         x = source.rows(0, source.shape[0]).to(phi.device)
         z = target.rows(0, target.shape[0]).to(phi.device)
-        encode_source, encode_target = self.coordinates.encode_source, self.coordinates.encode_target
+        encode_source, encode_target = (
+            self.coordinates.encode_source,
+            self.coordinates.encode_target,
+        )
         return adjusted_difference(
             SampleTerms(phi, encode_source(x), encode_source(many_x), other_phi),
             SampleTerms(-phi_c, encode_target(z), encode_target(many_z), -other_phi_c),

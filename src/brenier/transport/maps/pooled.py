@@ -8,7 +8,7 @@ one observation, and counts as one in the standard error.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import dataclasses
 
 import torch
 from torch import Tensor
@@ -17,12 +17,19 @@ from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.distance import Distance, Measured
 
 
-class CountedRows(NamedTuple):
-    """Rows (n, d), the index of their conditions (n, ...), and how often each counts (n,)."""
+@dataclasses.dataclass(frozen=True)
+class CountedRows:
+    """Rows of which some count more than once.
+
+    Attributes:
+        rows: (n, d).
+        index: (n, ...), of their conditions.
+        times: (n,), how often each counts.
+    """
 
     rows: Tensor
     index: Tensor
-    counts: Tensor
+    times: Tensor
 
 
 def pooled_distance(
@@ -38,9 +45,9 @@ def pooled_distance(
     phi = transport.phi_at(source.rows, source.index)
     phi_c, solution = transport.phi_c_at(target.rows, target.index)
     measured = Measured(
-        phi=_balanced(phi, source.counts),
-        phi_c=_balanced(phi_c, target.counts),
-        cost=_balanced(transport.cost_at(source.rows, source.index), source.counts),
+        phi=_balanced(phi, source.times),
+        phi_c=_balanced(phi_c, target.times),
+        cost=_balanced(transport.cost_at(source.rows, source.index), source.times),
         residual=solution.residual,
         unconverged=solution.unconverged,
         strong_convexity=transport.network.strong_convexity(),
@@ -48,7 +55,9 @@ def pooled_distance(
     coordinates = transport.coordinates
     return measured.distance(
         scale=2.0 * coordinates.squared_unit(),
-        unit="units of the data" if coordinates.common else "units of each feature's scale",
+        unit="units of the data"
+        if coordinates.common
+        else "units of each feature's scale",
         held_out=held_out,
     )
 

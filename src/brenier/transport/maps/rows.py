@@ -68,7 +68,9 @@ class InverseSolver:
         """Return the conjugate of a potential at points w (n, d)."""
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = self.tol * distance.clamp(min=1.0)
-        return conjugate(network, w, method=self.method, tol=tol, max_steps=self.max_steps)
+        return conjugate(
+            network, w, method=self.method, tol=tol, max_steps=self.max_steps
+        )
 
 
 @dataclasses.dataclass(frozen=True)

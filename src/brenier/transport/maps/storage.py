@@ -94,7 +94,9 @@ def digest_of(description: Description) -> str:
 
 def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
     """Return the tensors of a map by their names in the file."""
-    tensors = {f"network.{name}": part for name, part in transport.network.state_dict().items()}
+    tensors = {
+        f"network.{name}": part for name, part in transport.network.state_dict().items()
+    }
     for name, part in transport.coordinates.tensors().items():
         tensors[f"coordinates.{FILED_AS.get(name, name)}"] = part
     return {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
@@ -103,7 +105,9 @@ def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
 def _coordinates_from(tensors: dict[str, Tensor]) -> Coordinates:
     """Return the coordinates of tensors by their names in the file."""
     fields = {filed: name for name, filed in FILED_AS.items()}
-    return Coordinates(**{fields.get(filed, filed): part for filed, part in tensors.items()})
+    return Coordinates(
+        **{fields.get(filed, filed): part for filed, part in tensors.items()}
+    )
 
 
 def _read_description(folder: Path) -> Description:
@@ -113,7 +117,9 @@ def _read_description(folder: Path) -> Description:
         version = int(description["format"])
         claimed = description.pop("sha256")
     except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: not found; give the folder that `save` wrote") from error
+        raise ModelFileError(
+            f"{path}: not found; give the folder that `save` wrote"
+        ) from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read ({error})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -149,5 +155,7 @@ def _read_weights(folder: Path, description: Description) -> dict[str, Tensor]:
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names begin with a prefix, by the rest of their names."""
     return {
-        name.removeprefix(prefix): part for name, part in tensors.items() if name.startswith(prefix)
+        name.removeprefix(prefix): part
+        for name, part in tensors.items()
+        if name.startswith(prefix)
     }
