@@ -75,10 +75,9 @@ def _trained(problem: FitProblem, options: Options, start: Start) -> Run[Potenti
 
 def _description(options: Options, run: Run[Potential]) -> str:
     """Return the settings that a resumed run must share, in words."""
-    training = dataclasses.replace(options.settings.training, optimizer=None)
-    values = dataclasses.asdict(training)
-    del values["schedule"]  # a function, whose name says nothing
-    others = dataclasses.replace(options.settings, training=type(training)())
+    groups = dataclasses.asdict(options.settings)
+    for name in ("optimizer", "schedule"):  # functions, whose names say nothing
+        del groups["training"][name]
     multipliers = [group.get("lr_multiplier") for group in run.optimizer.param_groups]
     optimizer = f"{type(run.optimizer).__name__} {run.optimizer.defaults} {multipliers}"
     model = run.task.model
@@ -86,7 +85,15 @@ def _description(options: Options, run: Run[Potential]) -> str:
         potential = f"{type(model).__name__} {model.config()}"
     except NotImplementedError:
         potential = type(model).__name__
-    return f"{options.start} {options.objective} {values} {others} {options.dtype} {optimizer} {potential}"
+    told = (
+        options.start,
+        options.objective,
+        groups,
+        options.dtype,
+        optimizer,
+        potential,
+    )
+    return " ".join(map(str, told))
 
 
 def _finished(
