@@ -1,4 +1,9 @@
-"""Row-wise solvers: many independent minimisations at once. Knows tensors and functions, not transport."""
+"""The inner loop: many small independent minimisations at once, one per row of a batch.
+
+`minimise` runs a *method* on a *problem* and returns a `Solution`. Methods: `BFGS` (the default), `LBFGS`, `NewtonCG`,
+`Anderson`, `GradientStep`. Rules for differentiating the solution: `detached`, `one_step`, `implicit`, `unrolled`.
+Nothing here knows of transport; any objective that is evaluated row by row will do.
+"""
 
 from brenier.solve.bfgs import BFGS
 from brenier.solve.firstorder import Anderson, GradientStep

@@ -3,25 +3,56 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
-from brenier.solve.linesearch import GIVE_UP, accepted
+from brenier.solve.linesearch import LineSearch, accept
 from brenier.solve.loop import Iterate, Problem
 
-ROOM = 4  # terms that room is made for at once
+
+class _Secant(NamedTuple):
+    """What a trial, accepted or not, tells about the curvature of its row."""
+
+    s: Tensor  # (n, d), the move
+    q: Tensor  # (n, d), the change of the residual
+    curvature: Tensor  # (n,), <s, q>
+    square: Tensor  # (n,), <q, q>
+    useful: Tensor  # (n,) bool, whether the curvature is positive, beyond rounding
 
 
-class _Estimate(NamedTuple):
+class _Term(NamedTuple):
+    """A term of rank two, a s s' - b (s w' + w s'); zero in rows whose secant is not useful."""
+
+    s: Tensor  # (n, d)
+    w: Tensor  # (n, d)
+    a: Tensor  # (n,)
+    b: Tensor  # (n,)
+
+    def added_to(self, product: Tensor, r: Tensor) -> Tensor:
+        """Return product + (this term) r: (n, d)."""
+        along = vecdot(self.s, r)
+        on_s = self.a * along - self.b * vecdot(self.w, r)
+        on_w = self.b * along
+        return product + on_s.unsqueeze(-1) * self.s - on_w.unsqueeze(-1) * self.w
+
+
+class _InverseHessian(NamedTuple):
     """H = c I + sum_j a_j s_j s_j' - b_j (s_j w_j' + w_j s_j'), a row's estimate of its inverse Hessian."""
 
     scale: Tensor  # (n, 1), c
-    pairs: Tensor  # (n, 2k, d) or with room for more: s_1, w_1, s_2, w_2, ...
+    pairs: (
+        Tensor  # (n, 2k or more, d): s_1, w_1, s_2, w_2, ..., then room for later terms
+    )
     a: Tensor  # (n, k)
     b: Tensor  # (n, k)
+
+    @property
+    def terms(self) -> int:
+        """The number k of terms."""
+        return self.a.shape[1]
 
     def apply(self, r: Tensor) -> Tensor:
         """Return H r: (n, d)."""
@@ -30,30 +61,39 @@ class _Estimate(NamedTuple):
             return self.scale * r
         pairs = self.pairs[:, : 2 * k]
         along = torch.bmm(pairs, r.unsqueeze(-1)).view(n, k, 2)
-        s, w = along[..., 0], self.b * along[..., 0]
-        weights = torch.stack([self.a * s - self.b * along[..., 1], -w], -1)
+        on_s = self.a * along[..., 0] - self.b * along[..., 1]
+        on_w = self.b * along[..., 0]
+        weights = torch.stack([on_s, -on_w], -1)
         return self.scale * r + torch.bmm(weights.view(n, 1, 2 * k), pairs).squeeze(1)
 
-    def with_pair(self, s: Tensor, w: Tensor) -> Tensor:
-        """Return the pairs with one more, each (n, d); room is made for several at a time, for it costs a copy."""
-        end, pairs = 2 * self.a.shape[1], self.pairs
+    def restarted(self, scale: Tensor) -> _InverseHessian:
+        """Return scale (n, 1) times the identity; the room for terms is used again."""
+        return _InverseHessian(scale, self.pairs, self.a[:, :0], self.b[:, :0])
+
+    def with_term(self, term: _Term, room: int = 4) -> _InverseHessian:
+        """Return the estimate with one more term. This one is not to be used any more: the two share their memory.
+
+        Args:
+            term: the term to add.
+            room: how many terms memory is added for when it is full. Every such addition copies all pairs.
+        """
+        pairs, end = self.pairs, 2 * self.terms
         if end == pairs.shape[1]:
-            pairs = torch.cat([pairs, s.new_empty(s.shape[0], 2 * ROOM, s.shape[1])], 1)
-        pairs[:, end], pairs[:, end + 1] = s, w
-        return pairs
+            n, d = term.s.shape
+            pairs = torch.cat([pairs, term.s.new_empty(n, 2 * room, d)], 1)
+        pairs[:, end] = term.s
+        pairs[:, end + 1] = term.w
+        a = torch.cat([self.a, term.a.unsqueeze(1)], 1)
+        b = torch.cat([self.b, term.b.unsqueeze(1)], 1)
+        return _InverseHessian(self.scale, pairs, a, b)
 
 
-class _State(NamedTuple):
-    y: Tensor  # (n, d) last accepted iterate
-    value: Tensor  # (n,)
-    residual: Tensor  # (n, d)
-    step: Tensor  # (n, d), H residual
-    tries: Tensor  # (n,) rejected trials in a row
-    spared: Tensor  # (n,) those of them before H first began again
-    scale: Tensor
-    pairs: Tensor
-    a: Tensor
-    b: Tensor
+class _BFGSState(NamedTuple):
+    current: Iterate  # the last accepted one
+    step: Tensor  # (n, d), H residual: minus the full step from the current point
+    rejections: Tensor  # (n,), rejected trials in a row
+    excused: Tensor  # (n,), how many of them do not shorten the step: those up to the first restart of H
+    inverse_hessian: _InverseHessian
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,84 +103,108 @@ class BFGS:
     With s a move, q the change of the residual and w = H q, the update is H + (1 + <q, w>/<s, q>) s s'/<s, q> - (s w' +
     w s')/<s, q>: a term of rank two, so that H is kept as the identity and one such term per step, applied by two small
     products and never formed. The identity is the Hessian of F where g is zero, as it is at the start of training in
-    coordinates where the affine map between the Gaussian fits is the identity. After `memory` steps H begins again,
-    from the identity times the curvature last met. A rejected trial is not lost: its curvature enters H, and only a
-    second rejection in a row shortens the step. Where H begins again amid rejections, so does the length of the step: a
-    pair of hardly any curvature may have spoilt H by rounding. See "Numerical Optimization" (Nocedal and Wright),
-    equation (6.17).
+    coordinates where the affine map between the Gaussian fits is the identity. After `memory` steps H restarts from
+    the identity times the latest curvature. A rejected trial is not lost: its curvature enters H, and only a second
+    rejection in a row shortens the step. Where H restarts amid rejections, so does the length of the step: a pair of
+    hardly any curvature may have spoilt H by rounding. See "Numerical Optimization" (Nocedal and Wright), equation
+    (6.17).
 
     Attributes:
-        memory: terms after which the estimate begins again.
+        memory: terms after which the estimate restarts.
         shrink: factor on the step length for each further rejection.
     """
+
+    line_search: ClassVar[LineSearch] = LineSearch()
 
     memory: int = 16
     shrink: float = 0.3
 
-    def init(self, problem: Problem, at: Iterate) -> tuple[_State, Tensor]:
+    def init(self, problem: Problem, at: Iterate) -> tuple[_BFGSState, Tensor]:
         """Propose the plain step y - R(y)."""
         n, d = at.y.shape
-        none, zero = at.y.new_zeros(n, 0), torch.zeros_like(at.value)
-        state = _State(
-            *at,
-            at.residual,
-            zero,
-            zero,
-            1 + zero.unsqueeze(-1),
-            at.y.new_zeros(n, 0, d),
-            none,
-            none,
+        no_terms, zero = at.y.new_zeros(n, 0), torch.zeros_like(at.value)
+        identity = _InverseHessian(
+            1 + zero.unsqueeze(-1), at.y.new_zeros(n, 0, d), no_terms, no_terms
         )
+        state = _BFGSState(at, at.residual, zero, zero, identity)
         return state, at.y - at.residual
 
     def step(
-        self, problem: Problem, state: _State, at: Iterate
-    ) -> tuple[_State, Tensor]:
-        """Accept or reject the trial, learn its curvature either way, and propose the next."""
-        good = accepted(Iterate(state.y, state.value, state.residual), at)
-        column = good.unsqueeze(-1)
-        y, residual = (
-            torch.where(column, at.y, state.y),
-            torch.where(column, at.residual, state.residual),
+        self, problem: Problem, state: _BFGSState, at: Iterate
+    ) -> tuple[_BFGSState, Tensor]:
+        """Accept or reject the trial, update H by its curvature either way, and propose the next trial."""
+        accepted = self.line_search.accepts(state.current, at)
+        current = accept(accepted, state.current, at)
+        secant = _secant(state.current, at)
+        restart = state.inverse_hessian.terms >= self.memory
+        inverse_hessian, step = _update_inverse_hessian(
+            state, at, accepted, current, secant, restart=restart
         )
-        s, q = at.y - state.y, at.residual - state.residual
-        curvature, bend = vecdot(s, q), vecdot(q, q)
-        useful = (curvature > torch.finfo(s.dtype).eps * bend) & torch.isfinite(bend)
-        terms = _Estimate(state.scale, state.pairs, state.a, state.b)
-        again = state.a.shape[1] >= self.memory
-        if again:
-            scale = torch.where(useful, curvature / bend, 1.0).unsqueeze(-1)
-            terms = _Estimate(scale, terms.pairs, terms.a[:, :0], terms.b[:, :0])
-            w, step = scale * q, scale * residual
-        else:
-            moved = terms.apply(at.residual)
-            w, step = moved - state.step, torch.where(column, moved, state.step)
-        s, w = (torch.where(useful.unsqueeze(-1), part, 0.0) for part in (s, w))
-        b = torch.where(useful, 1 / curvature, 0.0)
-        a = torch.where(useful, (1 + b * vecdot(q, w)) * b, 0.0)
-        along = vecdot(s, residual)
-        step = (
-            step
-            + (a * along - b * vecdot(w, residual)).unsqueeze(-1) * s
-            - (b * along).unsqueeze(-1) * w
-        )
-        tries = torch.where(good, 0.0, state.tries + 1)
-        forgiven = (
-            torch.where(state.spared > 0, state.spared, tries)
-            if again
-            else state.spared
-        )
-        spared = torch.minimum(forgiven, tries)
-        # With the rejected trial's curvature learnt, a first retry may go at full length.
-        waste = (tries - spared - useful.to(tries)).clamp(min=0)
-        trial = y - (self.shrink**waste).unsqueeze(-1) * step
-        trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
-        pairs = terms.with_pair(s, w)
-        value = torch.where(good, at.value, state.value)
-        learnt = (
-            torch.cat([terms.a, a.unsqueeze(1)], 1),
-            torch.cat([terms.b, b.unsqueeze(1)], 1),
-        )
-        return _State(
-            y, value, residual, step, tries, spared, terms.scale, pairs, *learnt
-        ), trial
+        rejections = torch.where(accepted, 0.0, state.rejections + 1)
+        excused = state.excused
+        if restart:
+            # Not where some are excused already, so that a row in trouble does shorten its step in the end.
+            excused = torch.where(excused > 0, excused, rejections)
+        excused = torch.minimum(excused, rejections)  # none once a trial is accepted
+        state = _BFGSState(current, step, rejections, excused, inverse_hessian)
+        return state, self._backtrack(state, secant.useful)
+
+    def _backtrack(self, state: _BFGSState, useful: Tensor) -> Tensor:
+        """Return the next trial (n, d): a full step, or after rejections a shorter one."""
+        # With the curvature of the rejected trial in H, a first retry may have full length.
+        shortenings = state.rejections - state.excused - useful.to(state.rejections)
+        length = self.shrink ** shortenings.clamp(min=0)
+        trial = state.current.y - length.unsqueeze(-1) * state.step
+        return self.line_search.give_up(trial, state.rejections)
+
+
+def _secant(old: Iterate, trial: Iterate) -> _Secant:
+    """Return what the trial tells about the curvature of every row."""
+    s, q = trial.y - old.y, trial.residual - old.residual
+    curvature, square = vecdot(s, q), vecdot(q, q)
+    # The update divides by <s, q>, which where it is all rounding says nothing.
+    useful = (curvature > torch.finfo(s.dtype).eps * square) & torch.isfinite(square)
+    return _Secant(s, q, curvature, square, useful)
+
+
+def _rank_two_term(secant: _Secant, w: Tensor) -> _Term:
+    """Return the term that makes H q = s, given w = H q (n, d) before."""
+    column = secant.useful.unsqueeze(-1)
+    s, w = torch.where(column, secant.s, 0.0), torch.where(column, w, 0.0)
+    b = torch.where(secant.useful, 1 / secant.curvature, 0.0)
+    a = torch.where(secant.useful, (1 + b * vecdot(secant.q, w)) * b, 0.0)
+    return _Term(s, w, a, b)
+
+
+def _update_inverse_hessian(
+    state: _BFGSState,
+    trial: Iterate,
+    accepted: Tensor,
+    current: Iterate,
+    secant: _Secant,
+    *,
+    restart: bool,
+) -> tuple[_InverseHessian, Tensor]:
+    """Return the new H, and H times the residual of the current iterate (n, d).
+
+    Args:
+        state: the state before the trial.
+        trial: the evaluated trial.
+        accepted: (n,) bool, whether it has been accepted.
+        current: the trial where accepted, elsewhere the iterate of the state.
+        secant: what the trial tells about the curvature.
+        restart: whether H is first set back to a multiple of the identity.
+    """
+    before = state.inverse_hessian
+    if restart:
+        scale = torch.where(secant.useful, secant.curvature / secant.square, 1.0)
+        before = before.restarted(scale.unsqueeze(-1))
+        w, step = before.apply(secant.q), before.apply(current.residual)
+    else:
+        # The state knows H times its residual, so one product serves for w = H q and for the step.
+        product = before.apply(trial.residual)
+        w = product - state.step
+        step = torch.where(accepted.unsqueeze(-1), product, state.step)
+    term = _rank_two_term(secant, w)
+    # What the term adds to the step is added to the product, which saves a second one with the new H.
+    return before.with_term(term), term.added_to(step, current.residual)

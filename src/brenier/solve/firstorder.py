@@ -1,4 +1,4 @@
-"""Methods that use gradients alone: the fixed-point iteration of the paper, and Anderson mixing.
+"""Methods that use gradients alone: the fixed-point iteration of Park et al. (2026), and Anderson mixing.
 
 Both iterate G(y) = y - alpha R(y), with R the residual. For F(y) = |y - z|^2/2 + g(y) and Hess g >= -I, G contracts
 for alpha < 2 / (1 + L), where L bounds the curvature of g.
@@ -15,8 +15,8 @@ from torch import Tensor
 from brenier.solve.loop import Iterate, Problem
 
 
-class _Steps(NamedTuple):
-    size: Tensor  # (n, 1)
+class _GradientState(NamedTuple):
+    size: Tensor  # (n, 1), alpha
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class GradientStep:
         safety: factor below the estimated stable step.
         power_steps: power iterations of the estimate.
         shift: the curvature estimated is that of F - shift |y|^2/2; with shift = 1 that is g's, as in the paper.
-        shared: one alpha for the batch, from the largest curvature in it (the paper), or one per row.
+        shared: whether the batch has one alpha, from the largest curvature in it (the paper), or every row its own.
     """
 
     size: float | None = None
@@ -45,21 +45,22 @@ class GradientStep:
         """
         return cls(safety=0.1, shift=1.0, shared=True)
 
-    def init(self, problem: Problem, at: Iterate) -> tuple[_Steps, Tensor]:
+    def init(self, problem: Problem, at: Iterate) -> tuple[_GradientState, Tensor]:
         """Choose the step size and take the first step."""
         if self.size is not None:
             size = torch.full_like(at.value, self.size).unsqueeze(-1)
         else:
             size = self._estimate(problem, at)
-        return self.step(problem, _Steps(size), at)
+        return self.step(problem, _GradientState(size), at)
 
     def step(
-        self, problem: Problem, state: _Steps, at: Iterate
-    ) -> tuple[_Steps, Tensor]:
+        self, problem: Problem, state: _GradientState, at: Iterate
+    ) -> tuple[_GradientState, Tensor]:
         """Take one step from `at`."""
         return state, at.y - state.size * at.residual
 
     def _estimate(self, problem: Problem, at: Iterate) -> Tensor:
+        """Return min(1, safety / curvature): (n, 1)."""
         curvature = power_iteration(problem, at, self.power_steps, self.shift)
         if self.shared:
             curvature = curvature.max().expand_as(curvature)
@@ -69,11 +70,11 @@ class GradientStep:
 def power_iteration(problem: Problem, at: Iterate, steps: int, shift: float) -> Tensor:
     """Estimate the spectral norm of Hess F - shift I at each row, from below: (n,).
 
-    The start is the residual, tilted by a fixed ramp in case that is an eigenvector of a small eigenvalue.
+    The start is the residual, tilted a little in case that is an eigenvector of a small eigenvalue; the tilt is the
+    same for all rows and not random, so that a row's estimate depends on that row alone.
     """
-    ramp = torch.linspace(
-        0.5, 1.0, at.y.shape[-1], dtype=at.y.dtype, device=at.y.device
-    )
+    d = at.y.shape[-1]
+    ramp = torch.linspace(0.5, 1.0, d, dtype=at.y.dtype, device=at.y.device)
     v = torch.nn.functional.normalize(at.residual, dim=-1) + 0.1 * ramp
     norm = torch.ones_like(at.value)
     for _ in range(steps):
@@ -83,13 +84,13 @@ def power_iteration(problem: Problem, at: Iterate, steps: int, shift: float) -> 
     return norm
 
 
-class _Mixing(NamedTuple):
-    y: Tensor  # (n, d) last accepted iterate
+class _AndersonState(NamedTuple):
+    y: Tensor  # (n, d), last accepted iterate
     residual: Tensor  # (n, d)
-    size: Tensor  # (n, 1) step of the plain iteration
-    dy: Tensor  # (n, m, d) differences of iterates
-    dr: Tensor  # (n, m, d) differences of residuals
-    slot: Tensor  # (n,) next slot to fill
+    size: Tensor  # (n, 1), step of the plain iteration
+    dy: Tensor  # (n, m, d), differences of iterates
+    dr: Tensor  # (n, m, d), differences of residuals
+    slot: Tensor  # (n,), which of the m is written next: the oldest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,54 +113,45 @@ class Anderson:
     ridge: float = 1e-6
     growth: float = 2.0
 
-    def init(self, problem: Problem, at: Iterate) -> tuple[_Mixing, Tensor]:
+    def init(self, problem: Problem, at: Iterate) -> tuple[_AndersonState, Tensor]:
         """Take a plain step."""
         n, d = at.y.shape
         size = torch.full_like(at.value, self.size).unsqueeze(-1)
-        empty = at.y.new_zeros(n, self.memory, d)
+        dy, dr = at.y.new_zeros(n, self.memory, d), at.y.new_zeros(n, self.memory, d)
         slot = torch.zeros(n, dtype=torch.int64, device=at.y.device)
-        return _Mixing(
-            at.y, at.residual, size, empty, empty.clone(), slot
-        ), at.y - size * at.residual
+        state = _AndersonState(at.y, at.residual, size, dy, dr, slot)
+        return state, at.y - size * at.residual
 
     def step(
-        self, problem: Problem, state: _Mixing, at: Iterate
-    ) -> tuple[_Mixing, Tensor]:
+        self, problem: Problem, state: _AndersonState, at: Iterate
+    ) -> tuple[_AndersonState, Tensor]:
         """Accept or undo the trial, then mix."""
-        old, new = (
-            torch.linalg.vector_norm(r, dim=-1) for r in (state.residual, at.residual)
-        )
-        good = (new <= self.growth * old).unsqueeze(-1)  # false for NaN
+        old = torch.linalg.vector_norm(state.residual, dim=-1)
+        new = torch.linalg.vector_norm(at.residual, dim=-1)
+        accepted = (new <= self.growth * old).unsqueeze(-1)  # false for NaN
         row = torch.arange(at.y.shape[0], device=at.y.device)
         dy, dr = state.dy.clone(), state.dr.clone()
-        dy[row, state.slot], dr[row, state.slot] = (
-            at.y - state.y,
-            at.residual - state.residual,
-        )
-        dy, dr = (torch.where(good.unsqueeze(-1), t, 0.0) for t in (dy, dr))
-        size = torch.where(good, state.size, state.size / 2)
-        y, residual = (
-            torch.where(good, at.y, state.y),
-            torch.where(good, at.residual, state.residual),
-        )
-        slot = torch.where(good.squeeze(-1), (state.slot + 1) % self.memory, 0)
-        weights = self._weights(dr, residual)
-        trial = (
-            y
-            - size * residual
-            - ((dy - size.unsqueeze(-1) * dr) * weights.unsqueeze(-1)).sum(1)
-        )
-        return _Mixing(y, residual, size, dy, dr, slot), trial
+        dy[row, state.slot] = at.y - state.y
+        dr[row, state.slot] = at.residual - state.residual
+        # A rejected row forgets all differences, and starts again from its last iterate.
+        dy = torch.where(accepted.unsqueeze(-1), dy, 0.0)
+        dr = torch.where(accepted.unsqueeze(-1), dr, 0.0)
+        size = torch.where(accepted, state.size, state.size / 2)
+        y = torch.where(accepted, at.y, state.y)
+        residual = torch.where(accepted, at.residual, state.residual)
+        slot = torch.where(accepted.squeeze(-1), (state.slot + 1) % self.memory, 0)
+        weights = self._weights(dr, residual).unsqueeze(-1)
+        mixed = ((dy - size.unsqueeze(-1) * dr) * weights).sum(1)
+        trial = y - size * residual - mixed
+        return _AndersonState(y, residual, size, dy, dr, slot), trial
 
     def _weights(self, dr: Tensor, residual: Tensor) -> Tensor:
         """Least-squares weights (n, m) of |residual - sum_j w_j dr_j|^2; empty slots get weight zero."""
         gram = dr @ dr.mT
-        scale = (
-            gram.diagonal(dim1=-2, dim2=-1)
-            .amax(-1)
-            .clamp(min=torch.finfo(dr.dtype).tiny)
-        )
+        # Residuals shrink over many orders of magnitude: the ridge is relative to the largest difference.
+        largest = gram.diagonal(dim1=-2, dim2=-1).amax(-1)
+        scale = largest.clamp(min=torch.finfo(dr.dtype).tiny)[:, None, None]
         eye = torch.eye(self.memory, dtype=dr.dtype, device=dr.device)
-        gram = gram / scale[:, None, None] + self.ridge * eye
-        right = (dr @ residual.unsqueeze(-1)) / scale[:, None, None]
+        gram = gram / scale + self.ridge * eye
+        right = (dr @ residual.unsqueeze(-1)) / scale
         return torch.linalg.solve_ex(gram, right)[0].squeeze(-1)

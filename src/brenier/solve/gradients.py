@@ -15,7 +15,7 @@ point (to the solver's tolerance) with a gradient attached:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -60,42 +60,65 @@ def implicit(
     return _Implicit.apply(y.detach(), at, y, tol, max_steps)
 
 
+class _ImplicitContext(Protocol):
+    """What `_Implicit` keeps for its backward pass."""
+
+    residual: Tensor  # (n, d), R at y
+    y: Tensor  # (n, d)
+    tol: float
+    max_steps: int
+
+
 class _Implicit(torch.autograd.Function):
     """Passes the point through; backward sends -(dR/dy)^{-1} v into the residual."""
 
     @staticmethod
     def forward(
-        ctx: Any, point: Tensor, at: Tensor, y: Tensor, tol: float, max_steps: int
+        ctx: _ImplicitContext,
+        point: Tensor,
+        at: Tensor,
+        y: Tensor,
+        tol: float,
+        max_steps: int,
     ) -> Tensor:
-        ctx.residual, ctx.y, ctx.tol, ctx.max_steps = at, y, tol, max_steps
+        ctx.residual, ctx.y = at, y
+        ctx.tol, ctx.max_steps = tol, max_steps
         return point.clone()
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None, None, None]:
+    def backward(
+        ctx: _ImplicitContext, *grads: Tensor
+    ) -> tuple[None, Tensor, None, None, None]:
         def product(v: Tensor) -> Tensor:
+            # dR/dy is symmetric, so that a vector-Jacobian product is a Jacobian-vector product.
             return torch.autograd.grad(ctx.residual, ctx.y, v, retain_graph=True)[0]
 
-        return (
-            None,
-            -conjugate_gradients(product, grads[0], ctx.tol, ctx.max_steps),
-            None,
-            None,
-            None,
-        )
+        adjoint = conjugate_gradients(product, grads[0], ctx.tol, ctx.max_steps)
+        return None, -adjoint, None, None, None
 
 
 def conjugate_gradients(
     product: Residual, right: Tensor, tol: float, max_steps: int
 ) -> Tensor:
-    """Solve A v = right row by row, for symmetric positive definite A given by its product: (n, d)."""
+    """Solve A v = right row by row: (n, d).
+
+    Args:
+        product: v -> A v, with A symmetric positive definite in every row.
+        right: (n, d).
+        tol: bound on |A v - right| / |right|, at which a row stops.
+        max_steps: steps after which rows are left as they are.
+    """
     v, r = torch.zeros_like(right), right
-    p, limit = r, tol * torch.linalg.vector_norm(right, dim=-1)
+    p = r
+    limit = tol * torch.linalg.vector_norm(right, dim=-1)
     for _ in range(max_steps):
         going = torch.linalg.vector_norm(r, dim=-1) > limit
         if not bool(going.any()):
             break
         ap, energy = product(p), vecdot(r, r)
+        # Rows that have stopped take steps of zero, for 0 / 0 would give them NaN.
         step = torch.where(going, energy / vecdot(p, ap), 0.0).unsqueeze(-1)
         v, r = v + step * p, r - step * ap
-        p = r + torch.where(going, vecdot(r, r) / energy, 0.0).unsqueeze(-1) * p
+        turn = torch.where(going, vecdot(r, r) / energy, 0.0).unsqueeze(-1)
+        p = r + turn * p
     return v

@@ -1,29 +1,25 @@
-"""Methods that use curvature: limited-memory BFGS from gradients, and Newton's with conjugate gradients.
+"""Newton's method on many rows at once, its linear systems solved by conjugate gradients on Hessian products.
 
-Both are descent methods: a trial is accepted, per row, when the value falls enough (Armijo) or, once values no longer
-resolve the change, when the slope along the step shows it did (the approximate Wolfe test of "A new conjugate gradient
-method with guaranteed descent and an efficient line search", Hager and Zhang, 2005, equation (4.1)).
+No Hessian is formed: a row that converges in few steps costs a few Hessian products for each.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.linalg import vecdot
 
-from brenier.solve.linesearch import GIVE_UP, accepted
-from brenier.solve.loop import Iterate, Problem
+from brenier.solve.linesearch import LineSearch, accept
+from brenier.solve.loop import Iterate, Problem, take_rows
 
 
-class _Newton(NamedTuple):
-    y: Tensor
-    value: Tensor
-    residual: Tensor
+class _NewtonState(NamedTuple):
+    current: Iterate  # the last accepted one
     direction: Tensor  # (n, d), the descent direction being searched
-    tries: Tensor
+    rejections: Tensor  # (n,), rejected trials in a row
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,39 +34,36 @@ class NewtonCG:
         shrink: factor on the step length for each rejection.
     """
 
+    line_search: ClassVar[LineSearch] = LineSearch()
+
     max_products: int = 20
     shrink: float = 0.4
 
-    def init(self, problem: Problem, at: Iterate) -> tuple[_Newton, Tensor]:
+    def init(self, problem: Problem, at: Iterate) -> tuple[_NewtonState, Tensor]:
         """Propose the first Newton step."""
         direction = self._direction(problem, at)
-        return _Newton(*at, direction, torch.zeros_like(at.value)), at.y + direction
+        state = _NewtonState(at, direction, torch.zeros_like(at.value))
+        return state, at.y + direction
 
     def step(
-        self, problem: Problem, state: _Newton, at: Iterate
-    ) -> tuple[_Newton, Tensor]:
+        self, problem: Problem, state: _NewtonState, at: Iterate
+    ) -> tuple[_NewtonState, Tensor]:
         """Accept the trial and find a new direction, or shorten the step, row by row."""
-        old = Iterate(state.y, state.value, state.residual)
-        good = accepted(old, at)
-        column = good.unsqueeze(-1)
-        now = Iterate(
-            *(
-                torch.where(column if new.ndim == 2 else good, new, was)
-                for was, new in zip(old, at, strict=True)
-            )
-        )
+        accepted = self.line_search.accepts(state.current, at)
+        current = accept(accepted, state.current, at)
         direction = state.direction
-        if bool(good.any()):
-            index = good.nonzero().squeeze(-1)
+        if bool(accepted.any()):
+            # Only accepted rows pay for a new direction.
+            index = accepted.nonzero().squeeze(-1)
             direction = direction.clone()
-            part = Iterate(now.y[index], now.value[index], now.residual[index])
             direction[index] = self._direction(
-                _restrict(problem, index, at.y.shape[0]), part
+                _restrict(problem, index, at.y.shape[0]), take_rows(current, index)
             )
-        tries = torch.where(good, 0.0, state.tries + 1)
-        trial = now.y + (self.shrink**tries).unsqueeze(-1) * direction
-        trial = torch.where((tries < GIVE_UP).unsqueeze(-1), trial, torch.nan)
-        return _Newton(*now, direction, tries), trial
+        rejections = torch.where(accepted, 0.0, state.rejections + 1)
+        length = self.shrink**rejections
+        trial = current.y + length.unsqueeze(-1) * direction
+        trial = self.line_search.give_up(trial, rejections)
+        return _NewtonState(current, direction, rejections), trial
 
     def _direction(self, problem: Problem, at: Iterate) -> Tensor:
         """Solve Hess F p = -R by conjugate gradients, each row to its own tolerance: p (n, d)."""
@@ -78,15 +71,15 @@ class NewtonCG:
         limit = norm * torch.minimum(torch.full_like(norm, 0.5), norm.sqrt())
         p, r = torch.zeros_like(at.y), at.residual
         v, going = -r, torch.ones_like(norm, dtype=torch.bool)
+        # In exact arithmetic d products are enough; rounding may cost as many again.
         for product in range(min(self.max_products, 2 * at.y.shape[-1])):
             hv = problem.hessian_product(at.y, v)
             curvature, energy = vecdot(v, hv), vecdot(r, r)
-            sound = curvature > torch.finfo(p.dtype).eps * vecdot(v, v)
-            if (
-                product == 0
-            ):  # steepest descent where even the gradient sees no positive curvature
-                p = torch.where(sound.unsqueeze(-1), p, v)
-            going = going & sound
+            positive = curvature > torch.finfo(p.dtype).eps * vecdot(v, v)
+            if product == 0:
+                # Steepest descent where even the gradient sees no positive curvature.
+                p = torch.where(positive.unsqueeze(-1), p, v)
+            going = going & positive
             step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)
             p, r = p + step * v, r + step * hv
             v = -r + torch.where(going, vecdot(r, r) / energy, 0.0).unsqueeze(-1) * v
@@ -97,5 +90,5 @@ class NewtonCG:
 
 
 def _restrict(problem: Problem, index: Tensor, n: int) -> Problem:
-    """Restrict to some rows, unless that is all of them."""
+    """Restrict to some rows, unless that is all n of them."""
     return problem if index.numel() == n else problem.rows(index)

@@ -1,4 +1,4 @@
-"""What a solve gives back: the points, and per row whether each of them is an answer."""
+"""What a solve returns: one point per row, and whether it has converged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from brenier.errors import ConvergenceError
 
 
 class Status(enum.IntEnum):
-    """How a row ended; `advice` says what to do about it."""
+    """How a row ended; `advice` says what to do about it.
+
+    Attributes:
+        CONVERGED: its residual norm is at most tol.
+        OUT_OF_STEPS: max_steps were taken before.
+        STALLED: the method gave up at a finite point, where no step makes progress at this precision.
+        NON_FINITE: an iterate overflowed, or the objective was not finite there.
+        DEFERRED: left unfinished on request.
+    """
 
     CONVERGED = 0
     OUT_OF_STEPS = 1
@@ -23,7 +31,7 @@ class Status(enum.IntEnum):
 
     @property
     def advice(self) -> str:
-        """What a person can do about rows that ended so."""
+        """What to do about rows that ended in this way."""
         return _ADVICE[self]
 
 
@@ -33,17 +41,17 @@ _ADVICE = {
     Status.STALLED: "the steps fell below what this precision resolves: loosen `tol` or work in float64",
     Status.NON_FINITE: "the objective overflowed along the way: check the inputs for values far outside the "
     "training data, or shorten the step",
-    Status.DEFERRED: "they were left unfinished, as asked: solve on from their points, or with skip_fraction=0",
+    Status.DEFERRED: "they were left unfinished, as asked: continue from their points, or solve with skip_fraction=0",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Solution:
-    """The best iterate of every row, with its story.
+    """The best iterate of every row, and how the row ended.
 
     Attributes:
-        point: (n, d), the iterate of smallest residual met for each row.
-        residual: (n,), the Euclidean norm of the residual there.
+        point: (n, d), the iterate of smallest residual norm seen in each row.
+        residual: (n,), that norm (Euclidean).
         steps: (n,), steps taken by each row.
         status: (n,), a `Status` per row.
         evaluations: gradient evaluations of all rows together; a Hessian product counts as two.
@@ -57,17 +65,17 @@ class Solution:
 
     @property
     def converged(self) -> Tensor:
-        """(n,) bool: rows whose residual reached the tolerance."""
+        """Which rows have converged: (n,) bool."""
         return self.status == Status.CONVERGED
 
     @property
     def unconverged(self) -> int:
-        """How many rows did not converge."""
+        """How many rows have not converged."""
         return int((~self.converged).sum())
 
     @property
     def deferred(self) -> int:
-        """How many rows were left unfinished, as was asked."""
+        """How many rows were left unfinished on request (`skip_fraction`)."""
         return int((self.status == Status.DEFERRED).sum())
 
     @property
@@ -76,13 +84,15 @@ class Solution:
         return self.evaluations / max(1, self.status.numel())
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Solution]) -> Solution:
-        """Return one solution for the rows of all parts, in order."""
-        names = ("point", "residual", "steps", "status")
-        rows = {
-            name: torch.cat([getattr(part, name) for part in parts]) for name in names
-        }
-        return cls(**rows, evaluations=sum(part.evaluations for part in parts))
+    def concatenate(cls, chunks: Sequence[Solution]) -> Solution:
+        """Return one solution for the rows of all chunks, in order."""
+        return cls(
+            point=torch.cat([chunk.point for chunk in chunks]),
+            residual=torch.cat([chunk.residual for chunk in chunks]),
+            steps=torch.cat([chunk.steps for chunk in chunks]),
+            status=torch.cat([chunk.status for chunk in chunks]),
+            evaluations=sum(chunk.evaluations for chunk in chunks),
+        )
 
     def report(self) -> str:
         """Return one sentence: how many rows ended how, how far off, and what to try.
@@ -96,21 +106,16 @@ class Solution:
         total = self.status.numel()
         if not self.unconverged:
             return f"all {total} rows converged"
-        parts = []
-        for status in (
-            Status.OUT_OF_STEPS,
-            Status.STALLED,
-            Status.NON_FINITE,
-            Status.DEFERRED,
-        ):
+        endings = []
+        for status in Status:
             count = int((self.status == status).sum())
-            if count:
-                parts.append(
+            if count and status is not Status.CONVERGED:
+                endings.append(
                     f"{count} of {total} rows ended {status.name.lower()}: {status.advice}"
                 )
         finite = self.residual[torch.isfinite(self.residual)]
         worst = f"{float(finite.max()):.1e}" if finite.numel() else "not finite"
-        return "; ".join(parts) + f" (largest residual {worst})"
+        return "; ".join(endings) + f" (largest residual {worst})"
 
     def check(self) -> Solution:
         """Return self if every row converged.
