@@ -9,7 +9,23 @@ class BrenierError(Exception):
 
 
 class DataError(BrenierError, ValueError):
-    """Samples, files or arguments that cannot be used; the message names the argument and the remedy."""
+    """Samples, files or arguments that cannot be used; the message names the argument and the remedy.
+
+    Attributes:
+        argument: the name that the message starts with, of one argument or of several joined by ", "; None where it
+            starts with no argument.
+    """
+
+    def __init__(self, message: str = "", *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+    def for_argument(self, name: str) -> "DataError":
+        """Return the same error about an argument of another name, such as the file that it was read from."""
+        if self.argument is None:
+            return self
+        fault = str(self).removeprefix(self.argument)
+        return DataError(f"{name}{fault}", argument=name)
 
 
 class ConvergenceError(BrenierError, RuntimeError):

@@ -28,22 +28,26 @@ def read_labels(values: Any, name: str, rows: int) -> list[Hashable]:
             break
     if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
         raise DataError(
-            f"{name}: must be a sequence of labels, one per row, got {values!r}"
+            f"{name}: must be a sequence of labels, one per row, got {values!r}",
+            argument=name,
         )
     labels = list(values)
     if len(labels) != rows:
         raise DataError(
-            f"{name}: has {len(labels)} labels for {rows} rows; give one label per row, in their order"
+            f"{name}: has {len(labels)} labels for {rows} rows; give one label per row, in their order",
+            argument=name,
         )
     for row, label in enumerate(labels):
         if label is None or label != label:
             raise DataError(
-                f"{name}: the label of row {row} is missing ({label}); drop such rows, or name their class"
+                f"{name}: the label of row {row} is missing ({label}); drop such rows, or name their class",
+                argument=name,
             )
         if not isinstance(label, Hashable):
             raise DataError(
                 f"{name}: the label of row {row} is a {type(label).__name__}, which is not hashable; give numbers, "
-                "strings or tuples, one per row"
+                "strings or tuples, one per row",
+                argument=name,
             )
     return labels
 
@@ -81,7 +85,8 @@ def read_covariates(values: Any, name: str, rows: int, p: int | None = None) -> 
         array: NDArray[Any] = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{name}: are not numbers ({error}); give an array (n, p), or labels instead"
+            f"{name}: are not numbers ({error}); give an array (n, p), or labels instead",
+            argument=name,
         ) from error
     if (
         p is not None and array.size == p and array.shape[:1] != (rows,)
@@ -92,11 +97,13 @@ def read_covariates(values: Any, name: str, rows: int, p: int | None = None) -> 
     if array.ndim != 2 or len(array) != rows or (p is not None and array.shape[1] != p):
         expected = f"({rows}, {'p' if p is None else p})"
         raise DataError(
-            f"{name}: have shape {array.shape} for {rows} rows; give {expected}, a line per row"
+            f"{name}: have shape {array.shape} for {rows} rows; give {expected}, a line per row",
+            argument=name,
         )
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
         raise DataError(
-            f"{name}: hold NaN or inf, first in row {row}; drop or impute such rows"
+            f"{name}: hold NaN or inf, first in row {row}; drop or impute such rows",
+            argument=name,
         )
     return torch.from_numpy(np.array(array))

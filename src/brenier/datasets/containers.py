@@ -113,21 +113,25 @@ def read(
         remedy = "reshape(-1, 1) for one feature or reshape(1, -1) for one sample"
         raise DataError(
             f"{name}: Expected 2D array, got {table.ndim}D array of shape {tuple(table.shape)} instead; rows are "
-            f"samples. Reshape your data with {remedy if table.ndim < 2 else 'reshape(n, -1), one row per sample'}"
+            f"samples. Reshape your data with {remedy if table.ndim < 2 else 'reshape(n, -1), one row per sample'}",
+            argument=name,
         )
     n, d = table.shape
     if d == 0:
         raise DataError(
-            f"{name}: 0 feature(s) (shape=({n}, {d})) while a minimum of 1 is required; select some columns"
+            f"{name}: 0 feature(s) (shape=({n}, {d})) while a minimum of 1 is required; select some columns",
+            argument=name,
         )
     if n < min_rows:
         raise DataError(
             f"{name}: Found array with {n} sample(s) (shape=({n}, {d})) while a minimum of {min_rows} is required; "
-            "give more samples"
+            "give more samples",
+            argument=name,
         )
     if dim is not None and d != dim:
         raise DataError(
-            f"{name}: has {d} features, but {dim} are expected; give the columns used in fit"
+            f"{name}: has {d} features, but {dim} are expected; give the columns used in fit",
+            argument=name,
         )
     if not isinstance(table, np.memmap):
         check_finite(table, name)
@@ -151,7 +155,8 @@ def check_finite(table: Tensor, name: str, numbers: Tensor | None = None) -> Non
     number = row if numbers is None else int(numbers[row])
     raise DataError(
         f"{name}: contains NaN or inf in {rows} of {table.shape[0]} rows{'' if numbers is None else ' read'}, "
-        f"the first at row {number}, column {column}; remove or impute those rows"
+        f"the first at row {number}, column {column}; remove or impute those rows",
+        argument=name,
     )
 
 
@@ -164,19 +169,24 @@ def _table(values: Any, name: str) -> Any:
     """Return values as a dense real tensor, or as the memory-mapped array it is."""
     if values is None:
         raise DataError(
-            f"{name}: Expected array-like (array or non-string sequence), got None; give an (n, d) array"
+            f"{name}: Expected array-like (array or non-string sequence), got None; give an (n, d) array",
+            argument=name,
         )
     if isinstance(values, Tensor):
         if values.layout != torch.strided:
             raise DataError(
-                f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()"
+                f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()",
+                argument=name,
             )
         if values.is_complex():
-            raise DataError(f"{name}: Complex data not supported; give real features")
+            raise DataError(
+                f"{name}: Complex data not supported; give real features", argument=name
+            )
         return values.detach()
     if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise DataError(
-            f"{name}: Sparse data was passed; give a dense array, for example {name}.toarray()"
+            f"{name}: Sparse data was passed; give a dense array, for example {name}.toarray()",
+            argument=name,
         )
     try:
         array = (
@@ -184,11 +194,13 @@ def _table(values: Any, name: str) -> Any:
         )
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{name}: is not a table of numbers ({error}); give an (n, d) array"
+            f"{name}: is not a table of numbers ({error}); give an (n, d) array",
+            argument=name,
         ) from error
     if np.ma.is_masked(array):
         raise DataError(
-            f"{name}: has masked entries; remove or impute those rows, for example with filled()"
+            f"{name}: has masked entries; remove or impute those rows, for example with filled()",
+            argument=name,
         )
     if is_mapped(array) and array.dtype.kind in "fiub":
         return array
@@ -198,7 +210,9 @@ def _table(values: Any, name: str) -> Any:
 def _numeric(array: np.ndarray, name: str) -> np.ndarray:
     """Return the array as real numbers."""
     if array.dtype.kind == "c":
-        raise DataError(f"{name}: Complex data not supported; give real features")
+        raise DataError(
+            f"{name}: Complex data not supported; give real features", argument=name
+        )
     if array.dtype.kind in "fiub":
         return array
     try:
@@ -210,7 +224,8 @@ def _numeric(array: np.ndarray, name: str) -> np.ndarray:
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{name}: has entries of type {array.dtype} that are not numbers ({error}); "
-            "encode or drop text, dates, objects and missing values first"
+            "encode or drop text, dates, objects and missing values first",
+            argument=name,
         ) from error
 
 

@@ -48,5 +48,6 @@ def _check_range(x: Tensor, z: Tensor) -> None:
         ):
             raise DataError(
                 f"{name}: has values as large as {float(largest):.1e} or features that vary by less than "
-                f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units"
+                f"{SMALLEST:.0e}, whose squares float64 cannot hold; give the data in other units",
+                argument=name,
             )
