@@ -1,3 +1,3 @@
 """Programs: the command line, and colour grading."""
 
-__all__: list[str] = []
+__all__ = ()

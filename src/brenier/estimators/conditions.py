@@ -75,7 +75,8 @@ def class_plan(
     if not common:
         raise DataError(
             f"source_labels, target_labels: share no class ({listed(tuple(first))} and {listed(tuple(second))}); "
-            "transport goes from a class to the same class, so name them alike on both sides"
+            "transport goes from a class to the same class, so name them alike on both sides",
+            argument="source_labels, target_labels",
         )
     if odd:
         warn(

@@ -1,33 +1,60 @@
-"""Reports: what a fit or an evaluation found, as a page with figures."""
+"""Reports: what a fit or an evaluation found, as a page of Markdown with figures beside it.
 
-from brenier.report.evaluation import READING, Evaluation, measure, plain
-from brenier.report.fit import (
+`page` and `tables` are the building blocks, `figures` and `plots` draw, `fit` and `evaluation` say what is reported.
+"""
+
+from brenier.report.evaluation import (
+    EVALUATION,
+    EVALUATION_FOOTNOTE,
+    Evaluation,
+    has_enough_rows,
+    measure,
+    to_json,
+)
+from brenier.report.figures import (
+    LabelPair,
     class_figures,
-    distance_section,
     figures_section,
-    fit_report,
     map_figures,
+)
+from brenier.report.fit import (
+    REPORT,
+    distance_section,
+    fit_report,
     settings_section,
+    with_current_names,
 )
 from brenier.report.page import PAGE, Section, write_report
-from brenier.report.tables import class_table, markdown_table, shown, text_table
+from brenier.report.tables import (
+    TableRows,
+    class_table,
+    format_cell,
+    markdown_table,
+    text_table,
+)
 
 __all__ = [
+    "EVALUATION",
+    "EVALUATION_FOOTNOTE",
     "PAGE",
-    "READING",
+    "REPORT",
     "Evaluation",
+    "LabelPair",
     "Section",
+    "TableRows",
     "class_figures",
     "class_table",
     "distance_section",
     "figures_section",
     "fit_report",
+    "format_cell",
+    "has_enough_rows",
     "map_figures",
     "markdown_table",
     "measure",
-    "plain",
     "settings_section",
-    "shown",
     "text_table",
+    "to_json",
+    "with_current_names",
     "write_report",
 ]

@@ -1,10 +1,10 @@
-"""What a map does on given samples, beside doing nothing and beside the affine map."""
+"""How a map does on given samples, beside doing nothing and beside the affine map."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,20 +12,38 @@ from torch import Tensor
 
 from brenier import metrics
 from brenier.errors import DataError
+from brenier.report.tables import MakeTable
 from brenier.transport.coordinates import gaussian_coordinates
 from brenier.transport.maps import Distance, RoundTrip, TransportMap, round_trip
 
-INVERTED = 8192  # of those that are moved there and back
 METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
     "sliced W2": metrics.sliced_w2,
     "energy distance": metrics.energy_distance,
     "MMD^2": metrics.mmd,
 }
-READING = (
+EVALUATION_FOOTNOTE = (
     "Each row compares equally many samples with the same half of the target; smaller is better. The last row is what "
     "a perfect map would score; samples that the map was fitted to flatter it. MMD^2 and the energy distance are "
     "unbiased, so below zero by chance."
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings:
+    """What an evaluation needs and looks at.
+
+    Attributes:
+        min_source, min_target: fewest rows of either side: a metric compares at least two rows with two others, and the
+            target is split in halves.
+        max_inverted: source rows that are moved there and back, at most; enough for a 99th percentile.
+    """
+
+    min_source: int = 2
+    min_target: int = 4
+    max_inverted: int = 8192
+
+
+EVALUATION = EvaluationSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +52,8 @@ class Evaluation:
 
     Attributes:
         distance: W2 with its bounds.
-        trip: how well it inverts.
-        scores: per row of the table, the metrics by name.
+        trip: how well the map inverts.
+        scores: per row of the table (identity, affine map, this map, fresh target samples), the metrics by name.
         rows: samples that each comparison used of either side.
         unit: what the metrics are measured in.
     """
@@ -46,34 +64,39 @@ class Evaluation:
     rows: int
     unit: str
 
-    def table(
-        self, make: Callable[[Sequence[str], Sequence[Sequence[Any]]], str]
-    ) -> str:
+    def table(self, make: MakeTable) -> str:
         """Return the scores as a table made by `make(header, rows)`."""
         header = list(next(iter(self.scores.values())))
-        return make(
-            ["", *header],
-            [
-                [name, *(row[key] for key in header)]
-                for name, row in self.scores.items()
-            ],
-        )
+        rows: list[list[object]] = []
+        for name, scores in self.scores.items():
+            rows.append([name, *(scores[metric] for metric in header)])
+        return make(["", *header], rows)
 
 
 def measure(transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0) -> Evaluation:
     """Return what a map does on source rows x (n, d) and target rows z (m, d).
 
+    Half of the target rows are the reference of every comparison; the other half stands for a perfect map, and the
+    affine map is fitted to it.
+
+    Args:
+        transport: the map.
+        x, z: samples of either side, in float64.
+        seed: of the halves of the target.
+
     Raises:
         DataError: for fewer than 2 source or 4 target rows.
     """
-    if len(x) < 2 or len(z) < 4:
+    if not has_enough_rows(x, z):
+        side = "X" if len(x) < EVALUATION.min_source else "Y"
         raise DataError(
-            f"{'X' if len(x) < 2 else 'Y'}: has too few rows; give at least 2 source and 4 target rows"
+            f"{side}: has too few rows; give at least {EVALUATION.min_source} source and {EVALUATION.min_target} "
+            "target rows",
+            argument=side,
         )
     unit, common = transport.coordinates.unit.cpu(), transport.coordinates.common
-    scale = (
-        torch.ones_like(unit) if common else unit
-    )  # metrics weigh features as the cost does
+    # Metrics weigh features as the cost does.
+    scale = torch.ones_like(unit) if common else unit
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     k = min(len(x), len(z) // 2)
     reference, fresh = z[order[:k]], z[order[k : 2 * k]]
@@ -84,44 +107,47 @@ def measure(transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0) -> Eva
         "this map": transport(x[:k]),
         "fresh target samples": fresh,
     }
+    scores = {}
+    for name, rows in compared.items():
+        scores[name] = _scores(rows / scale, reference / scale)
     return Evaluation(
         distance=transport.distance(x, z),
-        trip=round_trip(transport, x[:INVERTED]),
-        scores={
-            name: _scores(part / scale, reference / scale)
-            for name, part in compared.items()
-        },
+        trip=round_trip(transport, x[: EVALUATION.max_inverted]),
+        scores=scores,
         rows=k,
         unit="units of the data" if common else "units of each feature's scale",
     )
 
 
-def _scores(a: Tensor, b: Tensor) -> dict[str, float]:
-    """Return every metric between two samples (n, d); the sliced distance only where POT is there."""
-    pot = importlib.util.find_spec("ot") is not None
-    return {
-        name: metric(a, b)
-        for name, metric in METRICS.items()
-        if pot or metric is not metrics.sliced_w2
-    }
+def has_enough_rows(x: Tensor, z: Tensor) -> bool:
+    """Say whether a map can be evaluated on so many source rows x (n, d) and target rows z (m, d)."""
+    return len(x) >= EVALUATION.min_source and len(z) >= EVALUATION.min_target
 
 
-def plain(found: Evaluation) -> dict[str, Any]:
+def to_json(found: Evaluation) -> dict[str, Any]:
     """Return an evaluation as JSON holds it."""
-    quantiles = torch.tensor([0.5, 0.99, 1.0], dtype=torch.float64)
-    median, high, largest = torch.quantile(
-        torch.as_tensor(found.trip.errors), quantiles
-    ).tolist()
-    trip = {"rows": len(found.trip.errors), "unconverged": found.trip.unconverged}
+    levels = torch.tensor([0.5, 0.99, 1.0], dtype=torch.float64)
+    errors = torch.as_tensor(found.trip.errors)
+    median, high, largest = torch.quantile(errors, levels).tolist()
+    trip = {
+        "rows": len(errors),
+        "unconverged": found.trip.unconverged,
+        "median": median,
+        "percentile_99": high,
+        "largest": largest,
+    }
     return {
         "distance": dataclasses.asdict(found.distance),
-        "round_trip": {
-            **trip,
-            "median": median,
-            "percentile_99": high,
-            "largest": largest,
-        },
+        "round_trip": trip,
         "scores": found.scores,
         "rows": found.rows,
         "unit": found.unit,
     }
+
+
+def _scores(a: Tensor, b: Tensor) -> dict[str, float]:
+    """Return every metric between two samples (n, d); the sliced distance only where POT is installed."""
+    available = dict(METRICS)
+    if importlib.util.find_spec("ot") is None:
+        available.pop("sliced W2")
+    return {name: metric(a, b) for name, metric in available.items()}

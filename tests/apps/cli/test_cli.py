@@ -1,5 +1,6 @@
 """The command line, as a user meets it: what is written, what is printed, which exit code."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -388,8 +389,12 @@ def test_arrays_keep_their_precision(given: str, written: str, model: Path) -> N
 def test_large_arrays_are_moved_a_few_rows_at_a_time(
     model: Path, ot: OptimalTransport, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("brenier.apps.cli.inputs"), "MAPPED", 0)
-    monkeypatch.setattr(sys.modules["brenier.apps.cli.transport"], "ROWS", 64)
+    inputs = import_module("brenier.apps.cli.inputs")
+    on_disk = dataclasses.replace(inputs.INPUT, max_in_memory=0)
+    monkeypatch.setattr(inputs, "INPUT", on_disk)
+    command = import_module("brenier.apps.cli.transport")
+    few = dataclasses.replace(command.TRANSPORT, rows_at_once=64)
+    monkeypatch.setattr(command, "TRANSPORT", few)
     assert main(["transport", "model", "x.npy", "o.npy", "--quiet"]) == 0
     np.testing.assert_allclose(np.load("o.npy"), ot.map_(X))
     before = Path("o.npy").read_bytes()

@@ -9,6 +9,7 @@ import pytest
 from brenier.apps.colour import SPACES, Graded, Photo, banding, grade, sample_pixels
 from brenier.apps.colour.dither import gradient_noise, quantise
 from brenier.apps.colour.photo import Pixels
+from brenier.apps.colour.quality import BANDING
 from brenier.errors import DataError
 
 
@@ -251,7 +252,8 @@ def test_posterised_gradients_are_stretched() -> None:
 def test_stretch_of_a_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
     before = ramp(width=128).pixels // 2
     assert banding(before, before * 2).stretch == pytest.approx(2, rel=1e-3)
-    monkeypatch.setattr("brenier.apps.colour.quality.PAIRS", 500)
+    few = dataclasses.replace(BANDING, max_pairs=500)
+    monkeypatch.setattr("brenier.apps.colour.quality.BANDING", few)
     assert banding(before, before * 2, seed=3).stretch == pytest.approx(2, rel=1e-3)
 
 

@@ -8,11 +8,12 @@ import pytest
 from PIL import Image, ImageFont
 
 from brenier.apps.colour import Photo, contact_sheet
-from brenier.apps.colour.sheet import BACKGROUND, CAPTION, MARGIN, PANEL_WIDTH, _fitted
+from brenier.apps.colour.sheet import SHEET, _fitted
 from brenier.errors import DataError
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
-LINE = 2 * CAPTION
+PANEL_WIDTH, MARGIN, LINE = SHEET.panel_width, SHEET.margin, SHEET.line
+BACKGROUND = SHEET.background
 
 
 def plain(
@@ -83,7 +84,7 @@ def test_towers_are_bounded(tmp_path: Path) -> None:
 
 
 def test_long_captions_are_cut_and_lines_joined() -> None:
-    font = ImageFont.load_default(CAPTION)
+    font = ImageFont.load_default(SHEET.letters)
     assert _fitted("two\nlines", font) == "two lines"
     cut = _fitted("a very long caption " * 20, font)
     assert cut.endswith("...")

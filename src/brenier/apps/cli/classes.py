@@ -2,128 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from torch import Tensor
 
-from brenier.apps.cli.console import NOTHING_CONVERGED, OK, note, print_json
+from brenier.apps.cli.console import ExitCode, convergence_code, note, print_json
+from brenier.apps.cli.rows import LabelledRows
 from brenier.datasets import grouped
 from brenier.errors import DataError
 from brenier.estimators import OptimalTransport
 from brenier.report import (
+    EVALUATION,
+    EVALUATION_FOOTNOTE,
     PAGE,
-    READING,
     Evaluation,
     Section,
+    TableRows,
     class_figures,
     figures_section,
+    has_enough_rows,
     markdown_table,
     measure,
-    plain,
     text_table,
+    to_json,
     write_report,
 )
 from brenier.transport.maps import RoundTrip
 
-METRIC = "energy distance"  # needs no other package
-Rows = tuple[Tensor, list[Any]]  # (n, d), and their labels
+COMPARED_METRIC = "energy distance"  # needs no optional package
 
 
 def evaluate_classes(
     ot: OptimalTransport,
-    source: Rows,
-    target: Rows,
+    source: LabelledRows,
+    target: LabelledRows,
     out: Path | None,
     as_json: bool,
     seed: int,
     title: str,
-) -> int:
+) -> ExitCode:
     """Measure a map with classes on labelled rows; print a line per class, and write a report on request."""
-    found = _measured(ot, source, target, seed)
+    found = _measure_classes(ot, source, target, seed)
     errors = np.concatenate([each.trip.errors for each in found.values()])
-    trip = RoundTrip(errors, sum(each.trip.unconverged for each in found.values()))
-    page = None if out is None else _write(out, ot, source, target, found, trip, title)
+    unconverged = sum(each.trip.unconverged for each in found.values())
+    trip = RoundTrip(errors, unconverged)
+    page = None
+    if out is not None:
+        page = _write_classes(out, ot, source, target, found, trip, title)
     if as_json:
-        print_json(
-            {
-                "classes": [
-                    {"label": label, **plain(each)} for label, each in found.items()
-                ]
-            }
-        )
+        classes = [{"label": name, **to_json(each)} for name, each in found.items()]
+        print_json({"classes": classes})
     else:
-        print(text_table(*_table(found)))
+        print(text_table(*_scores_by_class(found)))
         print(
-            f"\n{trip.statement()}\n\nThe last four columns are the {METRIC}. {READING}"
+            f"\n{trip.statement()}\n\nThe last four columns are the {COMPARED_METRIC}. {EVALUATION_FOOTNOTE}"
         )
         if page is not None:
             print(f"Report: {page}")
-    return NOTHING_CONVERGED if trip.unconverged == len(trip.errors) else OK
+    return convergence_code(unconverged, len(errors))
 
 
-def _measured(
-    ot: OptimalTransport, source: Rows, target: Rows, seed: int
-) -> dict[Any, Evaluation]:
-    """Return what the map does in every class that has rows enough on both sides; name the others."""
-    found, few = {}, []
-    groups = [grouped(labels) for _, labels in (source, target)]
+def _measure_classes(
+    ot: OptimalTransport, source: LabelledRows, target: LabelledRows, seed: int
+) -> dict[Hashable, Evaluation]:
+    """Return what the map does in every class that has enough rows on both sides; note which have not."""
+    found: dict[Hashable, Evaluation] = {}
+    too_few = []
+    x_rows, z_rows = grouped(source[1]), grouped(target[1])
     for label in ot.labels_ or ():
-        x, z = (
-            side[0][mine.get(label, [])]
-            for side, mine in zip((source, target), groups, strict=True)
-        )
-        if len(x) < 2 or len(z) < 4:
-            few.append(label)
-        else:
+        x = source[0][x_rows.get(label, [])]
+        z = target[0][z_rows.get(label, [])]
+        if has_enough_rows(x, z):
             found[label] = measure(ot.map_.at(label), x, z, seed)
-    if few:
-        note(f"note: too few rows of {', '.join(map(repr, few))} to measure them")
+        else:
+            too_few.append(label)
+    if too_few:
+        note(f"note: too few rows of {', '.join(map(repr, too_few))} to measure them")
     if not found:
         raise DataError(
-            "--labels: no class of the model has at least 2 source and 4 target rows; give more"
+            f"--labels: no class of the model has at least {EVALUATION.min_source} source and "
+            f"{EVALUATION.min_target} target rows; give more"
         )
     return found
 
 
-def _table(
-    found: dict[Any, Evaluation],
-) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
-    """Return a row per class, and the means in the last."""
+def _scores_by_class(
+    found: Mapping[Hashable, Evaluation],
+) -> tuple[list[str], TableRows]:
+    """Return the header and the rows of a table: a row per class, and the means in the last."""
     compared = list(next(iter(found.values())).scores)
-    rows: list[list[Any]] = []
-    for label, each in found.items():
-        scores = [each.scores[name][METRIC] for name in compared]
-        rows.append(
-            [
-                str(label),
-                each.rows,
-                each.distance.w2,
-                float(np.median(each.trip.errors)),
-                *scores,
-            ]
-        )
-    means = np.mean([row[2:] for row in rows], axis=0).tolist()
-    rows.append(["mean", sum(row[1] for row in rows), *means])
+    names = [str(label) for label in found]
+    counts = [each.rows for each in found.values()]
+    figures = []
+    for each in found.values():
+        scores = [each.scores[name][COMPARED_METRIC] for name in compared]
+        median = float(np.median(each.trip.errors))
+        figures.append([each.distance.w2, median, *scores])
+    means = np.mean(figures, axis=0).tolist()
+    rows: list[list[object]] = []
+    for name, count, numbers in zip(names, counts, figures, strict=True):
+        rows.append([name, count, *numbers])
+    rows.append(["mean", sum(counts), *means])
     return ["class", "rows", "W2", "round trip", *compared], rows
 
 
-def _write(
+def _write_classes(
     out: Path,
     ot: OptimalTransport,
-    source: Rows,
-    target: Rows,
-    found: dict[Any, Evaluation],
+    source: LabelledRows,
+    target: LabelledRows,
+    found: Mapping[Hashable, Evaluation],
     trip: RoundTrip,
     title: str,
 ) -> Path:
-    """Write the report and its plots."""
+    """Write the report of an evaluation by class and its figures into a folder; return the path of the page."""
     out.mkdir(parents=True, exist_ok=True)
     (x, x_labels), (z, z_labels) = source, target
     figures = class_figures(ot.map_, x, z, (x_labels, z_labels), trip, out)
-    comparison = f"The last four columns are the {METRIC}.\n\n{markdown_table(*_table(found))}\n\n{READING}"
+    table = markdown_table(*_scores_by_class(found))
+    comparison = f"The last four columns are the {COMPARED_METRIC}.\n\n{table}\n\n{EVALUATION_FOOTNOTE}"
     sections = [
         Section("Classes", comparison),
         Section("Round trip", trip.statement()),

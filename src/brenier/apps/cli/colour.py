@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from brenier.apps.cli.console import NOTHING_CONVERGED, OK
-from brenier.apps.colour import Photo, contact_sheet, in_profile_of, read_photo
-from brenier.apps.colour.images import FORMATS, encode
-from brenier.apps.colour.palette import (
-    EVENNESS,
-    Picture,
-    colour_map,
-    one_thread,
-    pictures_section,
-    sample_palette,
-    towards,
-    towards_back,
-)
+from brenier.apps.cli.console import ExitCode, convergence_code
+from brenier.apps.colour import Photo, in_profile_of, read_photo
+from brenier.apps.colour.images import encode, format_of
+from brenier.apps.colour.job import ColourJob, one_thread
+from brenier.apps.colour.palette import PALETTE
+from brenier.apps.colour.sheet import Panel
 from brenier.errors import DataError
-from brenier.estimators import OptimalTransport
-from brenier.report import fit_report
-
-REPORTED = 8192  # colours of either photograph that the report looks at
-SHEET = "sheet.png"
 
 
 @one_thread()
@@ -35,14 +21,14 @@ def colour(
     *,
     space: str = "oklab",
     strength: float = 1.0,
-    evenness: float = EVENNESS,
+    evenness: float = PALETTE.evenness,
     inverse_out: Path | None = None,
     seed: int = 0,
-    max_steps: int = 1000,
+    max_steps: int = PALETTE.max_steps,
     model: Path | None = None,
     report: Path | None = None,
     quiet: bool = False,
-) -> int:
+) -> ExitCode:
     """Grade a photograph with the palette of another, and on request the other way round.
 
     Args:
@@ -64,69 +50,31 @@ def colour(
         )
     source = read_photo(photo)
     target = in_profile_of(read_photo(palette), source)
-    _check_output(out, source)
+    _check_picture_file(out, source)
     if inverse_out is not None:
-        _check_output(inverse_out, target)
-    settings = {
-        "space": space,
-        "seed": seed,
-        "evenness": evenness,
-        "max_steps": max_steps,
-    }
-    ot = colour_map(source, target, verbose=not quiet, **settings)  # type: ignore[arg-type]
+        _check_picture_file(inverse_out, target)
+    job = ColourJob(source, target, space, evenness, seed)
+    ot = job.fit(max_steps, verbose=not quiet)
     if model is not None:
         ot.save(model)
-    pictures = [Picture.of(out, source, towards(ot.map_, strength), space)]
+    pictures = [job.grade(ot, out, strength)]
     if inverse_out is not None:
-        pictures.append(
-            Picture.of(inverse_out, target, towards_back(ot.map_, strength), space)
-        )
+        pictures.append(job.grade_back(ot, inverse_out, strength))
     for picture in pictures:
         picture.write()
         print(picture.statement())
     if report is not None:
-        samples = [
-            torch.tensor(sample_palette(p, REPORTED, seed + 2, space, evenness))
-            for p in (source, target)
-        ]
         title = f"{photo.name} in the colours of {palette.name}"
-        page = fit_report(
-            report,
-            title,
-            ot,
-            samples[0],
-            samples[1],
-            [pictures_section(pictures, SHEET)],
-        )
-        contact_sheet(_panels(photo, palette, source, target, pictures), report / SHEET)
-        print(f"Report: {page}")
-    return _code(ot)
+        panels: list[Panel] = [(photo.name, source), (palette.name, target)]
+        panels += [(picture.path.name, picture.after) for picture in pictures]
+        print(f"Report: {job.report(report, title, ot, pictures, panels)}")
+    found = ot.diagnostics_
+    return convergence_code(found["round_trip_unconverged"], found["round_trip_rows"])
 
 
-def _panels(
-    photo: Path, palette: Path, source: Photo, target: Photo, pictures: list[Picture]
-) -> list[tuple[str, Photo]]:
-    """Return the panels of the contact sheet."""
-    panels = [(photo.name, source), (palette.name, target)]
-    return panels + [(picture.path.name, picture.after) for picture in pictures]
-
-
-def _check_output(path: Path, photo: Photo) -> None:
+def _check_picture_file(path: Path, photo: Photo) -> None:
     """Raise where a graded photograph could not be written, before any work is done."""
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(
-            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
-        )
+    kind = format_of(path)
     if not path.parent.is_dir():
         raise DataError(f"{path}: its folder does not exist; create it first")
     encode(path, photo, kind)
-
-
-def _code(ot: OptimalTransport) -> int:
-    found = ot.diagnostics_
-    return (
-        NOTHING_CONVERGED
-        if found["round_trip_unconverged"] == found["round_trip_rows"]
-        else OK
-    )

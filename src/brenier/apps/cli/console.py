@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import json
 import math
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TextIO
 
-OK, UNEXPECTED, BAD_INPUT, NOTHING_CONVERGED, INTERRUPTED = 0, 1, 2, 3, 130
+
+class ExitCode(enum.IntEnum):
+    """What a command says to the shell."""
+
+    OK = 0
+    UNEXPECTED = 1  # an error that is not the user's
+    BAD_INPUT = 2  # wrong usage, or a file that cannot be used
+    NOTHING_CONVERGED = 3  # the result is written, and no row of it is reliable
+    INTERRUPTED = 130  # what shells report for Ctrl-C
+
+
+def convergence_code(unconverged: int, rows: int) -> ExitCode:
+    """Return `NOTHING_CONVERGED` where not one of the rows converged, else `OK`."""
+    if rows and unconverged == rows:
+        return ExitCode.NOTHING_CONVERGED
+    return ExitCode.OK
 
 
 def note(text: str) -> None:
@@ -18,7 +34,7 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print a value as strict JSON: numbers that are not finite become null."""
     print(json.dumps(_strict(value), indent=2, allow_nan=False))
 
@@ -37,24 +53,27 @@ def one_line_warnings() -> Iterator[None]:
     ) -> None:
         note(f"warning: {' '.join(str(message).split())}")
 
+    # Those of other libraries about their own interfaces: none of them is about the user's data.
+    about_code = (
+        DeprecationWarning,
+        PendingDeprecationWarning,
+        FutureWarning,
+        ResourceWarning,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        for category in (
-            DeprecationWarning,
-            PendingDeprecationWarning,
-            FutureWarning,
-            ResourceWarning,
-        ):
-            warnings.simplefilter(
-                "ignore", category
-            )  # of other libraries; none of them is about the user's data
+        for category in about_code:
+            warnings.simplefilter("ignore", category)
         warnings.showwarning = show
         yield
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> object:
+    """Return a value with text as keys and None for numbers that are not finite, whatever it is nested in."""
     if isinstance(value, dict):
-        return {str(name): _strict(part) for name, part in value.items()}
+        return {str(name): _strict(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_strict(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_strict(entry) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
 from brenier.apps.cli.classes import evaluate_classes
-from brenier.apps.cli.console import NOTHING_CONVERGED, OK, note, print_json
+from brenier.apps.cli.console import ExitCode, convergence_code, note, print_json
 from brenier.apps.cli.inputs import (
     check_dim,
-    check_labels,
-    features_of,
-    labelled_rows,
-    named,
-    read_labels,
+    label_column,
     read_pair,
-    some_rows,
+    rename_arguments,
 )
+from brenier.apps.cli.models import check_labels, features_of
+from brenier.apps.cli.rows import labelled_rows, random_rows
 from brenier.estimators import OptimalTransport, load
 from brenier.report import (
+    EVALUATION_FOOTNOTE,
     PAGE,
-    READING,
     Evaluation,
     Section,
     distance_section,
@@ -30,12 +29,25 @@ from brenier.report import (
     map_figures,
     markdown_table,
     measure,
-    plain,
     text_table,
+    to_json,
     write_report,
 )
 
-ROWS = 100_000  # of either side that are looked at, at most
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSettings:
+    """What the command looks at.
+
+    Attributes:
+        max_rows: rows of either side, at most: the standard errors are small with fewer, and the inverse of so many
+            takes minutes at worst.
+    """
+
+    max_rows: int = 100_000
+
+
+EVALUATE = EvaluateSettings()
 
 
 def evaluate(
@@ -50,15 +62,17 @@ def evaluate(
     target_key: str | None = None,
     labels: str | None = None,
     seed: int = 0,
-) -> int:
+) -> ExitCode:
     """Measure a saved map on the samples of two files; print the figures, and write a report on request.
 
     Args:
         model: the folder that `fit` wrote.
         source, target: .npy, .npz, .csv or .parquet files.
-        labels: the column, or the array of .npz files, that holds class labels, for a model with classes.
         out: a folder for the report and its plots, or None.
         as_json: whether to print JSON.
+        columns: the features of tables, in the order of the fit.
+        source_key, target_key: which array of .npz files.
+        labels: the column, or the array of .npz files, that holds class labels, for a model with classes.
         seed: of the rows, halves and directions that are drawn.
     """
     ot = load(model)
@@ -69,45 +83,49 @@ def evaluate(
     )
     check_dim(x_file, ot.map_.dim, "the model has")
     title = f"{model} on {source.name} and {target.name}"
+    n, known = EVALUATE.max_rows, ot.labels_ or ()
     if labels is not None:
-        classes = [read_labels(s.path, labels, len(s.values)) for s in (x_file, z_file)]
-        sides = [
-            labelled_rows(s, c, ot.labels_ or (), ROWS, seed)
-            for s, c in zip((x_file, z_file), classes, strict=True)
-        ]
-        return evaluate_classes(ot, sides[0], sides[1], out, as_json, seed, title)
-    x, z = some_rows(x_file, ROWS, seed), some_rows(z_file, ROWS, seed + 1)
-    with named(source, target):
+        x_labels = label_column(x_file.path, labels, len(x_file.values))
+        z_labels = label_column(z_file.path, labels, len(z_file.values))
+        x_rows = labelled_rows(x_file, x_labels, known, n, seed)
+        z_rows = labelled_rows(z_file, z_labels, known, n, seed)
+        return evaluate_classes(ot, x_rows, z_rows, out, as_json, seed, title)
+    x, z = random_rows(x_file, n, seed), random_rows(z_file, n, seed + 1)
+    with rename_arguments(source, target):
         found = measure(ot.map_, x, z, seed)
-    page = None if out is None else _write(out, found, ot, x, z, title)
+    page = None
+    if out is not None:
+        page = _write_evaluation(out, found, ot, x, z, title)
     if as_json:
-        print_json(plain(found))
+        print_json(to_json(found))
     else:
-        _print(found, page)
-    return NOTHING_CONVERGED if found.trip.unconverged == len(found.trip.errors) else OK
+        _print_evaluation(found, page)
+    return convergence_code(found.trip.unconverged, len(found.trip.errors))
 
 
-def _print(found: Evaluation, page: Path | None) -> None:
+def _print_evaluation(found: Evaluation, page: Path | None) -> None:
+    """Print an evaluation for people."""
     print(found.distance.statement())
     print(found.trip.statement())
     print(
         f"\nDistance to the target ({found.rows} rows of either side, {found.unit}):\n"
     )
     print(found.table(text_table))
-    print(f"\n{READING}")
+    print(f"\n{EVALUATION_FOOTNOTE}")
     if "sliced W2" not in next(iter(found.scores.values())):
         note('note: the sliced distance is left out: pip install "brenier[metrics]"')
     if page is not None:
         print(f"Report: {page}")
 
 
-def _write(
+def _write_evaluation(
     out: Path, found: Evaluation, ot: OptimalTransport, x: Tensor, z: Tensor, title: str
 ) -> Path:
-    """Write the report and its plots."""
+    """Write the report of an evaluation and its figures into a folder; return the path of the page."""
     out.mkdir(parents=True, exist_ok=True)
     figures = map_figures(ot.map_, x, z, found.trip, out, features_of(ot))
-    comparison = f"{found.rows} rows of either side, {found.unit}.\n\n{found.table(markdown_table)}\n\n{READING}"
+    table = found.table(markdown_table)
+    comparison = f"{found.rows} rows of either side, {found.unit}.\n\n{table}\n\n{EVALUATION_FOOTNOTE}"
     sections = [
         distance_section(found.distance),
         Section("Round trip", found.trip.statement()),

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from brenier.apps.cli.console import NOTHING_CONVERGED, OK, note
+from brenier.apps.cli.console import ExitCode, convergence_code, note
 from brenier.apps.cli.inputs import (
     as_features,
-    labelled_rows,
-    named,
-    read_labels,
+    label_column,
     read_pair,
-    some_rows,
+    rename_arguments,
 )
+from brenier.apps.cli.rows import labelled_rows, random_rows
 from brenier.datasets import Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
-from brenier.report import Section, class_table, fit_report, text_table
-from brenier.training import checkpoint
+from brenier.report import REPORT, Section, class_table, fit_report, text_table
+from brenier.training.checkpoint import read_run, remove_run
 
-UNFINISHED = "unfinished"
-REPORTED = 8192  # rows of either side that the report looks at, at most
+UNFINISHED = (
+    "unfinished"  # the folder of a run that has not ended, in that of the model
+)
+# The labels of all rows of either side.
+BothLabels: TypeAlias = tuple[list[Hashable], list[Hashable]]
 
 
 def fit(
@@ -41,14 +43,18 @@ def fit(
     restart: bool = False,
     again: str = "the same command",
     **settings: Any,
-) -> int:
+) -> ExitCode:
     """Learn the map from one file's samples to another's; write the model and its report into a folder.
 
     Args:
         source, target: .npy, .npz, .csv or .parquet files.
-        labels: the column, or the array of .npz files, that holds class labels, or None.
         out: the model's folder; `unfinished` inside it holds the run until it has ended.
-        resume, restart: insist on going on with an unfinished run, or discard it.
+        columns: the features of tables, in this order.
+        source_key, target_key: which array of .npz files.
+        labels: the column, or the array of .npz files, that holds class labels, or None.
+        seed: of everything random.
+        quiet: whether to leave out the progress bar.
+        resume, restart: fail unless there is an unfinished run to go on with, or discard it.
         again: the command that resumes the run, for the message after an interruption.
         settings: parameters of `OptimalTransport`.
 
@@ -58,52 +64,23 @@ def fit(
     x, z = read_pair(source, target, columns, source_key, target_key, labels=labels)
     classes = None
     if labels is not None:
-        classes = (
-            read_labels(x.path, labels, len(x.values)),
-            read_labels(z.path, labels, len(z.values)),
-        )
+        x_labels = label_column(x.path, labels, len(x.values))
+        z_labels = label_column(z.path, labels, len(z.values))
+        classes = (x_labels, z_labels)
     folder = out / UNFINISHED
     _prepare(folder, resume, restart)
     ot = OptimalTransport(
         **settings, random_state=seed, checkpoint=str(folder), verbose=not quiet
     )
-    _fit(ot, x, z, classes, folder, again)
+    _fit_or_keep(ot, x, z, classes, folder, again)
     ot.set_params(checkpoint=None, verbose=False).save(out)
-    _tidy(folder)
-    _tell(ot, out)
-    title, described = (
-        f"Transport map from {source.name} to {target.name}",
-        _described(x) + "\n" + _described(z),
-    )
-    if classes is None:
-        rows: tuple[Any, Any] = (
-            some_rows(x, REPORTED, seed),
-            some_rows(z, REPORTED, seed),
-        )
-        page = fit_report(out, title, ot, *rows, [Section("Samples", described)])
-    else:
-        known = ot.labels_ or ()
-        some = [
-            labelled_rows(s, c, known, REPORTED, seed)
-            for s, c in zip((x, z), classes, strict=True)
-        ]
-        (x_rows, x_labels), (z_rows, z_labels) = some
-        page = fit_report(
-            out,
-            title,
-            ot,
-            x_rows,
-            z_rows,
-            [Section("Samples", described)],
-            (x_labels, z_labels),
-        )
+    _remove_empty(folder)
+    _print_outcome(ot, out)
+    title = f"Transport map from {source.name} to {target.name}"
+    page = _write_fit(out, title, ot, x, z, classes, seed)
     print(f"Report: {page}")
     found = ot.diagnostics_
-    return (
-        NOTHING_CONVERGED
-        if found["round_trip_unconverged"] == found["round_trip_rows"]
-        else OK
-    )
+    return convergence_code(found["round_trip_unconverged"], found["round_trip_rows"])
 
 
 def _prepare(folder: Path, resume: bool, restart: bool) -> None:
@@ -111,10 +88,9 @@ def _prepare(folder: Path, resume: bool, restart: bool) -> None:
     if folder.parent.exists() and not folder.parent.is_dir():
         raise DataError(f"--out: {folder.parent} is a file; give a folder")
     if restart:
-        checkpoint.remove_run(folder)
-    state = _state(folder)
-    if state is not None:
-        step = state["run"]["counters"]["step"]
+        remove_run(folder)
+    step = _unfinished_step(folder)
+    if step is not None:
         note(
             f"Resuming the unfinished run in {folder} at step {step}; --restart would discard it."
         )
@@ -125,25 +101,30 @@ def _prepare(folder: Path, resume: bool, restart: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
 
 
-def _state(folder: Path) -> dict[str, Any] | None:
+def _unfinished_step(folder: Path) -> int | None:
+    """Return how far the unfinished run in a folder has come, or None where there is none."""
     try:
-        return checkpoint.read_run(folder)
+        state = read_run(folder)
     except ModelFileError as error:
         raise ModelFileError(f"{error}, which --restart does") from error
+    if state is None:
+        return None
+    step: int = state["run"]["counters"]["step"]
+    return step
 
 
-def _fit(
+def _fit_or_keep(
     ot: OptimalTransport,
     x: Samples,
     z: Samples,
-    classes: tuple[Any, Any] | None,
+    classes: BothLabels | None,
     folder: Path,
     again: str,
 ) -> None:
     """Fit, with faults told by file and an interruption told by what it leaves."""
+    source_labels, target_labels = classes or (None, None)
     try:
-        with named(x.path, z.path):
-            source_labels, target_labels = classes or (None, None)
+        with rename_arguments(x.path, z.path):
             ot.fit(
                 as_features(x),
                 as_features(z),
@@ -153,48 +134,69 @@ def _fit(
     except ModelFileError as error:
         raise ModelFileError(f"{error}, which --restart does") from error
     except KeyboardInterrupt:
-        state = checkpoint.read_run(folder)
-        if state is None:
-            _tidy(folder)
+        step = _unfinished_step(folder)
+        if step is None:
+            _remove_empty(folder)
             raise KeyboardInterrupt(
                 "Interrupted before the first step: nothing was saved."
             ) from None
-        step = state["run"]["counters"]["step"]
         raise KeyboardInterrupt(
             f"Interrupted; the run is kept at step {step} in {folder} and goes on with: {again}"
         ) from None
     except BaseException:
-        _tidy(folder)
+        _remove_empty(folder)
         raise
 
 
-def _tidy(folder: Path) -> None:
-    """Remove the folders of an unfinished run where nothing is in them."""
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of an unfinished run, and the model's around it, where nothing is in them."""
     for empty in (folder, folder.parent):
         with contextlib.suppress(OSError):
             empty.rmdir()
 
 
-def _described(samples: Samples) -> str:
-    rows, dim = samples.values.shape
-    names = "" if samples.columns is None else f": {', '.join(samples.columns)}"
-    return f"* {samples.path.name}: {rows} rows, {dim} features{names}"
-
-
-def _tell(ot: OptimalTransport, out: Path) -> None:
+def _print_outcome(ot: OptimalTransport, out: Path) -> None:
     """Print what was learnt and where it is."""
     found = ot.diagnostics_
+    if ot.labels_:
+        print(class_table(ot.map_, text_table))
+    else:
+        print(ot.map_.distance().statement())
+    unconverged, rows = found["round_trip_unconverged"], found["round_trip_rows"]
     print(
-        class_table(ot.map_, text_table)
-        if ot.labels_
-        else ot.map_.distance().statement()
-    )
-    missed, rows = found["round_trip_unconverged"], found["round_trip_rows"]
-    print(
-        f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed} of {rows} rows unconverged."
+        f"Round trip: median error {found['round_trip']:.2g} of the spread; {unconverged} of {rows} rows unconverged."
     )
     if found["selected"] != "network":
         print(
             f"Training found nothing certainly better than the map it started from: {found['selected']}."
         )
     print(f"Model: {out}", flush=True)
+
+
+def _write_fit(
+    out: Path,
+    title: str,
+    ot: OptimalTransport,
+    x: Samples,
+    z: Samples,
+    classes: BothLabels | None,
+    seed: int,
+) -> Path:
+    """Write the report of the fit, on random rows of both files; return the path of its page."""
+    samples = Section("Samples", f"{_describe(x)}\n{_describe(z)}")
+    n = REPORT.max_rows
+    if classes is None:
+        x_rows, z_rows = random_rows(x, n, seed), random_rows(z, n, seed)
+        return fit_report(out, title, ot, x_rows, z_rows, [samples])
+    known = ot.labels_ or ()
+    x_rows, x_labels = labelled_rows(x, classes[0], known, n, seed)
+    z_rows, z_labels = labelled_rows(z, classes[1], known, n, seed)
+    labels = (x_labels, z_labels)
+    return fit_report(out, title, ot, x_rows, z_rows, [samples], labels)
+
+
+def _describe(samples: Samples) -> str:
+    """Return what a file holds, as an item of a list."""
+    rows, dim = samples.values.shape
+    names = "" if samples.columns is None else f": {', '.join(samples.columns)}"
+    return f"* {samples.path.name}: {rows} rows, {dim} features{names}"

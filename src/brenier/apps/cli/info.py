@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brenier.apps.cli.console import OK, print_json
-from brenier.report import class_table, shown, text_table
+from brenier.apps.cli.console import ExitCode, print_json
+from brenier.report import class_table, format_cell, text_table, with_current_names
 from brenier.transport.maps import TransportMap, load_map
 
 
-def info(model: Path, *, as_json: bool = False) -> int:
+def info(model: Path, *, as_json: bool = False) -> ExitCode:
     """Print what a saved model is.
 
     Args:
@@ -18,50 +19,43 @@ def info(model: Path, *, as_json: bool = False) -> int:
         as_json: whether to print JSON.
     """
     transport, description = load_map(model)
+    parameters = description["parameters"]
+    given = {name: value for name, value in parameters.items() if value is not None}
     summary = {
         "model": str(model),
         "format": description["format"],
         "dimension": transport.dim,
         "features": description["features"],
         "potential": description["potential"],
-        "weights": sum(part.numel() for part in transport.network.parameters()),
+        "weights": sum(tensor.numel() for tensor in transport.network.parameters()),
         "dtype": description["dtype"],
-        "settings": {
-            name: value
-            for name, value in description["parameters"].items()
-            if value is not None
-        },
+        "settings": given,
         "certificate": description["held_out"],
-        "diagnostics": description["diagnostics"],
-        "training": _training(description["history"]),
+        "diagnostics": with_current_names(description["diagnostics"]),
+        "training": _summarise_training(description["history"]),
     }
-    summary |= {
-        name: description[name]
-        for name in ("labels", "covariates")
-        if name in description
-    }
+    for name in ("labels", "covariates"):
+        if name in description:
+            summary[name] = description[name]
     if as_json:
         print_json(summary)
-        return OK
-    print(_page(summary))
+        return ExitCode.OK
+    print(_format_summary(summary))
     if isinstance(transport, TransportMap):
         if transport.held_out_distance is not None:
             print(f"\n{transport.held_out_distance.statement()}")
     elif transport.labels:
         print(f"\n{class_table(transport, text_table)}")
-    return OK
+    return ExitCode.OK
 
 
-def _training(history: list[dict[str, float]]) -> dict[str, float]:
-    """Return the summary of a training record."""
+def _summarise_training(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the summary of a training record; nothing where there is none."""
     if not history:
         return {}
-    solved = [row for row in history if not row["held_out_unconverged"]]
-    first, last, best = (
-        history[0],
-        history[-1],
-        min(solved or history, key=lambda row: row["value"]),
-    )
+    first, last = history[0], with_current_names(history[-1])
+    converged = [row for row in history if not row["held_out_unconverged"]]
+    best = min(converged or history, key=lambda row: row["value"])
     return {
         "steps": last["step"],
         "seconds": last["seconds"],
@@ -69,49 +63,56 @@ def _training(history: list[dict[str, float]]) -> dict[str, float]:
         "held_out_J_at_start": first["value"],
         "held_out_J_at_best": best["value"],
         "best_step": best["step"],
-        "setbacks": last["setbacks"],
+        "rollbacks": last.get("rollbacks", 0),
     }
 
 
-def _page(summary: dict[str, Any]) -> str:
+def _format_summary(summary: Mapping[str, Any]) -> str:
     """Return the summary for people: one fact a line, grouped."""
+    blocks = [_format_group("", _facts_of_map(summary))]
+    for heading in ("settings", "training", "diagnostics"):
+        facts = _facts(summary[heading].items())
+        if facts:
+            blocks.append(_format_group(heading, facts))
+    return "\n\n".join(blocks)
+
+
+def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what the map is, as names and values."""
     networks = summary["potential"].get("mean", [summary["potential"]])
-    spec, features = networks[0], summary["features"]
-    kind = (
-        spec["class"]
-        if len(networks) == 1
-        else f"mean of {len(networks)} {spec['class']}"
-    )
-    rows = [
-        ["model", summary["model"]],
-        ["map", f"{summary['dimension']} features -> {summary['dimension']} features"],
-        ["features", "unnamed" if features is None else ", ".join(features)],
-        ["potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"],
+    network, features = networks[0], summary["features"]
+    kind = network["class"]
+    if len(networks) > 1:
+        kind = f"mean of {len(networks)} {kind}"
+    dim = summary["dimension"]
+    facts = [
+        ("model", summary["model"]),
+        ("map", f"{dim} features -> {dim} features"),
+        ("features", "unnamed" if features is None else ", ".join(features)),
+        ("potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"),
     ]
     if "covariates" in summary:
-        met = zip(
-            summary["covariates"]["low"], summary["covariates"]["high"], strict=True
-        )
-        rows.append(
-            [
-                "covariates",
-                ", ".join(f"{shown(low)} to {shown(high)}" for low, high in met),
-            ]
-        )
-    rows += [
-        [name, shown(value)] for name, value in spec["config"].items() if name != "dim"
-    ]
-    groups = [("", rows)]
-    for heading in ("settings", "training", "diagnostics"):
-        facts = [
-            [name.replace("_", " "), shown(value)]
-            for name, value in summary[heading].items()
+        low, high = summary["covariates"]["low"], summary["covariates"]["high"]
+        ranges = [
+            f"{format_cell(least)} to {format_cell(most)}"
+            for least, most in zip(low, high, strict=True)
         ]
-        groups.append((heading, facts))
-    return "\n\n".join(_group(heading, facts) for heading, facts in groups if facts)
+        facts.append(("covariates", ", ".join(ranges)))
+    config = dict(network["config"])
+    config.pop("dim", None)  # said already
+    facts += [(name, format_cell(value)) for name, value in config.items()]
+    return facts
 
 
-def _group(heading: str, facts: list[list[str]]) -> str:
+def _facts(values: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    """Return names in words, and values as people read them."""
+    return [(name.replace("_", " "), format_cell(value)) for name, value in values]
+
+
+def _format_group(heading: str, facts: Sequence[tuple[str, str]]) -> str:
+    """Return names and values in two columns, below a heading where there is one."""
     width = max(len(name) for name, _ in facts)
     lines = [f"  {name.ljust(width)}  {value}" for name, value in facts]
-    return "\n".join([heading.capitalize(), *lines] if heading else lines)
+    if heading:
+        lines.insert(0, heading.capitalize())
+    return "\n".join(lines)

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from brenier.datasets import (
-    TABLES,
-    Samples,
-    is_mapped,
-    listed,
-    read_frame,
-    read_samples,
-)
+from brenier.datasets import TABLES, Samples, is_mapped, read_frame, read_samples
 from brenier.errors import DataError
-from brenier.estimators import OptimalTransport
-from brenier.transport.maps import ConditionalMap
 
-MAPPED = 2**30  # bytes of a .npy file above which it is left on disk
+
+@dataclasses.dataclass(frozen=True)
+class InputSettings:
+    """How files are read.
+
+    Attributes:
+        max_in_memory: bytes of a .npy file above which it stays on disk, and its rows are read when they are used.
+        max_listed: column names that a message lists.
+    """
+
+    max_in_memory: int = 2**30
+    max_listed: int = 30
+
+
+INPUT = InputSettings()
 
 
 def read_file(
@@ -46,99 +50,21 @@ def read_file(
     Raises:
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
-    large = path.is_file() and path.stat().st_size > MAPPED
-    samples = read_samples(
-        path,
-        columns=columns,
-        key=other_key(path, labels) if key is None else key,
-        mmap=large,
-    )
-    if columns is None and labels in (samples.columns or ()):
-        kept = [i for i, name in enumerate(samples.columns or ()) if name != labels]
-        samples = Samples(
-            samples.values[:, kept],
-            tuple(name for name in samples.columns or () if name != labels),
-            path,
-        )
-    if columns is None and features is not None and samples.columns is not None:
-        samples = _of_model(samples, features)
+    large = path.is_file() and path.stat().st_size > INPUT.max_in_memory
+    if key is None:
+        key = other_key(path, labels)
+    samples = read_samples(path, columns=columns, key=key, mmap=large)
+    unchosen = columns is None and samples.columns is not None
+    if unchosen and labels is not None:
+        samples = _without_column(samples, labels)
+    if unchosen and features is not None:
+        samples = _columns_of_model(samples, features)
     if not is_mapped(samples.values):
-        unchosen = samples.columns is not None and columns is None and features is None
-        remedy = "remove or impute those rows" + (
-            ", or choose among the columns with --columns" if unchosen else ""
-        )
-        check_finite(samples.values, path, samples.columns, remedy=remedy)
+        remedy = "remove or impute those rows"
+        if unchosen and features is None:
+            remedy += ", or choose among the columns with --columns"
+        check_file_rows(samples.values, path, samples.columns, remedy=remedy)
     return samples
-
-
-def read_labels(path: Path, name: str, rows: int) -> list[Any]:
-    """Return the labels of a file's rows: a column of a table, or an array (n,) of a .npz file.
-
-    Raises:
-        DataError: where there are none of that name, or not one per row.
-    """
-    if path.suffix.lower() in TABLES:
-        frame, named = read_frame(path)
-        if not named:
-            raise DataError(
-                f"--labels: {path} has no header; name its columns in a first line"
-            )
-        if name not in frame.columns:
-            raise DataError(
-                f"--labels: there is no column {name!r} in {path}, which has {', '.join(frame.columns[:30])}"
-            )
-        values: list[Any] = frame[name].tolist()
-    elif path.suffix.lower() == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            _check_array(path, archive.files, name)
-            values = archive[name].tolist()
-    else:
-        raise DataError(
-            f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both"
-        )
-    if len(values) != rows:
-        raise DataError(
-            f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row"
-        )
-    return values
-
-
-def other_key(path: Path, labels: str | None) -> str | None:
-    """Return the one array of a .npz file beside that of the labels, None where it is not so.
-
-    Raises:
-        DataError: where there is no array of labels.
-    """
-    if labels is None or path.suffix.lower() != ".npz" or not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-    except (ValueError, OSError):  # whoever reads the samples says what is wrong
-        return None
-    _check_array(path, names, labels)
-    others = [name for name in names if name != labels]
-    return others[0] if len(others) == 1 else None
-
-
-def _check_array(path: Path, names: Sequence[str], labels: str) -> None:
-    if labels not in names:
-        raise DataError(
-            f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one"
-        )
-
-
-def _of_model(samples: Samples, features: Sequence[str]) -> Samples:
-    """Return the columns that the model was fitted on, in its order."""
-    names = samples.columns or ()
-    missing = [name for name in features if name not in names]
-    if missing:
-        raise DataError(
-            f"{samples.path}: has no numeric column {missing[0]!r}, a feature of the model "
-            f"({', '.join(features[:30])}); rename its columns, or name those to use with --columns"
-        )
-    chosen = [names.index(name) for name in features]
-    return Samples(samples.values[:, chosen], tuple(features), samples.path)
 
 
 def read_pair(
@@ -169,6 +95,48 @@ def read_pair(
     return x, z
 
 
+def label_column(path: Path, name: str, rows: int) -> list[Hashable]:
+    """Return the labels of a file's rows: a column of a table, or an array (n,) of a .npz file.
+
+    Raises:
+        DataError: where there are none of that name, or not one per row.
+    """
+    kind = path.suffix.lower()
+    if kind in TABLES:
+        values = _table_column(path, name)
+    elif kind == ".npz":
+        with np.load(path, allow_pickle=False) as archive:
+            _check_array(path, archive.files, name)
+            values = archive[name].tolist()
+    else:
+        raise DataError(
+            f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both"
+        )
+    if len(values) != rows:
+        raise DataError(
+            f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row"
+        )
+    return values
+
+
+def other_key(path: Path, labels: str | None) -> str | None:
+    """Return the one array of a .npz file beside that of the labels; None where there is not exactly one.
+
+    Raises:
+        DataError: where there is no array of labels.
+    """
+    if labels is None or path.suffix.lower() != ".npz" or not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+    except (ValueError, OSError):  # reading the samples says what is wrong
+        return None
+    _check_array(path, names, labels)
+    others = [name for name in names if name != labels]
+    return others[0] if len(others) == 1 else None
+
+
 def check_dim(samples: Samples, dim: int, who: str) -> None:
     """Raise a DataError unless samples have d features; `who` says what asks for them, as in "the model has"."""
     found = samples.values.shape[1]
@@ -178,14 +146,22 @@ def check_dim(samples: Samples, dim: int, who: str) -> None:
         )
 
 
-def check_finite(
-    values: NDArray[Any],
+def check_file_rows(
+    values: NDArray[np.generic],
     path: Path,
     columns: Sequence[str] | None = None,
     first_row: int = 0,
     remedy: str = "remove or impute those rows",
 ) -> None:
-    """Raise a DataError that names file, column and row where values (n, d) hold NaN or inf."""
+    """Raise a DataError that names file, column and row where rows of a file hold NaN or inf.
+
+    Args:
+        values: (n, d), some rows of the file.
+        path: the file.
+        columns: d names of features, or None.
+        first_row: the number of the first of these rows in the file.
+        remedy: what to do.
+    """
     if values.dtype.kind != "f" or np.isfinite(values.sum()):
         return
     bad = ~np.isfinite(values)
@@ -199,27 +175,6 @@ def check_finite(
     )
 
 
-def check_labels(ot: OptimalTransport, labels: str | None, model: Path) -> None:
-    """Raise a DataError where a model with classes is given no labels, one without some, or one wants covariates."""
-    if isinstance(ot.map_, ConditionalMap) and ot.labels_ is None:
-        raise DataError(
-            f"{model}: was fitted with covariates, which cannot be given here; in Python: "
-            "brenier.load(folder).transform(X, covariates=...)"
-        )
-    if (labels is None) != (ot.labels_ is None):
-        known = "" if ot.labels_ is None else f" ({listed(ot.labels_)})"
-        raise DataError(
-            f"--labels: {model} was fitted {'with' if labels is None else 'without'} classes{known}; "
-            + ("name the column that holds them" if labels is None else "leave it out")
-        )
-
-
-def features_of(ot: OptimalTransport) -> tuple[str, ...] | None:
-    """Return the names of the features a model was fitted on, if they had any."""
-    names = getattr(ot, "feature_names_in_", None)
-    return None if names is None else tuple(map(str, names))
-
-
 def as_features(samples: Samples) -> Any:
     """Return what the estimator takes: a frame where the columns have names, else the array."""
     if samples.columns is None:
@@ -229,48 +184,8 @@ def as_features(samples: Samples) -> Any:
     return pandas.DataFrame(samples.values, columns=list(samples.columns))
 
 
-def some_rows(samples: Samples, n: int, seed: int) -> torch.Tensor:
-    """Return at most n random rows in float64, in their order: (min(n, rows), d).
-
-    Raises:
-        DataError: where a row of a file left on disk holds NaN or inf.
-    """
-    return _rows_at(samples, np.arange(len(samples.values)), n, seed)[0]
-
-
-def labelled_rows(
-    samples: Samples,
-    labels: Sequence[Any],
-    known: Sequence[Hashable],
-    n: int,
-    seed: int,
-) -> tuple[torch.Tensor, list[Any]]:
-    """Return at most n random rows of known classes in float64, in their order, and their labels."""
-    among = set(known)
-    rows, index = _rows_at(
-        samples,
-        np.array([i for i, label in enumerate(labels) if label in among], int),
-        n,
-        seed,
-    )
-    return rows, [labels[i] for i in index]
-
-
-def _rows_at(
-    samples: Samples, index: NDArray[Any], n: int, seed: int
-) -> tuple[torch.Tensor, NDArray[Any]]:
-    """Return at most n of some rows, and which."""
-    if len(index) > n:
-        index = np.sort(np.random.default_rng(seed).choice(index, n, replace=False))
-    values = (
-        samples.values if len(index) == len(samples.values) else samples.values[index]
-    )
-    check_finite(values, samples.path, samples.columns)
-    return torch.from_numpy(np.array(values, dtype=np.float64)), index
-
-
 @contextlib.contextmanager
-def named(source: Path, target: Path) -> Iterator[None]:
+def rename_arguments(source: Path, target: Path) -> Iterator[None]:
     """Tell faults of the arguments X and Y, and of their labels, as faults of the files they came from."""
     files = {
         "X": str(source),
@@ -281,13 +196,55 @@ def named(source: Path, target: Path) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        message = re.sub(
-            r"^(X, Y|X|Y|source_labels, target_labels|source_labels|target_labels)(?=:)",
-            lambda found: _files(found[0], files),
-            str(error),
+        arguments = [] if error.argument is None else error.argument.split(", ")
+        if not arguments or not files.keys() >= set(arguments):
+            raise
+        names = " and ".join(files[argument] for argument in arguments)
+        raise error.for_argument(names) from error
+
+
+def _table_column(path: Path, name: str) -> list[Hashable]:
+    """Return one column of a table."""
+    frame, has_names = read_frame(path)
+    if not has_names:
+        raise DataError(
+            f"--labels: {path} has no header; name its columns in a first line"
         )
-        raise type(error)(message) from error
+    if name not in frame.columns:
+        known = ", ".join(frame.columns[: INPUT.max_listed])
+        raise DataError(
+            f"--labels: there is no column {name!r} in {path}, which has {known}"
+        )
+    values: list[Hashable] = frame[name].tolist()
+    return values
 
 
-def _files(arguments: str, files: dict[str, str]) -> str:
-    return " and ".join(files[name] for name in arguments.split(", "))
+def _check_array(path: Path, names: Sequence[str], labels: str) -> None:
+    """Raise a DataError where a .npz file has no array of labels."""
+    if labels not in names:
+        raise DataError(
+            f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one"
+        )
+
+
+def _without_column(samples: Samples, name: str) -> Samples:
+    """Return samples without one column, or as they are where it is not among the features."""
+    names = samples.columns or ()
+    if name not in names:
+        return samples
+    kept = tuple(column for column in names if column != name)
+    places = [i for i, column in enumerate(names) if column != name]
+    return Samples(samples.values[:, places], kept, samples.path)
+
+
+def _columns_of_model(samples: Samples, features: Sequence[str]) -> Samples:
+    """Return the columns that the model was fitted on, in its order."""
+    names = samples.columns or ()
+    missing = [name for name in features if name not in names]
+    if missing:
+        raise DataError(
+            f"{samples.path}: has no numeric column {missing[0]!r}, a feature of the model "
+            f"({', '.join(features[: INPUT.max_listed])}); rename its columns, or name those to use with --columns"
+        )
+    places = [names.index(name) for name in features]
+    return Samples(samples.values[:, places], tuple(features), samples.path)

@@ -1,4 +1,4 @@
-"""Tables with more columns than features: the features are moved, everything else comes out as it went in."""
+"""Tables with more columns than features: the features are moved, all other columns are written as they were read."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.apps.cli.inputs import read_file
+from brenier.apps.cli.inputs import INPUT, read_file
 from brenier.atomic import replacing
 from brenier.errors import DataError
+
+UNNAMED = "Unnamed: 0"  # what pandas calls a row index written without a name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +36,10 @@ class Table:
     @property
     def others(self) -> list[str]:
         """The columns that are no features."""
-        return (
-            []
-            if self.frame is None
-            else [
-                name for name in self.frame.columns if name not in (self.features or ())
-            ]
-        )
+        if self.frame is None:
+            return []
+        features = self.features or ()
+        return [name for name in self.frame.columns if name not in features]
 
 
 def read_table(
@@ -65,49 +64,44 @@ def read_table(
         DataError: for a file that cannot be used, or that does not have the features.
     """
     samples = read_file(path, columns, features=features, labels=labels)
-    if samples.values.shape[1] != dim:
-        names = (
-            "" if samples.columns is None else f" ({', '.join(samples.columns[:30])})"
-        )
+    found = samples.values.shape[1]
+    if found != dim:
+        names = ""
+        if samples.columns is not None:
+            names = f" ({', '.join(samples.columns[: INPUT.max_listed])})"
         raise DataError(
-            f"{path}: has {samples.values.shape[1]} numeric columns{names}, but the model has {dim} features; "
+            f"{path}: has {found} numeric columns{names}, but the model has {dim} features; "
             "name those with --columns, in the order of the fit"
         )
     if samples.columns is None:
         return Table(None, samples.values, None, path)
-    return Table(_frame(path, output), samples.values, samples.columns, path)
+    return Table(_all_columns(path, output), samples.values, samples.columns, path)
 
 
-def write_table(path: Path, table: Table, moved: NDArray[Any]) -> None:
+def write_table(path: Path, table: Table, moved: NDArray[np.floating]) -> None:
     """Write a table with its features moved (n, d), all columns in their order, whole or not at all.
 
     A table without a header is written without one, to .csv; to .parquet, columns are called x0, x1, ...
     """
     import pandas
 
+    header: list[str] | bool
     if table.frame is None:
-        frame = pandas.DataFrame(
-            moved, columns=[f"x{i}" for i in range(moved.shape[1])]
-        )
+        numbered = [f"x{i}" for i in range(moved.shape[1])]
+        frame, header = pandas.DataFrame(moved, columns=numbered), False
     else:
-        frame = table.frame.assign(
-            **dict(zip(table.features or (), np.asarray(moved).T, strict=True))
-        )
+        columns = dict(zip(table.features or (), moved.T, strict=True))
+        frame = table.frame.assign(**columns)
+        header = ["" if name == UNNAMED else name for name in frame.columns]
     with replacing(path) as temporary:
         if path.suffix.lower() == ".csv":
-            names = ["" if name == UNNAMED else name for name in frame.columns]
-            frame.to_csv(
-                temporary, index=False, header=False if table.frame is None else names
-            )
+            frame.to_csv(temporary, index=False, header=header)
         else:
             frame.to_parquet(temporary, engine="pyarrow")
 
 
-UNNAMED = "Unnamed: 0"  # what pandas calls a row index written without a name
-
-
-def _frame(path: Path, output: Path) -> Any:
-    """Return all columns of a table."""
+def _all_columns(path: Path, output: Path) -> Any:
+    """Return all columns of a table as a pandas frame; from .csv to .csv as text, which is then written as it was."""
     import pandas
 
     if path.suffix.lower() == ".parquet":

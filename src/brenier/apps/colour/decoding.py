@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import re
 import struct
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.apps.colour.photo import ORIENTATION, Photo, Pixels
+from brenier.apps.colour.photo import ExifTag, Photo, Pixels
 from brenier.apps.colour.profiles import to_rgb
-from brenier.errors import DataError, DataWarning
+from brenier.errors import DataError, DataWarning, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-PREFIX = b"Exif\x00\x00"
-WIDE_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
-# Tags of a TIFF that tell of the photograph; the others tell how its file was laid out.
-DESCRIPTIVE = {
-    270,
-    271,
-    272,
-    ORIENTATION,
-    282,
-    283,
-    296,
-    305,
-    306,
-    315,
-    33432,
-    34665,
-    34853,
-}
-STEPS_BACK = 4  # frames of stack from here to the caller of read_photo
+EXIF_PREFIX = b"Exif\x00\x00"
+WIDE_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of 16 bits
 
 
 def decode(path: str | Path, image: Image) -> Photo:
@@ -50,21 +32,19 @@ def decode(path: str | Path, image: Image) -> Photo:
     image.load()
     if mode in WIDE_GREY:
         grey = _wide_grey(path, image)
-        return Photo(
-            _repeat(grey), _keyed_out(image, grey), read_exif(image), b"", kind, mode
-        )
+        alpha = _alpha_of_key(image, grey)
+        return Photo(_grey_to_rgb(grey), alpha, read_exif(image), b"", kind, mode)
     if mode == "F":
         raise DataError(
             f"{path}: holds floating-point pixels, whose white is unknown; save it with 8 or 16 bits"
         )
+    exif = read_exif(image)
     alpha = None
     if image.has_transparency_data:
         profile = image.info.get("icc_profile")
-        image, exif = image.convert("RGBA"), read_exif(image)
+        image = image.convert("RGBA")
         alpha = np.array(image.getchannel("A"))
         image.info["icc_profile"] = profile
-    else:
-        exif = read_exif(image)
     colours, icc = to_rgb(image)
     return Photo(np.array(colours), alpha, exif, icc, kind, mode)
 
@@ -74,21 +54,14 @@ def _warn_of_losses(path: str | Path, image: Image) -> None:
     frames = getattr(image, "n_frames", 1)
     # The further pictures in a camera's MPO file are previews or depth of the first.
     if frames > 1 and image.format != "MPO":
-        warnings.warn(
-            f"{path}: only the first of {frames} frames is read",
-            DataWarning,
-            STEPS_BACK,
-        )
+        warn(f"{path}: only the first of {frames} frames is read", DataWarning)
         image.seek(0)
     if image.mode not in WIDE_GREY and ";16" in str(getattr(image, "tile", "")):
-        warnings.warn(
-            f"{path}: 16-bit colours are read with 8 bits per channel",
-            DataWarning,
-            STEPS_BACK,
-        )
+        warn(f"{path}: 16-bit colours are read with 8 bits per channel", DataWarning)
 
 
 def _wide_grey(path: str | Path, image: Image) -> NDArray[np.uint16]:
+    """Return the grey levels of an image of 16 bits: (h, w)."""
     grey = np.array(image)
     if grey.min() < 0 or grey.max() > 65535:
         raise DataError(
@@ -97,14 +70,17 @@ def _wide_grey(path: str | Path, image: Image) -> NDArray[np.uint16]:
     return grey.astype(np.uint16)
 
 
-def _repeat(grey: NDArray[np.uint16]) -> Pixels:
+def _grey_to_rgb(grey: NDArray[np.uint16]) -> Pixels:
+    """Return grey levels (h, w) as colours with three equal channels (h, w, 3)."""
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
-def _keyed_out(image: Image, grey: NDArray[np.uint16]) -> NDArray[np.uint8] | None:
-    """Return alpha where a PNG declares one grey transparent, None otherwise."""
+def _alpha_of_key(image: Image, grey: NDArray[np.uint16]) -> NDArray[np.uint8] | None:
+    """Return alpha (h, w) where a PNG declares one grey level transparent, None otherwise."""
     key = image.info.get("transparency")
-    return None if key is None else np.where(grey == key, 0, 255).astype(np.uint8)
+    if key is None:
+        return None
+    return np.where(grey == key, 0, 255).astype(np.uint8)
 
 
 def read_exif(image: Image) -> bytes:
@@ -116,9 +92,9 @@ def read_exif(image: Image) -> bytes:
     if isinstance(raw, bytes):
         stored = type(exif)()
         stored.load(raw)
-        if stored.get(ORIENTATION) == exif.get(ORIENTATION):
+        if stored.get(ExifTag.ORIENTATION) == exif.get(ExifTag.ORIENTATION):
             return without_thumbnail(raw)
-    for tag in set(exif) - DESCRIPTIVE:
+    for tag in set(exif) - set(ExifTag):
         del exif[tag]
     return exif.tobytes() if len(exif) else b""
 
@@ -133,4 +109,4 @@ def without_thumbnail(exif: bytes) -> bytes:
         struct.pack_into(f"{order}L", block, start + 2 + 12 * entries, 0)
     except struct.error:
         return exif
-    return PREFIX + bytes(block)
+    return EXIF_PREFIX + bytes(block)

@@ -13,25 +13,15 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.datasets import load_sample_images
 
-from brenier.apps.colour import Photo, contact_sheet, write_photo
-from brenier.apps.colour.palette import (
-    EVENNESS,
-    Picture,
-    colour_map,
-    one_thread,
-    pictures_section,
-    sample_palette,
-    towards,
-    towards_back,
-)
+from brenier.apps.colour.images import write_photo
+from brenier.apps.colour.job import CONTACT_SHEET, ColourJob, one_thread
+from brenier.apps.colour.palette import Picture
+from brenier.apps.colour.photo import Photo
+from brenier.apps.colour.sheet import Panel
 from brenier.estimators import OptimalTransport
-from brenier.report import Section, fit_report, settings_section
-
-SPACE, SEED = "oklab", 0
-SHEET = "sheet.png"
+from brenier.report import Section, settings_section
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +41,8 @@ class Effort:
     stride: int
 
 
-FULL, QUICK = Effort(40_000, 1000, 8192, 1), Effort(8_000, 100, 500, 2)
+FULL = Effort(n=40_000, max_steps=1000, reported=8192, stride=1)
+QUICK = Effort(n=8_000, max_steps=100, reported=500, stride=2)
 
 
 @one_thread()
@@ -68,96 +59,70 @@ def demo(out: Path, *, quick: bool = False, quiet: bool = False) -> int:
     pagoda, dahlia = _photographs(effort.stride)
     write_photo(out / "pagoda.png", pagoda, pagoda.pixels)
     write_photo(out / "dahlia.png", dahlia, dahlia.pixels)
-    ot = colour_map(
-        pagoda,
-        dahlia,
-        space=SPACE,
-        seed=SEED,
-        max_steps=effort.max_steps,
-        n=effort.n,
-        verbose=not quiet,
-    )
+    job = ColourJob(pagoda, dahlia)
+    ot = job.fit(effort.max_steps, effort.n, verbose=not quiet)
     ot.save(out / "model")
-    pictures = _pictures(out, pagoda, dahlia, ot)
+    pictures = _pictures(out, job, ot)
     seconds = time.perf_counter() - began
-    page = _report(out, pagoda, dahlia, ot, pictures, effort, seconds)
+    page = job.report(
+        out,
+        "The pagoda in the colours of the dahlia",
+        ot,
+        pictures,
+        _panels(job, pictures),
+        columns=3,
+        n=effort.reported,
+        extra=[_job_section(job, effort, seconds)],
+    )
     print(ot.map_.distance().statement())
     for picture in pictures:
         print(picture.statement())
-    print(
-        f"{time.perf_counter() - began:.0f} s. Look at {out / SHEET}, then read {page}."
-    )
+    seconds = time.perf_counter() - began
+    print(f"{seconds:.0f} s. Look at {out / CONTACT_SHEET}, then read {page}.")
     return 0
 
 
 def _photographs(stride: int) -> tuple[Photo, Photo]:
-    """Return the pagoda and the dahlia that scikit-learn brings along."""
+    """Return the pagoda and the dahlia that scikit-learn brings along, every `stride`-th pixel in either direction."""
     found = load_sample_images()
-    by_name = {
-        Path(name).stem: np.asarray(image)
-        for name, image in zip(found.filenames, found.images, strict=True)
-    }
-    return Photo(by_name["china"][::stride, ::stride]), Photo(
-        by_name["flower"][::stride, ::stride]
-    )
+    by_name = {}
+    for name, image in zip(found.filenames, found.images, strict=True):
+        by_name[Path(name).stem] = np.asarray(image)[::stride, ::stride]
+    return Photo(by_name["china"]), Photo(by_name["flower"])
 
 
-def _pictures(
-    out: Path, pagoda: Photo, dahlia: Photo, ot: OptimalTransport
-) -> list[Picture]:
-    """Grade and write the pictures, and a contact sheet of all."""
+def _pictures(out: Path, job: ColourJob, ot: OptimalTransport) -> list[Picture]:
+    """Grade and write the pictures: half way and the whole way, in both directions."""
     pictures = [
-        Picture.of(out / "halfway.png", pagoda, towards(ot.map_, 0.5), SPACE),
-        Picture.of(out / "graded.png", pagoda, towards(ot.map_), SPACE),
-        Picture.of(out / "halfway-back.png", dahlia, towards_back(ot.map_, 0.5), SPACE),
-        Picture.of(out / "inverse.png", dahlia, towards_back(ot.map_), SPACE),
+        job.grade(ot, out / "halfway.png", 0.5),
+        job.grade(ot, out / "graded.png"),
+        job.grade_back(ot, out / "halfway-back.png", 0.5),
+        job.grade_back(ot, out / "inverse.png"),
     ]
     for picture in pictures:
         picture.write()
-    halfway, graded, halfway_back, inverse = (picture.after for picture in pictures)
-    panels: list[tuple[str, Photo]] = [
-        ("the photograph, x", pagoda),
-        ("half way, (x + T(x))/2", halfway),
-        ("in the palette's colours, T(x)", graded),
-        ("the palette, z", dahlia),
-        ("half way back", halfway_back),
-        ("in the photograph's colours, the inverse of T at z", inverse),
-    ]
-    contact_sheet(panels, out / SHEET, columns=3)
     return pictures
 
 
-def _report(
-    out: Path,
-    pagoda: Photo,
-    dahlia: Photo,
-    ot: OptimalTransport,
-    pictures: list[Picture],
-    effort: Effort,
-    seconds: float,
-) -> Path:
-    """Write the report, on freshly drawn colours."""
-    samples = [
-        torch.tensor(sample_palette(photo, effort.reported, SEED + 2, SPACE, EVENNESS))
-        for photo in (pagoda, dahlia)
+def _panels(job: ColourJob, pictures: list[Picture]) -> list[Panel]:
+    """Return the panels of the contact sheet: one row for each direction."""
+    halfway, graded, halfway_back, inverse = (picture.after for picture in pictures)
+    return [
+        ("the photograph, x", job.source),
+        ("half way, (x + T(x))/2", halfway),
+        ("in the palette's colours, T(x)", graded),
+        ("the palette, z", job.target),
+        ("half way back", halfway_back),
+        ("in the photograph's colours, the inverse of T at z", inverse),
     ]
-    extra: list[Section] = [
-        pictures_section(pictures, SHEET),
-        settings_section(
-            {
-                "colour space": SPACE,
-                "evenness of the palettes": EVENNESS,
-                "colours drawn per photograph": effort.n,
-                "seconds, pictures included": round(seconds, 1),
-            },
-            heading="The job",
-        ),
-    ]
-    return fit_report(
-        out,
-        "The pagoda in the colours of the dahlia",
-        ot,
-        samples[0],
-        samples[1],
-        extra,
-    )
+
+
+def _job_section(job: ColourJob, effort: Effort, seconds: float) -> Section:
+    """Return the section that says how the pictures were made."""
+    settings = {
+        "colour space": job.space,
+        "evenness of the palettes": job.evenness,
+        "colours drawn per photograph": effort.n,
+        "seconds, pictures included": round(seconds, 1),
+    }
+    return settings_section(settings, heading="The job")

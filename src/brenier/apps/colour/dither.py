@@ -11,12 +11,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# A little less than a whole step, so that a colour that is a level stays that level in spite of rounding errors.
-SPREAD = 0.96
-
 
 def quantise(
-    values: NDArray[np.floating], levels: int, first_row: int = 0
+    values: NDArray[np.floating],
+    levels: int,
+    first_row: int = 0,
+    amplitude: float = 0.96,
 ) -> NDArray[np.unsignedinteger]:
     """Return the levels 0 ... `levels` of colours (h, w, 3) in [0, 1], uint8 or uint16; values outside are clipped.
 
@@ -24,14 +24,14 @@ def quantise(
         values: (h, w, 3), a block of whole rows of a picture.
         levels: 255 or 65535.
         first_row: where in the picture the block begins.
+        amplitude: of the noise, in levels; a little less than one, so that a colour that is a level already stays that
+            level in spite of rounding errors.
     """
     height, width, _ = values.shape
-    steps = np.clip(values, 0, 1) * levels + SPREAD * gradient_noise(
-        first_row, height, width
-    ).astype(values.dtype)
-    return np.clip(np.rint(steps), 0, levels).astype(
-        np.uint8 if levels == 255 else np.uint16
-    )
+    noise = gradient_noise(first_row, height, width).astype(values.dtype)
+    steps = np.clip(values, 0, 1) * levels + amplitude * noise
+    kind = np.uint8 if levels == 255 else np.uint16
+    return np.clip(np.rint(steps), 0, levels).astype(kind)
 
 
 def gradient_noise(first_row: int, height: int, width: int) -> NDArray[np.float64]:

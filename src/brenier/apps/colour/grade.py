@@ -1,7 +1,8 @@
 """Grading: the colours of a photograph as samples, and a map of colours applied to every pixel.
 
-Pixels are atoms of a grid of 256 (or 65536) levels. A map learnt from atoms may stretch the gaps between them, which
-posterises; `sample_pixels` therefore spreads each atom over its cell of the grid, which makes the samples a density.
+Pixels are atoms: points of a grid of 256 (or 65536) levels. A map learnt from atoms may stretch the gaps between them,
+which posterises; `sample_pixels` therefore spreads each atom over its cell of the grid, so that the samples have a
+density.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from brenier.apps.colour.photo import Photo, Pixels, colour_codes, seen_colours
 from brenier.apps.colour.spaces import Colours, ColourSpace, get_space
 from brenier.errors import DataError
 
-Move: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
+# A map of colours (n, 3) -> (n, 3), points of a colour space.
+ColourMap: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -57,13 +59,18 @@ def sample_pixels(
             "photo has no visible pixel: every alpha value is 0; choose another picture"
         )
     rows = generator.choice(count, n, replace=n > count)
-    colours = photo.pixels.reshape(-1, 3)[rows if visible is None else visible[rows]]
+    if visible is not None:
+        rows = visible[rows]
+    colours = photo.pixels.reshape(-1, 3)[rows]
     noise = generator.random((n, 3), dtype=np.float32) - np.float32(0.5)
     return _float32(chosen.from_srgb((colours + noise) / np.float32(photo.levels)))
 
 
 def grade(
-    photo: Photo, move: Move, space: str | ColourSpace = "oklab", rows: int = 65_536
+    photo: Photo,
+    move: ColourMap,
+    space: str | ColourSpace = "oklab",
+    rows: int = 65_536,
 ) -> Graded:
     """Return the photograph with every colour moved, x -> move(x) in a colour space, clipped to the gamut and dithered.
 
@@ -81,31 +88,36 @@ def grade(
     chosen = get_space(space)
     if rows < 1:
         raise DataError(f"rows={rows} is not a block size: give at least 1")
-    moved = _looked_up if photo.depth == 8 else _one_by_one
+    if photo.depth == 8:
+        blocks = _move_distinct_colours(photo.pixels, move, chosen, rows)
+    else:
+        blocks = _move_every_pixel(photo.pixels, move, chosen, rows)
     pixels, clipped, half = np.empty_like(photo.pixels), 0, 0.5 / photo.levels
-    visible = (
-        np.broadcast_to(True, pixels.shape[:2])
-        if photo.alpha is None
-        else photo.alpha > 0
-    )
-    for block, values in moved(photo.pixels, move, chosen, rows):
+    visible = _visible(photo)
+    for block, values in blocks:
         outside = ((values < -half) | (values > 1 + half)).any(-1)
         clipped += int((outside & visible[block]).sum())
         pixels[block] = quantise(values, photo.levels, block.start)
     return Graded(pixels, clipped / max(1, int(visible.sum())))
 
 
-def _blocks(pixels: Pixels, rows: int) -> Iterator[slice]:
+def _visible(photo: Photo) -> NDArray[np.bool_]:
+    """Return which pixels can be seen: (h, w)."""
+    if photo.alpha is None:
+        return np.broadcast_to(True, (photo.height, photo.width))
+    return photo.alpha > 0
+
+
+def _picture_rows(pixels: Pixels, rows: int) -> Iterator[slice]:
     """Yield slices of whole picture rows, of about `rows` pixels each."""
     height, width, _ = pixels.shape
     step = max(1, rows // width)
-    yield from (
-        slice(start, min(start + step, height)) for start in range(0, height, step)
-    )
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
 
 
-def _looked_up(
-    pixels: Pixels, move: Move, space: ColourSpace, rows: int
+def _move_distinct_colours(
+    pixels: Pixels, move: ColourMap, space: ColourSpace, rows: int
 ) -> Iterator[tuple[slice, Colours]]:
     """Yield blocks and their moved colours, from a table of the distinct colours of an 8-bit picture."""
     seen = seen_colours(pixels)
@@ -113,29 +125,28 @@ def _looked_up(
     table = np.empty((distinct.size, 3), dtype=np.float32)
     for start in range(0, distinct.size, rows):
         codes = distinct[start : start + rows, None]
-        table[start : start + rows] = _moved(
-            (codes >> np.array([16, 8, 0])) & 255, move, space, 255
-        )
-    place = np.cumsum(seen, dtype=np.int32) - 1
-    for block in _blocks(pixels, rows):
+        levels = (codes >> np.array([16, 8, 0])) & 255
+        table[start : start + rows] = _move_levels(levels, move, space, 255)
+    place = np.cumsum(seen, dtype=np.int32) - 1  # of a colour in the table, by its code
+    for block in _picture_rows(pixels, rows):
         yield block, table[place[colour_codes(pixels[block])]]
 
 
-def _one_by_one(
-    pixels: Pixels, move: Move, space: ColourSpace, rows: int
+def _move_every_pixel(
+    pixels: Pixels, move: ColourMap, space: ColourSpace, rows: int
 ) -> Iterator[tuple[slice, Colours]]:
     """Yield blocks and their moved colours, every pixel on its own: 16-bit colours seldom repeat."""
-    for block in _blocks(pixels, rows):
+    for block in _picture_rows(pixels, rows):
         colours = pixels[block].reshape(-1, 3)
-        parts = [
-            _moved(colours[start : start + rows], move, space, 65535)
-            for start in range(0, len(colours), rows)
-        ]
-        yield block, np.concatenate(parts).reshape(*pixels[block].shape)
+        chunks = []
+        for start in range(0, len(colours), rows):
+            levels = colours[start : start + rows]
+            chunks.append(_move_levels(levels, move, space, 65535))
+        yield block, np.concatenate(chunks).reshape(*pixels[block].shape)
 
 
-def _moved(
-    colours: NDArray[np.integer], move: Move, space: ColourSpace, levels: int
+def _move_levels(
+    colours: NDArray[np.integer], move: ColourMap, space: ColourSpace, levels: int
 ) -> NDArray[np.float32]:
     """Return sRGB of moved colours, given as levels: (n, 3) -> (n, 3).
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,12 +13,11 @@ from brenier.apps.colour.decoding import decode
 from brenier.apps.colour.dither import quantise
 from brenier.apps.colour.photo import Photo, Pixels, pillow
 from brenier.atomic import replacing
-from brenier.errors import DataError, DataWarning
+from brenier.errors import DataError, DataWarning, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_PIXELS = 128_000_000  # above the largest cameras, below where Pillow itself refuses
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -26,15 +26,36 @@ FORMATS = {
     ".tiff": "TIFF",
     ".webp": "WEBP",
 }
-SETTINGS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "PNG": {},
-    "TIFF": {},  # uncompressed: the compressing encoder cannot write the EXIF directory
-    "WEBP": {"quality": 95},
-}
 
 
-def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
+@dataclasses.dataclass(frozen=True)
+class PhotoFileSettings:
+    """How photographs are read and written.
+
+    Attributes:
+        max_pixels: of a picture that is read; above the largest cameras, below where Pillow itself refuses.
+        quality: of JPEG and WebP, on their scale up to 100; losses cannot be seen.
+        subsampling: of the colours of a JPEG; 0 keeps their full resolution.
+    """
+
+    max_pixels: int = 128_000_000
+    quality: int = 95
+    subsampling: int = 0
+
+    def encoder_options(self, kind: str) -> dict[str, int]:
+        """Return what Pillow's encoder of a format is told.
+
+        TIFF is not compressed, because the encoder that compresses cannot write the EXIF directory.
+        """
+        if kind == "JPEG":
+            return {"quality": self.quality, "subsampling": self.subsampling}
+        return {"quality": self.quality} if kind == "WEBP" else {}
+
+
+PHOTO_FILES = PhotoFileSettings()
+
+
+def read_photo(path: str | Path, max_pixels: int = PHOTO_FILES.max_pixels) -> Photo:
     """Return the photograph in a file of any kind that Pillow reads, as RGB; of an animation, its first frame.
 
     16-bit greyscale keeps its 16 bits, but no profile; 16-bit colour is reduced to 8, which is what Pillow gives, with
@@ -46,9 +67,8 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
     pil = pillow("Image")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", pil.DecompressionBombWarning
-            )  # max_pixels is the limit here
+            # `max_pixels` is the limit here.
+            warnings.simplefilter("ignore", pil.DecompressionBombWarning)
             with pil.open(path) as image:
                 _check_size(path, image, max_pixels)
                 return decode(path, image)
@@ -60,9 +80,7 @@ def read_photo(path: str | Path, max_pixels: int = MAX_PIXELS) -> Photo:
         raise DataError(
             f"{path}: {error}. Reduce the picture, or raise PIL.Image.MAX_IMAGE_PIXELS and max_pixels if you trust it"
         ) from error
-    except (
-        Exception
-    ) as error:  # decoders of damaged files raise whatever they stumble over
+    except Exception as error:  # decoders of damaged files raise errors of many kinds
         raise DataError(
             f"{path}: not a picture that can be read ({type(error).__name__}: {error}); "
             "open it in an image editor and save it again as PNG or JPEG"
@@ -80,23 +98,28 @@ def write_photo(path: str | Path, photo: Photo, pixels: Pixels) -> None:
             transparency, or the file cannot be written.
     """
     path = Path(path)
-    kind = FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(
-            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
-        )
+    kind = format_of(path)
     if pixels.shape != photo.pixels.shape or pixels.dtype != photo.pixels.dtype:
         raise DataError(
             f"pixels are {pixels.dtype} {pixels.shape}, the photograph is {photo.pixels.dtype} {photo.pixels.shape}: "
             "give pixels of the same shape and depth"
         )
-    save_image(
-        path,
-        encode(path, photo.with_pixels(pixels), kind),
-        kind,
-        exif=photo.exif,
-        icc_profile=photo.icc,
-    )
+    image = encode(path, photo.with_pixels(pixels), kind)
+    save_image(path, image, kind, exif=photo.exif, icc_profile=photo.icc)
+
+
+def format_of(path: Path) -> str:
+    """Return Pillow's name of the format that a suffix stands for.
+
+    Raises:
+        DataError: if the suffix is unknown.
+    """
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(FORMATS)}"
+        )
+    return kind
 
 
 def encode(path: Path, photo: Photo, kind: str) -> Image:
@@ -117,37 +140,35 @@ def encode(path: Path, photo: Photo, kind: str) -> Image:
         grey = bool((pixels == pixels[..., :1]).all())
         if grey and alpha is None and kind in ("PNG", "TIFF"):
             return fromarray(np.ascontiguousarray(pixels[..., 0]))
-        warnings.warn(
+        warn(
             f"{path}: reduced from 16 to 8 bits per channel, all that is written for colour",
             DataWarning,
-            3,
         )
         pixels = quantise(pixels / np.float32(65535), 255)
     return fromarray(pixels if alpha is None else np.dstack([pixels, alpha]))
 
 
 def save_image(path: Path, image: Image, kind: str, **metadata: bytes) -> None:
-    """Save a Pillow image in a format of `SETTINGS`, whole or not at all; empty metadata is left out.
+    """Save a Pillow image in one of the `FORMATS`, whole or not at all; empty metadata is left out.
 
     Raises:
         DataError: if the file cannot be written.
     """
-    options = {
-        **SETTINGS[kind],
-        **{name: value for name, value in metadata.items() if value},
-    }
+    options = PHOTO_FILES.encoder_options(kind)
+    filled = {name: value for name, value in metadata.items() if value}
     try:
         with replacing(path) as temporary:
-            image.save(temporary, format=kind, **options)
+            image.save(temporary, format=kind, **options, **filled)
     except (MemoryError, Warning):
         raise
-    except Exception as error:  # encoders raise whatever they stumble over
+    except Exception as error:  # encoders raise errors of many kinds
         raise DataError(
             f"{path}: could not be written ({error}); check the folder, its free space and what {kind} can hold"
         ) from error
 
 
 def _check_size(path: str | Path, image: Image, max_pixels: int) -> None:
+    """Raise a DataError where a picture has too many pixels."""
     width, height = image.size
     if width * height > max_pixels:
         raise DataError(

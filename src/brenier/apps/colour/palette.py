@@ -7,25 +7,18 @@ apart to fill a palette's many colours, which posterises it; at 1 every colour c
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from brenier.apps.colour import (
-    Banding,
-    Graded,
-    Photo,
-    banding,
-    grade,
-    sample_pixels,
-    write_photo,
-)
+from brenier.apps.colour.grade import ColourMap, Graded, grade, sample_pixels
+from brenier.apps.colour.images import write_photo
+from brenier.apps.colour.photo import Photo
+from brenier.apps.colour.quality import Banding, banding
 from brenier.apps.colour.spaces import get_space
 from brenier.errors import DataError
 from brenier.estimators import OptimalTransport
@@ -33,15 +26,33 @@ from brenier.potentials import Potential
 from brenier.report import Section, markdown_table
 from brenier.transport.maps import TransportMap
 
-Move: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.floating]]
-
-EVENNESS = 0.8
-CELLS = 40  # along the longest axis of the sRGB cube in the colour space
-POOL = 4  # pixels looked at for every one that is drawn
-READING = (
+PICTURES_FOOTNOTE = (
     "Clipped pixels left the sRGB gamut by more than half a level. The stretch is how far neighbouring pixels were "
     "pulled apart (99.9th percentile); about 2 is dither alone."
 )
+MIN_CELL = 1e-6  # numerical floor: cells of a colour space have a width
+
+
+@dataclasses.dataclass(frozen=True)
+class PaletteSettings:
+    """How palettes are drawn, and how long their map is trained.
+
+    Attributes:
+        evenness: how far common colours are held back, in [0, 1]; 0.8 keeps skies whole and still reaches rare colours.
+        cells: of colour space, along the longest axis of the sRGB cube; pixels in one cell count as one colour.
+        pool: pixels looked at for every one that is drawn.
+        colours: drawn from either photograph.
+        max_steps: of training.
+    """
+
+    evenness: float = 0.8
+    cells: int = 40
+    pool: int = 4
+    colours: int = 40_000
+    max_steps: int = 1000
+
+
+PALETTE = PaletteSettings()
 
 
 def colour_map(
@@ -50,10 +61,10 @@ def colour_map(
     *,
     space: str = "oklab",
     seed: int = 0,
-    evenness: float = EVENNESS,
+    evenness: float = PALETTE.evenness,
     potential: str | Callable[[int, torch.Generator], Potential] = "convex",
-    max_steps: int = 1000,
-    n: int = 40_000,
+    max_steps: int = PALETTE.max_steps,
+    n: int = PALETTE.colours,
     verbose: bool = False,
 ) -> OptimalTransport:
     """Return the fitted map from the colours of a photograph to those of a palette, points of a colour space.
@@ -70,10 +81,8 @@ def colour_map(
     Raises:
         DataError: where the space is unknown, evenness outside [0, 1], or a photograph has no visible pixel.
     """
-    x, z = (
-        sample_palette(photo, n, seed, space, evenness),
-        sample_palette(palette, n, seed + 1, space, evenness),
-    )
+    x = sample_palette(photo, n, seed, space, evenness)
+    z = sample_palette(palette, n, seed + 1, space, evenness)
     ot = OptimalTransport(
         potential, max_steps=max_steps, random_state=seed, verbose=verbose
     )
@@ -94,8 +103,9 @@ def sample_palette(
         )
     if evenness == 0:
         return sample_pixels(photo, n, seed, space)
-    pool = sample_pixels(photo, POOL * n, seed, space)
-    width = max(float(np.ptp(_corners(space), axis=0).max()) / CELLS, 1e-6)
+    pool = sample_pixels(photo, PALETTE.pool * n, seed, space)
+    longest = float(np.ptp(_corners(space), axis=0).max())
+    width = max(longest / PALETTE.cells, MIN_CELL)
     cells = np.floor(pool / width).astype(np.int64)
     _, cell, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
     weights = counts[cell.ravel()] ** -float(evenness)
@@ -103,16 +113,21 @@ def sample_palette(
     return pool[chosen]
 
 
-def towards(transport: TransportMap, t: float = 1.0) -> Move:
-    """Return the move x -> (1 - t) x + t T(x) of colours (n, 3)."""
-    return transport if t == 1 else lambda colours: transport.interpolate(colours, t)
+def towards(transport: TransportMap, t: float = 1.0) -> ColourMap:
+    """Return the map x -> (1 - t) x + t T(x) of colours (n, 3)."""
+    if t == 1:
+        return transport
+    return lambda colours: transport.interpolate(colours, t)
 
 
-def towards_back(transport: TransportMap, t: float = 1.0) -> Move:
-    """Return the move z -> (1 - t) z + t T^{-1}(z) of colours (n, 3)."""
-    return lambda colours: (
-        colours + np.float32(t) * (transport.inverse(colours) - colours)
-    )
+def towards_back(transport: TransportMap, t: float = 1.0) -> ColourMap:
+    """Return the map z -> (1 - t) z + t T^{-1}(z) of colours (n, 3)."""
+
+    def move(colours: NDArray[np.float32]) -> NDArray[np.floating]:
+        back: NDArray[np.floating] = transport.inverse(colours)
+        return colours + np.float32(t) * (back - colours)
+
+    return move
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,7 +147,7 @@ class Picture:
     banding: Banding
 
     @classmethod
-    def of(cls, path: Path, photo: Photo, move: Move, space: str) -> Picture:
+    def of(cls, path: Path, photo: Photo, move: ColourMap, space: str) -> Picture:
         """Grade a photograph by moving its colours, points of a colour space."""
         graded = grade(photo, move, space)
         return cls(path, photo, graded, banding(photo.pixels, graded.pixels))
@@ -148,42 +163,30 @@ class Picture:
 
     def facts(self) -> dict[str, str]:
         """Return what there is to know about the grade."""
+        before, after = self.banding.colours_before, self.banding.colours_after
         return {
             "clipped pixels": f"{self.graded.clipped_share:.2%}",
-            "distinct colours": f"{self.banding.colours_before} -> {self.banding.colours_after}",
+            "distinct colours": f"{before} -> {after}",
             "largest local stretch": f"{self.banding.stretch:.1f}",
         }
 
     def statement(self) -> str:
         """Return the facts on one line."""
-        return f"{self.path}: " + ", ".join(
-            f"{name} {value}" for name, value in self.facts().items()
-        )
+        facts = [f"{name} {value}" for name, value in self.facts().items()]
+        return f"{self.path}: {', '.join(facts)}"
 
 
 def pictures_section(pictures: Sequence[Picture], sheet: str) -> Section:
     """Return a report's section on graded pictures, below a contact sheet."""
     header = ["picture", *pictures[0].facts()]
-    table = markdown_table(
-        header, [[picture.path.name, *picture.facts().values()] for picture in pictures]
-    )
-    return Section("Pictures", f"![contact sheet]({sheet})\n\n{table}\n\n{READING}")
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread: steps on three features are too small to share, and on a busy machine each waits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+    rows = [[picture.path.name, *picture.facts().values()] for picture in pictures]
+    table = markdown_table(header, rows)
+    body = f"![contact sheet]({sheet})\n\n{table}\n\n{PICTURES_FOOTNOTE}"
+    return Section("Pictures", body)
 
 
 def _corners(space: str) -> NDArray[np.floating]:
     """Return the corners of the sRGB cube in a colour space: (8, 3)."""
-    corners = np.stack(
-        np.meshgrid([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]), axis=-1
-    ).reshape(-1, 3)
-    return get_space(space).from_srgb(corners)
+    ends = [0.0, 1.0]
+    corners = np.stack(np.meshgrid(ends, ends, ends), axis=-1)
+    return get_space(space).from_srgb(corners.reshape(-1, 3))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import importlib
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,25 @@ from brenier.errors import DataError
 
 Pixels: TypeAlias = NDArray[np.unsignedinteger]
 
-ORIENTATION = 274  # the EXIF tag
+Element = TypeVar("Element", bound=np.generic)
+
+
+class ExifTag(enum.IntEnum):
+    """Tags of EXIF and TIFF that tell of the photograph; all others tell how its file was laid out."""
+
+    IMAGE_DESCRIPTION = 270
+    MAKE = 271
+    MODEL = 272
+    ORIENTATION = 274
+    X_RESOLUTION = 282
+    Y_RESOLUTION = 283
+    RESOLUTION_UNIT = 296
+    SOFTWARE = 305
+    DATE_TIME = 306
+    ARTIST = 315
+    COPYRIGHT = 33432
+    EXIF_DIRECTORY = 34665
+    GPS_DIRECTORY = 34853
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,7 +83,7 @@ class Photo:
             return 1
         exif = pillow("Image").Exif()
         exif.load(self.exif)
-        turned = exif.get(ORIENTATION, 1)
+        turned = exif.get(ExifTag.ORIENTATION, 1)
         return turned if turned in range(1, 9) else 1
 
     def with_pixels(self, pixels: Pixels) -> Photo:
@@ -72,7 +91,7 @@ class Photo:
         return dataclasses.replace(self, pixels=pixels)
 
 
-def upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+def upright(array: NDArray[Element], orientation: int) -> NDArray[Element]:
     """Return a stored picture (h, w, ...) turned as EXIF says it should be seen: (h, w, ...) or (w, h, ...).
 
     >>> upright(np.array([[1, 2]]), 6).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,16 +23,16 @@ def convert(image: Image, source: bytes, target: bytes) -> Image | None:
     """
     cms = pillow("ImageCms")
 
-    def opened(icc: bytes) -> Any:
-        return (
-            cms.ImageCmsProfile(io.BytesIO(icc)) if icc else cms.createProfile("sRGB")
-        )
+    def open_profile(icc: bytes) -> object:
+        if not icc:
+            return cms.createProfile("sRGB")
+        return cms.ImageCmsProfile(io.BytesIO(icc))
 
     try:
         return cms.profileToProfile(
             image,
-            opened(source),
-            opened(target),
+            open_profile(source),
+            open_profile(target),
             renderingIntent=cms.Intent.RELATIVE_COLORIMETRIC,
             outputMode="RGB",
             flags=cms.Flags.BLACKPOINTCOMPENSATION,  # ink's black is grey; it should become the screen's
@@ -45,13 +45,16 @@ def to_rgb(image: Image) -> tuple[Image, bytes]:
     """Return an RGB image and the profile that fits it; colours of another kind of profile are converted to sRGB."""
     icc = image.info.get("icc_profile") or b""
     space = icc[16:20]  # the field of an ICC header that names the kind of colours
-    if space == b"RGB " and image.mode != "CMYK":
+    inks = image.mode == "CMYK"
+    if space == b"RGB " and not inks:
         return image.convert("RGB"), icc
-    natural = {b"GRAY": "L", b"CMYK": "CMYK"}.get(space)
-    if natural is None or (natural == "CMYK") != (image.mode == "CMYK"):
+    mode = {b"GRAY": "L", b"CMYK": "CMYK"}.get(space)
+    if mode is None or (mode == "CMYK") != inks:  # the profile is of other colours
         return image.convert("RGB"), b""
-    converted = convert(image.convert(natural), icc, b"")
-    return image.convert("RGB") if converted is None else converted, b""
+    converted = convert(image.convert(mode), icc, b"")
+    if converted is None:
+        converted = image.convert("RGB")
+    return converted, b""
 
 
 def in_profile_of(palette: Photo, photo: Photo) -> Photo:

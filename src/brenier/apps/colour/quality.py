@@ -15,8 +15,21 @@ from numpy.typing import NDArray
 from brenier.apps.colour.photo import Pixels, seen_colours
 from brenier.errors import DataError
 
-PERCENTILE = 99.9
-PAIRS = 1_000_000  # enough for the percentile, and memory stays bounded
+
+@dataclasses.dataclass(frozen=True)
+class BandingSettings:
+    """How the stretch is measured.
+
+    Attributes:
+        percentile: of the stretch over pairs of neighbours; the largest of all would be that of a single pair.
+        max_pairs: pairs that are looked at; enough for the percentile, and memory stays bounded.
+    """
+
+    percentile: float = 99.9
+    max_pairs: int = 1_000_000
+
+
+BANDING = BandingSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,26 +62,33 @@ def banding(
             f"before is {before.dtype} {before.shape} but after is {after.dtype} {after.shape}: "
             "compare a picture with its own grade"
         )
-    first, second = _pairs(
-        before.shape[0], before.shape[1], np.random.default_rng(seed)
-    )
-    ratio = _jumps(after, first, second) / np.maximum(_jumps(before, first, second), 1)
-    stretch = float(np.percentile(ratio, PERCENTILE)) if ratio.size else 1.0
+    height, width, _ = before.shape
+    first, second = _neighbours(height, width, np.random.default_rng(seed))
+    jumps_before = np.maximum(_jumps(before, first, second), 1)
+    ratio = _jumps(after, first, second) / jumps_before
+    stretch = 1.0
+    if ratio.size:
+        stretch = float(np.percentile(ratio, BANDING.percentile))
     return Banding(stretch, _distinct(before), _distinct(after))
 
 
-def _pairs(
+def _neighbours(
     height: int, width: int, generator: np.random.Generator
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the flat places of horizontal and vertical neighbours, at most `PAIRS` of them: (k,), (k,)."""
+    """Return the flat places of horizontal and vertical neighbours, `BANDING.max_pairs` at most: (k,), (k,)."""
     across, down = height * (width - 1), (height - 1) * width
     total = across + down
-    chosen = (
-        generator.integers(total, size=PAIRS) if total > PAIRS else np.arange(total)
-    )
+    chosen = _some_pairs(total, generator)
     flat, upright = chosen[chosen < across], chosen[chosen >= across] - across
     left = flat + flat // max(1, width - 1)  # a row holds one pair fewer than pixels
     return np.concatenate([left, upright]), np.concatenate([left + 1, upright + width])
+
+
+def _some_pairs(total: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Return the numbers of all pairs, or of random ones, with replacement, where there are very many: (k,)."""
+    if total > BANDING.max_pairs:
+        return generator.integers(total, size=BANDING.max_pairs)
+    return np.arange(total)
 
 
 def _jumps(
@@ -76,9 +96,8 @@ def _jumps(
 ) -> NDArray[np.float32]:
     """Return the Euclidean distance, in levels, of pairs of pixels: (k,)."""
     flat = pixels.reshape(-1, 3)
-    return np.linalg.norm(
-        flat[first].astype(np.float32) - flat[second].astype(np.float32), axis=1
-    )
+    difference = flat[first].astype(np.float32) - flat[second].astype(np.float32)
+    return np.linalg.norm(difference, axis=1)
 
 
 def _distinct(pixels: Pixels) -> int:

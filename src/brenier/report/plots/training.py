@@ -1,18 +1,29 @@
-"""How training and its inner solves went."""
+"""How training went, and what its inner solves cost."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brenier.errors import DataError
-from brenier.report.plots.canvas import GREY, LIGHT, MOVED, SOURCE, new_figure, write
+from brenier.report.plots.canvas import (
+    GREY,
+    LIGHT,
+    MOVED,
+    SOURCE,
+    new_figure,
+    write_figure,
+)
 
-History = Sequence[dict[str, float]]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# The training record: one dictionary per evaluation, `OptimalTransport.history_`.
+History: TypeAlias = Sequence[Mapping[str, float]]
 
 
 def loss_curve(history: History, path: str | Path) -> None:
@@ -25,9 +36,9 @@ def loss_curve(history: History, path: str | Path) -> None:
     Raises:
         DataError: where the history is empty or matplotlib is missing.
     """
-    step, value, error = (
-        _series(history, name) for name in ("step", "value", "standard_error")
-    )
+    step = _series(history, "step")
+    value = _series(history, "value")
+    error = _series(history, "standard_error")
     figure, (axes,) = new_figure(1, 7.0, 4.2)
     axes.plot(
         step,
@@ -48,6 +59,7 @@ def loss_curve(history: History, path: str | Path) -> None:
     axes.plot(
         step, value, color=SOURCE, lw=1.8, marker="o", ms=3, label="held-out samples"
     )
+    # The best value among evaluations whose inner problems all converged: only those count for selection.
     solved = np.where(_series(history, "held_out_unconverged") == 0, value, np.nan)
     if np.isfinite(solved).any():
         best = int(np.nanargmin(solved))
@@ -66,7 +78,7 @@ def loss_curve(history: History, path: str | Path) -> None:
     )
     axes.legend(frameon=False)
     _seconds_axis(axes, step, _series(history, "seconds"))
-    write(figure, path)
+    write_figure(figure, path)
 
 
 def inner_convergence(history: History, path: str | Path) -> None:
@@ -81,7 +93,7 @@ def inner_convergence(history: History, path: str | Path) -> None:
     """
     step = _series(history, "step")
     figure, (above, below) = new_figure(
-        2, 7.0, 4.8, rows=2, sharex=True, height_ratios=[2, 1]
+        2, 7.0, 4.8, rows=2, share_x=True, height_ratios=[2, 1]
     )
     above.plot(
         step,
@@ -100,16 +112,14 @@ def inner_convergence(history: History, path: str | Path) -> None:
     above.set(ylabel="gradients per row")
     above.set_ylim(bottom=0)
     above.legend(frameon=False)
-    held_out, training = (
-        _series(history, "held_out_unconverged"),
-        _series(history, "unconverged"),
-    )
+    held_out = _series(history, "held_out_unconverged")
+    training = _series(history, "unconverged")
     below.plot(step, held_out, color=SOURCE, lw=1.8, drawstyle="steps-pre")
     below.plot(step, training, color=MOVED, lw=1.8, drawstyle="steps-pre")
     below.set(xlabel="training step", ylabel="unconverged rows")
     most = float(np.nanmax(np.concatenate([held_out, training])))
     below.set_ylim(0, max(1.0, 1.1 * most))
-    below.yaxis.get_major_locator().set_params(integer=True)
+    below.locator_params(axis="y", integer=True)
     if not most:
         below.text(
             0.5,
@@ -120,17 +130,18 @@ def inner_convergence(history: History, path: str | Path) -> None:
             color=GREY,
             transform=below.transAxes,
         )
-    write(figure, path)
+    write_figure(figure, path)
 
 
 def _series(history: History, name: str) -> NDArray[np.float64]:
+    """Return one figure of every evaluation: (evaluations,)."""
     if not history:
         raise DataError("history: is empty; fit the estimator first")
     return np.array([row[name] for row in history], dtype=np.float64)
 
 
 def _seconds_axis(
-    axes: Any, step: NDArray[np.float64], seconds: NDArray[np.float64]
+    axes: Axes, step: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> None:
     """Label the top of a plot over steps with the seconds that training had taken by then."""
     inside = [tick for tick in axes.get_xticks() if step[0] <= tick <= step[-1]]
@@ -139,9 +150,8 @@ def _seconds_axis(
     top = axes.twiny()
     top.set_xlim(axes.get_xlim())
     digits = 0 if seconds[-1] >= 10 else 1
-    top.set_xticks(
-        inside, [f"{value:.{digits}f}" for value in np.interp(inside, step, seconds)]
-    )
+    times = np.interp(inside, step, seconds)
+    top.set_xticks(inside, [f"{time:.{digits}f}" for time in times])
     top.set_xlabel("seconds of training", color=GREY)
     top.tick_params(colors=GREY)
     top.spines[:].set_visible(False)

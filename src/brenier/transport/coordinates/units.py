@@ -76,5 +76,6 @@ def _check_range(x: Tensor, z: Tensor) -> None:
         if largest > 1 / SMALLEST_SPREAD or bool(too_small.any()):
             raise DataError(
                 f"{name}: has values as large as {largest:.1e} or features that vary by less than "
-                f"{SMALLEST_SPREAD:.0e}, whose squares float64 cannot hold; give the data in other units"
+                f"{SMALLEST_SPREAD:.0e}, whose squares float64 cannot hold; give the data in other units",
+                argument=name,
             )

@@ -1,0 +1,206 @@
+"""The arguments of every command. What the commands do with them is in `brenier.apps.cli.commands`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from brenier.apps.cli import commands
+from brenier.apps.cli.arguments import (
+    CommandParser,
+    Commands,
+    add_columns,
+    add_command,
+    add_json,
+    add_labels,
+    add_model,
+    add_pair,
+    add_seed,
+    add_setting,
+    usable_device,
+)
+from brenier.apps.colour import SPACES
+from brenier.apps.colour.demo import demo
+from brenier.apps.colour.palette import PALETTE
+from brenier.estimators import POTENTIALS
+
+
+def add_commands(group: Commands) -> None:
+    """Add all commands, in the order of the help."""
+    _add_fit(group)
+    _add_transport(group)
+    _add_evaluate(group)
+    _add_info(group)
+    _add_colour(group)
+    _add_demo(group)
+
+
+def _add_fit(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "fit SOURCE TARGET --out FOLDER",
+        commands.fit,
+        "learn the map from one file's samples to another's, with a report",
+        "brenier fit source.npy target.npy --out model/",
+    )
+    add_pair(parser, "fit")
+    run = parser.add_argument_group("the run")
+    text = "where model and report go"
+    run.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=text)
+    add_seed(run)
+    again = run.add_mutually_exclusive_group()
+    text = "go on with the unfinished run, or fail if there is none"
+    again.add_argument("--resume", action="store_true", help=text)
+    text = "discard the unfinished run; by default it is resumed"
+    again.add_argument("--restart", action="store_true", help=text)
+    _add_map_settings(parser)
+    _add_training_settings(parser)
+
+
+def _add_map_settings(parser: CommandParser) -> None:
+    """Add the parameters of `OptimalTransport` that say which map is learnt."""
+    group = parser.add_argument_group("the map")
+    text = "convex: one inverse, a certain bound; free: often closer"
+    add_setting(group, "--potential", text, choices=POTENTIALS)
+    text = "whose mean is the potential (default: as many as pay)"
+    add_setting(group, "--n-networks", text, kind=int, metavar="N")
+    text = "the map training starts from"
+    add_setting(group, "--start", text, choices=["affine", "identity"])
+    text = "what one unit of cost is in each feature"
+    add_setting(group, "--scale", text, choices=["auto", "common", "feature"])
+
+
+def _add_training_settings(parser: CommandParser) -> None:
+    """Add the parameters of `OptimalTransport` that say how the map is learnt."""
+    group = parser.add_argument_group("training")
+    text = "bound on the residual of inner problems"
+    add_setting(group, "--tol", text, kind=float, metavar="X")
+    text = "training steps at most (default: 3000, fewer for few rows, or as --max-time allows)"
+    add_setting(group, "--max-steps", text, kind=int, metavar="N")
+    text = "training seconds at most"
+    add_setting(group, "--max-time", text, kind=float, metavar="S")
+    text = "processes, -1 for one per core (default: as many as pay)"
+    add_setting(group, "--n-jobs", text, kind=int, metavar="N")
+    text = "rows of either side per step"
+    add_setting(group, "--batch-size", text, kind=int, metavar="N")
+    text = "at the start; it decays to zero"
+    add_setting(group, "--learning-rate", text, kind=float, metavar="X")
+    text = "evaluations without progress before it stops"
+    add_setting(group, "--patience", text, kind=int, metavar="N")
+    text = "where to train, for example cuda"
+    add_setting(group, "--device", text, kind=usable_device)
+    text = "precision of the network"
+    add_setting(group, "--dtype", text, choices=["float32", "float64"])
+
+
+def _add_transport(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "transport MODEL INPUT OUTPUT",
+        commands.transport,
+        "move the rows of a file with a saved map",
+        "brenier transport model/ new.csv moved.csv --columns height,weight",
+    )
+    add_model(parser)
+    text = "rows to move; other columns of a table are kept"
+    parser.add_argument("input", type=Path, metavar="INPUT", help=text)
+    text = "where they go; the suffix names the kind of file"
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help=text)
+    way = parser.add_argument_group("which way").add_mutually_exclusive_group()
+    text = "move target rows back to the source"
+    way.add_argument("--inverse", action="store_true", help=text)
+    text = "stop on the way: 0 is x, 1 is T(x)"
+    way.add_argument("--interpolate", type=float, metavar="T", help=text)
+    data = parser.add_argument_group("the file")
+    add_columns(data, "those of the model")
+    data.add_argument("--key", metavar="NAME", help="which array of a .npz file")
+    add_labels(data)
+
+
+def _add_evaluate(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "evaluate MODEL SOURCE TARGET",
+        commands.evaluate,
+        "measure a saved map on samples, beside simpler maps",
+        "brenier evaluate model/ source_test.npy target_test.npy --out evaluation/",
+        quiet=False,
+    )
+    add_model(parser)
+    add_pair(parser, "evaluate")
+    output = parser.add_argument_group("output")
+    text = "write a report with plots there"
+    output.add_argument("--out", type=Path, metavar="FOLDER", help=text)
+    add_json(output)
+    add_seed(output, "of the rows that are drawn")
+
+
+def _add_info(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "info MODEL",
+        commands.info,
+        "print what a saved map is and what is certified about it",
+        "brenier info model/ --json",
+        quiet=False,
+    )
+    add_model(parser)
+    add_json(parser)
+
+
+def _add_colour(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "colour PHOTO PALETTE --out FILE",
+        commands.colour,
+        "grade a photograph with the colours of another",
+        "brenier colour photo.jpg palette.jpg --out moved.jpg --strength 0.7",
+    )
+    text = "the photograph to grade"
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help=text)
+    text = "the picture whose colours it takes"
+    parser.add_argument("palette", type=Path, metavar="PALETTE", help=text)
+    _add_colour_output(parser)
+    look = parser.add_argument_group("the look")
+    text = "from 0 to 1, the default: all the way"
+    look.add_argument("--strength", type=float, default=1.0, metavar="X", help=text)
+    text = "where colours are compared (default: oklab)"
+    look.add_argument("--space", choices=SPACES, default="oklab", help=text)
+    evenness = PALETTE.evenness
+    text = f"0: every pixel counts alike, plain areas dominate; 1: every colour does (default: {evenness})"
+    look.add_argument(
+        "--evenness", type=float, default=evenness, metavar="X", help=text
+    )
+    training = parser.add_argument_group("training")
+    steps = PALETTE.max_steps
+    text = f"training steps (default: {steps})"
+    training.add_argument(
+        "--max-steps", type=int, default=steps, metavar="N", help=text
+    )
+    add_seed(training)
+
+
+def _add_colour_output(parser: CommandParser) -> None:
+    """Add where the results of `colour` go."""
+    group = parser.add_argument_group("output")
+    text = "where the graded photograph goes"
+    group.add_argument("--out", type=Path, required=True, metavar="FILE", help=text)
+    text = "the palette's picture, graded back"
+    group.add_argument("--inverse-out", type=Path, metavar="FILE", help=text)
+    text = "save the map there"
+    group.add_argument("--model", type=Path, metavar="FOLDER", help=text)
+    text = "write a report with plots there"
+    group.add_argument("--report", type=Path, metavar="FOLDER", help=text)
+
+
+def _add_demo(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "demo",
+        demo,
+        "grade one of two example photographs with the other, with a report",
+        "brenier demo --out demo/",
+    )
+    folder, text = Path("demo"), "default: demo/"
+    parser.add_argument("--out", type=Path, default=folder, metavar="FOLDER", help=text)
+    text = "train for seconds only, to see that it works"
+    parser.add_argument("--quick", action="store_true", help=text)
