@@ -89,9 +89,10 @@ def class_figures(
     folder: Path,
 ) -> list[ReportFigure]:
     """Write the figures of a map with classes on labelled rows of either side into a folder; arguments as above."""
-    keys, moved = transport.conditions.keys, transport(x, labels[0])
-    x_classes = keys(labels[0], "labels", len(x))
-    z_classes = keys(labels[1], "labels", len(z))
+    moved = transport(x, labels[0])
+    encode = transport.conditions.encode_index
+    x_classes = encode(labels[0], "labels", len(x))
+    z_classes = encode(labels[1], "labels", len(z))
     cloud = ReportFigure("scatter.png", "Source, moved source and target, by class.")
 
     def draw(path: Path) -> None:
