@@ -114,7 +114,10 @@ def read_covariates(
         array = np.broadcast_to(array.reshape(1, p), (rows, p))  # one row's, for all
     if array.ndim == 1:
         array = array[:, None]
-    if array.ndim != 2 or len(array) != rows or (p is not None and array.shape[1] != p):
+    fits = array.ndim == 2 and len(array) == rows
+    if fits and p is not None:
+        fits = array.shape[1] == p
+    if not fits:
         expected = f"({rows}, {'p' if p is None else p})"
         raise DataError(
             f"{name}: have shape {array.shape} for {rows} rows; give {expected}, a line per row",

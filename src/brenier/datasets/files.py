@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from brenier.atomic import replacing
 from brenier.datasets.reading import open_npz, read_intact
-from brenier.datasets.tables import read_table, table_writer
+from brenier.datasets.tables import read_numeric_columns, table_writer
 from brenier.errors import DataError
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
@@ -73,7 +73,7 @@ def read_samples(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty; give a file with samples")
     if kind in TABLES:
-        values, names = read_table(path, columns)
+        values, names = read_numeric_columns(path, columns)
         return Samples(_checked(values, path), names, path)
     read = (
         partial(_read_npy, mmap=mmap) if kind == ".npy" else partial(_read_npz, key=key)

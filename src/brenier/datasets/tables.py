@@ -38,7 +38,7 @@ def read_frame(path: Path) -> tuple[Any, bool]:
     return frame, named
 
 
-def read_table(
+def read_numeric_columns(
     path: Path, columns: Sequence[str] | None
 ) -> tuple[np.ndarray, tuple[str, ...] | None]:
     """Return the numbers in a table (n, d), and the names of its columns if it has any.

@@ -44,7 +44,7 @@ class CalibrationSettings:
 
 
 class Features:
-    """Coordinates, then their products (or squares), then waves: as many as n rows bear.
+    """Coordinates, then their products (or squares), then waves: as many as n rows allow.
 
     Args:
         n: rows of a batch.

@@ -117,9 +117,9 @@ class GaussianRegression:
         for j in range(d):
             own = torch.arange(j * f, (j + 1) * f)
             others = torch.cat([torch.arange(j * f), constant])
-            crossed = gram[others][:, own]
-            along = torch.linalg.solve(gram[others][:, others], crossed)
-            curvature = gram[own][:, own] - gram[own][:, others] @ along
+            along = torch.linalg.solve(gram[others][:, others], gram[others][:, own])
+            eliminated = gram[own][:, others] @ along
+            curvature = gram[own][:, own] - eliminated
             diagonal = _diagonal_coefficients(curvature, thinned, settings)
             entries = theta[j].view(-1)
             entries[own] = diagonal
@@ -148,7 +148,8 @@ class GaussianRegression:
         """Return P (n, d, d) and b (n, d)."""
         terms = _monomials(covariates, self.degree)
         entries = torch.einsum("nf,jif->nji", terms, self.theta)
-        factor, shift = entries[..., :-1].clone(), -entries[..., -1]
+        factor = entries[..., :-1].clone()
+        shift = -entries[..., -1]
         diagonal = factor.diagonal(dim1=-2, dim2=-1)
         diagonal.clamp_(min=self.min_diagonal)
         return factor, shift

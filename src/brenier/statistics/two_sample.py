@@ -64,12 +64,12 @@ def two_sample_score(
         torch.randperm(len(side), generator=generator)[: settings.permuted_rows]
         for side in (x, z)
     ]
-    first, second = chosen
-    pooled = torch.cat([x[first.to(x.device)], z[second.to(z.device)]])
-    pooled = pooled.detach().double()
+    some_x = x[chosen[0].to(x.device)]
+    some_z = z[chosen[1].to(z.device)]
+    pooled = torch.cat([some_x, some_z]).detach().double()
     # Signed shares s_i, 1/n for rows of x and -1/m for rows of z: the energy distance is -sum_ij s_i s_j |p_i - p_j|.
     share = torch.cat([pooled.new_full(rows.shape, 1 / len(rows)) for rows in chosen])
-    share[len(first) :] *= -1
+    share[len(some_x) :] *= -1
     columns = [share]
     for _ in range(settings.permutations):
         order = torch.randperm(len(pooled), generator=generator)

@@ -158,7 +158,10 @@ class BenchmarkPotential:
         hidden = [part.to(x) for part in self.hidden]
         flattest = BENCHMARK_SETTINGS.smallest_log_slope
         roots = [x @ part for part in quadratic]
-        q = [roots[i].square() + x @ linear[i].mT + bias[i] for i in range(len(roots))]
+        q = []
+        for root, part, b in zip(roots, linear, bias, strict=True):
+            squares = root.square()
+            q.append(squares + x @ part.mT + b)
         first = q[0] @ hidden[0].mT + q[1]
         # The slope of celu(t) is exp(min(t, 0)), and celu(t) itself max(t, 0) + exp(min(t, 0)) - 1.
         slope = first.clamp(flattest, 0).exp()
@@ -166,10 +169,10 @@ class BenchmarkPotential:
         outer = second.clamp(flattest, 0).exp() * self.readout.to(x)
         middle = (outer @ hidden[1]) * slope
         slopes = (middle @ hidden[0], middle, outer)
-        terms = [
-            2 * (slopes[i] * roots[i]) @ quadratic[i].mT + slopes[i] @ linear[i]
-            for i in range(len(roots))
-        ]
+        terms = []
+        for factor, root, a, b in zip(slopes, roots, quadratic, linear, strict=True):
+            along_squares = 2 * (factor * root) @ a.mT
+            terms.append(along_squares + factor @ b)
         return 0.01 * x + sum(terms)
 
 

@@ -50,13 +50,15 @@ def clusters_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     def forward(x: Tensor) -> Tensor:
         y = x @ basis.to(x)
         first = s * _close_gap(y[..., :1], m, v)
-        moved = torch.cat([first, y[..., 1:] * scale[1:].to(y)], -1)
+        others = y[..., 1:] * scale[1:].to(y)
+        moved = torch.cat([first, others], -1)
         return moved @ basis.mT.to(x)
 
     def backward(z: Tensor) -> Tensor:
         y = z @ basis.to(z)
         first = _open_gap(y[..., :1] / s, m, v)
-        moved = torch.cat([first, y[..., 1:] / scale[1:].to(y)], -1)
+        others = y[..., 1:] / scale[1:].to(y)
+        moved = torch.cat([first, others], -1)
         return moved @ basis.mT.to(z)
 
     variance_source = m**2 + v**2 + dim - 1

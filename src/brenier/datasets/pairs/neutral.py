@@ -213,8 +213,9 @@ def manifold_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) -
     plane = normal(2, dtype)
 
     def surface(u: Tensor) -> Tensor:
-        parts = [math.sqrt(dim / 2) * u, torch.sin(u @ omega.to(u) + phi.to(u))]
-        return torch.cat(parts, -1) @ basis.mT.to(u)
+        flat = math.sqrt(dim / 2) * u
+        curved = torch.sin(u @ omega.to(u) + phi.to(u))
+        return torch.cat([flat, curved], -1) @ basis.mT.to(u)
 
     # The trapezoidal rule on a grid of the plane.
     line = torch.linspace(-9, 9, 121, dtype=torch.float64)

@@ -199,12 +199,14 @@ def separable_pair(
     a = torch.exp(math.log(2) * log_a)
 
     def forward(x: Tensor) -> Tensor:
-        y = x @ basis.to(x)
-        return torch.sinh(a.to(x) * torch.asinh(y) + b.to(x)) @ basis.mT.to(x)
+        y = torch.asinh(x @ basis.to(x))
+        moved = torch.sinh(a.to(x) * y + b.to(x))
+        return moved @ basis.mT.to(x)
 
     def backward(z: Tensor) -> Tensor:
-        y = z @ basis.to(z)
-        return torch.sinh((torch.asinh(y) - b.to(z)) / a.to(z)) @ basis.mT.to(z)
+        y = torch.asinh(z @ basis.to(z))
+        moved = torch.sinh((y - b.to(z)) / a.to(z))
+        return moved @ basis.mT.to(z)
 
     return Pair(
         "separable",
