@@ -56,22 +56,14 @@ ROWS: dict[str, set[str]] = {
     "report": {
         "errors",
         "atomic",
-        "datasets",
         "metrics",
         "estimators",
+        "transport.coordinates",
         "transport.maps",
     },
     "apps": {
-        *(
-            "errors",
-            "atomic",
-            "statistics",
-            "potentials",
-            "training",
-            "datasets",
-            "metrics",
-        ),
-        *("transport.coordinates", "transport.maps", "estimators", "report"),
+        *("errors", "atomic", "potentials", "training", "datasets"),
+        *("transport.maps", "estimators", "report"),
     },
     "__init__": {
         *("errors", "solve", "potentials", "training", "estimators"),

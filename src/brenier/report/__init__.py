@@ -1,4 +1,4 @@
-"""Reports: what a fit or an evaluation found, as a page of Markdown with figures beside it.
+"""Reports: what a fit or an evaluation found, as a page of Markdown and its figures in one folder.
 
 `page` and `tables` are the building blocks, `figures` and `plots` draw, `fit` and `evaluation` say what is reported.
 """

@@ -1,4 +1,4 @@
-"""How a map does on given samples, beside doing nothing and beside the affine map."""
+"""How a map does on given samples, compared with doing nothing and with the affine map."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
 }
 EVALUATION_FOOTNOTE = (
     "Each row compares equally many samples with the same half of the target; smaller is better. The last row is what "
-    "a perfect map would score; samples that the map was fitted to flatter it. MMD^2 and the energy distance are "
-    "unbiased, so below zero by chance."
+    "a perfect map would score. On samples that the map was fitted to, its scores are too good. MMD^2 and the energy "
+    "distance are unbiased estimates, so they can be below zero by chance."
 )
 
 

@@ -1,4 +1,4 @@
-"""The figures of a report, written beside its page: of training, of a map, of a map with classes."""
+"""The figures of a report, in the folder of its page: of training, of a map, of a map with classes."""
 
 from __future__ import annotations
 

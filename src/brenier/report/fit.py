@@ -1,4 +1,4 @@
-"""The report of a fit: its distance, its round trip, its training and its settings, with figures beside the page."""
+"""The report of a fit: its distance, its round trip, its training and its settings, with figures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from brenier.report.plots.training import History
 from brenier.report.tables import class_table, markdown_table
 from brenier.transport.maps import Distance, round_trip
 
-Value = TypeVar("Value")
+Entry = TypeVar("Entry")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +139,7 @@ def training_section(history: History, stopped: str) -> Section:
     )
 
 
-def with_current_names(record: Mapping[str, Value]) -> dict[str, Value]:
+def with_current_names(record: Mapping[str, Entry]) -> dict[str, Entry]:
     """Return a row of the training record, or diagnostics, in today's words: version 0.1 called rollbacks setbacks."""
     renamed = {"setbacks": "rollbacks"}
     return {renamed.get(name, name): value for name, value in record.items()}

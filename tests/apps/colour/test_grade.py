@@ -1,29 +1,13 @@
-"""Sampling pixels, grading them, and telling whether the grade posterised."""
+"""Sampling pixels, and grading them."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pytest
+from apps.colour.pictures import noise, ramp
 
-from brenier.apps.colour import SPACES, Graded, Photo, banding, grade, sample_pixels
-from brenier.apps.colour.dither import gradient_noise, quantise
-from brenier.apps.colour.photo import Pixels
-from brenier.apps.colour.quality import BANDING
+from brenier.apps.colour import SPACES, Graded, Photo, grade, sample_pixels
 from brenier.errors import DataError
-
-
-def noise(height: int = 40, width: int = 30, dtype: Any = np.uint8) -> Photo:
-    high = np.iinfo(dtype).max
-    pixels = np.random.default_rng(0).integers(
-        0, high, (height, width, 3), dtype=dtype, endpoint=True
-    )
-    return Photo(pixels)
-
-
-def ramp(dtype: Any = np.uint8, width: int = 256) -> Photo:
-    grey: Pixels = np.linspace(0, np.iinfo(dtype).max, width).astype(dtype)
-    return Photo(np.broadcast_to(grey[None, :, None], (8, width, 3)).copy())
 
 
 def unchanged(points: np.ndarray) -> np.ndarray:
@@ -32,9 +16,6 @@ def unchanged(points: np.ndarray) -> np.ndarray:
 
 def largest_change(photo: Photo, graded: Graded) -> int:
     return int(np.abs(photo.pixels.astype(int) - graded.pixels.astype(int)).max())
-
-
-# ---- sampling
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -89,9 +70,6 @@ def test_one_pixel_is_sampled_as_often_as_asked() -> None:
 def test_no_samples_are_refused(n: int) -> None:
     with pytest.raises(DataError, match=f"n={n} pixels cannot be sampled"):
         sample_pixels(noise(), n, seed=0)
-
-
-# ---- grading
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -196,91 +174,3 @@ def test_maps_that_do_not_map_are_refused() -> None:
 def test_a_grade_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         grade(ramp(), unchanged).clipped_share = 0.0  # type: ignore[misc]
-
-
-# ---- dither
-
-
-def test_neighbourhoods_average_to_the_colour() -> None:
-    for value in (0.2, 0.3337, 0.5011):
-        levels = quantise(np.full((48, 48, 3), value, dtype=np.float32), 255)
-        assert levels.max() - levels.min() <= 1
-        np.testing.assert_allclose(levels.mean((0, 1)), 255 * value, atol=0.03)
-
-
-def test_noise_depends_on_the_place_alone() -> None:
-    np.testing.assert_array_equal(
-        gradient_noise(0, 20, 9)[12:], gradient_noise(12, 8, 9)
-    )
-    whole = gradient_noise(0, 64, 64)
-    assert whole.min() >= -0.5
-    assert whole.max() < 0.5
-    np.testing.assert_allclose(
-        np.corrcoef(whole.reshape(-1, 3).T), np.eye(3), atol=0.05
-    )
-
-
-def test_dither_does_not_band_a_slow_ramp() -> None:
-    slow = (
-        np.linspace(0.5, 0.52, 512, dtype=np.float32)[None, :, None]
-        .repeat(64, 0)
-        .repeat(3, 2)
-    )
-    means = quantise(slow, 255).mean(0)[:, 0].reshape(32, 16).mean(1)
-    np.testing.assert_allclose(
-        means, slow[0, :, 0].reshape(32, 16).mean(1) * 255, atol=0.08
-    )
-
-
-# ---- banding
-
-
-def test_unchanged_pictures_are_not_stretched() -> None:
-    measured = banding(noise().pixels, noise().pixels)
-    assert measured.stretch == 1
-    assert measured.colours_before == measured.colours_after == 1200
-
-
-def test_posterised_gradients_are_stretched() -> None:
-    before = ramp().pixels
-    after = before // 32 * 32
-    measured = banding(before, after)
-    assert measured.stretch == pytest.approx(32)
-    assert (measured.colours_before, measured.colours_after) == (256, 8)
-
-
-def test_stretch_of_a_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = ramp(width=128).pixels // 2
-    assert banding(before, before * 2).stretch == pytest.approx(2, rel=1e-3)
-    few = dataclasses.replace(BANDING, max_pairs=500)
-    monkeypatch.setattr("brenier.apps.colour.quality.BANDING", few)
-    assert banding(before, before * 2, seed=3).stretch == pytest.approx(2, rel=1e-3)
-
-
-def test_stretch_of_sixteen_bits() -> None:
-    measured = banding(ramp(np.uint16).pixels, ramp(np.uint16).pixels // 2)
-    assert measured.stretch <= 1
-    assert measured.colours_before == 256
-
-
-def test_pairs_are_neighbours() -> None:
-    before = np.arange(6, dtype=np.uint8).reshape(2, 3)[..., None].repeat(
-        3, 2
-    ) * np.uint8(10)
-    after = before.copy()
-    after[1, 0] = (
-        0  # pulled 30 from the pixel above, 40 from its right, and not from the end of the first row
-    )
-    assert banding(before, after).stretch == pytest.approx(4, rel=0.01)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 5, 3), (5, 1, 3)])
-def test_banding_of_thin_pictures(shape: tuple[int, ...]) -> None:
-    grey = np.zeros(shape, dtype=np.uint8)
-    assert banding(grey, grey).colours_before == 1
-    assert banding(grey, grey).stretch in (0, 1)
-
-
-def test_banding_compares_like_with_like() -> None:
-    with pytest.raises(DataError, match="compare a picture with its own grade"):
-        banding(noise().pixels, noise(41).pixels)

@@ -1,4 +1,4 @@
-"""`brenier evaluate` of a map with classes: every class beside doing nothing and beside its own affine map."""
+"""`brenier evaluate` of a map with classes: every class compared with doing nothing and with its own affine map."""
 
 from __future__ import annotations
 

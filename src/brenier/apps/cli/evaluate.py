@@ -1,4 +1,4 @@
-"""`brenier evaluate`: how good a saved map is on given samples, beside doing nothing and beside the affine map."""
+"""`brenier evaluate`: how good a saved map is on given samples, compared with doing nothing and with the affine map."""
 
 from __future__ import annotations
 

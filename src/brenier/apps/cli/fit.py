@@ -121,7 +121,7 @@ def _fit_or_keep(
     folder: Path,
     again: str,
 ) -> None:
-    """Fit, with faults told by file and an interruption told by what it leaves."""
+    """Fit; errors name the file they are about, and an interruption says what was kept."""
     source_labels, target_labels = classes or (None, None)
     try:
         with rename_arguments(x.path, z.path):
@@ -183,7 +183,7 @@ def _write_fit(
     seed: int,
 ) -> Path:
     """Write the report of the fit, on random rows of both files; return the path of its page."""
-    samples = Section("Samples", f"{_describe(x)}\n{_describe(z)}")
+    samples = Section("Samples", f"{_describe_file(x)}\n{_describe_file(z)}")
     n = REPORT.max_rows
     if classes is None:
         x_rows, z_rows = random_rows(x, n, seed), random_rows(z, n, seed)
@@ -195,7 +195,7 @@ def _write_fit(
     return fit_report(out, title, ot, x_rows, z_rows, [samples], labels)
 
 
-def _describe(samples: Samples) -> str:
+def _describe_file(samples: Samples) -> str:
     """Return what a file holds, as an item of a list."""
     rows, dim = samples.values.shape
     names = "" if samples.columns is None else f": {', '.join(samples.columns)}"

@@ -1,4 +1,4 @@
-"""Sample files as commands take them: two that belong together, checked, faults told by file and column."""
+"""Sample files as commands take them: two that belong together, checked; errors name file and column."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def label_column(path: Path, name: str, rows: int) -> list[Hashable]:
 
 
 def other_key(path: Path, labels: str | None) -> str | None:
-    """Return the one array of a .npz file beside that of the labels; None where there is not exactly one.
+    """Return the one array of a .npz file other than that of the labels; None where there is not exactly one.
 
     Raises:
         DataError: where there is no array of labels.
@@ -186,7 +186,7 @@ def as_features(samples: Samples) -> Any:
 
 @contextlib.contextmanager
 def rename_arguments(source: Path, target: Path) -> Iterator[None]:
-    """Tell faults of the arguments X and Y, and of their labels, as faults of the files they came from."""
+    """Turn errors about the arguments X and Y, and about their labels, into errors about the files they came from."""
     files = {
         "X": str(source),
         "Y": str(target),

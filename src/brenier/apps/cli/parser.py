@@ -70,7 +70,7 @@ def _build_parser() -> CommandParser:
 
 
 def _command_to_resume(words: Sequence[str]) -> str:
-    """Return the command line that goes on with a run that these words started."""
+    """Return the command line that resumes a run that these words started."""
     kept = [word for word in words if word != "--restart"]
     return shlex.join([*program(), *kept])
 
@@ -87,7 +87,7 @@ def _run_guarded(
         note(f"\n{stop}" if str(stop) else "\nInterrupted.")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has closed it. What is still buffered goes nowhere, so that exit flushes in silence.
+        # The reader of the output has closed it. What is still buffered is discarded, so that exit raises nothing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNEXPECTED
     except Exception as error:

@@ -59,9 +59,9 @@ def _add_fit(group: Commands) -> None:
 def _add_map_settings(parser: CommandParser) -> None:
     """Add the parameters of `OptimalTransport` that say which map is learnt."""
     group = parser.add_argument_group("the map")
-    text = "convex: one inverse, a certain bound; free: often closer"
+    text = "convex: unique inverses, a certified bound; free: often closer"
     add_setting(group, "--potential", text, choices=POTENTIALS)
-    text = "whose mean is the potential (default: as many as pay)"
+    text = "networks whose mean is the potential (default: 1 or 2, by time and rows)"
     add_setting(group, "--n-networks", text, kind=int, metavar="N")
     text = "the map training starts from"
     add_setting(group, "--start", text, choices=["affine", "identity"])
@@ -78,7 +78,7 @@ def _add_training_settings(parser: CommandParser) -> None:
     add_setting(group, "--max-steps", text, kind=int, metavar="N")
     text = "training seconds at most"
     add_setting(group, "--max-time", text, kind=float, metavar="S")
-    text = "processes, -1 for one per core (default: as many as pay)"
+    text = "processes, -1 for one per core (default: as many as save time)"
     add_setting(group, "--n-jobs", text, kind=int, metavar="N")
     text = "rows of either side per step"
     add_setting(group, "--batch-size", text, kind=int, metavar="N")
@@ -121,7 +121,7 @@ def _add_evaluate(group: Commands) -> None:
         group,
         "evaluate MODEL SOURCE TARGET",
         commands.evaluate,
-        "measure a saved map on samples, beside simpler maps",
+        "measure a saved map on samples, compared with simpler maps",
         "brenier evaluate model/ source_test.npy target_test.npy --out evaluation/",
         quiet=False,
     )

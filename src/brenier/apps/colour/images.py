@@ -43,7 +43,7 @@ class PhotoFileSettings:
     subsampling: int = 0
 
     def encoder_options(self, kind: str) -> dict[str, int]:
-        """Return what Pillow's encoder of a format is told.
+        """Return the options of Pillow's encoder of a format.
 
         TIFF is not compressed, because the encoder that compresses cannot write the EXIF directory.
         """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class ClassScatterSettings:
-    """How much of the samples a figure by class shows, beside `ScatterSettings.max_points`.
+    """How much of the samples a figure by class shows, in addition to `ScatterSettings.max_points`.
 
     Attributes:
         max_lines: rows whose displacement is drawn as a line; more would cover the points.

@@ -1,4 +1,4 @@
-"""The command line with labels: one map per class, from tables and from .npz files."""
+"""Commands with labels: one map per class, from tables and from .npz files."""
 
 import json
 from pathlib import Path
@@ -7,38 +7,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from apps.cli.samples import SMALL
 from console import run
-from fits import PAIR, quick
+from fits import quick
 
 from brenier import load
-from brenier.datasets import labelled, ring_classes
-
-SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with both sides of the horizontal swap, as tables and as .npz files."""
-    import torch
-
-    monkeypatch.chdir(tmp_path)
-    x, z, names = labelled(
-        ring_classes("horizontal swap"), 100, torch.Generator().manual_seed(0)
-    )
-    for side, values in (("a", x), ("b", z)):
-        pd.DataFrame(values.numpy(), columns=["u", "v"]).assign(side=names).to_csv(
-            f"{side}.csv", index=False
-        )
-        np.savez(
-            f"{side}.npz",
-            points=values.numpy(),
-            side=np.array([name == "left" for name in names], dtype=np.int64),
-        )
-    return tmp_path
 
 
 @pytest.mark.parametrize("kind", ["csv", "npz"])
-def test_from_files_to_files_and_back(here: Path, capsys: Any, kind: str) -> None:
+def test_from_files_to_files_and_back(rings: Path, capsys: Any, kind: str) -> None:
     told = ["--labels", "side"]
     code, out, err = run(
         capsys, "fit", f"a.{kind}", f"b.{kind}", "--out", "m", *told, *SMALL
@@ -76,7 +53,7 @@ def test_from_files_to_files_and_back(here: Path, capsys: Any, kind: str) -> Non
         )
 
 
-def test_measured_class_by_class(here: Path, capsys: Any) -> None:
+def test_measured_class_by_class(rings: Path, capsys: Any) -> None:
     assert (
         run(capsys, "fit", "a.csv", "b.csv", "--out", "m", "--labels", "side", *SMALL)[
             0
@@ -139,7 +116,7 @@ def test_measured_class_by_class(here: Path, capsys: Any) -> None:
         ),
     ],
 )
-def test_faults_are_told(here: Path, capsys: Any, words: str, message: str) -> None:
+def test_faults_are_told(rings: Path, capsys: Any, words: str, message: str) -> None:
     np.save("x.npy", np.zeros((9, 2)))
     np.savetxt("plain.csv", np.ones((9, 2)), delimiter=",")
     frame = pd.read_csv("a.csv")
@@ -180,21 +157,3 @@ def test_a_model_with_covariates_is_told_of_and_goes_on_in_python(
         assert code == 2
         assert "was fitted with covariates" in err
         assert "transform(X, covariates=...)" in err
-
-
-def test_several_networks_on_the_command_line(
-    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, side in zip(("x.npy", "z.npy"), PAIR, strict=True):
-        np.save(name, side)
-    small = ["--max-steps", "60", "--batch-size", "128", "--quiet"]
-    code, _, err = run(
-        capsys, "fit", "x.npy", "z.npy", "--out", "m", "--n-networks", "2", *small
-    )
-    assert code == 0, err
-    assert "| n_networks | 2 |" in Path("m/report.md").read_text()
-    assert "mean of 2 DenseICNN" in run(capsys, "info", "m")[1]
-    assert (
-        len(json.loads(run(capsys, "info", "m", "--json")[1])["potential"]["mean"]) == 2
-    )
