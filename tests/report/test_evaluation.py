@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from brenier import DataError, OptimalTransport
-from brenier.report.evaluation import Evaluation, has_enough_rows, measure, to_json
+from brenier.report.evaluation import MapEvaluation, has_enough_rows, measure, to_json
 from brenier.report.tables import text_table
 
 RNG = np.random.default_rng(0)
@@ -24,12 +24,12 @@ def ot() -> OptimalTransport:
 
 
 @pytest.fixture(scope="module")
-def found(ot: OptimalTransport) -> Evaluation:
+def found(ot: OptimalTransport) -> MapEvaluation:
     """What it does on the samples that it was fitted to."""
     return measure(ot.map_, X, Y)
 
 
-def test_the_map_is_better_than_nothing(found: Evaluation) -> None:
+def test_the_map_is_better_than_nothing(found: MapEvaluation) -> None:
     assert found.rows == 125
     energy = {name: scores["energy distance"] for name, scores in found.scores.items()}
     assert energy["this map"] < 0.2 * energy["identity (source)"]
@@ -43,7 +43,7 @@ def test_the_map_is_better_than_nothing(found: Evaluation) -> None:
     ]
 
 
-def test_an_evaluation_is_json(found: Evaluation) -> None:
+def test_an_evaluation_is_json(found: MapEvaluation) -> None:
     kept = json.loads(json.dumps(to_json(found)))
     assert kept["rows"] == 125
     trip = kept["round_trip"]

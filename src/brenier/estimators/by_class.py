@@ -59,11 +59,11 @@ class ClassPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> ClassProblem:
         """Return the problem, its samples split and encoded."""
-        splits = _split(self.pairs, options.settings.split, generator)
+        splits = _split_classes(self.pairs, options.settings.split, generator)
         training = [(split.source, split.target) for split in splits]
-        coordinates = _coordinates(training, options, generator)
+        coordinates = _class_coordinates(training, options, generator)
         classes = Classes(self.labels, coordinates.to(options.device))
-        task = _task(splits, classes, options, generator)
+        task = _class_task(splits, classes, options, generator)
         return ClassProblem(self, splits, classes, task, options, generator)
 
 
@@ -156,7 +156,7 @@ class ClassProblem:
         return Classes(self.plan.labels, whole.to(self.options.device))
 
 
-def _split(
+def _split_classes(
     pairs: Pairs, settings: SplitSettings, generator: torch.Generator
 ) -> list[Split[Rows]]:
     """Split every class, both sides alike, so that held-out J weights a class the same on either side.
@@ -170,7 +170,7 @@ def _split(
     counts = [min(most, x.size // one_in, z.size // one_in) for x, z in pairs]
     if sum(counts) < 2:
         return [
-            _whole(pair, rows)
+            _unsplit(pair, rows)
             for pair, rows in zip(pairs, _sampled(pairs, most, generator), strict=True)
         ]
     rest: dict[int, tuple[Rows, list[Tensor]]] = {}
@@ -186,7 +186,7 @@ def _split(
     return splits
 
 
-def _whole(pair: tuple[Rows, Rows], rows: tuple[Tensor, Tensor]) -> Split[Rows]:
+def _unsplit(pair: tuple[Rows, Rows], rows: tuple[Tensor, Tensor]) -> Split[Rows]:
     """Return a split of which every part is all rows, as many of either side."""
     x, z = rows
     part = x[: len(z)], z[: len(x)]
@@ -209,7 +209,7 @@ def _sampled(
     return sampled
 
 
-def _coordinates(
+def _class_coordinates(
     pairs: Pairs, options: Options, generator: torch.Generator
 ) -> Coordinates:
     """Return the coordinates of every class, determined by training rows alone."""
@@ -239,7 +239,7 @@ def _gaussian(
     return aligned_coordinates(pairs, unit)
 
 
-def _task(
+def _class_task(
     splits: Sequence[Split[Rows]],
     classes: Classes,
     options: Options,

@@ -55,8 +55,8 @@ class CovariatePlan:
     def prepare(self, options: Options, generator: torch.Generator) -> CovariateProblem:
         """Return the problem, its samples split and encoded."""
         settings = options.settings
-        train, select, certify = _split(self, settings.split, generator)
-        conditions = _coordinates(train, options)
+        train, select, certify = _split_sides(self, settings.split, generator)
+        conditions = _covariate_coordinates(train, options)
         draws = _draws(train, conditions, options, generator)
         held_out = _draws(select, conditions, options, generator)
         most = min(settings.split.held_out_rows, held_out[0].size, held_out[1].size)
@@ -155,7 +155,7 @@ class CovariateProblem:
         return conditions.to(self.options.device)
 
 
-def _split(
+def _split_sides(
     plan: CovariatePlan, settings: SplitSettings, generator: torch.Generator
 ) -> Sequence[Parts]:
     """Return both sides in three parts: to train on, to select by, to certify with; all of it where rows are few."""
@@ -182,7 +182,7 @@ def _cut(
     return parts
 
 
-def _coordinates(train: Parts, options: Options) -> Covariates:
+def _covariate_coordinates(train: Parts, options: Options) -> Covariates:
     """Return the coordinates at every value, determined by these rows."""
     if isinstance(options.warm, ConditionalMap) and isinstance(
         options.warm.conditions, Covariates

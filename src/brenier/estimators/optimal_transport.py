@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,25 +17,18 @@ from torch import Tensor
 from brenier.datasets import (
     CheckedSamples,
     LabelsLike,
-    Population,
     Sampler,
     TableLike,
-    population,
     read,
 )
-from brenier.errors import DataError
 from brenier.estimators import validation
-from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
-from brenier.estimators.options import Fitted
+from brenier.estimators.conditions import GivenConditions
 from brenier.estimators.parameters import (
-    FittedMap,
     Parameters,
     RandomState,
-    check_warm_map,
     condition_of,
 )
-from brenier.estimators.pipeline import fit_plan
-from brenier.estimators.plain import PlainPlan
+from brenier.estimators.samples import fit_samples
 from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.maps import Distance, save_map
@@ -182,23 +174,15 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             DataError: for samples, labels, covariates or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
+        parameters = Parameters(**self.get_params(deep=False))
         given = GivenConditions(
             source_labels, target_labels, source_covariates, target_covariates
         )
-        source, source_samples = population(X, "X")
-        target, target_samples = population(Y, "Y")
-        if source.dim != target.dim:
-            wrong = f"Y: has {target.dim} features, X has {source.dim}"
-            raise DataError(
-                f"{wrong}; both sides must have the same features, in the same order"
-            )
-        if source_samples is not None and target_samples is not None:
-            validation.check_columns(source_samples.columns, target_samples.columns)
-        names = None if source_samples is None else validation.feature_names(X, "X")
-        fitted = self._learn(source, target, given)
+        previous = getattr(self, "map_", None) if self.warm_start else None
+        fitted, dim, names = fit_samples(X, Y, given, parameters, previous)
         self.map_ = fitted.map
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
-        self._remember(source.dim, names)
+        validation.remember_features(self, dim, names)
         return self
 
     def transform(
@@ -317,11 +301,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         transport = self._fitted()
         names = getattr(self, "feature_names_in_", None)
-        parameters = self.get_params(deep=False)
         extra = {
-            "parameters": {
-                name: value for name, value in parameters.items() if _is_json(value)
-            },
+            "parameters": validation.json_parameters(self),
             "features": None if names is None else [str(name) for name in names],
             "history": self.history_,
             "diagnostics": self.diagnostics_,
@@ -332,28 +313,6 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
-
-    def _learn(
-        self, source: Population, target: Population, given: GivenConditions
-    ) -> Fitted:
-        """Return what a fit gives, one map or one for every condition."""
-        parameters = Parameters(**self.get_params(deep=False))
-        kind = given.kind()
-        if kind == "labels":
-            by_class = class_plan(source, target, given)
-            warm = self._warm_map(source.dim, by_class.labels)
-            return fit_plan(by_class, parameters.options(source, target, warm))
-        options = parameters.options(source, target, self._warm_map(source.dim, kind))
-        if kind == "covariates":
-            return fit_plan(covariate_plan(source, target, given), options)
-        return fit_plan(PlainPlan(source, target), options)
-
-    def _warm_map(
-        self, dim: int, kind: tuple[Hashable, ...] | str | None
-    ) -> FittedMap | None:
-        """Return the map to go on from, or None; the kind of its conditions is their labels, "covariates" or None."""
-        transport = getattr(self, "map_", None) if self.warm_start else None
-        return None if transport is None else check_warm_map(transport, dim, kind)
 
     def _apply(
         self,
@@ -386,19 +345,3 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         samples = read(values, name)
         validation.check_seen(self, values, name, samples.shape[1])
         return samples
-
-    def _remember(self, dim: int, names: np.ndarray | None) -> None:
-        """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
-        self.n_features_in_ = dim
-        if names is not None:
-            self.feature_names_in_ = names
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-
-
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True

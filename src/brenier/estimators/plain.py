@@ -37,8 +37,8 @@ class PlainPlan:
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its samples split and encoded."""
         split = Split.of(self.source, self.target, generator, options.settings.split)
-        coordinates = _coordinates(split, options, generator)
-        task = _task(split, coordinates, options, generator)
+        coordinates = _plain_coordinates(split, options, generator)
+        task = _plain_task(split, coordinates, options, generator)
         return PlainProblem(self, split, coordinates, task, options, generator)
 
 
@@ -123,7 +123,7 @@ class PlainProblem:
         return coordinates.to(self.options.device)
 
 
-def _coordinates(
+def _plain_coordinates(
     split: Split[Population], options: Options, generator: torch.Generator
 ) -> Coordinates:
     """Return the coordinates to train in, determined by training rows alone."""
@@ -141,7 +141,7 @@ def _coordinates(
     return coordinates.to(options.device)
 
 
-def _task(
+def _plain_task(
     split: Split[Population],
     coordinates: Coordinates,
     options: Options,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import numbers
 import os
 
@@ -133,6 +134,23 @@ def feature_names(values: object, name: str) -> np.ndarray | None:
     return getattr(blank, "feature_names_in_", None)
 
 
+def remember_features(
+    estimator: BaseEstimator, dim: int, names: np.ndarray | None
+) -> None:
+    """Keep what the features were, as scikit-learn does; names of an earlier fit are forgotten."""
+    estimator.n_features_in_ = dim
+    if names is not None:
+        estimator.feature_names_in_ = names
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
+def json_parameters(estimator: BaseEstimator) -> dict[str, object]:
+    """Return the parameters that JSON can hold; functions and objects are left out."""
+    parameters = estimator.get_params(deep=False)
+    return {name: value for name, value in parameters.items() if _is_json(value)}
+
+
 def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) -> None:
     """Raise where samples with dim features differ from those seen in fit, by their number or names."""
     expected = estimator.n_features_in_
@@ -159,3 +177,11 @@ def _whole(value: object) -> int | None:
     """Return a whole number, or None for anything else; True and False are none."""
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     return int(value) if whole else None  # type: ignore[call-overload]
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True

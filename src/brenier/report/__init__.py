@@ -6,7 +6,7 @@
 from brenier.report.evaluation import (
     EVALUATION,
     EVALUATION_FOOTNOTE,
-    Evaluation,
+    MapEvaluation,
     has_enough_rows,
     measure,
     to_json,
@@ -38,8 +38,8 @@ __all__ = [
     "EVALUATION_FOOTNOTE",
     "PAGE",
     "REPORT",
-    "Evaluation",
     "LabelPair",
+    "MapEvaluation",
     "Section",
     "TableRows",
     "class_figures",

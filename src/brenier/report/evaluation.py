@@ -47,7 +47,7 @@ EVALUATION = EvaluationSettings()
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class MapEvaluation:
     """What a map does on given samples.
 
     Attributes:
@@ -73,7 +73,9 @@ class Evaluation:
         return make(["", *header], rows)
 
 
-def measure(transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0) -> Evaluation:
+def measure(
+    transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0
+) -> MapEvaluation:
     """Return what a map does on source rows x (n, d) and target rows z (m, d).
 
     Half of the target rows are the reference of every comparison; the other half stands for a perfect map, and the
@@ -110,7 +112,7 @@ def measure(transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0) -> Eva
     scores = {}
     for name, rows in compared.items():
         scores[name] = _scores(rows / scale, reference / scale)
-    return Evaluation(
+    return MapEvaluation(
         distance=transport.distance(x, z),
         trip=round_trip(transport, x[: EVALUATION.max_inverted]),
         scores=scores,
@@ -124,7 +126,7 @@ def has_enough_rows(x: Tensor, z: Tensor) -> bool:
     return len(x) >= EVALUATION.min_source and len(z) >= EVALUATION.min_target
 
 
-def to_json(found: Evaluation) -> dict[str, Any]:
+def to_json(found: MapEvaluation) -> dict[str, Any]:
     """Return an evaluation as JSON holds it."""
     levels = torch.tensor([0.5, 0.99, 1.0], dtype=torch.float64)
     errors = torch.as_tensor(found.trip.errors)

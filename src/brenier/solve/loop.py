@@ -19,7 +19,7 @@ from torch import Tensor
 
 from brenier.solve.solution import Solution, Status
 
-Rows = TypeVar("Rows", bound=tuple)
+PerRow = TypeVar("PerRow", bound=tuple)
 State = TypeVar("State", bound=tuple)
 
 
@@ -63,7 +63,7 @@ class Method(Protocol[State]):
         ...
 
 
-def take_rows(rows: Rows, index: Tensor) -> Rows:
+def take_rows(rows: PerRow, index: Tensor) -> PerRow:
     """Return the rows in index (k,) of a NamedTuple of tensors, or of such NamedTuples."""
     # On a CPU index_select takes half the time of part[index].
     parts = (

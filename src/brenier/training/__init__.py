@@ -1,6 +1,6 @@
 """The outer loop: any task is trained by the same run, with selection, rollback and checkpoints. Knows no transport."""
 
-from brenier.training.checkpoint import fingerprint, remove_run
+from brenier.training.checkpoint import fingerprint, read_run, remove_run
 from brenier.training.resume import Keeper, Start, resume_or_start, train
 from brenier.training.run import Run
 from brenier.training.settings import Settings
@@ -19,6 +19,7 @@ __all__ = [
     "WorkerPool",
     "WorkerProcess",
     "fingerprint",
+    "read_run",
     "remove_run",
     "resume_or_start",
     "serialise",

@@ -1,3 +1,5 @@
 """Optimal transport: costs, coordinates, the dual objective, and the maps it gives."""
 
-__all__: list[str] = []
+from brenier.transport.costs import Cost, SquaredEuclidean
+
+__all__ = ["Cost", "SquaredEuclidean"]

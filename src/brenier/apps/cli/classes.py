@@ -16,7 +16,7 @@ from brenier.report import (
     EVALUATION,
     EVALUATION_FOOTNOTE,
     PAGE,
-    Evaluation,
+    MapEvaluation,
     Section,
     TableRows,
     class_figures,
@@ -65,9 +65,9 @@ def evaluate_classes(
 
 def _measure_classes(
     ot: OptimalTransport, source: LabelledRows, target: LabelledRows, seed: int
-) -> dict[Hashable, Evaluation]:
+) -> dict[Hashable, MapEvaluation]:
     """Return what the map does in every class that has enough rows on both sides; note which have not."""
-    found: dict[Hashable, Evaluation] = {}
+    found: dict[Hashable, MapEvaluation] = {}
     too_few = []
     x_rows, z_rows = grouped(source[1]), grouped(target[1])
     for label in ot.labels_ or ():
@@ -88,7 +88,7 @@ def _measure_classes(
 
 
 def _scores_by_class(
-    found: Mapping[Hashable, Evaluation],
+    found: Mapping[Hashable, MapEvaluation],
 ) -> tuple[list[str], TableRows]:
     """Return the header and the rows of a table: a row per class, and the means in the last."""
     compared = list(next(iter(found.values())).scores)
@@ -112,7 +112,7 @@ def _write_classes(
     ot: OptimalTransport,
     source: LabelledRows,
     target: LabelledRows,
-    found: Mapping[Hashable, Evaluation],
+    found: Mapping[Hashable, MapEvaluation],
     trip: RoundTrip,
     title: str,
 ) -> Path:

@@ -22,7 +22,7 @@ from brenier.estimators import OptimalTransport, load
 from brenier.report import (
     EVALUATION_FOOTNOTE,
     PAGE,
-    Evaluation,
+    MapEvaluation,
     Section,
     distance_section,
     figures_section,
@@ -103,7 +103,7 @@ def evaluate(
     return convergence_code(found.trip.unconverged, len(found.trip.errors))
 
 
-def _print_evaluation(found: Evaluation, page: Path | None) -> None:
+def _print_evaluation(found: MapEvaluation, page: Path | None) -> None:
     """Print an evaluation for people."""
     print(found.distance.statement())
     print(found.trip.statement())
@@ -119,7 +119,12 @@ def _print_evaluation(found: Evaluation, page: Path | None) -> None:
 
 
 def _write_evaluation(
-    out: Path, found: Evaluation, ot: OptimalTransport, x: Tensor, z: Tensor, title: str
+    out: Path,
+    found: MapEvaluation,
+    ot: OptimalTransport,
+    x: Tensor,
+    z: Tensor,
+    title: str,
 ) -> Path:
     """Write the report of an evaluation and its figures into a folder; return the path of the page."""
     out.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from brenier.datasets import Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
 from brenier.report import REPORT, Section, class_table, fit_report, text_table
-from brenier.training.checkpoint import read_run, remove_run
+from brenier.training import read_run, remove_run
 
 UNFINISHED = (
     "unfinished"  # the folder of a run that has not ended, in that of the model

@@ -5,32 +5,26 @@ while the others are at work the next is drawn here. Else they share the rows of
 processes each takes every k-th of them, g(x) first, then the inner problems. Once all terms are known and weighted,
 each finds the derivatives of its own. What comes out is J and its gradient as one process finds them, up to rounding.
 Batches, weights, the optimiser and selection stay in this process.
-
-Derivatives cross processes by two autograd functions. Autograd differentiates what was made last first. So, of the
-terms of one batch, `_WorkerDerivatives` is made before anything else and `_WorkerTerms` after everything else: all
-workers are asked for their derivatives before this process differentiates its own rows, and waited for after that.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import sys
 import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution
 from brenier.training import Settings, WorkerError, WorkerPool, WorkerProcess, serialise
+from brenier.transport.dual.derivatives import WorkerDerivatives, WorkerTerms
 from brenier.transport.dual.objective import (
     Batch,
     SolverOptions,
@@ -238,7 +232,7 @@ class ParallelDual:
         weights = [tensor.detach().numpy() for tensor in tensors_of(potential)]
         derivatives = None
         if torch.is_grad_enabled() and trained:
-            derivatives = _WorkerDerivatives.apply(workers, *trained)
+            derivatives = WorkerDerivatives.apply(workers, *trained)
         return self._key(potential, workers), weights, derivatives
 
     def _shared(
@@ -271,7 +265,7 @@ class ParallelDual:
 
         others = (*sources, *targets)
         if derivatives is not None:
-            others = _WorkerTerms.apply(derivatives, workers, key, others)
+            others = WorkerTerms.apply(derivatives, workers, key, others)
         solutions = [own_solution, *(solution_of(fields) for _, fields in answers)]
         return Terms(
             _interleaved([own_source, *others[: k - 1]]),
@@ -309,59 +303,8 @@ class _Request:
         source, target, fields = self.worker.answer()
         found = torch.from_numpy(source), torch.from_numpy(target)
         if self.derivatives is not None:
-            found = _WorkerTerms.apply(self.derivatives, [self.worker], self.key, found)
+            found = WorkerTerms.apply(self.derivatives, [self.worker], self.key, found)
         return self.batch, Terms(*found, solution_of(fields))
-
-
-class _WorkerDerivatives(torch.autograd.Function):
-    """Stands for what the workers differentiate. Made first, it is differentiated last, and waits for them."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, workers: Sequence[WorkerProcess], *parameters: Tensor
-    ) -> Tensor:
-        """Return a number that the terms of the workers depend on."""
-        ctx.workers = workers
-        return parameters[0].new_zeros(())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
-        """Return the sum of what the workers found."""
-        found = [worker.answer() for worker in ctx.workers]
-        sums = [
-            functools.reduce(torch.add, map(torch.from_numpy, gradients))
-            for gradients in zip(*found, strict=True)
-        ]
-        return None, *sums
-
-
-class _WorkerTerms(torch.autograd.Function):
-    """The terms of the workers. Made last, they are differentiated first: all are asked before the own rows follow."""
-
-    @staticmethod
-    def forward(
-        ctx: Any,
-        derivatives: Tensor,
-        workers: Sequence[WorkerProcess],
-        key: int,
-        found: tuple[Tensor, ...],
-    ) -> tuple[Tensor, ...]:
-        """Return g(x) of every worker, then env(z) of every worker."""
-        ctx.workers, ctx.key = workers, key
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
-        """Ask the workers for their derivatives."""
-        half = len(ctx.workers)
-        pairs = zip(cotangents[:half], cotangents[half:], strict=True)
-        for worker, (source, target) in zip(ctx.workers, pairs, strict=True):
-            worker.ask(
-                "differentiate", serialise(ctx.key, source.numpy(), target.numpy())
-            )
-        return cotangents[0].new_zeros(()), None, None, None
 
 
 def _handshake(potentials: dict[int, Potential], method: Method) -> bytes | WorkerError:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from brenier import solve
+import brenier.solve as solve
 from brenier.errors import DataError
 from brenier.potentials import KNOWN, Conditional, MeanPotential, Potential
 from brenier.solve import Method

@@ -75,7 +75,7 @@ def load_map(
     """
     folder = Path(folder)
     description = _read_description(folder)
-    tensors = _read_weights(folder, description)
+    tensors = _read_tensors(folder, description)
     try:
         coordinates = _coordinates_from(_under(tensors, "coordinates."))
         transport = rebuild(description, _under(tensors, "network."), coordinates)
@@ -137,7 +137,7 @@ def _read_description(folder: Path) -> Description:
     return dict(description)
 
 
-def _read_weights(folder: Path, description: Description) -> dict[str, Tensor]:
+def _read_tensors(folder: Path, description: Description) -> dict[str, Tensor]:
     path = folder / Path(str(description.get("weights"))).name
     try:
         content = path.read_bytes()

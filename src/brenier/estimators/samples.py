@@ -1,0 +1,82 @@
+"""From what a user gives to what a pipeline fits: samples read, checked against each other, and planned."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import numpy as np
+
+from brenier.datasets import Population, Sampler, TableLike, population
+from brenier.errors import DataError
+from brenier.estimators import validation
+from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
+from brenier.estimators.options import Fitted
+from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
+from brenier.estimators.pipeline import fit_plan
+from brenier.estimators.plain import PlainPlan
+
+
+class FittedSamples(NamedTuple):
+    """What a fit gives, how many features its samples have, and their names, or None."""
+
+    fitted: Fitted
+    dim: int
+    names: np.ndarray | None
+
+
+def fit_samples(
+    X: TableLike | Sampler,
+    Y: TableLike | Sampler,
+    given: GivenConditions,
+    parameters: Parameters,
+    previous: FittedMap | None,
+) -> FittedSamples:
+    """Return what a fit of two samples gives.
+
+    Args:
+        X, Y: as `OptimalTransport.fit` takes them.
+        given: labels or covariates of either side.
+        parameters: of the estimator.
+        previous: the map to go on from, or None.
+
+    Raises:
+        DataError: for samples, labels, covariates or parameters that cannot be used.
+        ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
+    """
+    source, source_samples = population(X, "X")
+    target, target_samples = population(Y, "Y")
+    if source.dim != target.dim:
+        wrong = f"Y: has {target.dim} features, X has {source.dim}"
+        raise DataError(
+            f"{wrong}; both sides must have the same features, in the same order"
+        )
+    if source_samples is not None and target_samples is not None:
+        validation.check_columns(source_samples.columns, target_samples.columns)
+    names = None if source_samples is None else validation.feature_names(X, "X")
+    fitted = _fit_populations(source, target, given, parameters, previous)
+    return FittedSamples(fitted, source.dim, names)
+
+
+def _fit_populations(
+    source: Population,
+    target: Population,
+    given: GivenConditions,
+    parameters: Parameters,
+    previous: FittedMap | None,
+) -> Fitted:
+    """Return what a fit gives, one map or one for every condition."""
+
+    def warm(kind: tuple[Hashable, ...] | str | None) -> FittedMap | None:
+        return None if previous is None else check_warm_map(previous, source.dim, kind)
+
+    kind = given.kind()
+    if kind == "labels":
+        by_class = class_plan(source, target, given)
+        return fit_plan(
+            by_class, parameters.options(source, target, warm(by_class.labels))
+        )
+    options = parameters.options(source, target, warm(kind))
+    if kind == "covariates":
+        return fit_plan(covariate_plan(source, target, given), options)
+    return fit_plan(PlainPlan(source, target), options)
