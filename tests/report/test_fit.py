@@ -10,7 +10,6 @@ import torch
 from brenier import OptimalTransport
 from brenier.report.fit import REPORT, fit_report, training_section
 from brenier.report.page import Section
-from brenier.transport.maps import round_trip
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(300, 3)), np.sinh(RNG.normal(size=(250, 3)))
@@ -49,15 +48,6 @@ def test_report_of_a_fit(ot: OptimalTransport, tmp_path: Path) -> None:
     figures = re.findall(r"!\[.+\]\((\S+)\)", text)
     assert len(figures) == 4
     assert {path.name for path in page.parent.iterdir()} == {"report.md", *figures}
-
-
-def test_round_trip_is_relative_to_the_spread(ot: OptimalTransport) -> None:
-    trip = round_trip(ot.map_, torch.tensor(X))
-    assert trip.errors.shape == (300,)
-    assert np.median(trip.errors) == pytest.approx(
-        ot.diagnostics_["round_trip"], abs=1e-4
-    )
-    assert trip.statement().endswith("0 of 300 rows unconverged.")
 
 
 def test_training_excerpt_holds_the_first_and_the_last_row() -> None:
