@@ -31,7 +31,7 @@ from benchmarks.scores import score, training
 from benchmarks.tables import Column, Table
 from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL, Pair, w2hd_pair
-from brenier.potentials.icnn import widths
+from brenier.potentials.icnn import DenseSettings, widths
 from brenier.training.settings import Settings
 from brenier.transport.dual.objective import equal
 from brenier.transport.dual.starts import Starts
@@ -108,7 +108,10 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "LBFGS": {"method": LBFGS()},
 }
 PATCHES: Mapping[str, tuple[str, Any]] = {
-    "one rate for all": ("brenier.potentials.icnn.LR_MULTIPLIER", 1.0),
+    "one rate for all": (
+        "brenier.potentials.icnn.DENSE",
+        DenseSettings(lr_multiplier=1.0),
+    ),
     "no penalty": ("brenier.training.run.excess", nothing),
     "no candidates": ("brenier.transport.dual.objective.best_start", from_itself),
     "no rows left": ("brenier.transport.dual.batches.LEAVE", 0.0),

@@ -6,11 +6,11 @@ import json
 from collections.abc import Callable, Iterable
 
 import torch
-from problems import Answered, Counting, Spoilt, Tally, normal, start
+from problems import Answered, Counting, Corrupted, Tally, normal, start
 from torch import Tensor
 
 from brenier import Potential, Status
-from brenier.solve import Method, minimise
+from brenier.solve import Method, Problem, Solution, minimise
 
 # ---- every method
 
@@ -87,32 +87,26 @@ METHOD_LAWS = (
 # ---- every row-wise method
 
 
-def rows_are_strangers(method: Method, problem: Answered, check_every: int = 1) -> None:
-    """Alone, in a crowd, or beside rows that are broken, a row has the same answer, steps and status."""
+def rows_do_not_interact(
+    method: Method, problem: Answered, check_every: int = 1
+) -> None:
+    """Alone, in a batch, or in a batch with broken rows, a row has the same answer, steps and status."""
     first, broken = start(problem), torch.arange(len(problem.answer)) % 3 == 1
-    crowd = minimise(
-        problem, method, first, tol=1e-6, max_steps=60, check_every=check_every
+
+    def solved(rows: Problem, at: Tensor) -> Solution:
+        return minimise(
+            rows, method, at, tol=1e-6, max_steps=60, check_every=check_every
+        )
+
+    batch, with_broken = (
+        solved(problem, first),
+        solved(Corrupted(problem, broken), first),
     )
-    beside = minimise(
-        Spoilt(problem, broken),
-        method,
-        first,
-        tol=1e-6,
-        max_steps=60,
-        check_every=check_every,
-    )
-    assert (beside.status[broken] == Status.NON_FINITE).all()
+    assert (with_broken.status[broken] == Status.NON_FINITE).all()
     for i in range(len(first)):
         row = torch.tensor([i])
-        alone = minimise(
-            problem.rows(row),
-            method,
-            first[row],
-            tol=1e-6,
-            max_steps=60,
-            check_every=check_every,
-        )
-        for other in (crowd, beside) if not broken[i] else (crowd,):
+        alone = solved(problem.rows(row), first[row])
+        for other in (batch, with_broken) if not broken[i] else (batch,):
             torch.testing.assert_close(
                 other.point[row], alone.point, rtol=0, atol=1e-12
             )
@@ -123,13 +117,13 @@ def rows_are_strangers(method: Method, problem: Answered, check_every: int = 1) 
 
 
 def order_does_not_matter(method: Method, problem: Answered) -> None:
-    turned = torch.arange(len(problem.answer)).flip(0)
+    reverse = torch.arange(len(problem.answer)).flip(0)
     one = minimise(problem, method, start(problem), tol=1e-6, max_steps=60)
     other = minimise(
-        problem.rows(turned), method, start(problem)[turned], tol=1e-6, max_steps=60
+        problem.rows(reverse), method, start(problem)[reverse], tol=1e-6, max_steps=60
     )
-    torch.testing.assert_close(other.point, one.point[turned], rtol=0, atol=1e-12)
-    assert torch.equal(other.steps, one.steps[turned])
+    torch.testing.assert_close(other.point, one.point[reverse], rtol=0, atol=1e-12)
+    assert torch.equal(other.steps, one.steps[reverse])
 
 
 def seldom_checking_only_costs_steps(method: Method, problem: Answered) -> None:
@@ -144,7 +138,11 @@ def seldom_checking_only_costs_steps(method: Method, problem: Answered) -> None:
     assert torch.equal(seldom.status, often.status)
 
 
-ROW_LAWS = (rows_are_strangers, order_does_not_matter, seldom_checking_only_costs_steps)
+ROW_LAWS = (
+    rows_do_not_interact,
+    order_does_not_matter,
+    seldom_checking_only_costs_steps,
+)
 
 
 # ---- every potential
@@ -184,10 +182,10 @@ def gradient_is_that_of_finite_differences(potential: Potential, x: Tensor) -> N
 
 
 def gradient_can_be_trained(potential: Potential, x: Tensor) -> None:
-    """The gradient carries a graph to x and to the parameters, the one that finite differences ask for."""
+    """The gradient can be differentiated in x and in the parameters, and agrees with finite differences."""
     traced, v, h = x.clone().requires_grad_(), normal(*x.shape, seed=11), 1e-5
     parameters = list(potential.parameters())
-    ways = [
+    directions = [
         normal(*parameter.shape, seed=20 + i) for i, parameter in enumerate(parameters)
     ]
     output = (potential.gradient(traced) * v).sum()
@@ -197,19 +195,20 @@ def gradient_can_be_trained(potential: Potential, x: Tensor) -> None:
     )
     values = []
     for step in (h, -2 * h, h):  # ahead, behind, and back again
-        for parameter, way in zip(parameters, ways, strict=True):
-            parameter.data.add_(way, alpha=step)
+        for parameter, direction in zip(parameters, directions, strict=True):
+            parameter.data.add_(direction, alpha=step)
         values.append((potential.gradient(x) * v).sum().detach())
     along = sum(
-        (g * way).sum() for g, way in zip(found, ways, strict=True) if g is not None
+        (g * direction).sum()
+        for g, direction in zip(found, directions, strict=True)
+        if g is not None
     )
-    torch.testing.assert_close(
-        along, (values[0] - values[1]) / (2 * h), rtol=1e-6, atol=1e-6
-    )
+    differences = (values[0] - values[1]) / (2 * h)
+    torch.testing.assert_close(along, differences, rtol=1e-6, atol=1e-6)
 
 
 def value_can_be_trained(potential: Potential, x: Tensor) -> None:
-    """At points that need no gradient the value carries a graph to the parameters, as often as it is asked."""
+    """At points that need no gradient the value can be differentiated in the parameters, more than once."""
     weights = normal(len(x), seed=12)
     parameters = list(potential.parameters())
     expected = torch.autograd.grad(
@@ -240,12 +239,9 @@ def hessian_product_is_that_of_finite_differences(
 ) -> None:
     v, h = normal(*x.shape, seed=11), 1e-5
     with torch.no_grad():
-        along = (potential.gradient(x + h * v) - potential.gradient(x - h * v)) / (
-            2 * h
-        )
-    torch.testing.assert_close(
-        potential.hessian_product(x, v), along, rtol=1e-6, atol=1e-7
-    )
+        difference = potential.gradient(x + h * v) - potential.gradient(x - h * v)
+    product = potential.hessian_product(x, v)
+    torch.testing.assert_close(product, difference / (2 * h), rtol=1e-6, atol=1e-7)
 
 
 def hessian_is_symmetric(potential: Potential, x: Tensor) -> None:
@@ -255,13 +251,11 @@ def hessian_is_symmetric(potential: Potential, x: Tensor) -> None:
 
 def strong_convexity_is_a_lower_bound(potential: Potential, x: Tensor) -> None:
     bound = potential.strong_convexity()
-    values = torch.linalg.eigvalsh(
-        torch.eye(potential.dim, dtype=x.dtype) + hessian(potential, x)
-    )
+    eye = torch.eye(potential.dim, dtype=x.dtype)
+    values = torch.linalg.eigvalsh(eye + hessian(potential, x))
+    rounding = 1e-12 * max(1.0, float(values.max()))
     assert bound >= 0
-    assert bound == 0 or float(values.min()) >= bound - 1e-12 * max(
-        1.0, float(values.max())
-    )
+    assert bound == 0 or float(values.min()) >= bound - rounding
 
 
 def config_rebuilds_it(potential: Potential, x: Tensor) -> None:
@@ -324,7 +318,7 @@ def is_coercive(
 ) -> None:
     """psi(t v) - <z, t v> grows without bound along every direction v (n, d), over lengths t far out.
 
-    Where a remainder of linear growth has been left behind, ten times the length gives a hundred times the value.
+    Far out, where the quadratic part has outgrown the linear one, ten times the length gives a hundred times the value.
     """
     v = torch.nn.functional.normalize(directions, dim=-1)
     with torch.no_grad():
@@ -335,14 +329,11 @@ def is_coercive(
 
 
 def is_midpoint_convex(potential: Potential, x: Tensor, y: Tensor) -> None:
-    """It bends upwards by at least its strong convexity, up to rounding."""
+    """psi at a midpoint is below the mean of psi at the ends, by what its strong convexity says, up to rounding."""
     with torch.no_grad():
-        ends, middle = (
-            (psi(potential, x) + psi(potential, y)) / 2,
-            psi(potential, (x + y) / 2),
-        )
-        bend = potential.strong_convexity() * (x - y).square().sum(-1) / 8
-        rounding = 1e-13 * (
-            ends.abs() + middle.abs() + potential.value_and_gradient(x)[0].abs() + 1
-        )
-    assert (middle <= ends - bend + rounding).all()
+        ends = (psi(potential, x) + psi(potential, y)) / 2
+        middle = psi(potential, (x + y) / 2)
+        g = potential.value_and_gradient(x)[0]
+    margin = potential.strong_convexity() * (x - y).square().sum(-1) / 8
+    rounding = 1e-13 * (ends.abs() + middle.abs() + g.abs() + 1)
+    assert (middle <= ends - margin + rounding).all()

@@ -44,29 +44,26 @@ class Answered(Problem, Protocol):
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     """Standard normal numbers, the same for the same seed."""
-    return torch.randn(
-        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    ).to(dtype)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
 
 
 def positive_definite(
     *shape: int, condition: float, largest: float = 1.0, seed: int = 0
 ) -> Tensor:
     """Symmetric matrices (..., d, d) with eigenvalues spread evenly in logarithm over the given condition number."""
-    vectors = torch.linalg.qr(normal(*shape, shape[-1], seed=seed))[0]
-    values = largest * torch.logspace(
-        -math.log10(condition), 0, shape[-1], dtype=torch.float64
-    )
-    return (vectors * values) @ vectors.mT
+    d = shape[-1]
+    vectors = torch.linalg.qr(normal(*shape, d, seed=seed))[0]
+    spectrum = torch.logspace(-math.log10(condition), 0, d, dtype=torch.float64)
+    return (vectors * (largest * spectrum)) @ vectors.mT
 
 
 def with_moments(n: int, mean: Tensor, covariance: Tensor, seed: int = 0) -> Tensor:
     """Samples (n, d) whose mean and covariance (divided by n) are exactly the given ones."""
     raw = normal(n, len(mean), seed=seed)
     raw = raw - raw.mean(0)
-    white = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(raw.mT @ raw / n), raw.mT, upper=False
-    ).mT
+    factor = torch.linalg.cholesky(raw.mT @ raw / n)
+    white = torch.linalg.solve_triangular(factor, raw.mT, upper=False).mT
     return mean + white @ torch.linalg.cholesky(covariance).mT
 
 
@@ -105,14 +102,12 @@ class LogCosh:
         away = y - self.answer
         steep = self.slope * away
         log_cosh = steep.abs() + torch.log1p(torch.exp(-2 * steep.abs())) - math.log(2)
-        return vecdot(away, away) / 2 + log_cosh.sum(
-            -1
-        ) / self.slope, away + torch.tanh(steep)
+        value = vecdot(away, away) / 2 + log_cosh.sum(-1) / self.slope
+        return value, away + torch.tanh(steep)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
-        return (
-            1 + self.slope / torch.cosh(self.slope * (y - self.answer)).square()
-        ) * v
+        steep = self.slope * (y - self.answer)
+        return (1 + self.slope / torch.cosh(steep).square()) * v
 
     def rows(self, index: Tensor) -> LogCosh:
         return LogCosh(self.answer[index], self.slope)
@@ -129,9 +124,8 @@ class LogSumExp:
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         away = y - self.answer - self._slope(self.answer)
         heights = (self.planes * y.unsqueeze(1)).sum(-1)
-        return 0.5 * vecdot(away, away) + torch.logsumexp(
-            heights, -1
-        ), away + self._slope(y)
+        value = 0.5 * vecdot(away, away) + torch.logsumexp(heights, -1)
+        return value, away + self._slope(y)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         share = torch.softmax((self.planes * y.unsqueeze(1)).sum(-1), -1)
@@ -161,9 +155,8 @@ class Quartic:
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         away = y - self.answer
-        return (1 + vecdot(away, away) / 10).unsqueeze(-1) * v + vecdot(
-            away, v
-        ).unsqueeze(-1) * away / 5
+        along = vecdot(away, v).unsqueeze(-1)
+        return (1 + vecdot(away, away) / 10).unsqueeze(-1) * v + along * away / 5
 
     def rows(self, index: Tensor) -> Quartic:
         return Quartic(self.answer[index], self.convexity)
@@ -178,9 +171,8 @@ class Barrier:
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         inside = torch.where((y > 0).all(-1, keepdim=True), y, torch.nan)
-        return (inside / self.answer - inside.log()).sum(
-            -1
-        ), 1 / self.answer - 1 / inside
+        value = (inside / self.answer - inside.log()).sum(-1)
+        return value, 1 / self.answer - 1 / inside
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         return v / y.square()
@@ -202,8 +194,9 @@ class DoubleWell:
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         u = y @ self.rotation.T
-        bend = torch.stack([3 * u[:, 0].square() - 1, torch.ones_like(u[:, 1])], -1)
-        return (bend * (v @ self.rotation.T)) @ self.rotation
+        across = 3 * u[:, 0].square() - 1
+        curvature = torch.stack([across, torch.ones_like(across)], -1)
+        return (curvature * (v @ self.rotation.T)) @ self.rotation
 
     def rows(self, index: Tensor) -> DoubleWell:
         return self
@@ -224,30 +217,28 @@ class Unbounded:
 
 
 @dataclasses.dataclass(frozen=True)
-class Spoilt:
-    """Another problem with NaN in the `broken` rows (n,), whatever is asked of them."""
+class Corrupted:
+    """Another problem, with NaN for every result in the `broken` rows (n,)."""
 
     problem: Problem
     broken: Tensor
 
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         value, residual = self.problem.evaluate(y)
-        return torch.where(self.broken, torch.nan, value), torch.where(
-            self.broken.unsqueeze(-1), torch.nan, residual
-        )
+        value = torch.where(self.broken, torch.nan, value)
+        return value, torch.where(self.broken.unsqueeze(-1), torch.nan, residual)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
-        return torch.where(
-            self.broken.unsqueeze(-1), torch.nan, self.problem.hessian_product(y, v)
-        )
+        product = self.problem.hessian_product(y, v)
+        return torch.where(self.broken.unsqueeze(-1), torch.nan, product)
 
-    def rows(self, index: Tensor) -> Spoilt:
-        return Spoilt(self.problem.rows(index), self.broken[index])
+    def rows(self, index: Tensor) -> Corrupted:
+        return Corrupted(self.problem.rows(index), self.broken[index])
 
 
 @dataclasses.dataclass
 class Tally:
-    """What was asked of a problem: rows evaluated, rows multiplied, and whether autograd was ever on."""
+    """What was asked of a problem: rows evaluated, Hessian products, and whether autograd was ever on."""
 
     evaluations: int = 0
     products: int = 0
@@ -281,7 +272,7 @@ class Counting:
 def quadratics(
     condition: float, largest: float = 2.0, n: int = 5, d: int = 5
 ) -> Quadratics:
-    """Rows of the same spectrum, each turned its own way about its own answer."""
+    """Rows of the same spectrum, each with its own axes and answer."""
     hessian = positive_definite(n, d, condition=condition, largest=largest)
     return Quadratics(hessian, normal(n, d, seed=1), largest / condition)
 
@@ -315,12 +306,12 @@ METHODS: dict[str, Method] = {
 CURVED_METHODS = {
     name: METHODS[name] for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton")
 }
-# The published step size is shared by the batch, so there, and only there, rows are not strangers.
+# The published step size is shared by the batch: the only method whose rows are not independent.
 ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}
 
 
 def start(problem: Answered) -> Tensor:
-    """First iterates about one away from the answers in every feature, and inside every problem's domain."""
+    """First iterates about one away from the answers in every coordinate, and inside every problem's domain."""
     step = 0.5 + normal(*problem.answer.shape, seed=3).sigmoid()
     return problem.answer + step.to(problem.answer)
 
@@ -349,26 +340,20 @@ def make(
 def conditioned(
     dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any
 ) -> Potential:
-    """A conditional potential with its condition given."""
+    """A conditional potential at one fixed condition."""
     whole = make(DenseICNN, dim + 2, size, seed, hidden=(8, 8, 4), **settings)
     return Conditional(whole, dim).condition_on(torch.tensor([1.0, -0.5]))
 
 
 def mean(dim: int = 3, size: float = 0.5, seed: int = 0, **settings: Any) -> Potential:
     """A mean of two networks of different widths."""
-    widths = (8, 4), (8, 8, 4)
-    return MeanPotential(
-        [
-            make(DenseICNN, dim, size, seed + k, hidden=w, **settings)
-            for k, w in enumerate(widths)
-        ]
-    )
+    shallow = make(DenseICNN, dim, size, seed, hidden=(8, 4), **settings)
+    deep = make(DenseICNN, dim, size, seed + 1, hidden=(8, 8, 4), **settings)
+    return MeanPotential([shallow, deep])
 
 
-_ICNN, _RESIDUAL = (
-    partial(make, DenseICNN, hidden=(8, 8, 4)),
-    partial(make, ResidualPotential, width=8),
-)
+_ICNN = partial(make, DenseICNN, hidden=(8, 8, 4))
+_RESIDUAL = partial(make, ResidualPotential, width=8)
 POTENTIALS: dict[str, Callable[..., Potential]] = {
     "quadratic": partial(make, Quadratic),
     "free celu": partial(_ICNN, activation="celu"),

@@ -15,10 +15,8 @@ from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.convexity import excess
 from brenier.transport.dual.starts import best_start
 
-NEEDS_CONFIG = (
-    "config_rebuilds_it",
-    "precision_follows_the_input",
-)  # it is rebuilt with the whole it belongs to
+# A potential of one condition is rebuilt with the conditional potential it belongs to.
+NEEDS_CONFIG = ("config_rebuilds_it", "precision_follows_the_input")
 
 
 def points(n: int, seed: int = 0) -> torch.Tensor:
@@ -28,22 +26,22 @@ def points(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def conditional(**settings: Any) -> Conditional:
-    """A wild potential of such points."""
+    """A potential of such points, far from an affine one."""
     return Conditional(make(DenseICNN, 5, size=0.4, hidden=(8, 8, 4), **settings), 2)
 
 
 # ---- the potential
 
 
-def test_a_condition_given_is_an_ordinary_potential() -> None:
+def test_at_one_condition_it_is_an_ordinary_potential() -> None:
     whole, s, v = conditional(), points(30), normal(30, 5, seed=1)
-    given = whole.condition_on(codes(3)[0].to(s))
+    at_first = whole.condition_on(codes(3)[0].to(s))
     value, gradient = whole.value_and_gradient(s)
-    own, own_gradient = given.value_and_gradient(s[::3, :2])
+    own, own_gradient = at_first.value_and_gradient(s[::3, :2])
     torch.testing.assert_close(own, value[::3])
     torch.testing.assert_close(own_gradient, gradient[::3, :2])
     torch.testing.assert_close(
-        given.hessian_product(s[::3, :2], v[::3, :2]),
+        at_first.hessian_product(s[::3, :2], v[::3, :2]),
         whole.hessian_product(s, v)[::3, :2],
     )
     assert (gradient[:, 2:] == 0).all()
@@ -100,6 +98,6 @@ class _Steps(DenseICNN):
         return 10 * torch.tanh(3 * x[:, 2]) + 0 * self.bias.sum()
 
 
-def test_the_space_is_part_of_the_point() -> None:
-    with pytest.raises(DataError, match="space: must be between 1 and 4"):
+def test_transport_leaves_some_coordinates_to_the_condition() -> None:
+    with pytest.raises(DataError, match="transport_dim: must be between 1 and 4"):
         Conditional(DenseICNN(5), 5)

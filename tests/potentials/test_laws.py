@@ -29,7 +29,8 @@ from torch import Tensor
 from brenier import DenseICNN, Potential, Quadratic, ResidualPotential, conjugate
 from brenier.errors import DataError
 from brenier.potentials import KNOWN
-from brenier.potentials.icnn import KNEE, nonnegative
+from brenier.potentials.activations import SQUARE
+from brenier.potentials.icnn import nonnegative
 
 New = Callable[..., Potential]
 EVERY = pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
@@ -183,13 +184,12 @@ def test_squares_are_squares_up_to_the_knee_and_grow_linearly_beyond() -> None:
             1.0,
             1.0,
         )  # g(x) = celu(s(x)) = s(x)
-        x = torch.tensor(
-            [[0.5], [-KNEE], [KNEE + 2], [-KNEE - 1e6]], dtype=torch.float64
-        )
-        linear = 2 * KNEE * x.abs().squeeze(-1) - KNEE**2
-        expected = torch.where(
-            x.abs().squeeze(-1) <= KNEE, x.squeeze(-1).square(), linear
-        )
+        knee = SQUARE.knee
+        points = [0.5, -knee, knee + 2, -knee - 1e6]
+        x = torch.tensor(points, dtype=torch.float64).unsqueeze(-1)
+        size = x.abs().squeeze(-1)
+        linear = 2 * knee * size - knee**2
+        expected = torch.where(size <= knee, size.square(), linear)
         torch.testing.assert_close(potential(x), expected, rtol=1e-9, atol=1e-9)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from contracts import METHOD_LAWS, ROW_LAWS, finds_the_answer, rows_are_strangers
+from contracts import METHOD_LAWS, ROW_LAWS, finds_the_answer, rows_do_not_interact
 from problems import (
     CURVED_METHODS,
     HARD_PROBLEMS,
@@ -18,7 +18,7 @@ from problems import (
     LogCosh,
     LogSumExp,
     Quadratics,
-    Spoilt,
+    Corrupted,
     Tally,
     Unbounded,
     normal,
@@ -65,10 +65,10 @@ def test_every_row_wise_method_obeys(
 
 @pytest.mark.parametrize("method", ROW_WISE_METHODS.values(), ids=ROW_WISE_METHODS)
 @pytest.mark.parametrize("check_every", [2, 7])
-def test_rows_are_strangers_however_seldom_they_are_checked(
+def test_rows_do_not_interact_however_seldom_they_are_checked(
     method: Method, check_every: int
 ) -> None:
-    rows_are_strangers(method, PROBLEMS["log-sum-exp"], check_every)
+    rows_do_not_interact(method, PROBLEMS["log-sum-exp"], check_every)
 
 
 @pytest.mark.parametrize("problem", HARD_PROBLEMS.values(), ids=HARD_PROBLEMS)
@@ -77,7 +77,7 @@ def test_methods_with_curvature_solve_hard_problems(
     method: Method, problem: Answered
 ) -> None:
     finds_the_answer(method, problem)
-    rows_are_strangers(method, problem)
+    rows_do_not_interact(method, problem)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_rows_that_start_nowhere_are_non_finite_and_keep_their_start(
     method: Method,
 ) -> None:
     problem = PROBLEMS["log-cosh"]
-    everywhere = Spoilt(problem, torch.ones(5, dtype=torch.bool))
+    everywhere = Corrupted(problem, torch.ones(5, dtype=torch.bool))
     solution = minimise(everywhere, method, start(problem), tol=1e-6)
     assert (solution.status == Status.NON_FINITE).all()
     assert torch.equal(solution.point, start(problem))
@@ -243,7 +243,7 @@ def test_a_finite_value_does_not_hide_a_residual_that_is_not(method: Method) -> 
 
 
 def test_a_report_counts_every_kind_and_names_the_worst_residual() -> None:
-    problem = Spoilt(PROBLEMS["elongated"], torch.arange(5) == 2)
+    problem = Corrupted(PROBLEMS["elongated"], torch.arange(5) == 2)
     solution = minimise(
         problem, LBFGS(), start(PROBLEMS["elongated"]), tol=1e-12, max_steps=3
     )

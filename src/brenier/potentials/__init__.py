@@ -1,4 +1,8 @@
-"""Potentials: one network from which every map comes; coercive for every parameter value."""
+"""Potentials: networks g: R^d -> R, from whose gradient every map comes.
+
+Each gives its value, its gradient and Hessian products, and is coercive for every parameter value (see `base`), so
+that the inverse map exists. `DenseICNN` is the default; `Conditional` and `MeanPotential` are made of other potentials.
+"""
 
 from brenier.potentials.base import Potential, rows_at_once
 from brenier.potentials.conditional import Conditional, ConditionedPotential

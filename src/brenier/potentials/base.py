@@ -16,23 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# Numbers per intermediate result on a CPU: those that leave the cache, or whose memory the system takes back at
-# once, cost two to three times as much.
-BLOCK = 2**18
-
 
 class Potential(nn.Module, abc.ABC):
     """A function g: (n, d) -> (n,), with its gradient and Hessian products.
 
     A subclass writes `forward`. It may write `value_and_gradient` too, by hand, which is what the inner solver calls;
     the laws in the tests then compare it with automatic differentiation.
+
+    Attributes:
+        dim: d.
     """
 
     dim: int
 
     @property
     def transport_dim(self) -> int:
-        """How many leading coordinates transport may change: all, but for points that carry a condition."""
+        """How many coordinates, the first ones, transport may change: all, except where points carry a condition."""
         return self.dim
 
     @abc.abstractmethod
@@ -62,14 +61,19 @@ class Potential(nn.Module, abc.ABC):
             if not gradient.requires_grad:  # g is linear
                 return torch.zeros_like(v)
             product = torch.autograd.grad(gradient, x, v, allow_unused=True)[0]
-        return torch.zeros_like(v) if product is None else product.detach()
+        if product is None:  # g is linear in x, though not in the parameters
+            return torch.zeros_like(v)
+        return product.detach()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters as groups of an optimiser, each with the `lr_multiplier` of its rate in short runs."""
+        """Return the parameters as groups for an optimiser.
+
+        Each group has an `lr_multiplier`, a factor on its learning rate that short runs use.
+        """
         return [{"params": list(self.parameters()), "lr_multiplier": 1.0}]
 
     def members(self) -> list[Potential]:
-        """Return the potentials that are each trained by their own J: this one, or those it is the mean of."""
+        """Return the members of the ensemble, each trained on its own J: those this is the mean of, or itself alone."""
         return [self]
 
     def strong_convexity(self) -> float:
@@ -77,12 +81,25 @@ class Potential(nn.Module, abc.ABC):
         return 0.0
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them, that rebuild a potential for these weights."""
+        """Return the constructor's arguments, as JSON can hold them, that rebuild a potential for these weights.
+
+        Raises:
+            NotImplementedError: where a subclass does not write it; such a potential cannot be saved.
+        """
         raise NotImplementedError(
             f"{type(self).__name__} does not say how it is rebuilt; write `config`"
         )
 
 
-def rows_at_once(x: Tensor, numbers: int) -> int:
-    """Return how many rows of x, of so many numbers each, are worked on at once: all, or on a CPU a block of them."""
-    return max(1, len(x)) if x.device.type != "cpu" else BLOCK // numbers + 1
+def rows_at_once(x: Tensor, numbers: int, block: int = 2**18) -> int:
+    """Return how many rows of x are worked on at once: all, or on a CPU a block of them.
+
+    Args:
+        x: (n, d), the rows.
+        numbers: numbers per row of one intermediate result.
+        block: numbers per intermediate result on a CPU. Larger results leave the cache, or lie in memory that the
+            system takes back at once, and cost two to three times as much.
+    """
+    if x.device.type != "cpu":
+        return max(1, len(x))
+    return block // numbers + 1

@@ -5,8 +5,9 @@ A *conditioned point* is s = [y; c], a point y followed by the code c of its con
     g(s) = psi(s) - |s|^2/2   as a function of y alone, c held fixed,
 
 is one potential per condition from one set of weights ("Fixed-Point Neural Optimal Transport...", Park et al., 2026,
-(37)-(40)). Its gradient has zeros where the code is, so that T(s) = s + grad g(s) keeps the condition, and so does
-every step of an inner solve: whoever handles potentials handles these. What is coercive or convex in s is so in y.
+(37)-(40)). Its gradient is zero in the coordinates of the code, so that T(s) = s + grad g(s) keeps the condition, and
+so does every step of an inner solve: code for potentials works for these unchanged. A psi that is coercive or convex
+in s is so in y.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ class Conditional(Potential):
 
     Args:
         network: a potential of dimension d + c.
-        space: d, the leading coordinates: those that transport may change.
+        transport_dim: d, the number of coordinates, the first ones, that transport may change.
+
+    Raises:
+        DataError: where that leaves no coordinate to change, or none for the condition.
     """
 
-    def __init__(self, network: Potential, space: int) -> None:
-        if not 0 < space < network.dim:
+    def __init__(self, network: Potential, transport_dim: int) -> None:
+        if not 0 < transport_dim < network.dim:
             raise DataError(
-                f"space: must be between 1 and {network.dim - 1}, got {space}"
+                f"transport_dim: must be between 1 and {network.dim - 1}, got {transport_dim}"
             )
         super().__init__()
-        self.network, self.dim, self._transport_dim = network, network.dim, space
+        self.network, self.dim = network, network.dim
+        self._transport_dim = transport_dim
 
     @property
     def transport_dim(self) -> int:
-        """Return d."""
+        """The number d of coordinates that transport may change."""
         return self._transport_dim
 
     def condition_on(self, code: Tensor) -> ConditionedPotential:
@@ -53,24 +58,25 @@ class Conditional(Potential):
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(s) (n,) and its gradient in y, zero in c: (n, d + c)."""
         value, gradient = self.network.value_and_gradient(x)
-        return value, self._kept(gradient)
+        return value, self._without_condition(gradient)
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return the gradient in y, zero in c: (n, d + c)."""
-        return self._kept(self.network.gradient(x))
+        return self._without_condition(self.network.gradient(x))
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
-        """Return the Hessian in y times v, whose part in c counts for nothing: (n, d + c)."""
-        return self._kept(self.network.hessian_product(x, self._kept(v)))
+        """Return the Hessian in y times v, whose part in c is ignored: (n, d + c)."""
+        product = self.network.hessian_product(x, self._without_condition(v))
+        return self._without_condition(product)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return those of the network."""
+        """Return the groups of the network."""
         return self.network.parameter_groups()
 
     def members(self) -> list[Potential]:
-        """Return those of the network, each with its conditions."""
+        """Return the members of the network, each as a conditional potential that shares its weights."""
         return [
-            Conditional(part, self.transport_dim) for part in self.network.members()
+            Conditional(member, self.transport_dim) for member in self.network.members()
         ]
 
     def strong_convexity(self) -> float:
@@ -78,20 +84,21 @@ class Conditional(Potential):
         return self.network.strong_convexity()
 
     def config(self) -> dict[str, Any]:
-        """Return the arguments of the network, and d."""
+        """Return the arguments of the network, and d under the name that checkpoints of version 0.1 know."""
         return {"network": self.network.config(), "space": self.transport_dim}
 
-    def _kept(self, rows: Tensor) -> Tensor:
-        kept = torch.zeros_like(rows[:, self.transport_dim :])
-        return torch.cat([rows[:, : self.transport_dim], kept], -1)
+    def _without_condition(self, rows: Tensor) -> Tensor:
+        """Return rows (n, d + c) with zeros in the coordinates of the condition."""
+        zeros = torch.zeros_like(rows[:, self.transport_dim :])
+        return torch.cat([rows[:, : self.transport_dim], zeros], -1)
 
 
 class ConditionedPotential(Potential):
-    """A conditional potential with its condition given: an ordinary potential.
+    """A conditional potential at one fixed condition: an ordinary potential of dimension d.
 
     Args:
         whole: the conditional potential; weights are shared with it.
-        code: (c,), of the condition.
+        code: (c,), the code of the condition.
     """
 
     def __init__(self, whole: Conditional, code: Tensor) -> None:
@@ -116,8 +123,9 @@ class ConditionedPotential(Potential):
         return self.whole.hessian_product(self._with_code(x), padded)[:, : self.dim]
 
     def strong_convexity(self) -> float:
-        """Return that of the whole."""
+        """Return that of the conditional potential."""
         return self.whole.strong_convexity()
 
     def _with_code(self, y: Tensor) -> Tensor:
+        """Return the conditioned points [y; c]: (n, d) -> (n, d + c)."""
         return torch.cat([y, self.code.to(y).expand(len(y), -1)], -1)

@@ -3,9 +3,9 @@
     q_i(x) = s(x A_i) + x B_i + b_i,     h_0 = q_0(x),     h_i = act(h_{i-1} W_i + q_i(x)),     N(x) = h_k . w
     psi(x) = x'(L L' + eps I)x/2 + c.x + N(x),     g = psi - |x|^2/2
 
-"Wasserstein-2 Generative Networks" (Korotin et al., 2021), appendix B; there s is the square. Here s(a) = a^2 up to
-|a| = `KNEE` and 2 KNEE |a| - KNEE^2 beyond (Huber's function): a square wherever data of variance one lie, and of
-linear growth. For psi is to be coercive for every parameter value (see `potentials.base`):
+"Wasserstein-2 Generative Networks" (Korotin et al., 2021), appendix B; there s is the square. Here it is the
+`HuberSquare`: a square wherever there are data, and of linear growth beyond, since psi is to be coercive for every
+parameter value (see `potentials.base`):
 
 * `convex=True`: W_i >= 0 and w >= 0 by parametrisation. N is convex, so psi is eps-strongly convex.
 * `convex=False`: the signs are free; N grows at most linearly, whatever the parameters.
@@ -13,6 +13,7 @@ linear growth. For psi is to be coercive for every parameter value (see `potenti
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -21,14 +22,30 @@ import torch
 from torch import Tensor, nn
 
 from brenier.errors import DataError
-from brenier.potentials.activations import activation_named
+from brenier.potentials.activations import SQUARE, activation_named
 from brenier.potentials.base import Potential, rows_at_once
-from brenier.potentials.quadratic import EPS, Quadratic
-from brenier.potentials.sweeps import KNEE, Layers, Sweep, Value
+from brenier.potentials.quadratic import CURVATURE_FLOOR, Quadratic
+from brenier.potentials.sweeps import Layers, Sweep, Value
 
-LR_MULTIPLIER = (
-    2.0  # factor on the rate of short runs; on all parameters it would cost accuracy
-)
+
+@dataclasses.dataclass(frozen=True)
+class DenseSettings:
+    """Numbers of the network that are the same for all potentials.
+
+    Attributes:
+        lr_multiplier: factor, in short runs, on the learning rate of the squares and of the weights between layers. On
+            all parameters it would cost accuracy.
+        softness: how smooth `nonnegative` is: nonnegative(0) is its square root, 0.01.
+        raw_readout: readout of a new convex network, before `nonnegative`, which makes it about 3e-4: near zero, with a
+            gradient large enough to leave it.
+    """
+
+    lr_multiplier: float = 2.0
+    softness: float = 1e-4
+    raw_readout: float = -0.3
+
+
+DENSE = DenseSettings()
 
 
 def widths(dim: int, layers: int = 3) -> tuple[int, ...]:
@@ -40,7 +57,7 @@ def widths(dim: int, layers: int = 3) -> tuple[int, ...]:
 class DenseICNN(Potential):
     """The DenseICNN potential, free (default) or convex.
 
-    A fresh free one is the affine map it is started at; a convex one is near it, since its weights cannot be zero.
+    A new free one is the affine map it is started at; a convex one is near it, since its weights cannot be zero.
 
     Args:
         dim: d.
@@ -53,7 +70,8 @@ class DenseICNN(Potential):
         generator: source of the initial weights.
 
     Raises:
-        DataError: where the activation is unknown, or not convex though convex=True.
+        DataError: where the activation is unknown, or not convex though convex=True; where the matrix is not symmetric
+            with eigenvalues above eps.
     """
 
     def __init__(
@@ -65,7 +83,7 @@ class DenseICNN(Potential):
         activation: str = "celu",
         matrix: Tensor | None = None,
         shift: Tensor | None = None,
-        eps: float = EPS,
+        eps: float = CURVATURE_FLOOR,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -86,20 +104,19 @@ class DenseICNN(Potential):
         )
         self.bias = nn.Parameter(torch.zeros(total))
         self.weights = nn.ParameterList(
-            _initial(fan_in, fan_out, convex, generator)
+            _initial_weights(fan_in, fan_out, convex, generator)
             for fan_in, fan_out in zip(self.hidden, self.hidden[1:], strict=False)
         )
-        # Zero, or for a convex network small: a fresh potential is its affine map, or near it.
-        self.readout = nn.Parameter(
-            torch.full((self.hidden[-1],), RAW_ZERO if convex else 0.0)
-        )
+        # Zero, or for a convex network small: a new potential is its affine map, or near it.
+        readout = DENSE.raw_readout if convex else 0.0
+        self.readout = nn.Parameter(torch.full((self.hidden[-1],), readout))
         self.to(self.affine.factor)  # precision and device are those of the matrix
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,). Where x needs no gradient, it is differentiable once in the parameters."""
         if x.requires_grad:
             return self.affine(x) + self._value(x)
-        layers, n = self._layers(), self._rows(x)
+        layers, n = self._layers(), self._rows_at_once(x)
         if torch.is_grad_enabled():
             values = [
                 Value.apply(rows, self.activation, *layers[:4], *layers.weights)
@@ -114,21 +131,21 @@ class DenseICNN(Potential):
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
         value, gradient = self.affine.value_and_gradient(x)
-        layers, n = self._layers(), self._rows(x)
+        layers, n = self._layers(), self._rows_at_once(x)
         sweep, skips = Sweep(layers, self.activation, min(n, len(x))), layers.skips()
-        for rows, values, gradients in zip(
-            x.split(n), value.split(n), gradient.split(n), strict=True
-        ):
+        blocks = zip(x.split(n), value.split(n), gradient.split(n), strict=True)
+        for rows, values, gradients in blocks:
             values.addmv_(sweep.up(rows), layers.readout)
             gradients.addmm_(sweep.down(layers.readout), skips)
         return value, gradient
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the parameters in two groups: in short runs the rate of squares and of weights between layers is higher."""
+        """Return two groups: in short runs the squares and the weights between layers have a higher learning rate."""
         others = [self.linear, self.bias, self.readout, *self.affine.parameters()]
+        faster = [self.quadratic, *self.weights]
         return [
             {"params": others, "lr_multiplier": 1.0},
-            {"params": [self.quadratic, *self.weights], "lr_multiplier": LR_MULTIPLIER},
+            {"params": faster, "lr_multiplier": DENSE.lr_multiplier},
         ]
 
     def strong_convexity(self) -> float:
@@ -146,44 +163,43 @@ class DenseICNN(Potential):
         }
 
     def _value(self, x: Tensor) -> Tensor:
-        """Return N(x): (n,)."""
+        """Return N(x) with a graph of any order: (n,)."""
         layers = self._layers()
-        a = x @ layers.quadratic
-        clipped = a.clamp(-KNEE, KNEE)
-        square = clipped * (2 * a - clipped)
+        square = SQUARE(x @ layers.quadratic)
         h, *later = layers.split(square + x @ layers.linear + layers.bias)
         for weight, skip in zip(layers.weights, later, strict=True):
             h = self.activation.value(h @ weight + skip)
         return h @ layers.readout
 
     def _layers(self) -> Layers:
+        """Return the parameters with their signs."""
         weights = tuple(self._signed(weight) for weight in self.weights)
-        return Layers(
-            self.quadratic, self.linear, self.bias, self._signed(self.readout), weights
-        )
+        readout = self._signed(self.readout)
+        return Layers(self.quadratic, self.linear, self.bias, readout, weights)
 
-    def _rows(self, x: Tensor) -> int:
+    def _rows_at_once(self, x: Tensor) -> int:
         """Return how many rows are worked on at once."""
         return rows_at_once(x, sum(self.hidden))
 
     def _signed(self, raw: Tensor) -> Tensor:
+        """Return weights as they are used: positive ones for a convex network."""
         return nonnegative(raw) if self.convex else raw
 
 
-SOFTNESS = 1e-4
-RAW_ZERO = (
-    -0.3
-)  # nonnegative(RAW_ZERO) is about 3e-4, with a gradient large enough to leave it
-
-
 def nonnegative(raw: Tensor) -> Tensor:
-    """Return (raw + sqrt(raw^2 + 4 SOFTNESS)) / 2 > 0, close to max(raw, 0) but never without gradient."""
-    return 0.5 * (raw + (raw.square() + 4 * SOFTNESS).sqrt())
+    """Return (raw + sqrt(raw^2 + 4 softness)) / 2 > 0, close to max(raw, 0) but never without gradient."""
+    return 0.5 * (raw + (raw.square() + 4 * DENSE.softness).sqrt())
 
 
-def _initial(
+def _initial_weights(
     fan_in: int, fan_out: int, convex: bool, generator: torch.Generator | None
 ) -> Tensor:
-    """Return raw weights: scaled normal, or half-normal about a mean of 1/fan_in so that sums stay of order one."""
+    """Return raw weights of a layer: (fan_in, fan_out).
+
+    Normal and scaled by 1/sqrt(fan_in); for a convex network half-normal and scaled by 1/fan_in, so that sums of
+    positive terms stay of order one.
+    """
     normal = torch.randn(fan_in, fan_out, generator=generator)
-    return normal.abs() / fan_in if convex else normal / math.sqrt(fan_in)
+    if convex:
+        return normal.abs() / fan_in
+    return normal / math.sqrt(fan_in)

@@ -3,7 +3,7 @@
     g = (g_1 + ... + g_K)/K,     T = (T_1 + ... + T_K)/K
 
 J is convex in g: E_mu g is linear, and env, a minimum over y of functions linear in g, is concave. So J at a mean is at
-most the mean of the J, and where the networks were trained apart, from few samples, it is well below. ("Simple and
+most the mean of the J, and for networks that were trained independently on few samples it is well below. ("Simple and
 Scalable Predictive Uncertainty Estimation using Deep Ensembles", Lakshminarayanan et al., 2017, for predictions.)
 """
 
@@ -20,13 +20,13 @@ from brenier.potentials.base import Potential
 
 
 class MeanPotential(Potential):
-    """The mean of potentials of one dimension, which training takes for what they are: each is trained by itself.
+    """The mean of potentials of the same dimension: an ensemble, of which each member is trained on its own.
 
     Args:
-        networks: one or more potentials.
+        networks: one or more potentials, the members.
 
     Raises:
-        DataError: for none, or where their dimensions differ.
+        DataError: for an empty list, or where dimensions differ.
     """
 
     def __init__(self, networks: Sequence[Potential]) -> None:
@@ -40,7 +40,7 @@ class MeanPotential(Potential):
 
     def members(self) -> list[Potential]:
         """Return the networks."""
-        return list(self.networks)  # type: ignore[arg-type]
+        return list(self.networks)  # type: ignore[arg-type]  # modules, for mypy
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
@@ -48,28 +48,29 @@ class MeanPotential(Potential):
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
-        values, gradients = zip(
-            *(network.value_and_gradient(x) for network in self.members()), strict=True
-        )
+        values, gradients = [], []
+        for network in self.members():
+            value, gradient = network.value_and_gradient(x)
+            values.append(value)
+            gradients.append(gradient)
         return torch.stack(values).mean(0), torch.stack(gradients).mean(0)
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
         """Return Hess g(x) v: (n, d)."""
-        return torch.stack(
-            [network.hessian_product(x, v) for network in self.members()]
-        ).mean(0)
+        products = [network.hessian_product(x, v) for network in self.members()]
+        return torch.stack(products).mean(0)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return those of all networks."""
-        return [
-            group for network in self.members() for group in network.parameter_groups()
-        ]
+        """Return the groups of all networks."""
+        groups = []
+        for network in self.members():
+            groups += network.parameter_groups()
+        return groups
 
     def strong_convexity(self) -> float:
-        """Return the mean of theirs."""
-        return sum(network.strong_convexity() for network in self.members()) / len(
-            self.networks
-        )
+        """Return the mean of the bounds of the networks."""
+        total = sum(network.strong_convexity() for network in self.members())
+        return total / len(self.networks)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of the networks."""

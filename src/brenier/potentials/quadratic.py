@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from brenier.errors import DataError
 from brenier.potentials.base import Potential
 
-EPS = 1e-3  # smallest curvature of psi that parameters can reach
+CURVATURE_FLOOR = 1e-3  # numerical floor: smallest curvature of psi that any parameters can reach, by default
 
 
 class Quadratic(Potential):
@@ -32,7 +32,7 @@ class Quadratic(Potential):
         matrix: Tensor | None = None,
         shift: Tensor | None = None,
         *,
-        eps: float = EPS,
+        eps: float = CURVATURE_FLOOR,
     ) -> None:
         super().__init__()
         self.dim, self.eps = dim, eps
@@ -62,10 +62,8 @@ class Quadratic(Potential):
 
     def strong_convexity(self) -> float:
         """Return the smallest eigenvalue of M."""
-        return max(
-            self.eps,
-            1 + float(torch.linalg.eigvalsh(self.matrix().detach().double())[0]),
-        )
+        smallest = torch.linalg.eigvalsh(self.matrix().detach().double())[0]
+        return max(self.eps, 1 + float(smallest))  # rounding may take it below eps
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

@@ -16,21 +16,24 @@ from torch import Tensor, nn
 
 from brenier.potentials.activations import activation_named
 from brenier.potentials.base import Potential
-from brenier.potentials.quadratic import EPS, Quadratic
+from brenier.potentials.quadratic import CURVATURE_FLOOR, Quadratic
 
 
 class ResidualPotential(Potential):
-    """A residual network of the given width and number of layers; fresh, it is the affine map it is started at.
+    """A residual network of the given width and number of layers. A new one is the affine map it is started at.
 
     Args:
         dim: d.
         width: units per layer.
-        layers: residual layers after the opening one.
+        layers: residual layers after the first one.
         activation: "softplus", "celu" or "tanh".
         matrix: (d, d), linear part of the affine map to start at; the identity by default.
         shift: (d,), its constant part; zero by default.
         eps: smallest curvature the quadratic part can reach.
         generator: source of the initial weights.
+
+    Raises:
+        DataError: where the activation is unknown, or the matrix not symmetric with eigenvalues above eps.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class ResidualPotential(Potential):
         activation: str = "softplus",
         matrix: Tensor | None = None,
         shift: Tensor | None = None,
-        eps: float = EPS,
+        eps: float = CURVATURE_FLOOR,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -75,19 +78,20 @@ class ResidualPotential(Potential):
         value, gradient = self.affine.value_and_gradient(x)
         u = x @ self.opening + self.biases[0]
         slopes = [torch.empty_like(u) for _ in self.biases]
-        self.activation.both_(u, slopes[0])
+        self.activation.value_and_slope_(u, slopes[0])
+        # Up through the layers, keeping the slopes of the activations.
         for (weight, bias), slope in zip(self._residual(), slopes[1:], strict=True):
             s = u @ weight + bias
-            self.activation.both_(s, slope)
+            self.activation.value_and_slope_(s, slope)
             u.add_(s, alpha=1 / self.layers)
+        # Down again: `down` is the derivative of the value by u_i.
         down = self.readout.expand_as(u)
-        for (weight, _), slope in zip(
-            reversed(self._residual()), reversed(slopes[1:]), strict=True
-        ):
+        layers = list(zip(self._residual(), slopes[1:], strict=True))
+        for (weight, _), slope in reversed(layers):
             down = torch.addmm(down, slope.mul_(down), weight.mT, alpha=1 / self.layers)
-        return value.addmv_(u, self.readout), gradient.addmm_(
-            slopes[0].mul_(down), self.opening.mT
-        )
+        value.addmv_(u, self.readout)
+        gradient.addmm_(slopes[0].mul_(down), self.opening.mT)
+        return value, gradient
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
