@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 
 import torch
-from problems import Answered, Counting, Corrupted, Tally, normal, start
+from problems import Answered, Corrupted, Counting, Tally, normal, start
 from torch import Tensor
 
 from brenier import Potential, Status
@@ -329,7 +329,7 @@ def is_coercive(
 
 
 def is_midpoint_convex(potential: Potential, x: Tensor, y: Tensor) -> None:
-    """psi at a midpoint is below the mean of psi at the ends, by what its strong convexity says, up to rounding."""
+    """At a midpoint psi is below its mean at the ends, by what its strong convexity says, up to rounding."""
     with torch.no_grad():
         ends = (psi(potential, x) + psi(potential, y)) / 2
         middle = psi(potential, (x + y) / 2)

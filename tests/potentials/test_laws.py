@@ -59,7 +59,7 @@ def test_every_potential_obeys_whatever_the_seed(
     law(new(4, seed=seed, size=0.3), normal(20, 4, seed=seed + 50))
 
 
-# ---- a fresh potential is the map it was started at
+# ---- a new potential is the map it was started at
 
 
 def started(cls: type[Potential], matrix: Tensor, shift: Tensor) -> list[Potential]:
@@ -75,7 +75,7 @@ def started(cls: type[Potential], matrix: Tensor, shift: Tensor) -> list[Potenti
 
 
 @pytest.mark.parametrize("cls", KNOWN.values(), ids=KNOWN)
-def test_a_fresh_potential_is_its_affine_start(cls: type[Potential]) -> None:
+def test_a_new_potential_is_its_affine_start(cls: type[Potential]) -> None:
     matrix, shift, x = (
         positive_definite(3, condition=20.0, largest=5.0),
         normal(3),
@@ -87,7 +87,7 @@ def test_a_fresh_potential_is_its_affine_start(cls: type[Potential]) -> None:
 
 
 @pytest.mark.parametrize("cls", KNOWN.values(), ids=KNOWN)
-def test_a_fresh_potential_is_the_identity_unless_told_otherwise(
+def test_a_new_potential_is_the_identity_unless_told_otherwise(
     cls: type[Potential],
 ) -> None:
     potential, x = cls(3), normal(10, 3, dtype=torch.float32)
@@ -99,7 +99,7 @@ def test_a_fresh_potential_is_the_identity_unless_told_otherwise(
 
 @pytest.mark.parametrize("activation", ["celu", "softplus"])
 @pytest.mark.parametrize(("dim", "bound"), [(1, 0.8), (2, 0.4), (8, 0.12), (32, 0.04)])
-def test_a_fresh_convex_potential_is_near_its_start(
+def test_a_new_convex_potential_is_near_its_start(
     dim: int, bound: float, activation: str
 ) -> None:
     """Its readout is positive, not zero: the distance moved is a share of the distance from the centre."""
@@ -348,7 +348,7 @@ def test_a_potential_that_is_not_coercive_breaks_the_law() -> None:
 
 
 @EVERY
-def test_every_inner_problem_of_a_wild_potential_is_solved(new: New) -> None:
+def test_every_inner_problem_of_a_random_potential_is_solved(new: New) -> None:
     for seed in range(2):
         found = conjugate(
             new(size=1.0, seed=seed),
@@ -362,7 +362,7 @@ def test_every_inner_problem_of_a_wild_potential_is_solved(new: New) -> None:
 @EVERY
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0.5, 1.0, 2.0])
-def test_every_inner_problem_of_many_wild_potentials_is_solved(
+def test_every_inner_problem_of_many_random_potentials_is_solved(
     new: New, size: float
 ) -> None:
     for seed in range(10):

@@ -69,12 +69,12 @@ def test_networks_are_of_one_dimension() -> None:
         MeanPotential([])
 
 
-def test_the_parts_of_a_conditional_mean_share_its_weights() -> None:
+def test_the_members_of_a_conditional_mean_share_its_weights() -> None:
     whole = Conditional(MeanPotential([DenseICNN(4, (8, 4)), DenseICNN(4, (8, 4))]), 2)
-    parts = whole.members()
-    assert [part.transport_dim for part in parts] == [2, 2]
+    members = whole.members()
+    assert [part.transport_dim for part in members] == [2, 2]
     own = {id(parameter) for parameter in whole.parameters()}
-    assert {id(parameter) for part in parts for parameter in part.parameters()} == own
+    assert {id(parameter) for part in members for parameter in part.parameters()} == own
 
 
 # ---- training

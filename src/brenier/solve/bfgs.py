@@ -106,7 +106,7 @@ class BFGS:
     coordinates where the affine map between the Gaussian fits is the identity. After `memory` steps H restarts from
     the identity times the latest curvature. A rejected trial is not lost: its curvature enters H, and only a second
     rejection in a row shortens the step. Where H restarts amid rejections, so does the length of the step: a pair of
-    hardly any curvature may have spoilt H by rounding. See "Numerical Optimization" (Nocedal and Wright), equation
+    hardly any curvature may have ruined H by rounding. See "Numerical Optimization" (Nocedal and Wright), equation
     (6.17).
 
     Attributes:

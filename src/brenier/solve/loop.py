@@ -19,7 +19,7 @@ from torch import Tensor
 
 from brenier.solve.solution import Solution, Status
 
-PerRow = TypeVar("PerRow", bound=tuple)
+Batched = TypeVar("Batched", bound=tuple)
 State = TypeVar("State", bound=tuple)
 
 
@@ -63,7 +63,7 @@ class Method(Protocol[State]):
         ...
 
 
-def take_rows(rows: PerRow, index: Tensor) -> PerRow:
+def take_rows(rows: Batched, index: Tensor) -> Batched:
     """Return the rows in index (k,) of a NamedTuple of tensors, or of such NamedTuples."""
     # On a CPU index_select takes half the time of part[index].
     parts = (
@@ -188,7 +188,7 @@ def minimise(
             status = _stop_test(active, may_defer, last=last)
             going = status < 0
             if not bool(going.all()):
-                _write(solution, active, steps, status)
+                _record_finished(solution, active, steps, status)
                 index = going.nonzero().squeeze(-1)
                 if index.numel() == 0:
                     break
@@ -240,7 +240,9 @@ def _unsolved(start: Tensor) -> Solution:
     )
 
 
-def _write(solution: Solution, active: _Active, steps: int, status: Tensor) -> None:
+def _record_finished(
+    solution: Solution, active: _Active, steps: int, status: Tensor
+) -> None:
     """Write the rows that leave, those of status >= 0, into the solution."""
     done = (status >= 0).nonzero().squeeze(-1)
     row = active.row[done]
