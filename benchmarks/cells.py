@@ -37,6 +37,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    always,
     choices,
 )
 from brenier import DataError, OptimalTransport
@@ -231,12 +232,17 @@ TABLE = Table(
         scores.SECONDS,
     ),
 )
+SHORT = TABLE.short(
+    always, "Sinkhorn divergence, mean", "W1, mean", "energy distance, mean", "spread"
+)
 ARGUMENTS = Arguments(
     (choices("--methods", METHODS),),
     fixed={"settings": {}, "most": None},
     quick={"settings": {"max_steps": 40}, "most": QUICK},
 )
-BENCHMARK = Benchmark("cells", __doc__, problems, methods, measure, (TABLE,), ARGUMENTS)
+BENCHMARK = Benchmark(
+    "cells", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
+)
 main = BENCHMARK.main
 
 if __name__ == "__main__":

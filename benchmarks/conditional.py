@@ -31,6 +31,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    always,
     choices,
 )
 from benchmarks.scores import EVALUATION_SEED, evaluation_points
@@ -260,13 +261,20 @@ TABLE = Table(
         scores.SECONDS,
     ),
 )
+SHORT = TABLE.short(
+    always,
+    "forward UVP %, worst class or value",
+    "backward UVP %",
+    "worst ratio to the floor (≤ 1.5)",
+    "class accuracy % (≥ 99.5)",
+)
 ARGUMENTS = Arguments(
     (choices("--problems", PROBLEMS),),
     fixed={"points": POINTS},
     quick={"points": QUICK_POINTS},
 )
 BENCHMARK = Benchmark(
-    "conditional", __doc__, problems, methods, measure, (TABLE,), ARGUMENTS
+    "conditional", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
 )
 main = BENCHMARK.main
 

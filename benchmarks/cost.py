@@ -216,13 +216,19 @@ INFERENCE = Table(
     ),
     where=_moves_rows,
 )
+SHORT = TRAINING.short(
+    lambda row: row.settings["kind"].startswith("to"),
+    "seconds to 0.5 % both ways",
+    "forward UVP %",
+    "backward UVP %",
+)
 BENCHMARK = Benchmark(
     "cost",
     __doc__,
     problems,
     methods,
     measure,
-    (TRAINING, INFERENCE),
+    (TRAINING, INFERENCE, SHORT),
     Arguments(
         (
             choices("--methods", preset.METHODS),

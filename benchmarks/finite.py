@@ -36,6 +36,7 @@ from benchmarks.harness import (
     Choice,
     Column,
     Flags,
+    Row,
     Table,
     choices,
     flag,
@@ -161,6 +162,17 @@ TABLE = Table(
         Column("epsilon", "epsilon", ".3g"),
     ),
 )
+
+
+def _is_typical(row: Row) -> bool:
+    default = (OURS["default"], *METHODS.values())
+    sizes = ("w2hd d=16 n=1000", "w2hd d=16 n=10000")
+    return row.problem in sizes and row.method in [name for name, _ in default]
+
+
+SHORT = TABLE.short(
+    _is_typical, "samples used", "forward UVP %", "backward UVP %", "seconds"
+)
 ARGUMENTS = Arguments(
     (
         *pairs.pair_flags(("w2hd",)),
@@ -180,7 +192,7 @@ ARGUMENTS = Arguments(
     check=_check,
 )
 BENCHMARK = Benchmark(
-    "finite", __doc__, problems, methods, measure, (TABLE,), ARGUMENTS
+    "finite", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
 )
 main = BENCHMARK.main
 

@@ -249,6 +249,13 @@ TRAINED = Table(
     ),
     where=lambda row: row.method == TRAINING,
 )
+SHORT = SOLVING.short(
+    lambda row: row.method in (DEFAULT, "LBFGS, library", PUBLISHED),
+    "evaluations per row",
+    "times the default (plain paper ≥ 10)",
+    "converged % (default 100)",
+    "seconds",
+)
 ARGUMENTS = Arguments(
     (
         flag("--train-seconds", type=float, help="default 60, or 2 with --quick"),
@@ -276,7 +283,7 @@ BENCHMARK = Benchmark(
     problems,
     methods,
     measure,
-    (SOLVING, TRAINED),
+    (SOLVING, TRAINED, SHORT),
     ARGUMENTS,
     prepare,
 )

@@ -189,13 +189,21 @@ TABLE = Table(
         scores.UNCONVERGED,
     ),
 )
+SHORT = TABLE.short(
+    lambda row: row.problem == "w2hd d=16",
+    "forward UVP %",
+    "backward UVP %",
+    "J above its minimum",
+    "weight",
+    "balance",
+)
 BENCHMARK = Benchmark(
     "limits",
     __doc__,
     pairs.problems,
     methods,
     measure,
-    (TABLE,),
+    (TABLE, SHORT),
     Arguments(
         (
             choices("--pairs", pairs.PAIRS, ["w2hd"]),

@@ -90,6 +90,13 @@ TABLE = Table(
         scores.STOPPED,
     ),
 )
+SHORT = TABLE.short(
+    lambda row: row.problem.endswith((" d=16", " d=50")),
+    "forward UVP %",
+    "affine map",
+    "backward UVP %",
+    "cosine",
+)
 ARGUMENTS = Arguments(
     (
         *pair_flags(NEUTRAL, known=NEUTRAL),
@@ -112,7 +119,7 @@ ARGUMENTS = Arguments(
     quick={"points": 1024, "samples": 10_000, "seconds": [1.0]},
 )
 BENCHMARK = Benchmark(
-    "neutral", __doc__, problems, methods, measure, (TABLE,), ARGUMENTS
+    "neutral", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
 )
 main = BENCHMARK.main
 

@@ -122,13 +122,16 @@ TABLE = Table(
         Column("corrected by halving", ratio("corrected", "truth"), ".2f"),
     ),
 )
+SHORT = TABLE.short(lambda row: row.problem.endswith(" d=16"))
 ARGUMENTS = Arguments(
     dims=(4, 16),
     seeds=range(5),
     fixed={"samples": SAMPLES},
     quick={"samples": QUICK_SAMPLES},
 )
-BENCHMARK = Benchmark("plans", __doc__, problems, methods, measure, (TABLE,), ARGUMENTS)
+BENCHMARK = Benchmark(
+    "plans", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
+)
 main = BENCHMARK.main
 
 if __name__ == "__main__":

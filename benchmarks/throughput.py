@@ -34,6 +34,7 @@ from benchmarks.harness import (
     Once,
     Row,
     Table,
+    always,
     choices,
     flag,
     in_new_process,
@@ -209,13 +210,19 @@ TABLE = Table(
     ),
     where=lambda row: row.method != "training",
 )
+SHORT = TABLE.short(
+    always,
+    "rows per second (forward ≥ 300,000)",
+    "memory beside, MiB (≤ 256)",
+    "met",
+)
 BENCHMARK = Benchmark(
     "throughput",
     __doc__,
     problems,
     methods,
     measure,
-    (TABLE,),
+    (TABLE, SHORT),
     Arguments(
         (
             flag("--train-seconds", type=float, help="default 60, or 2 with --quick"),

@@ -88,6 +88,13 @@ TABLE = Table(
         scores.STOPPED,
     ),
 )
+SHORT = TABLE.short(
+    lambda row: row.method.startswith("default"),
+    "forward UVP %",
+    "backward UVP %",
+    "seconds per step",
+    "inner evaluations per row",
+)
 ARGUMENTS = Arguments(
     (
         choices("--methods", preset.METHODS),
@@ -105,7 +112,13 @@ ARGUMENTS = Arguments(
     quick={"points": 1024, "minutes": 1 / 60},
 )
 BENCHMARK = Benchmark(
-    "tolerance", __doc__, gaussians.problems, methods, measure, (TABLE,), ARGUMENTS
+    "tolerance",
+    __doc__,
+    gaussians.problems,
+    methods,
+    measure,
+    (TABLE, SHORT),
+    ARGUMENTS,
 )
 main = BENCHMARK.main
 

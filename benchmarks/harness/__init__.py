@@ -16,7 +16,7 @@ from benchmarks.harness.arguments import (
 from benchmarks.harness.ledger import Ledger
 from benchmarks.harness.rows import Row
 from benchmarks.harness.run import Benchmark, Choice
-from benchmarks.harness.tables import Column, Table, ratio
+from benchmarks.harness.tables import Column, Table, always, ratio
 from benchmarks.harness.workers import Once, in_new_process
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Once",
     "Row",
     "Table",
+    "always",
     "choices",
     "flag",
     "in_new_process",

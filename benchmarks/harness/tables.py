@@ -65,7 +65,8 @@ class Column:
         return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
 
-def _all_rows(row: Row) -> bool:
+def always(row: Row) -> bool:
+    """Choose every row."""
     return True
 
 
@@ -85,7 +86,7 @@ class Table:
     name: str
     benchmark: str
     columns: tuple[Column, ...]
-    where: Callable[[Row], bool] = _all_rows
+    where: Callable[[Row], bool] = always
     by_seed: bool = False
     in_readme: bool = False
 
@@ -94,7 +95,7 @@ class Table:
         """The page, below the folder of the benchmarks."""
         return README if self.in_readme else f"results/{self.benchmark}.md"
 
-    def short(self, where: Callable[[Row], bool] = _all_rows, *titles: str) -> Table:
+    def short(self, where: Callable[[Row], bool] = always, *titles: str) -> Table:
         """Return the table for the README: fewer rows, and the columns of these titles, or all."""
         return dataclasses.replace(
             self,

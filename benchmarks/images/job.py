@@ -23,6 +23,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    always,
     choices,
     flag,
     ratio,
@@ -183,13 +184,20 @@ DISTANCES = Table(
     ),
     lambda row: row.method == DISTANCE,
 )
+SHORT = MOVED.short(
+    always,
+    "accuracy % (≥ 96)",
+    "FID, classifier's features",
+    "Sinkhorn divergence of latents",
+    "cost",
+)
 BENCHMARK = Benchmark(
     "images",
     __doc__,
     problems,
     methods,
     measure,
-    (MOVED, DISTANCES),
+    (MOVED, DISTANCES, SHORT),
     Arguments(
         (
             flag("--setting", choices=tuple(SETTINGS), default="quick"),

@@ -251,6 +251,13 @@ TABLE = Table(
         Column("library", "library"),
     ),
 )
+SHORT = TABLE.short(
+    lambda row: row.problem == "w2hd d=16" and row.method.endswith(", 60 s"),
+    "forward UVP %",
+    "backward UVP %",
+    "cosine",
+    "samples used",
+)
 ARGUMENTS = Arguments(
     (
         *pairs.pair_flags(pairs.PAIRS),
@@ -280,7 +287,7 @@ BENCHMARK = Benchmark(
     pairs.problems,
     methods,
     measure,
-    (TABLE,),
+    (TABLE, SHORT),
     ARGUMENTS,
     prepare,
 )
