@@ -2,66 +2,80 @@
 
     BRENIER_DATA=... python -m benchmarks.ablation                   # w2hd and logsumexp, d = 16, 60 s a fit
     BRENIER_DATA=... python -m benchmarks.ablation --pairs w2hd clusters --dims 2 16 64 --seconds 300
-    BRENIER_DATA=... python -m benchmarks.ablation --steps 1000      # whatever the machine does meanwhile
+    BRENIER_DATA=... python -m benchmarks.ablation --steps 1000      # independent of the speed of the machine
 
-Endless samples; errors of both maps on 16,384 fresh points. "no ..." takes a part of training out: the penalty on
-segments that keeps psi convex, the candidates an inner problem may start at, the last rows left to the next batch;
-"equal weights" those that give batches the moments of their populations; "least held-out J" the choice of the latest
-among evaluations that cannot be told apart; "one rate for all" the higher rate of some parameters in short runs. With "rows
-left four times" a batch is solved to the end when a row has been left so often, by default sixteen times; with "rows
-used once" no solved row of the target enters a second step, as by default in runs of 3 minutes and more, and with "rows
-used again" it does in those too. From 300 s on the default is the mean of two networks, and a potential of other layers
-or widths is one.
+Endless samples; errors of both maps on 16,384 new points. A variant changes fields of the settings (`SETTINGS`) or
+arguments of the constructor (`ARGUMENTS`). "no ..." takes a part of training out: the penalty that keeps psi convex,
+the candidates for initial points of inner problems, the deferral of the last rows of a batch. "equal weights": batches
+without the moments of their populations. "least held-out J": the evaluation with the least J is kept, not the latest of
+those that do not differ significantly. "one rate for all": no higher learning rate for some parameters in short runs.
+"rows left four times": a batch is solved to the end when a row was deferred four times, by default sixteen times.
+"rows used once": no solved row of the target enters a second step, as by default in runs of 3 minutes and more; "rows
+used again": they do in those too. From 300 s on the default is the mean of two networks, and a potential of other
+layers or widths is one network.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from unittest import mock
 
 import torch
-from torch import Tensor
 
-from benchmarks import options, tables
-from benchmarks.scores import score, training
-from benchmarks.tables import Column, Table
-from brenier import LBFGS, DenseICNN, OptimalTransport, Potential
-from brenier.datasets import NEUTRAL, Pair, w2hd_pair
-from brenier.potentials.icnn import DenseSettings, widths
-from brenier.training.settings import Settings
-from brenier.transport.dual.objective import equal
-from brenier.transport.dual.starts import Starts
+from benchmarks import pairs, scores
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Flags,
+    Row,
+    Table,
+    choices,
+    flag,
+)
+from brenier import LBFGS, DenseICNN, OptimalTransport, Potential, Settings
+from brenier.datasets import Pair
+from brenier.potentials import widths
 
-DIMS = (16,)
-PAIRS: Mapping[str, Callable[[int], Pair]] = {"w2hd": w2hd_pair, **NEUTRAL}
+# Variant -> fields of the settings, by name, and their values.
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "one rate for all": {"short_run_steps": 1},  # then no run is short
+    "no penalty": {"penalty_rows": 0},
+    "no candidates": {"max_candidates": 0},
+    "no rows left": {"skip_fraction": 0.0},
+    "rows left four times": {"max_deferrals": 4},
+    "rows used once": {"short_reuse": 1},
+    "rows used again": {"long_reuse": 3},
+    "equal weights": {"calibrated": False},
+    "inner problems half as exact": {"initial_inner_tol": 0.1},
+    "inner problems twice as exact": {"initial_inner_tol": 0.025},
+    "averages of 100 steps": {"ema_decay": 0.99},
+    "least held-out J": {"select_within": 0.0},
+}
 
 
 def scaled(factor: float) -> Callable[[int, torch.Generator], Potential]:
-    """Return how to make the default network with other widths."""
+    """Return a function that makes the default network with other widths."""
 
     def make(dim: int, generator: torch.Generator) -> Potential:
-        return DenseICNN(
-            dim,
-            [math.ceil(factor * width) for width in DenseICNN(dim).hidden],
-            generator=generator,
-        )
+        hidden = [math.ceil(factor * width) for width in DenseICNN(dim).hidden]
+        return DenseICNN(dim, hidden, generator=generator)
 
     return make
 
 
 def deep(layers: int) -> Callable[[int, torch.Generator], Potential]:
-    """Return how to make the default network with that many layers."""
-    return lambda dim, generator: DenseICNN(
-        dim, widths(dim, layers), generator=generator
-    )
+    """Return a function that makes the default network with so many layers."""
+
+    def make(dim: int, generator: torch.Generator) -> Potential:
+        return DenseICNN(dim, widths(dim, layers), generator=generator)
+
+    return make
 
 
-def spread(dim: int, generator: torch.Generator) -> Potential:
-    """Return the default network with biases spread as widely as what they are added to."""
+def wide_biases(dim: int, generator: torch.Generator) -> Potential:
+    """Return the default network with standard normal biases, as wide as the inputs of its units."""
     potential = DenseICNN(dim, generator=generator)
     with torch.no_grad():
         potential.bias.copy_(torch.randn(len(potential.bias), generator=generator))
@@ -73,18 +87,7 @@ def adam(parameters: Any) -> torch.optim.Optimizer:
     return torch.optim.Adam(parameters, lr=2e-2, betas=(0.5, 0.9))
 
 
-def from_itself(potential: Potential, z: Tensor, x: Tensor, values: Tensor) -> Starts:
-    """Start at z."""
-    return Starts.apart(z)
-
-
-def nothing(
-    potential: Potential, points: Tensor, values: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Ask no penalty."""
-    return values.new_zeros(())
-
-
+# Variant -> arguments of the constructor.
 ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "default": {},
     "Adam": {"optimizer": adam},
@@ -102,115 +105,92 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "seven layers": {"potential": deep(7)},
     "one network": {"n_networks": 1},
     "two networks": {"n_networks": 2},
-    "spread biases": {"potential": spread},
+    "spread biases": {"potential": wide_biases},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},
     "LBFGS": {"method": LBFGS()},
 }
-PATCHES: Mapping[str, tuple[str, Any]] = {
-    "one rate for all": (
-        "brenier.potentials.icnn.DENSE",
-        DenseSettings(lr_multiplier=1.0),
-    ),
-    "no penalty": ("brenier.training.run.excess", nothing),
-    "no candidates": ("brenier.transport.dual.objective.best_start", from_itself),
-    "no rows left": ("brenier.transport.dual.batches.LEAVE", 0.0),
-    "rows left four times": ("brenier.transport.dual.batches.OFTEN", 4),
-    "rows used once": ("brenier.estimators.parameters.USES", 1),
-    "rows used again": ("brenier.estimators.parameters.LONG_USES", Settings.uses),
-    "equal weights": ("brenier.transport.dual.batches.Batches.weigh", (equal, equal)),
-    "inner problems half as exact": (
-        "brenier.estimators.parameters.Settings",
-        partial(Settings, loosest=2 * Settings.loosest),
-    ),
-    "inner problems twice as exact": (
-        "brenier.estimators.parameters.Settings",
-        partial(Settings, loosest=Settings.loosest / 2),
-    ),
-    "averages of 100 steps": (
-        "brenier.estimators.parameters.Settings",
-        partial(Settings, averaging=0.99),
-    ),
-    "least held-out J": ("brenier.training.selection.WITHIN", 0.0),
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    **ARGUMENTS,
+    **{variant: {"settings": dict(values)} for variant, values in SETTINGS.items()},
 }
 
 
-@contextlib.contextmanager
-def changed(variant: str) -> Iterator[Mapping[str, Any]]:
-    """Take a part of training out, or change it, if the variant does, and yield the arguments of the fit."""
-    if variant in ARGUMENTS:
-        yield ARGUMENTS[variant]
-    else:
-        with mock.patch(*PATCHES[variant]):
-            yield {}
+def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
+    budget, text = {"max_time": flags.seconds}, f"{flags.seconds:.0f} s"
+    if flags.steps is not None:
+        budget, text = {"max_steps": flags.steps}, f"{flags.steps} steps"
+    for variant in flags.variants:
+        arguments = {**budget, **VARIANTS[variant]}
+        settings = {**budget, "fresh": flags.points}
+        yield Choice(f"{variant}, {text}", arguments, settings)
 
 
-def fit(
-    pair: Pair, variant: str, seed: int, budget: Mapping[str, Any], n: int
+def measure(
+    pair: Pair, arguments: Mapping[str, Any], seed: int, flags: Flags
 ) -> dict[str, Any]:
-    """Fit endless samples for some time, or steps, and score both maps."""
-    with changed(variant) as arguments:
-        ot = OptimalTransport(random_state=seed, **budget, **arguments)
-        ot.fit(pair.source, pair.target)
-    return score(ot.map_, pair, n, seed) | training(ot)
+    """Fit endless samples; return the errors of both maps."""
+    ot = OptimalTransport(random_state=seed, **arguments)
+    ot.fit(pair.source, pair.target)
+    errors = scores.score(ot.map_, pair, flags.points, seed)
+    return errors | scores.training_facts(ot)
 
 
-TABLES = (
-    Table(
-        "ablation",
-        "ablation",
-        (
-            Column("forward UVP %", "forward_uvp", ".3f"),
-            Column("backward UVP %", "backward_uvp", ".3f"),
-            Column("unconverged", "unconverged", ".0f", max),
-            Column("steps", "steps", ".0f"),
-            Column("setbacks", "setbacks", ".0f", max),
-            Column("inner evaluations per row", "train_evaluations", ".1f"),
-            Column("seconds", "train_seconds", ".0f"),
-        ),
+TABLE = Table(
+    "ablation",
+    "ablation",
+    (
+        scores.FORWARD,
+        scores.BACKWARD,
+        scores.UNCONVERGED,
+        scores.STEPS,
+        scores.SETBACKS,
+        scores.INNER,
+        scores.SECONDS,
     ),
 )
+# Rows of one version of the library.
+REUSE = ("default", "rows used once", "rows used again")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument(
-        "--pairs", nargs="+", choices=tuple(PAIRS), default=["w2hd", "logsumexp"]
-    )
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        choices=(*ARGUMENTS, *PATCHES),
-        default=[*ARGUMENTS, *PATCHES],
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="training time per fit (default 60)"
-    )
-    parser.add_argument("--steps", type=int, help="of training, instead of a time")
-    flags = options.parse(parser, arguments)
-    seconds, fresh = (1.0, 1024) if flags.quick else (flags.seconds, 16_384)
-    timed = flags.steps is None
-    budget = {"max_time": seconds} if timed else {"max_steps": flags.steps}
-    words = f"{seconds:.0f} s" if timed else f"{flags.steps} steps"
-    with options.open_ledger("ablation", flags) as ledger:
-        for name in flags.pairs:
-            for dim in flags.dims:
-                pair = PAIRS[name](dim)
-                for variant in flags.variants:
-                    for seed in flags.seeds:
-                        measure = partial(fit, pair, variant, seed, budget, fresh)
-                        problem, method = f"{name} d={dim}", f"{variant}, {words}"
-                        ledger.record(
-                            problem,
-                            method,
-                            seed,
-                            measure,
-                            dim=dim,
-                            **budget,
-                            fresh=fresh,
-                        )
-        tables.show(TABLES, ledger.folder)
+def _compares_reuse(row: Row) -> bool:
+    variant, _, budget = row.method.partition(", ")
+    hard = row.problem in ("w2hd d=16", "w2hd d=64")
+    return hard and variant in REUSE and budget in ("60 s", "300 s")
 
+
+SHORT = TABLE.short(
+    _compares_reuse,
+    "forward UVP %",
+    "backward UVP %",
+    "steps",
+    "inner evaluations per row",
+)
+BENCHMARK = Benchmark(
+    "ablation",
+    __doc__,
+    pairs.problems,
+    methods,
+    measure,
+    (TABLE, SHORT),
+    Arguments(
+        (
+            choices("--pairs", pairs.PAIRS, ["w2hd", "logsumexp"]),
+            choices("--variants", VARIANTS),
+            flag(
+                "--seconds",
+                type=float,
+                default=60.0,
+                help="training time per fit (default 60)",
+            ),
+            flag("--steps", type=int, help="of training, instead of a time"),
+        ),
+        dims=(16,),
+        fixed={"points": 16_384},
+        quick={"points": 1024, "seconds": 1.0},
+    ),
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,31 +1,40 @@
-"""How good maps given a class or a covariate are, on pairs whose true maps are known.
+"""The error of maps given a class or a covariate, on pairs whose true maps are known.
 
     python -m benchmarks.conditional                                   # all problems
     python -m benchmarks.conditional --problems rings few --seeds 0 1 2
 
-Default settings, samples drawn once, errors on fresh points both ways; nothing is chosen by the truth.
+Default settings, samples drawn once, errors on new points both ways; nothing is chosen by the true map.
 
 * gaussians: ten classes of random Gaussians, d = 16, 10,000 samples a class. *Worst ratio*: of a class's error to that
   of the affine map between the moments of its own samples, the worse direction of the worst class.
 * rings: the three toys of the paper's section 4.3, 1,000 samples a class, a figure each in `results/`.
-* few: eight classes that share a curved map, moved about, d = 4; one of them has 20 samples a side, the others 2,000.
-  The error of that class alone, where all classes are fitted together and where it is fitted by itself.
+* few: eight classes with the same curved map but other positions, d = 4; one of them has 20 samples a side, the others
+  2,000. The error of that class alone, where all classes are fitted together and where it is fitted by itself.
 * covariates: Gaussians that change with c in [0, 1], d = 4 and 8, 50,000 samples a side, none of them with c between
   0.4 and 0.6. The worst error of c = 0.05, 0.2, 0.45, 0.5, 0.55, 0.8, 0.95, both ways, and that of c = 0 and 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import gaussians, options, tables
-from benchmarks.scores import FRESH, fresh
-from benchmarks.tables import Column, Table
+from benchmarks import gaussians, scores
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Table,
+    always,
+    choices,
+)
+from benchmarks.scores import EVALUATION_SEED, evaluation_points
 from brenier import OptimalTransport
 from brenier.datasets import (
     RINGS,
@@ -40,37 +49,36 @@ from brenier.datasets.pairs.conditioned import ClassPairs, shifted
 from brenier.metrics import l2_uvp
 from brenier.report import plots
 
-POINTS = 8192
+POINTS, QUICK_POINTS = 8192, 512
 INSIDE, EDGES = (0.05, 0.2, 0.45, 0.5, 0.55, 0.8, 0.95), (0.0, 1.0)
 HIDDEN = (0.4, 0.6)
+
+Errors = tuple[float, float]  # forward, backward
 
 
 def errors(
     ot: OptimalTransport, pairs: ClassPairs, n: int, seed: int
-) -> dict[Any, tuple[float, float]]:
+) -> dict[Any, Errors]:
     """Return the errors of every class's map, forward and backward."""
     found = {}
     for label, pair in pairs.items():
-        x, truth, z, preimage = fresh(pair, n, seed)
+        x, truth, z, preimage = evaluation_points(pair, n, seed)
         forward = l2_uvp(ot.transform(x, label), truth, pair.variance_target)
-        found[label] = (
-            forward,
-            l2_uvp(ot.inverse_transform(z, label), preimage, pair.variance_source),
-        )
+        back = ot.inverse_transform(z, label)
+        found[label] = forward, l2_uvp(back, preimage, pair.variance_source)
     return found
 
 
-def told(ot: OptimalTransport) -> dict[str, Any]:
+def fit_facts(ot: OptimalTransport) -> dict[str, Any]:
     """Return how a fit went."""
-    facts = {
-        name: ot.diagnostics_[name]
-        for name in ("selected", "stopped", "steps", "setbacks", "round_trip")
-    }
-    missed = ot.diagnostics_["round_trip_unconverged"]
-    return facts | {"unconverged": missed, "train_seconds": ot.history_[-1]["seconds"]}
+    names = ("selected", "stopped", "steps", "setbacks", "round_trip")
+    facts = {name: ot.diagnostics_[name] for name in names}
+    unconverged = ot.diagnostics_["round_trip_unconverged"]
+    seconds = ot.history_[-1]["seconds"]
+    return facts | {"unconverged": unconverged, "train_seconds": seconds}
 
 
-def summary(found: Mapping[Any, tuple[float, float]]) -> dict[str, float]:
+def worst(found: Mapping[Any, Errors]) -> dict[str, float]:
     """Return the worst class's errors."""
     return {
         "forward_uvp": max(f for f, _ in found.values()),
@@ -89,17 +97,11 @@ def gaussian_problem(
     found, ratios = errors(ot, pairs, points, seed), []
     for k, (label, pair) in enumerate(pairs.items()):
         mine = slice(k * samples, (k + 1) * samples)
-        source_mean, target_mean, matrix = (
-            torch.from_numpy(p) for p in gaussians.plug_in(x[mine], z[mine])
-        )
-        a, truth, b, preimage = fresh(pair, points, seed)
-        forward = l2_uvp(
-            target_mean + (a - source_mean) @ matrix, truth, pair.variance_target
-        )
-        back = source_mean + torch.linalg.solve(matrix, (b - target_mean).mT).mT
-        backward = l2_uvp(back, preimage, pair.variance_source)
-        ratios.append(max(found[label][0] / forward, found[label][1] / backward))
-    return summary(found) | {"worst_ratio": max(ratios)} | told(ot)
+        floor = gaussians.floor(pair, x[mine], z[mine], points, seed)
+        forward, backward = found[label]
+        ratios.append(forward / floor["forward_floor"])
+        ratios.append(backward / floor["backward_floor"])
+    return worst(found) | {"worst_ratio": max(ratios)} | fit_facts(ot)
 
 
 def ring_problem(
@@ -110,22 +112,21 @@ def ring_problem(
     ot = OptimalTransport(random_state=seed).fit(
         x, z, source_labels=labels, target_labels=labels
     )
-    a, b, names = labelled(
-        pairs, points // len(pairs), torch.Generator().manual_seed(FRESH + seed)
-    )
-    moved, centres = (
-        ot.transform(a, names),
-        torch.stack(
-            [pair.target(9999, _generator()).mean(0) for pair in pairs.values()]
-        ),
-    )
-    keys = ot.map_.conditions.keys(names, "labels", len(names))
-    right = float((torch.cdist(moved, centres).argmin(1) == keys).double().mean())
+    generator = torch.Generator().manual_seed(EVALUATION_SEED + seed)
+    a, b, names = labelled(pairs, points // len(pairs), generator)
+    moved = ot.transform(a, names)
+    centres = torch.stack([_centre(pair) for pair in pairs.values()])
+    indices = torch.tensor([list(pairs).index(name) for name in names])
+    right = float((torch.cdist(moved, centres).argmin(1) == indices).double().mean())
     picture = folder / f"conditional-{name.replace(' ', '-')}.png"
-    plots.class_scatter(a, b, moved, keys, keys, list(pairs), picture)
-    return (
-        summary(errors(ot, pairs, points, seed)) | {"accuracy": 100 * right} | told(ot)
-    )
+    plots.class_scatter(a, b, moved, indices, indices, list(pairs), picture)
+    accuracy = {"accuracy": 100 * right}
+    return worst(errors(ot, pairs, points, seed)) | accuracy | fit_facts(ot)
+
+
+def _centre(pair: Pair) -> torch.Tensor:
+    """Return the mean of a target."""
+    return pair.target(9999, torch.Generator().manual_seed(EVALUATION_SEED)).mean(0)
 
 
 def few_problem(
@@ -138,142 +139,144 @@ def few_problem(
     }
     x, z, labels = labelled(pairs, samples, generator)
     small = [row for row, label in enumerate(labels) if label == 0][:20]
-    kept = (
-        (small + [row for row, label in enumerate(labels) if label != 0])
-        if together
-        else small
-    )
+    others = [row for row, label in enumerate(labels) if label != 0]
+    kept = small + others if together else small
     names = [labels[row] for row in kept]
     ot = OptimalTransport(random_state=seed).fit(
         x[kept], z[kept], source_labels=names, target_labels=names
     )
-    return summary(errors(ot, {0: pairs[0]}, points, seed)) | told(ot)
+    return worst(errors(ot, {0: pairs[0]}, points, seed)) | fit_facts(ot)
 
 
 def covariate_problem(
     dim: int, samples: int, points: int, seed: int, folder: Path
 ) -> dict[str, Any]:
-    family, generator = (
-        CovariateGaussians(dim, seed),
-        torch.Generator().manual_seed(seed),
-    )
+    family = CovariateGaussians(dim, seed)
+    generator = torch.Generator().manual_seed(seed)
     c, e = torch.rand(2, samples, generator=generator, dtype=torch.float64)
     c, e = (v[(v < HIDDEN[0]) | (v > HIDDEN[1])] for v in (c, e))
     x, z = family.sample(0, c, generator), family.sample(1, e, generator)
     ot = OptimalTransport(random_state=seed).fit(
         x, z, source_covariates=c, target_covariates=e
     )
-    generator = torch.Generator().manual_seed(FRESH + seed)
-
-    def worst(values: Sequence[float]) -> tuple[float, float]:
-        found = []
-        for value in values:
-            a, b = (
-                family.sample(
-                    side, torch.full((points,), value, dtype=torch.float64), generator
-                )
-                for side in (0, 1)
-            )
-            forward = l2_uvp(
-                ot.transform(a, covariates=value), family.forward(a, value)
-            )
-            found.append(
-                (
-                    forward,
-                    l2_uvp(
-                        ot.inverse_transform(b, covariates=value),
-                        family.backward(b, value),
-                    ),
-                )
-            )
-        return max(f for f, _ in found), max(b for _, b in found)
-
-    (forward, backward), edges = worst(INSIDE), worst(EDGES)
-    return {
-        "forward_uvp": forward,
-        "backward_uvp": backward,
-        "edge_uvp": max(edges),
-    } | told(ot)
+    generator = torch.Generator().manual_seed(EVALUATION_SEED + seed)
+    inside = _covariate_errors(ot, family, INSIDE, points, generator)
+    edges = worst(_covariate_errors(ot, family, EDGES, points, generator))
+    edge = {"edge_uvp": max(edges.values())}
+    return worst(inside) | edge | fit_facts(ot)
 
 
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(FRESH)
+def _covariate_errors(
+    ot: OptimalTransport,
+    family: CovariateGaussians,
+    values: Sequence[float],
+    n: int,
+    generator: torch.Generator,
+) -> dict[float, Errors]:
+    """Return the errors at values of the covariate, forward and backward."""
+    found = {}
+    for value in values:
+        covariates = torch.full((n,), value, dtype=torch.float64)
+        a = family.sample(0, covariates, generator)
+        b = family.sample(1, covariates, generator)
+        moved = ot.transform(a, covariates=value)
+        back = ot.inverse_transform(b, covariates=value)
+        forward = l2_uvp(moved, family.forward(a, value))
+        found[value] = forward, l2_uvp(back, family.backward(b, value))
+    return found
 
 
-Measure = Callable[..., dict[str, Any]]
-# By name: (problem of the row, method, samples a class, samples of a quick trial, what measures it).
-PROBLEMS: Mapping[str, tuple[tuple[str, str, int, int, Measure], ...]] = {
-    "gaussians": (
-        ("10 Gaussian classes d=16", "default", 10_000, 300, gaussian_problem),
-    ),
-    "rings": tuple(
-        (name, "default", 1000, 200, partial(ring_problem, name)) for name in RINGS
-    ),
-    "few": (
-        (
-            "class of 20 samples d=4",
-            "fitted with 7 others",
-            2000,
-            100,
-            partial(few_problem, True),
-        ),
-        (
-            "class of 20 samples d=4",
-            "fitted alone",
-            2000,
-            100,
-            partial(few_problem, False),
-        ),
-    ),
-    "covariates": tuple(
-        (
-            f"covariate Gaussians d={d}",
+class Problem(NamedTuple):
+    """A problem with one method.
+
+    Attributes:
+        name, method: in the rows.
+        samples: of a class, or a side.
+        quick: samples of a quick trial.
+        measure: (samples, points, seed, folder) -> numbers.
+    """
+
+    name: str
+    method: str
+    samples: int
+    quick: int
+    measure: Callable[[int, int, int, Path], dict[str, Any]]
+
+
+FEW = "class of 20 samples d=4"
+PROBLEMS: Mapping[str, list[Problem]] = {
+    "gaussians": [
+        Problem("10 Gaussian classes d=16", "default", 10_000, 300, gaussian_problem)
+    ],
+    "rings": [
+        Problem(name, "default", 1000, 200, partial(ring_problem, name))
+        for name in RINGS
+    ],
+    "few": [
+        Problem(FEW, "fitted with 7 others", 2000, 100, partial(few_problem, True)),
+        Problem(FEW, "fitted alone", 2000, 100, partial(few_problem, False)),
+    ],
+    "covariates": [
+        Problem(
+            f"covariate Gaussians d={dim}",
             "default",
             50_000,
             1000,
-            partial(covariate_problem, d),
+            partial(covariate_problem, dim),
         )
-        for d in (4, 8)
-    ),
+        for dim in (4, 8)
+    ],
 }
 
-TABLES = (
-    Table(
-        "conditional",
-        "conditional",
-        (
-            Column("forward UVP %, worst class or value", "forward_uvp", ".4f"),
-            Column("backward UVP %", "backward_uvp", ".4f"),
-            Column("worst ratio to the floor (≤ 1.5)", "worst_ratio", ".2f", max),
-            Column("class accuracy % (≥ 99.5)", "accuracy", ".2f", min),
-            Column("UVP % at the ends of the range", "edge_uvp", ".3f"),
-            Column("round trip", "round_trip", ".1e", max),
-            Column("unconverged", "unconverged", ".0f", max),
-            Column("selected", "selected"),
-            Column("steps", "steps", ".0f"),
-            Column("seconds", "train_seconds", ".0f"),
-        ),
+
+def problems(flags: Flags) -> Iterator[Choice]:
+    for name in flags.problems:
+        for problem in PROBLEMS[name]:
+            yield Choice(problem.name, problem)
+
+
+def methods(flags: Flags, problem: Problem) -> Iterator[Choice]:
+    samples = problem.quick if flags.quick else problem.samples
+    settings = {"samples": samples, "fresh": flags.points}
+    yield Choice(problem.method, samples, settings)
+
+
+def measure(problem: Problem, samples: int, seed: int, flags: Flags) -> dict[str, Any]:
+    return problem.measure(samples, flags.points, seed, flags.results)
+
+
+TABLE = Table(
+    "conditional",
+    "conditional",
+    (
+        Column("forward UVP %, worst class or value", "forward_uvp", ".4f"),
+        Column("backward UVP %", "backward_uvp", ".4f"),
+        Column("worst ratio to the floor (≤ 1.5)", "worst_ratio", ".2f", max),
+        Column("class accuracy % (≥ 99.5)", "accuracy", ".2f", min),
+        Column("UVP % at the ends of the range", "edge_uvp", ".3f"),
+        scores.ROUND_TRIP,
+        scores.UNCONVERGED,
+        scores.SELECTED,
+        scores.STEPS,
+        scores.SECONDS,
     ),
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__)
-    parser.add_argument(
-        "--problems", nargs="+", choices=tuple(PROBLEMS), default=list(PROBLEMS)
-    )
-    flags = options.parse(parser, arguments)
-    with options.open_ledger("conditional", flags) as ledger:
-        for name in flags.problems:
-            for problem, method, full, quick, measure in PROBLEMS[name]:
-                samples, points = (quick, 512) if flags.quick else (full, POINTS)
-                for seed in flags.seeds:
-                    run = partial(measure, samples, points, seed, ledger.folder)
-                    ledger.record(
-                        problem, method, seed, run, samples=samples, fresh=points
-                    )
-        tables.show(TABLES, ledger.folder)
-
+SHORT = TABLE.short(
+    always,
+    "forward UVP %, worst class or value",
+    "backward UVP %",
+    "worst ratio to the floor (≤ 1.5)",
+    "class accuracy % (≥ 99.5)",
+)
+ARGUMENTS = Arguments(
+    (choices("--problems", PROBLEMS),),
+    fixed={"points": POINTS},
+    quick={"points": QUICK_POINTS},
+)
+BENCHMARK = Benchmark(
+    "conditional", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -4,227 +4,248 @@
     python -m benchmarks.cost --dims 64 --minutes 20
 
 Pairs of Gaussians as in `gaussians`, endless samples, the identity as start, both methods in the same run ("Fixed-Point
-Neural Optimal Transport...", Park et al., 2026, Figure 1). Each row comes from a fresh process:
+Neural Optimal Transport...", Park et al., 2026, Figure 1). Each row comes from a new process:
 
-* "to 0.5 %": seconds of training until both maps err by at most 0.5 % on 4,096 fresh points, looked at every 20 steps
-  (that time is not counted), inner problems solved to 1e-3 throughout; a dash where `--minutes` were not enough;
+* "to 0.5 %": seconds of training until both maps have an error of at most 0.5 % on 4,096 new points, evaluated every
+  20 steps (that time is not counted), inner problems solved to 1e-3 throughout; a dash where `--minutes` were too few;
 * "training": `OptimalTransport.fit` for `--minutes`; memory is its peak above what the process held before;
 * "forward", "inverse": rows moved by the saved map, the inverse by the method's own solver, to its own tolerance.
 """
 
 from __future__ import annotations
 
-import itertools
-import multiprocessing
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks import machine, options, preset, tables, throughput
-from benchmarks.rows import Ledger
-from benchmarks.scores import fresh, score, score_images, training
-from benchmarks.tables import Column, Table
+from benchmarks import gaussians, preset, scores, throughput
+from benchmarks.harness import (
+    UNLIMITED,
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Once,
+    Row,
+    Table,
+    choices,
+    flag,
+    in_new_process,
+    machine,
+)
 from brenier import TransportMap
 from brenier.datasets import gaussian_pair
 
-DIMS = (2, 16, 64)
-MINUTES = 1.0  # of training
 PERCENT = 0.5  # error that training is timed to
-LOOK = 20  # steps between two looks at the error
-POINTS = 4096  # fresh points that errors are measured on
+EVERY = 20  # steps between two evaluations of the error
+POINTS = 4096  # new points that errors are measured on
 
 
-def apart(measure: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """Return what a function measures in a fresh process."""
-    with ProcessPoolExecutor(
-        1, mp_context=multiprocessing.get_context("spawn")
-    ) as pool:
-        return pool.submit(measure, *arguments).result()
-
-
-def reach(
-    method: str, dim: int, seed: int, seconds: float, threads: int
-) -> dict[str, Any]:
-    """Train in this process until both maps err by at most `PERCENT`, or time is up."""
-    torch.set_num_threads(threads)
+def reach(method: str, dim: int, seed: int, seconds: float) -> dict[str, Any]:
+    """Train in this process until both errors are at most `PERCENT`, or time is up."""
     pair = gaussian_pair(dim, seed)
     run = preset.start_run(
         method,
         pair,
         seed,
-        max_steps=options.UNLIMITED,
+        max_steps=UNLIMITED,
         max_time=seconds,
-        evaluate_every=options.UNLIMITED,
+        evaluate_every=UNLIMITED,
     )
-    x, _, z, _ = fresh(pair, POINTS, seed)
+    x, _, z, _ = scores.evaluation_points(pair, POINTS, seed)
     transport = TransportMap(run.average)
-    while True:
+    reached = False
+    while not (reached or run.finished):
         run.advance()
-        done = bool(run.finished)
-        if done or run.step % LOOK == 0:
-            errors = score_images(
-                transport(x),
-                transport.inverse(z, return_solution=True)[0],
-                pair,
-                POINTS,
-                seed,
-            )
-            reached = max(errors["forward_uvp"], errors["backward_uvp"]) <= PERCENT
-            if done or reached:
-                break
+        if run.finished or run.step % EVERY == 0:
+            back, _ = transport.inverse(z, return_solution=True)
+            errors = scores.score_images(transport(x), back, pair, POINTS, seed)
+            worst = max(errors["forward_uvp"], errors["backward_uvp"])
+            reached = worst <= PERCENT
+    facts = preset.run_facts(run)
     return errors | {
         "reach_seconds": run.seconds if reached else None,
         "reach_steps": run.step if reached else None,
-        "train_seconds": run.seconds,
-        "steps": run.step,
-        "setbacks": run.setbacks,
+        **{name: facts[name] for name in ("train_seconds", "steps", "setbacks")},
     }
 
 
 def train(
-    method: str, dim: int, seed: int, seconds: float, threads: int, folder: str
+    method: str, dim: int, seed: int, seconds: float, folder: str
 ) -> dict[str, Any]:
     """Fit for some time in this process, save the map, and return what that took."""
-    torch.set_num_threads(threads)
     pair = gaussian_pair(dim, seed)
-    x, z = (
-        draw(200, torch.Generator().manual_seed(seed))
-        for draw in (pair.source, pair.target)
-    )
-    preset.fit_to(
-        method, x, z, dim, max_steps=1, random_state=seed
-    )  # first calls load libraries
+    _fit_little(method, dim, seed)  # first calls load libraries
     before = machine.memory()
     machine.reset_peak()
-    changes = {
-        "start": "identity",
-        "max_steps": options.UNLIMITED,
-        "max_time": seconds,
-        "random_state": seed,
-    }
-    ot = preset.fit(method, pair, **changes)
+    ot = preset.fit(
+        method,
+        pair,
+        start="identity",
+        max_steps=UNLIMITED,
+        max_time=seconds,
+        random_state=seed,
+    )
     beside = machine.peak_memory() - before
     ot.save(folder)
-    facts = training(ot)
-    return (
-        score(ot.map_, pair, POINTS, seed)
-        | facts
-        | {
-            "step_seconds": facts["train_seconds"] / max(1, facts["steps"]),
-            "memory_beside_mib": beside,
-            "parameters": sum(
-                parameter.numel() for parameter in ot.map_.network.parameters()
-            ),
-            "saved_kib": sum(file.stat().st_size for file in Path(folder).iterdir())
-            / 1024,
-        }
-    )
+    facts = scores.training_facts(ot)
+    parameters = ot.map_.network.parameters()
+    saved = sum(file.stat().st_size for file in Path(folder).iterdir())
+    return {
+        **scores.score(ot.map_, pair, POINTS, seed),
+        **facts,
+        "step_seconds": facts["train_seconds"] / max(1, facts["steps"]),
+        "memory_beside_mib": beside,
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "saved_kib": saved / 1024,
+    }
 
 
-def run(ledger: Ledger, method: str, dim: int, seed: int, flags: Any) -> None:
-    """Record a row for the time to an error, for a fit, and for either direction."""
-    seconds = 2.0 if flags.quick else 60 * flags.minutes
-    forward, back = (20_000, 500) if flags.quick else (1_000_000, 5_000)
-    settings = {"dim": dim, "max_time": seconds}
+def _fit_little(method: str, dim: int, seed: int) -> None:
+    pair = gaussian_pair(dim, seed)
+    x = pair.source(200, torch.Generator().manual_seed(seed))
+    z = pair.target(200, torch.Generator().manual_seed(seed))
+    preset.fit_to(method, x, z, dim, max_steps=1, random_state=seed)
 
-    def record(name: str, measure: Callable[[], dict[str, Any]], **more: Any) -> None:
-        ledger.record(
-            f"d={dim}",
-            f"{method}, {name}",
-            seed,
-            measure,
-            **settings,
-            kind=name.split(",")[0],
-            **more,
-        )
 
-    told = (method, dim, seed, seconds, flags.threads)
-    record(f"to {PERCENT} %, {seconds:.0f} s at most", partial(apart, reach, *told))
+class Problem(NamedTuple):
+    """A dimension and a preset."""
+
+    dim: int
+    preset: str
+
+
+class Fitted(NamedTuple):
+    """A problem, its fit, made once for all methods, and the folder that it is saved in."""
+
+    problem: Problem
+    facts: Once[dict[str, Any]]
+    model: str
+
+
+def problems(flags: Flags) -> Iterator[Choice]:
+    for problem in gaussians.problems(flags):
+        for method in flags.methods:
+            value = Problem(problem.value, method)
+            yield Choice(problem.name, value, problem.settings)
+
+
+def methods(flags: Flags, problem: Problem) -> Iterator[Choice]:
+    seconds = 60 * flags.minutes
+    forward, back = flags.rows
+    for kind, text, more in (
+        (f"to {PERCENT} %", f"{seconds:.0f} s at most", {}),
+        ("training", f"{seconds:.0f} s", {}),
+        ("forward", f"{forward:,} rows", {"rows": forward}),
+        ("inverse", f"{back:,} rows", {"rows": back}),
+    ):
+        settings = {"max_time": seconds, "kind": kind, **more}
+        yield Choice(f"{problem.preset}, {kind}, {text}", kind, settings)
+
+
+@contextlib.contextmanager
+def prepare(problem: Problem, seed: int, flags: Flags) -> Iterator[Fitted]:
     with tempfile.TemporaryDirectory() as folder:
         model = str(Path(folder) / "model")
-        record(f"training, {seconds:.0f} s", partial(apart, train, *told, model))
-        for direction, rows in (("forward", forward), ("inverse", back)):
-            job = throughput.Job(
-                model,
-                rows,
-                dim,
-                direction == "inverse",
-                False,
-                flags.threads,
-                3,
-                partial(gaussian_pair, seed=seed),
-            )
-            record(
-                f"{direction}, {rows:,} rows",
-                partial(throughput.measure, job),
-                rows=rows,
-            )
+        arguments = problem.preset, problem.dim, seed, 60 * flags.minutes, model
+        fit = partial(in_new_process, flags.threads, train, *arguments)
+        yield Fitted(problem, Once(fit), model)
 
 
-def _microseconds(row: Any) -> float | None:
+def measure(fitted: Fitted, kind: str, seed: int, flags: Flags) -> dict[str, Any]:
+    dim, name = fitted.problem
+    if kind not in ("training", "forward", "inverse"):
+        arguments = name, dim, seed, 60 * flags.minutes
+        return in_new_process(flags.threads, reach, *arguments)
+    facts = fitted.facts()
+    if kind == "training":
+        return facts
+    forward, back = flags.rows
+    inverse = kind == "inverse"
+    job = throughput.Job(
+        fitted.model,
+        back if inverse else forward,
+        dim,
+        inverse,
+        mapped=False,
+        pair=partial(gaussian_pair, seed=seed),
+    )
+    return in_new_process(flags.threads, throughput.move_points, job)
+
+
+def _microseconds(row: Row) -> float | None:
     rate = row.get("rows_per_second")
     return 1e6 / rate if rate else None
 
 
-TABLES = (
-    Table(
-        "cost-training",
-        "cost",
-        (
-            Column("seconds to 0.5 % both ways", "reach_seconds", ".1f", max),
-            Column("steps to it", "reach_steps", ".0f", max),
-            Column("seconds per step", "step_seconds", ".3f"),
-            Column("forward UVP %", "forward_uvp", ".3f"),
-            Column("backward UVP %", "backward_uvp", ".3f"),
-            Column("peak memory, MiB", "memory_beside_mib", ",.0f", max),
-            Column("parameters", "parameters", ",.0f"),
-            Column("saved, KiB", "saved_kib", ",.0f"),
-            Column("steps", "steps", ".0f"),
-            Column("seconds", "train_seconds", ".0f"),
-        ),
-        where=lambda row: "rows" not in row.settings,
+def _moves_rows(row: Row) -> bool:
+    return "rows" in row.settings
+
+
+TRAINING = Table(
+    "cost-training",
+    "cost",
+    (
+        Column("seconds to 0.5 % both ways", "reach_seconds", ".1f", max),
+        Column("steps to it", "reach_steps", ".0f", max),
+        Column("seconds per step", "step_seconds", ".3f"),
+        scores.FORWARD,
+        scores.BACKWARD,
+        Column("peak memory, MiB", "memory_beside_mib", ",.0f", max),
+        Column("parameters", "parameters", ",.0f"),
+        Column("saved, KiB", "saved_kib", ",.0f"),
+        scores.STEPS,
+        scores.SECONDS,
     ),
-    Table(
-        "cost-inference",
-        "cost",
-        (
-            Column("microseconds per row", _microseconds, ".2f"),
-            Column("memory beside, MiB", "memory_beside_mib", ",.0f", max),
-            Column("finite", "finite"),
-            Column("warnings", "inverse_warnings", ".0f", max),
-        ),
-        where=lambda row: "rows" in row.settings,
-    ),
+    where=lambda row: not _moves_rows(row),
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__, DIMS)
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        choices=tuple(preset.METHODS),
-        default=list(preset.METHODS),
-    )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=MINUTES,
-        help="training time per fit (default 1)",
-    )
-    flags = options.parse(parser, arguments)
-    with options.open_ledger("cost", flags) as ledger:
-        for dim, method, seed in itertools.product(
-            flags.dims, flags.methods, flags.seeds
-        ):
-            run(ledger, method, dim, seed, flags)
-        tables.show(TABLES, ledger.folder)
-
+INFERENCE = Table(
+    "cost-inference",
+    "cost",
+    (
+        Column("microseconds per row", _microseconds, ".2f"),
+        Column("memory beside, MiB", "memory_beside_mib", ",.0f", max),
+        Column("finite", "finite"),
+        Column("warnings", "inverse_warnings", ".0f", max),
+    ),
+    where=_moves_rows,
+)
+SHORT = TRAINING.short(
+    lambda row: row.settings["kind"].startswith("to"),
+    "seconds to 0.5 % both ways",
+    "forward UVP %",
+    "backward UVP %",
+)
+BENCHMARK = Benchmark(
+    "cost",
+    __doc__,
+    problems,
+    methods,
+    measure,
+    (TRAINING, INFERENCE, SHORT),
+    Arguments(
+        (
+            choices("--methods", preset.METHODS),
+            flag(
+                "--minutes",
+                type=float,
+                default=1.0,
+                help="training time per fit (default 1)",
+            ),
+        ),
+        dims=(2, 16, 64),
+        fixed={"rows": (1_000_000, 5_000)},
+        quick={"rows": (20_000, 500), "minutes": 2 / 60},
+    ),
+    prepare,
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,39 +1,48 @@
-"""Which network: signs of the weights and activation, their errors, and how deep their inner problems are.
+"""Which network: signs of the weights and activation, their errors, and how many steps their inner problems take.
 
     python -m benchmarks.parametrisation                        # d = 32, 40 s a fit
     python -m benchmarks.parametrisation --minutes 5 --seeds 0 1 2
 
 Pairs of Gaussians as in `gaussians`, endless samples, the identity as start; both methods train the same variants of
 their own network for the same seconds ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Table 6 and
-Figure 7). "Convex" is a convex psi here, where theirs is a convex g; tanh cannot be made convex. Errors are those on
-4,096 fresh points. *Depth* is how many steps the method's own solver takes from z to the residual that the map is
-inverted to, on 2,048 target points, *residual* what is left there, in the coordinates of training.
+Figure 7). "Convex" is a convex psi here, a convex g there; tanh cannot be made convex. Errors are those on 4,096 new
+points. *Depth*: steps of the method's own solver from z to the residual that the map is inverted to, on 2,048 target
+points. *Residual*: what remains there, in the coordinates of training.
 
-The figure, `parametrisation.png` beside the rows and drawn from them, shows what inner problems cost while training
-went on, and the residual after k steps once it was done.
+The figure `parametrisation.png` is drawn from the rows: the cost of inner problems during training, and the residual
+after k steps at its end.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import options, preset, tables
-from benchmarks.rows import Row, latest, read
-from benchmarks.scores import score, training
-from benchmarks.tables import Column, Table
+from benchmarks import gaussians, preset, scores
+from benchmarks.harness import (
+    UNLIMITED,
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Ledger,
+    Row,
+    Table,
+    choices,
+    flag,
+)
+from benchmarks.harness.rows import latest, read
 from brenier import DenseICNN, TransportMap
-from brenier.datasets import Pair, gaussian_pair
+from brenier.datasets import gaussian_pair
 
-DIMS = (32,)
-MINUTES = 2 / 3  # of training
-POINTS = 2048  # target points that inner problems are looked at for
-DEPTHS = tuple(2**k for k in range(10))  # steps after which the residual is looked at
+POINTS = 2048  # target points whose inner problems are examined
+DEPTHS = tuple(2**k for k in range(10))  # steps after which the residual is measured
 CURVE = 40  # points of a curve of the figure, at most
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "free, softplus": {"convex": False, "activation": "softplus"},
@@ -42,9 +51,8 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "convex, softplus": {"convex": True, "activation": "softplus"},
     "convex, celu": {"convex": True, "activation": "celu"},
 }
-COLOURS = dict(
-    zip(VARIANTS, ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00"), strict=True)
-)
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+COLOURS = dict(zip(VARIANTS, PALETTE, strict=True))
 
 
 def default_network(dim: int, generator: torch.Generator, **variant: Any) -> DenseICNN:
@@ -55,8 +63,8 @@ def default_network(dim: int, generator: torch.Generator, **variant: Any) -> Den
 NETWORKS = {"default": default_network, "paper": preset.network}
 
 
-def inner(transport: TransportMap, z: torch.Tensor) -> dict[str, Any]:
-    """Return how deep the inner problems of some target points are, and the residual after so many steps."""
+def inner_problems(transport: TransportMap, z: torch.Tensor) -> dict[str, Any]:
+    """Return the steps that the inner problems of some target points take, and the residual after so many steps."""
     _, solution = transport.inverse(z, return_solution=True)
     numbers = {
         "median_depth": float(solution.steps.double().median()),
@@ -64,49 +72,65 @@ def inner(transport: TransportMap, z: torch.Tensor) -> dict[str, Any]:
         "median_residual": float(solution.residual.median()),
         "worst_residual": float(solution.residual.max()),
     }
-    kept, after = (transport.tol, transport.max_steps), list[float]()
+    tol, max_steps = transport.tol, transport.max_steps
+    residuals = []
     for depth in DEPTHS:
         transport.tol, transport.max_steps = 0.0, depth
-        after.append(
-            float(transport.inverse(z, return_solution=True)[1].residual.median())
-        )
-    transport.tol, transport.max_steps = kept
-    return numbers | {"depths": list(DEPTHS), "residuals": after}
+        _, solution = transport.inverse(z, return_solution=True)
+        residuals.append(float(solution.residual.median()))
+    transport.tol, transport.max_steps = tol, max_steps
+    return numbers | {"depths": list(DEPTHS), "residuals": residuals}
 
 
 def curve(history: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    """Return evaluations per row against steps, thinned out."""
+    """Return evaluations per row against steps, at most about `CURVE` points."""
     solved = [row for row in history if row["step"]]
-    some = solved[:: max(1, len(solved) // CURVE)]
+    thinned = solved[:: max(1, len(solved) // CURVE)]
     return {
-        "train_steps": [row["step"] for row in some],
-        "train_costs": [row["inner_evaluations"] for row in some],
+        "train_steps": [row["step"] for row in thinned],
+        "train_costs": [row["inner_evaluations"] for row in thinned],
     }
 
 
-def fit(
-    method: str, variant: str, pair: Pair, seed: int, seconds: float, n: int
+def methods(flags: Flags, dim: int) -> Iterator[Choice]:
+    seconds = 60 * flags.minutes
+    for name, variant in itertools.product(flags.methods, flags.variants):
+        settings = {
+            "preset": name,
+            "variant": variant,
+            "max_time": seconds,
+            "fresh": flags.points,
+        }
+        yield Choice(f"{name}, {variant}, {seconds:.0f} s", (name, variant), settings)
+
+
+def measure(
+    dim: int, method: tuple[str, str], seed: int, flags: Flags
 ) -> dict[str, Any]:
-    """Fit endless samples for some time, score both maps, and look at the inner problems."""
-    network = partial(NETWORKS[method], **VARIANTS[variant])
-    changes = {
-        "start": "identity",
-        "max_steps": options.UNLIMITED,
-        "max_time": seconds,
-        "random_state": seed,
-    }
-    ot = preset.fit(method, pair, potential=network, **changes)
-    z = pair.target(min(n, POINTS), torch.Generator().manual_seed(seed + 1))
-    return (
-        score(ot.map_, pair, n, seed)
-        | training(ot)
-        | inner(ot.map_, z)
-        | curve(ot.history_)
+    """Fit endless samples for some time; return the errors of both maps, and facts about the inner problems."""
+    name, variant = method
+    pair = gaussian_pair(dim, seed)
+    ot = preset.fit(
+        name,
+        pair,
+        potential=partial(NETWORKS[name], **VARIANTS[variant]),
+        start="identity",
+        max_steps=UNLIMITED,
+        max_time=60 * flags.minutes,
+        random_state=seed,
     )
+    generator = torch.Generator().manual_seed(seed + 1)
+    z = pair.target(min(flags.points, POINTS), generator)
+    return {
+        **scores.score(ot.map_, pair, flags.points, seed),
+        **scores.training_facts(ot),
+        **inner_problems(ot.map_, z),
+        **curve(ot.history_),
+    }
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
-    """Write the figure of the rows that have curves, those of the first seed; none where no row has."""
+    """Write the figure of the rows with curves of the first seed; no figure where no row has curves."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -143,70 +167,62 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure.savefig(path, dpi=140)
 
 
-TABLES = (
-    Table(
-        "parametrisation",
-        "parametrisation",
-        (
-            Column("forward UVP %", "forward_uvp", ".3f"),
-            Column("backward UVP %", "backward_uvp", ".3f"),
-            Column("median depth", "median_depth", ".0f"),
-            Column("most", "most_depth", ".0f", max),
-            Column("median residual", "median_residual", ".1e"),
-            Column("worst", "worst_residual", ".1e", max),
-            Column("inner evaluations per row in training", "train_evaluations", ".1f"),
-            Column("setbacks", "setbacks", ".0f", max),
-            Column("selected", "selected"),
-            Column("steps", "steps", ".0f"),
-            Column("seconds", "train_seconds", ".0f"),
-        ),
+def finish(ledger: Ledger) -> None:
+    """Draw the figure beside the rows."""
+    draw(latest(read(ledger.path)), ledger.folder / "parametrisation.png")
+
+
+TABLE = Table(
+    "parametrisation",
+    "parametrisation",
+    (
+        scores.FORWARD,
+        scores.BACKWARD,
+        Column("median depth", "median_depth", ".0f"),
+        Column("most", "most_depth", ".0f", max),
+        Column("median residual", "median_residual", ".1e"),
+        Column("worst", "worst_residual", ".1e", max),
+        Column("inner evaluations per row in training", "train_evaluations", ".1f"),
+        scores.SETBACKS,
+        scores.SELECTED,
+        scores.STEPS,
+        scores.SECONDS,
     ),
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__, DIMS, quick_dims=(2,))
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        choices=tuple(preset.METHODS),
-        default=list(preset.METHODS),
-    )
-    parser.add_argument(
-        "--variants", nargs="+", choices=tuple(VARIANTS), default=list(VARIANTS)
-    )
-    parser.add_argument(
-        "--minutes",
-        type=float,
-        default=MINUTES,
-        help="training time per fit (default 2/3)",
-    )
-    flags = options.parse(parser, arguments)
-    seconds, n = (1.0, 512) if flags.quick else (60 * flags.minutes, 4096)
-    with options.open_ledger("parametrisation", flags) as ledger:
-        for dim, method, variant, seed in itertools.product(
-            flags.dims, flags.methods, flags.variants, flags.seeds
-        ):
-            measure = partial(
-                fit, method, variant, gaussian_pair(dim, seed), seed, seconds, n
-            )
-            settings = {
-                "dim": dim,
-                "preset": method,
-                "variant": variant,
-                "max_time": seconds,
-                "fresh": n,
-            }
-            ledger.record(
-                f"d={dim}",
-                f"{method}, {variant}, {seconds:.0f} s",
-                seed,
-                measure,
-                **settings,
-            )
-        tables.show(TABLES, ledger.folder)
-        draw(latest(read(ledger.path)), ledger.folder / "parametrisation.png")
-
+SHORT = TABLE.short(
+    lambda row: row.method.split(", ")[2] == "softplus",
+    "forward UVP %",
+    "backward UVP %",
+    "median depth",
+    "inner evaluations per row in training",
+    "selected",
+)
+BENCHMARK = Benchmark(
+    "parametrisation",
+    __doc__,
+    gaussians.problems,
+    methods,
+    measure,
+    (TABLE, SHORT),
+    Arguments(
+        (
+            choices("--methods", preset.METHODS),
+            choices("--variants", VARIANTS),
+            flag(
+                "--minutes",
+                type=float,
+                default=2 / 3,
+                help="training time per fit (default 2/3)",
+            ),
+        ),
+        dims=(32,),
+        quick_dims=(2,),
+        fixed={"points": 4096},
+        quick={"points": 512, "minutes": 1 / 60},
+    ),
+    finish=finish,
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -7,30 +7,37 @@ On average a plan between n rows a side costs more than W2^2 between the laws, i
     debiased    half - (W2^2(x0, x1) + W2^2(z0, z1)) / 2, half the mean of W2^2(x0, z0) and W2^2(x1, z1), where x0, x1
                 are halves of the rows ("Faster Wasserstein Distance Estimation with the Sinkhorn Divergence", Chizat et
                 al., 2020, without entropy)
-    corrected   full - (half - full) (full' - W2'^2) / (half' - full'), full the cost for all rows: what halving adds
-                tells how much there is still to take away. How much more, is read from Gaussians with the moments of
-                the samples, as many rows, and a distance W2' in closed form (the primes).
+    corrected   full - (half - full) (full' - W2'^2) / (half' - full'), full the cost for all rows. Halving the rows
+                adds to the bias; how much bias remains is estimated from Gaussians with the moments of the samples, as
+                many rows, and a distance W2' in closed form (the primes).
 
-`benchmarks.images` tells both of its latents.
+`benchmarks.images` reports both for its latents.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from benchmarks import options, tables
-from benchmarks.tables import Column, Table, ratio
+from benchmarks import pairs
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Table,
+    ratio,
+)
 from brenier.datasets import NEUTRAL, Pair
 from brenier.metrics import bures_w2, exact_w2
-from brenier.statistics.gaussian import matrix_power
+from brenier.statistics import matrix_power
 
-SAMPLES = 1000
+SAMPLES, QUICK_SAMPLES = 1000, 100
 TRUTH = 500_000  # rows that determine E|T(x) - x|^2
 
 
@@ -46,30 +53,25 @@ class Costs(NamedTuple):
 
     @property
     def corrected(self) -> float:
-        """The cost for all rows, less its bias as halving tells."""
-        added, known = self.half - self.full, self.gaussian_half - self.gaussian_full
-        return self.full - added * (self.gaussian_full - self.gaussian) / known
+        """The cost for all rows, less its bias as estimated by halving."""
+        added = self.half - self.full
+        gaussian_added = self.gaussian_half - self.gaussian_full
+        gaussian_bias = self.gaussian_full - self.gaussian
+        return self.full - added * gaussian_bias / gaussian_added
 
 
 def plan_costs(x: Tensor, z: Tensor, generator: torch.Generator) -> Costs:
     """Return the costs for rows x (n, d) and z (m, d) in any order; n and m exceed 2 d."""
     x, z = x.double(), z.double()
     moments = [(side.mean(0), torch.cov(side.mT)) for side in (x, z)]
-    twins = (
-        mean
-        + torch.randn(side.shape, generator=generator).double()
-        @ matrix_power(covariance, 0.5)
-        for (mean, covariance), side in zip(moments, (x, z), strict=True)
-    )
+    gaussians = []
+    for (mean, covariance), side in zip(moments, (x, z), strict=True):
+        noise = torch.randn(side.shape, generator=generator).double()
+        gaussians.append(mean + noise @ matrix_power(covariance, 0.5))
     full, half = _between(x, z)
     within = 0.5 * (_cost(*_halves(x)) + _cost(*_halves(z)))
-    return Costs(
-        full,
-        half,
-        half - within,
-        *_between(*twins),
-        bures_w2(*moments[0], *moments[1]) ** 2,
-    )
+    distance = bures_w2(*moments[0], *moments[1]) ** 2
+    return Costs(full, half, half - within, *_between(*gaussians), distance)
 
 
 def mean_costs(costs: Sequence[Costs]) -> Costs:
@@ -91,8 +93,17 @@ def _cost(x: Tensor, z: Tensor) -> float:
     return exact_w2(x, z, max_points=max(len(x), len(z))) ** 2
 
 
-def measure(pair: Pair, n: int, seed: int) -> dict[str, Any]:
-    """Return the costs between n rows a side, and what the map moves."""
+def problems(flags: Flags) -> Iterator[Choice]:
+    for pair in pairs.select(NEUTRAL, flags.dims, flags.dims):
+        yield Choice(pairs.problem(pair), pair, {"dim": pair.dim})
+
+
+def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
+    yield Choice(f"{flags.samples:,} rows", flags.samples)
+
+
+def measure(pair: Pair, n: int, seed: int, flags: Flags) -> dict[str, Any]:
+    """Return the costs between n rows a side, and the cost of the true map."""
     generator = torch.Generator().manual_seed(seed)
     found = plan_costs(pair.source(n, generator), pair.target(n, generator), generator)
     x = pair.source(TRUTH, generator)
@@ -100,38 +111,28 @@ def measure(pair: Pair, n: int, seed: int) -> dict[str, Any]:
     return {"truth": truth, "corrected": found.corrected, **found._asdict()}
 
 
-TABLES = (
-    Table(
-        "plans",
-        "plans",
-        (
-            Column("W2²", "truth", ".2f"),
-            Column("plan's cost over it", ratio("full", "truth"), ".2f"),
-            Column("with half the rows", ratio("half", "truth"), ".2f"),
-            Column("debiased", ratio("debiased", "truth"), ".2f"),
-            Column("corrected by halving", ratio("corrected", "truth"), ".2f"),
-        ),
+TABLE = Table(
+    "plans",
+    "plans",
+    (
+        Column("W2²", "truth", ".2f"),
+        Column("plan's cost over it", ratio("full", "truth"), ".2f"),
+        Column("with half the rows", ratio("half", "truth"), ".2f"),
+        Column("debiased", ratio("debiased", "truth"), ".2f"),
+        Column("corrected by halving", ratio("corrected", "truth"), ".2f"),
     ),
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__, (4, 16), seeds=range(5))
-    flags = options.parse(parser, arguments)
-    n = 100 if flags.quick else SAMPLES
-    with options.open_ledger("plans", flags) as ledger:
-        for name, make in NEUTRAL.items():
-            for dim in flags.dims:
-                for seed in flags.seeds:
-                    ledger.record(
-                        f"{name} d={dim}",
-                        f"{n:,} rows",
-                        seed,
-                        partial(measure, make(dim), n, seed),
-                        dim=dim,
-                    )
-        tables.show(TABLES, ledger.folder)
-
+SHORT = TABLE.short(lambda row: row.problem.endswith(" d=16"))
+ARGUMENTS = Arguments(
+    dims=(4, 16),
+    seeds=range(5),
+    fixed={"samples": SAMPLES},
+    quick={"samples": QUICK_SAMPLES},
+)
+BENCHMARK = Benchmark(
+    "plans", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,19 +1,19 @@
-"""The published settings as a preset, beside the library's own: what a fit is told, by the name of the method.
+"""The published settings as a preset, beside the default ones: the arguments of a fit, by the name of the method.
 
     METHODS["paper"].arguments(16)       # keyword arguments of `OptimalTransport` for d = 16
     fit("paper", pair, max_time=60)      # the fitted estimator, whose inverse has the published tolerance and steps too
 
 "Fixed-Point Neural Optimal Transport without Implicit Differentiation" (Park et al., 2026), its settings between
 Gaussians: the network of three layers with normal weights, alpha = 0.1 / L with one L for the batch, residuals up to
-1e-3 within 1,000 steps, Adam with batches of 2,048, the identity as start and plain coordinates. What the library
-cannot be told to do, and so differs:
+1e-3 within 1,000 steps, Adam with batches of 2,048, the identity as start and plain coordinates. The library has no
+argument for the following, where it differs:
 
-* the rate decays along a cosine, where the published one is constant; the weights kept are their running average;
-* every batch is fresh, where the published ones serve for three steps, and weighed to have the moments of its
-  population; the last tenth of a batch's rows is solved on in the next one, and inner problems start at the best of z
-  and the batch's source points, where the published ones start at z and are solved together until the slowest is done;
-* residuals follow the rate down to 1e-3, within 500 steps: `OptimalTransport` has no arguments for these. `start_run`
-  holds them at one tolerance, within 1,000 steps;
+* the learning rate decays along a cosine, where the published one is constant; the weights kept are their running
+  average;
+* every batch is new, where the published ones serve for three steps, and has weights that give it the moments of its
+  population; the last tenth of a batch's rows is deferred to the next one. Inner problems start at the best of z and
+  the batch's source points, where the published ones start at z and are solved together until the slowest is done;
+* residuals fall with the learning rate to 1e-3, within 500 steps. `start_run` keeps one tolerance, within 1,000 steps;
 * alpha is at most one, squares end at eight standard deviations, the quadratic part L L' + eps I is trained, and a
   penalty keeps psi convex where the data lie: without these the published iteration can diverge;
 * the signs of the weights are free. With them clamped, as in the published code, g is convex and T can only expand.
@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks import options
+from benchmarks.harness import UNLIMITED
 from brenier import (
     DenseICNN,
     DualObjective,
@@ -39,10 +39,10 @@ from brenier import (
     Settings,
 )
 from brenier.datasets import Pair
-from brenier.estimators.parameters import POTENTIALS
+from brenier.estimators import POTENTIALS
 
-SPREAD = 0.1  # standard deviation of the published initial weights
-HELD_OUT = 2048  # rows a side that `start_run` selects by
+DEVIATION = 0.1  # standard deviation of the published initial weights
+HELD_OUT = 2048  # rows a side by which `start_run` selects
 
 
 def network(
@@ -52,13 +52,9 @@ def network(
     convex: bool = False,
     activation: str = "softplus",
 ) -> DenseICNN:
-    """Return the published network, fresh."""
-    made = DenseICNN(
-        dim,
-        (max(2 * dim, 64), max(2 * dim, 64), max(dim, 32)),
-        convex=convex,
-        activation=activation,
-    )
+    """Return the published network, untrained."""
+    hidden = (max(2 * dim, 64), max(2 * dim, 64), max(dim, 32))
+    made = DenseICNN(dim, hidden, convex=convex, activation=activation)
     drawn: list[nn.Parameter] = [
         made.quadratic,
         made.linear,
@@ -67,7 +63,7 @@ def network(
         made.readout,
     ]
     for parameter in drawn:
-        nn.init.normal_(parameter, std=SPREAD, generator=generator)
+        nn.init.normal_(parameter, std=DEVIATION, generator=generator)
     return made
 
 
@@ -80,7 +76,7 @@ def paper(dim: int) -> dict[str, Any]:
         "method": GradientStep.paper(),
         "tol": 1e-3,
         "max_steps": 5000,
-        "patience": options.UNLIMITED,
+        "patience": UNLIMITED,
         "batch_size": 2048,
         "optimizer": partial(torch.optim.Adam, lr=1e-3 if dim < 16 else 1e-4),
     }
@@ -126,36 +122,56 @@ def fit_to(
 
 
 def start_run(
-    method: str, pair: Pair, seed: int, *, tol: float = 1e-3, **changes: Any
+    method: str,
+    pair: Pair,
+    seed: int,
+    *,
+    tol: float = 1e-3,
+    falling: bool = False,
+    **changes: Any,
 ) -> Run:
-    """Return a run of a method in the coordinates of the data, from the identity, with residuals up to one tolerance.
+    """Return a run of a method in the coordinates of the data, from the identity.
 
     Args:
         method: its name.
         pair: whose endless samples are fitted.
         seed: of everything random.
-        tol: bound on the residuals of inner problems.
+        tol: least bound on the residuals of inner problems.
+        falling: whether the bound falls with the learning rate to `tol`, or is `tol` throughout.
         changes: of `Settings`.
     """
-    told = estimator(method, pair.dim).get_params()
-    make = (
-        told["potential"]
-        if callable(told["potential"])
-        else POTENTIALS[told["potential"]]
-    )
+    arguments = estimator(method, pair.dim).get_params()
+    make = arguments["potential"]
+    if not callable(make):
+        make = POTENTIALS[make]
     generator = torch.Generator().manual_seed(seed)
-    known = ("batch_size", "learning_rate", "optimizer", "patience")
-    given = {name: told[name] for name in known if told[name] is not None}
-    settings = Settings(**{"loosest": 0.0, "evaluate_every": 100, **given, **changes})
-    inner = {} if told["method"] is None else {"method": told["method"]}
-    objective = DualObjective(tol=tol, max_steps=METHODS[method].max_steps, **inner)
+    values: dict[str, Any] = {"evaluate_every": 100}
+    if not falling:
+        values["loosest"] = 0.0
+    for name in ("batch_size", "learning_rate", "optimizer", "patience"):
+        if arguments[name] is not None:
+            values[name] = arguments[name]
+    solver: dict[str, Any] = {"max_steps": METHODS[method].max_steps}
+    if arguments["method"] is not None:
+        solver["method"] = arguments["method"]
     held_out = pair.source(HELD_OUT, generator), pair.target(HELD_OUT, generator)
     return Run(
         make(pair.dim, generator),
-        objective,
+        DualObjective(tol=tol, **solver),
         pair.source,
         pair.target,
         held_out,
-        settings,
+        Settings(**{**values, **changes}),
         generator,
     )
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return how a run went."""
+    return {
+        "steps": run.step,
+        "setbacks": run.setbacks,
+        "stopped": run.finished,
+        "train_seconds": run.seconds,
+        "step_seconds": run.seconds / max(1, run.step),
+    }

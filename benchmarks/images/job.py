@@ -4,20 +4,30 @@
     BRENIER_DATA=... python -m benchmarks.images --setting paper --device cuda   # the published one, for a GPU
 
 Stages: the classifier, both autoencoders, the latents of their images, then every method of `images/methods.py`, fitted
-to the latents of training images and judged on those of test images by `images/judge.py`. Stages leave files in
-`--folder` after every epoch; the same command goes on from there. Fashion class k becomes digit k.
+to the latents of training images and evaluated on those of test images by `images/judge.py`. Stages write files to
+`--folder` after every epoch; the same command resumes them. Fashion class k becomes digit k.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import options, tables
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Table,
+    always,
+    choices,
+    flag,
+    ratio,
+)
 from benchmarks.images.judge import (
     contact_sheet,
     judge_images,
@@ -42,14 +52,26 @@ from benchmarks.images.stages import (
     in_parts,
     latents,
 )
-from benchmarks.tables import Column, Table, ratio
 
 QUICK = 600  # images of a trial
+TRIAL = Setting(
+    channels=(16, 16, 16, 16),
+    blocks=0,
+    epochs=1,
+    rate=2e-3,
+    plateau=False,
+    batch=64,
+    warm=1,
+    classifier_epochs=1,
+    transport={"max_steps": 20},
+    preset_steps=3,
+    preset_seconds=60.0,
+)
 DISTANCE = "squared distance"  # a row on the latents, not on a method
 
 
 class Job:
-    """Everything before the transport, and what methods are fitted to and judged by."""
+    """Everything before the transport, and what methods are fitted to and evaluated by."""
 
     def __init__(
         self, setting: Setting, folder: Path, device: str, most: int | None
@@ -76,7 +98,7 @@ class Job:
         self.judge_accuracy = 100 * float(right.double().mean())
 
     def measure(self, name: str, seed: int) -> dict[str, Any]:
-        """Fit and judge one method, or tell the squared distance that costs are to be compared with."""
+        """Fit and evaluate one method, or return the squared distance that costs are to be compared with."""
         (source, test), (target, held_out) = self.latents[SOURCE], self.latents[TARGET]
         if name == DISTANCE:
             return squared_distance(test, held_out, seed)
@@ -112,83 +134,82 @@ class Job:
         contact_sheet(self.folder / "contact-sheet.png", columns, SIDE)
 
 
-TABLES = (
-    Table(
-        "images",
-        "images",
-        (
-            Column("accuracy % (≥ 96)", "accuracy", ".2f"),
-            Column("FID, classifier's features", "fid", ".2f"),
-            Column("FID, Inception", "fid_inception", ".2f"),
-            Column("Sinkhorn divergence of latents", "sinkhorn", ".4f"),
-            Column("worst class", "sinkhorn_worst", ".4f"),
-            Column("MMD²", "mmd", ".5f"),
-            Column("cost", "cost", ".2f"),
-            Column("over the map's own dual value", ratio("cost", "dual_cost"), ".3f"),
-            Column("round trip", "round_trip", ".1e", max),
-            Column("unconverged", "unconverged", ".0f", max),
-            Column("steps", "steps", ",.0f"),
-            Column("seconds of fitting", "fit_seconds", ".0f"),
-            Column("classifier on real digits %", "judge_accuracy", ".2f"),
-        ),
-        lambda row: row.method != DISTANCE,
+def problems(flags: Flags) -> Iterator[Choice]:
+    name = f"Fashion-MNIST to MNIST, {flags.setting}"
+    if flags.quick:
+        job = Job(TRIAL, flags.results / "stages", flags.device, QUICK)
+    else:
+        setting, folder = SETTINGS[flags.setting], flags.folder / flags.setting
+        job = Job(setting, folder, flags.device, None)
+    yield Choice(name, job)
+
+
+def methods(flags: Flags, job: Job) -> Iterator[Choice]:
+    for name in flags.methods:
+        yield Choice(name, name)
+
+
+def measure(job: Job, name: str, seed: int, flags: Flags) -> dict[str, Any]:
+    return job.measure(name, seed)
+
+
+MOVED = Table(
+    "images",
+    "images",
+    (
+        Column("accuracy % (≥ 96)", "accuracy", ".2f"),
+        Column("FID, classifier's features", "fid", ".2f"),
+        Column("FID, Inception", "fid_inception", ".2f"),
+        Column("Sinkhorn divergence of latents", "sinkhorn", ".4f"),
+        Column("worst class", "sinkhorn_worst", ".4f"),
+        Column("MMD²", "mmd", ".5f"),
+        Column("cost", "cost", ".2f"),
+        Column("over the map's own dual value", ratio("cost", "dual_cost"), ".3f"),
+        Column("round trip", "round_trip", ".1e", max),
+        Column("unconverged", "unconverged", ".0f", max),
+        Column("steps", "steps", ",.0f"),
+        Column("seconds of fitting", "fit_seconds", ".0f"),
+        Column("classifier on real digits %", "judge_accuracy", ".2f"),
     ),
-    Table(
-        "images-distance",
-        "images",
+    lambda row: row.method != DISTANCE,
+)
+DISTANCES = Table(
+    "images-distance",
+    "images",
+    (
+        Column("exact plan's cost", "full", ".2f"),
+        Column("with half the rows", "half", ".2f"),
+        Column("corrected by halving", "corrected", ".2f"),
+        Column("debiased", "debiased", ".2f"),
+    ),
+    lambda row: row.method == DISTANCE,
+)
+SHORT = MOVED.short(
+    always,
+    "accuracy % (≥ 96)",
+    "FID, classifier's features",
+    "Sinkhorn divergence of latents",
+    "cost",
+)
+BENCHMARK = Benchmark(
+    "images",
+    __doc__,
+    problems,
+    methods,
+    measure,
+    (MOVED, DISTANCES, SHORT),
+    Arguments(
         (
-            Column("exact plan's cost", "full", ".2f"),
-            Column("with half the rows", "half", ".2f"),
-            Column("corrected by halving", "corrected", ".2f"),
-            Column("debiased", "debiased", ".2f"),
-        ),
-        lambda row: row.method == DISTANCE,
+            flag("--setting", choices=tuple(SETTINGS), default="quick"),
+            flag(
+                "--folder",
+                type=Path,
+                default=Path("runs/images"),
+                help="of stages (default runs/images)",
+            ),
+            flag("--device", default="cpu"),
+            choices("--methods", (*METHODS, DISTANCE)),
+        )
     ),
 )
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__)
-    parser.add_argument("--setting", choices=tuple(SETTINGS), default="quick")
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=Path("runs/images"),
-        help="of stages (default runs/images)",
-    )
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        choices=(*METHODS, DISTANCE),
-        default=[*METHODS, DISTANCE],
-    )
-    flags = options.parse(parser, arguments)
-    setting = SETTINGS[flags.setting]
-    with options.open_ledger("images", flags) as ledger:
-        folder, most = flags.folder / flags.setting, None
-        if flags.quick:
-            folder, most = ledger.folder / "stages", QUICK
-            setting = Setting(
-                (16, 16, 16, 16),
-                0,
-                1,
-                2e-3,
-                False,
-                64,
-                1,
-                1,
-                {"max_steps": 20},
-                3,
-                60.0,
-            )
-        job = Job(setting, folder, flags.device, most)
-        for name in flags.methods:
-            for seed in flags.seeds:
-                ledger.record(
-                    f"Fashion-MNIST to MNIST, {flags.setting}",
-                    name,
-                    seed,
-                    partial(job.measure, name, seed),
-                )
-        tables.show(TABLES, ledger.folder)
+main = BENCHMARK.main

@@ -13,7 +13,7 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.machine import ROOT
+from benchmarks.harness.machine import ROOT
 
 FOLDER = ROOT / ".peers"
 OWN = "brenier"

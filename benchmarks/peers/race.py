@@ -7,44 +7,51 @@
 
 Pairs are those of the Wasserstein-2 benchmark and of `brenier.datasets.NEUTRAL`. Every method is a process of its own,
 in an environment of its own (`peers/*.txt`), on `--threads` cores. All draw from one pool of `--pool` samples a side
-(500,000), which stands for an endless stream and was drawn before; all are scored here, on 16,384 fresh points.
+(500,000), drawn before, instead of an endless stream; all are evaluated here, on 16,384 new points.
 
-* brenier: `OptimalTransport()`, nothing set but the time; and the published settings (`benchmarks/preset.py`).
+* brenier: `OptimalTransport()` with nothing set but the time; and the published settings (`benchmarks/preset.py`).
 * ott-jax: the expectile and the W2 neural dual with their published settings, two learning rates each, and from d = 64
-  on two sizes of the former. Each is a row; who takes the best of them by its error flatters the peer.
+  on two sizes of the former. Each is a row; to take the best of them by its error flatters the peer.
 * POT: exact plan, entropic, linear and kernel map, from as many rows of the pool as the time allows (`peers/pot.py`).
 
 `--seconds` are seconds of training. Starting Python, importing, reading the pool, what ott-jax compiles ("seconds
-apart") and moving the points of the score are not counted. Fits in closed form take what they take.
+apart") and moving the evaluation points are not counted. Fits in closed form take what they take.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from benchmarks import neutral, options, tables
-from benchmarks.finite import PAIRS, add_pairs, choose
-from benchmarks.machine import ROOT
+from benchmarks import pairs, scores
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Table,
+    choices,
+    flag,
+)
+from benchmarks.harness.machine import ROOT
 from benchmarks.peers import environments
 from benchmarks.peers.worker import ARRAYS
-from benchmarks.scores import fresh, score_images
-from benchmarks.tables import Column, Table
 from brenier.datasets import Pair
 
-DIMS = (2, 16, 64)
 RATES = (5e-4, 2e-3)
-LARGE = 64  # dimensions from which the expectile dual's paper takes a larger network
+LARGE = 64  # dimensions from which the paper of the expectile dual has a larger network
 WORKERS = {"brenier": "own", "ott-jax": "ott_jax", "pot": "pot"}
 THREADS = (
     "OMP_NUM_THREADS",
@@ -52,62 +59,61 @@ THREADS = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-GRACE = 900.0  # seconds beside the training after which a worker is taken to hang
+GRACE = 900.0  # seconds beside the training after which a worker is stopped
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A method of a peer: whose it is, what it is called, and what its worker is told."""
+    """A method of a peer: the peer, the name in the rows, and what its worker receives."""
 
     peer: str
     name: str
     settings: dict[str, Any]
 
 
+EXPECTILE: dict[str, Any] = {
+    "kind": "expectile",
+    "widths": [128] * 4,
+    "expectile": 0.99,
+    "weight": 1.0,
+}
+LARGE_EXPECTILE = {
+    **EXPECTILE,
+    "widths": [512] * 3,
+    "expectile": 0.9,
+    "weight": 0.3,
+}
+OURS = {"default": "default", "published settings": "paper"}
+PLANS = ("exact plan", "entropic map", "linear map", "kernel map")
+
+
 def recipes(dim: int, peers: Sequence[str]) -> Iterator[Recipe]:
     """Yield the methods of these peers in a dimension."""
-    small: dict[str, Any] = {
-        "kind": "expectile",
-        "widths": [128] * 4,
-        "expectile": 0.99,
-        "weight": 1.0,
-    }
-    large: dict[str, Any] = {
-        "kind": "expectile",
-        "widths": [512] * 3,
-        "expectile": 0.9,
-        "weight": 0.3,
-    }
-    duals: dict[str, dict[str, Any]] = {
-        "expectile dual, 4 x 128": small,
-        "W2 dual": {"kind": "w2"},
-    }
-    if dim >= LARGE:
-        duals["expectile dual, 3 x 512"] = large
     for peer in peers:
         if peer == "brenier":
-            for name, preset in (
-                ("default", "default"),
-                ("published settings", "paper"),
-            ):
+            for name, preset in OURS.items():
                 yield Recipe(peer, f"brenier, {name}", {"preset": preset})
         elif peer == "ott-jax":
-            for name, settings in duals.items():
-                for rate in RATES:
-                    yield Recipe(
-                        peer,
-                        f"ott-jax, {name}, rate {rate:g}",
-                        {**settings, "rate": rate},
-                    )
+            yield from _duals(peer, dim)
         else:
-            for name in ("exact plan", "entropic map", "linear map", "kernel map"):
+            for name in PLANS:
                 yield Recipe(peer, f"POT, {name}", {"name": name})
 
 
+def _duals(peer: str, dim: int) -> Iterator[Recipe]:
+    duals = {"expectile dual, 4 x 128": EXPECTILE, "W2 dual": {"kind": "w2"}}
+    if dim >= LARGE:
+        duals["expectile dual, 3 x 512"] = LARGE_EXPECTILE
+    for name, settings in duals.items():
+        for rate in RATES:
+            title = f"ott-jax, {name}, rate {rate:g}"
+            yield Recipe(peer, title, {**settings, "rate": rate})
+
+
 def write_arrays(folder: Path, pair: Pair, pool: int, n: int, seed: int) -> None:
-    """Write the pool and the points to be moved, as workers read them."""
+    """Write the pool, and the points to be moved, as workers read them."""
     generator = torch.Generator().manual_seed(seed)
-    x, _, z, _ = fresh(pair, n, seed)
+    x, _, z, _ = scores.evaluation_points(pair, n, seed)
     arrays = (pair.source(pool, generator), pair.target(pool, generator), x, z)
     for name, array in zip(ARRAYS, arrays, strict=True):
         np.save(folder / f"{name}.npy", array.numpy())
@@ -120,17 +126,17 @@ def run_worker(
 
     Raises:
         RuntimeError: where it fails, with the last line it wrote.
-        subprocess.TimeoutExpired: where it hangs.
+        subprocess.TimeoutExpired: where it takes too long.
     """
     for name in ("answer.npz", "answer.json"):
         (folder / name).unlink(missing_ok=True)
-    told = {
+    job = {
         "recipe": recipe.settings,
         "seconds": seconds,
         "threads": threads,
         "seed": seed,
     }
-    (folder / "job.json").write_text(json.dumps(told), encoding="utf-8")
+    (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
     environment = (
         os.environ | dict.fromkeys(THREADS, str(threads)) | {"JAX_PLATFORMS": "cpu"}
     )
@@ -163,128 +169,129 @@ def run_worker(
 def read_answer(folder: Path, pair: Pair, n: int, seed: int) -> dict[str, Any]:
     """Return the errors of what a worker answered, with the numbers it gave."""
     with np.load(folder / "answer.npz", allow_pickle=False) as answer:
-        moved, back = (
-            torch.from_numpy(answer[side]).double() for side in ("forward", "backward")
-        )
+        moved = torch.from_numpy(answer["forward"]).double()
+        back = torch.from_numpy(answer["backward"]).double()
     numbers = json.loads((folder / "answer.json").read_text(encoding="utf-8"))
-    finite = {"forward": moved, "backward": back}
-    lost = {
+    wrong = {
         f"{side}_uvp": float("nan")
-        for side, images in finite.items()
+        for side, images in (("forward", moved), ("backward", back))
         if not bool(images.isfinite().all())
     }
-    return (lost or score_images(moved, back, pair, n, seed)) | numbers
+    return (wrong or scores.score_images(moved, back, pair, n, seed)) | numbers
+
+
+def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
+    settings = {
+        "max_time": flags.seconds,
+        "pool": flags.pool,
+        "fresh": flags.points,
+    }
+    for recipe in recipes(pair.dim, flags.ready):
+        if recipe.name in flags.wanted:
+            name = f"{recipe.name}, {flags.seconds:.0f} s"
+            yield Choice(name, recipe, {**settings, **recipe.settings})
+
+
+class Written(NamedTuple):
+    """A pair, and the folder with its pool."""
+
+    pair: Pair
+    folder: Path
+
+
+@contextlib.contextmanager
+def prepare(pair: Pair, seed: int, flags: Flags) -> Iterator[Written]:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_arrays(folder, pair, flags.pool, flags.points, seed)
+        yield Written(pair, folder)
 
 
 def measure(
-    folder: Path,
-    recipe: Recipe,
-    pair: Pair,
-    n: int,
-    seed: int,
-    seconds: float,
-    threads: int,
+    written: Written, recipe: Recipe, seed: int, flags: Flags
 ) -> dict[str, Any]:
-    run_worker(folder, recipe, seconds, threads, seed)
-    return read_answer(folder, pair, n, seed)
-
-
-TABLES = (
-    Table(
-        "peers",
-        "peers",
-        (
-            Column("forward UVP %", "forward_uvp", ".3f"),
-            Column("backward UVP %", "backward_uvp", ".3f"),
-            Column("of it, worst 1 % of rows", "backward_worst", ".2f"),
-            Column("cosine", "cosine", ".4f"),
-            Column("seconds", "fit_seconds", ".0f"),
-            Column("seconds apart", "excluded_seconds", ".0f"),
-            Column("steps", "steps", ".0f"),
-            Column("samples used", "used", ",.0f"),
-            Column("library", "library"),
-        ),
-    ),
-)
+    pair, folder = written
+    run_worker(folder, recipe, flags.seconds, flags.threads, seed)
+    return read_answer(folder, pair, flags.points, seed)
 
 
 def ready(peers: Sequence[str]) -> list[str]:
-    """Return the peers that have an environment, and tell how to make those of the others."""
-    missing = {peer: told for peer in peers if (told := environments.missing(peer))}
-    for told in missing.values():
-        print(f"skipped: {told}", flush=True)
-    return [peer for peer in peers if peer not in missing]
+    """Return the peers that have an environment; print how to make those of the others."""
+    missing = {peer: environments.missing(peer) for peer in peers}
+    for advice in filter(None, missing.values()):
+        print(f"skipped: {advice}", flush=True)
+    return [peer for peer in peers if not missing[peer]]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = options.make_parser(__doc__, DIMS)
-    add_pairs(parser, PAIRS)
-    parser.add_argument(
-        "--peers", nargs="+", choices=tuple(WORKERS), default=list(WORKERS)
-    )
-    parser.add_argument(
-        "--methods",
-        nargs="+",
-        default=[""],
-        help="words that names of methods hold (default all)",
-    )
-    parser.add_argument(
-        "--seconds", type=float, default=60.0, help="of training (default 60)"
-    )
-    parser.add_argument(
-        "--pool", type=int, default=500_000, help="samples a side (default 500,000)"
-    )
-    flags = options.parse(parser, arguments)
+def _check(parser: argparse.ArgumentParser, flags: Flags) -> None:
+    """Find the methods whose names hold the words of `--methods`, and the peers that can run."""
     names = [recipe.name for recipe in recipes(LARGE, flags.peers)]
-    wanted: set[str] = set()
+    flags.wanted = set()
     for word in flags.methods:
         found = [name for name in names if word in name]
         if not found:
-            parser.error(
-                f"--methods: no method is called {word!r}; they are {', '.join(names)}"
-            )
-        wanted.update(found)
-    seconds, pool, points = (
-        (2.0, 5_000, 1024) if flags.quick else (flags.seconds, flags.pool, 16_384)
-    )
-    peers = ready(flags.peers)
-    with (
-        options.open_ledger("peers", flags) as ledger,
-        tempfile.TemporaryDirectory() as place,
-    ):
-        folder = Path(place)
-        for pair in choose(flags.pairs, flags.dims, flags.manifold_dims):
-            for seed in flags.seeds:
-                write_arrays(folder, pair, pool, points, seed)
-                for recipe in (
-                    each for each in recipes(pair.dim, peers) if each.name in wanted
-                ):
-                    run = partial(
-                        measure,
-                        folder,
-                        recipe,
-                        pair,
-                        points,
-                        seed,
-                        seconds,
-                        flags.threads,
-                    )
-                    settings = {
-                        "dim": pair.dim,
-                        "max_time": seconds,
-                        "pool": pool,
-                        "fresh": points,
-                        **recipe.settings,
-                    }
-                    ledger.record(
-                        neutral.problem(pair),
-                        f"{recipe.name}, {seconds:.0f} s",
-                        seed,
-                        run,
-                        **settings,
-                    )
-        tables.show(TABLES, ledger.folder)
+            known = ", ".join(names)
+            parser.error(f"--methods: no method is called {word!r}; they are {known}")
+        flags.wanted.update(found)
+    flags.ready = ready(flags.peers)
 
+
+TABLE = Table(
+    "peers",
+    "peers",
+    (
+        scores.FORWARD,
+        scores.BACKWARD,
+        Column("of it, worst 1 % of rows", "backward_worst", ".2f"),
+        scores.COSINE,
+        Column("seconds", "fit_seconds", ".0f"),
+        Column("seconds apart", "excluded_seconds", ".0f"),
+        scores.STEPS,
+        Column("samples used", "used", ",.0f"),
+        Column("library", "library"),
+    ),
+)
+SHORT = TABLE.short(
+    lambda row: row.problem == "w2hd d=16" and row.method.endswith(", 60 s"),
+    "forward UVP %",
+    "backward UVP %",
+    "cosine",
+    "samples used",
+)
+ARGUMENTS = Arguments(
+    (
+        *pairs.pair_flags(pairs.PAIRS),
+        choices("--peers", WORKERS),
+        flag(
+            "--methods",
+            nargs="+",
+            default=[""],
+            help="words in the names of methods (default all)",
+        ),
+        flag("--seconds", type=float, default=60.0, help="of training (default 60)"),
+        flag(
+            "--pool",
+            type=int,
+            default=500_000,
+            help="samples a side (default 500,000)",
+        ),
+    ),
+    dims=pairs.DIMS,
+    fixed={"points": 16_384},
+    quick={"points": 1024, "seconds": 2.0, "pool": 5_000},
+    check=_check,
+)
+BENCHMARK = Benchmark(
+    "peers",
+    __doc__,
+    pairs.problems,
+    methods,
+    measure,
+    (TABLE, SHORT),
+    ARGUMENTS,
+    prepare,
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     main()

@@ -1,21 +1,11 @@
-"""The published settings beside the default ones: what the preset tells the estimator, and what is made of it."""
-
-import math
-from functools import partial
-from pathlib import Path
+"""The published settings beside the default ones."""
 
 import pytest
 import torch
 
-from benchmarks import gaussians, parametrisation, preset, rows
-from benchmarks.rows import Ledger
-from brenier import GradientStep, OptimalTransport, Quadratic, TransportMap
+from benchmarks import preset
+from brenier import GradientStep, OptimalTransport
 from brenier.datasets import gaussian_pair
-
-
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return Ledger("trial", tmp_path)
 
 
 def test_the_published_settings_are_arguments_of_the_estimator(
@@ -58,43 +48,3 @@ def test_a_run_holds_one_tolerance_from_the_start(method: str) -> None:
     while not run.finished:
         run.advance()
     assert (run.step, run.finished) == (2, "budget")
-
-
-def test_the_inner_problems_of_a_solved_map_are_shallow(
-    generator: torch.Generator,
-) -> None:
-    transport = TransportMap(
-        Quadratic(2, torch.diag(torch.tensor([0.5, 2.0]))).requires_grad_(False),
-        max_steps=77,
-    )
-    found = parametrisation.inner(transport, torch.randn(50, 2, generator=generator))
-    assert 0 < found["median_depth"] <= found["most_depth"] <= 10
-    assert found["median_residual"] <= transport.tol
-    assert found["residuals"] == sorted(found["residuals"], reverse=True)
-    assert (transport.tol, transport.max_steps) == (1e-4, 77)
-
-
-def test_the_figure_is_drawn_from_rows(ledger: Ledger, tmp_path: Path) -> None:
-    parametrisation.draw([], tmp_path / "none.png")
-    assert not (tmp_path / "none.png").exists()
-    curves = {
-        "depths": [1, 2],
-        "residuals": [0.1, math.inf],
-        "train_steps": [100.0],
-        "train_costs": [5.0],
-    }
-    ledger.record("p", "m", 0, lambda: curves, preset="paper", variant="free, tanh")
-    (row,) = rows.read(ledger.path)
-    assert row.numbers["residuals"] == [0.1, None]
-    parametrisation.draw([row], tmp_path / "some.png")
-    assert (tmp_path / "some.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_target_on_fresh_samples_is_a_tenth_of_the_paper(ledger: Ledger) -> None:
-    met = gaussians.TABLES[1].columns[-1].value
-    assert callable(met)
-    for error, good in ((0.0053, True), (0.0054, False)):
-        row = ledger.record(
-            "d=16", "m", 0, partial(dict, forward_uvp=error, backward_uvp=0.001), dim=16
-        )
-        assert met(row) is good

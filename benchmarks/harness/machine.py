@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, machine, commit, command; and how much memory the process has used."""
+"""Where a number comes from: versions, machine, commit, command. And the memory that the process uses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 
 import brenier
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MIB = 2**20
 
 
@@ -82,7 +82,7 @@ def cores() -> int:
 
 
 def without_folders(text: str) -> str:
-    """Return text that tells no folder of this machine."""
+    """Return text with the folders of this machine replaced by names."""
     for folder, name in (
         (os.environ.get("BRENIER_DATA"), "$BRENIER_DATA"),
         (str(ROOT), "."),
@@ -96,12 +96,12 @@ def without_folders(text: str) -> str:
 
 
 def memory() -> float:
-    """Return the resident memory of this process now, in MiB; where unknown, the most it ever had."""
-    return _status("VmRSS") or _most_ever()
+    """Return the resident memory of this process now, in MiB; where unknown, its peak."""
+    return _status("VmRSS") or _peak_of_process()
 
 
 def reset_peak() -> bool:
-    """Let the peak count from now on; False where the system cannot, and `peak_memory` is that of the process."""
+    """Reset the peak to the present memory; False where the system cannot, and the peak is that of the process."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         return True
@@ -110,7 +110,7 @@ def reset_peak() -> bool:
 
 def peak_memory() -> float:
     """Return the largest resident memory since `reset_peak`, in MiB."""
-    return _status("VmHWM") or _most_ever()
+    return _status("VmHWM") or _peak_of_process()
 
 
 def _status(name: str) -> float | None:
@@ -123,11 +123,11 @@ def _status(name: str) -> float | None:
     return None
 
 
-def _most_ever() -> float:
+def _peak_of_process() -> float:
     import resource  # not on every system
 
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / (MIB if sys.platform == "darwin" else 1024)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (MIB if sys.platform == "darwin" else 1024)
 
 
 def _git(*arguments: str) -> str | None:

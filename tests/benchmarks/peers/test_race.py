@@ -1,4 +1,4 @@
-"""Discrete maps, and what passes between the benchmark of other libraries and its workers."""
+"""Jobs and answers that pass between the benchmark and the workers of other libraries."""
 
 import json
 import subprocess
@@ -7,96 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from benchmarks import discrete, finite
-from benchmarks.peers import environments, pot, race
-from benchmarks.rows import read
-from brenier.datasets import Pair, gaussian_pair, translation_pair
-from brenier.metrics import l2_uvp
+from benchmarks.harness.machine import ROOT
+from benchmarks.harness.rows import read
+from benchmarks.peers import environments, race
+from brenier.datasets import translation_pair
 
-ROOT = Path(__file__).resolve().parents[2]
 POINTS = 200
-
-
-def samples(pair: Pair, n: int) -> tuple[discrete.Array, discrete.Array]:
-    generator = torch.Generator().manual_seed(0)
-    return tuple(
-        draw(n, generator).double().numpy() for draw in (pair.source, pair.target)
-    )  # type: ignore[return-value]
-
-
-# ---- discrete maps
-
-
-def test_the_exact_plan_of_moved_points_moves_them_and_others() -> None:
-    pytest.importorskip("ot")
-    x, others = (np.random.default_rng(k).normal(size=(60, 3)) for k in range(2))
-    maps = discrete.exact_plan(x, np.random.default_rng(2).permutation(x + 5))
-    for points in (x, others):
-        np.testing.assert_allclose(maps.forward(points), points + 5)
-        np.testing.assert_allclose(maps.backward(points), points - 5)
-
-
-def test_the_entropic_map_finds_its_own_regularisation_and_is_better_than_the_exact_plan() -> (
-    None
-):
-    pytest.importorskip("ot")
-    pair = gaussian_pair(8)
-    x, z = samples(pair, 500)
-    fresh = pair.source(1000, torch.Generator().manual_seed(1)).double()
-    maps = [discrete.entropic_map(x, z, 60, seed=0), discrete.exact_plan(x, z)]
-    errors = [
-        l2_uvp(torch.from_numpy(m.forward(fresh.numpy())), pair.forward(fresh))
-        for m in maps
-    ]
-    assert errors[0] < errors[1] / 2
-    assert maps[0].facts["epsilons_tried"] < len(discrete.EPSILONS)
-
-
-def test_entropic_potentials_have_the_marginals() -> None:
-    pytest.importorskip("ot")
-    x, z = samples(gaussian_pair(2), 300)
-    distances = discrete.squared_distances(x, z[:200])
-    f, g = discrete._sinkhorn(distances, 0.5, None)
-    plan = np.exp((f[:, None] + g - distances) / 0.5) / distances.size
-    np.testing.assert_allclose(plan.sum(1), 1 / 300, rtol=0.05)
-    np.testing.assert_allclose(plan.sum(0), 1 / 200, rtol=0.05)
-    value, images = discrete._extend(x, z[:200], g, 0.5)
-    np.testing.assert_allclose(value, f, atol=0.05)
-    np.testing.assert_allclose(
-        images, plan @ z[:200] / plan.sum(1, keepdims=True), atol=1e-8
-    )
-
-
-def test_affine_linear_and_kernel_maps() -> None:
-    pytest.importorskip("ot")
-    pair = translation_pair(2)
-    x, z = samples(pair, 150)
-    affine = finite.affine(torch.from_numpy(x), torch.from_numpy(z), 0)
-    for maps, worst in (
-        (affine, 0.5),
-        (discrete.linear_map(x, z), 0.5),
-        (discrete.kernel_map(x, z), 1.0),
-    ):
-        assert (
-            np.abs(maps.forward(x) - pair.forward(torch.from_numpy(x)).numpy()).mean()
-            < worst
-        )
-        assert np.abs(maps.backward(maps.forward(x)) - x).mean() < worst
-
-
-@pytest.mark.parametrize(
-    ("seconds", "most", "expected"), [(1e9, 300, 300), (0.0, 300, 100), (1e9, 50, 50)]
-)
-def test_rows_are_doubled_while_time_lasts(
-    seconds: float, most: int, expected: int
-) -> None:
-    found, n, _ = pot.largest(lambda n: n, 100, most, seconds)
-    assert found == n == expected
-
-
-# ---- jobs and answers
 
 
 def test_an_answer_is_scored_here(tmp_path: Path) -> None:
@@ -142,9 +59,8 @@ def test_every_peer_has_methods_and_an_environment() -> None:
 def test_methods_are_chosen_by_words_of_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(
-        race, "measure", lambda folder, recipe, *rest: {"forward_uvp": 1.0}
-    )
+    monkeypatch.setattr(race, "run_worker", lambda *arguments: None)
+    monkeypatch.setattr(race, "read_answer", lambda *arguments: {"forward_uvp": 1.0})
     monkeypatch.setattr(environments, "missing", lambda peer: "")
     arguments = [
         "--quick",
@@ -196,11 +112,6 @@ def test_a_missing_environment_is_skipped_with_the_command_that_makes_it(
     told = "skipped: ott-jax has no environment; make it with: python -m benchmarks.peers.environments ott-jax"
     assert told in capsys.readouterr().out
     assert read(tmp_path / "peers.jsonl") == []
-
-
-def test_an_unknown_environment_is_named() -> None:
-    with pytest.raises(SystemExit, match=r"ott-jax, pot, not nobody"):
-        environments.main(["nobody"])
 
 
 def test_workers_of_peers_need_nothing_of_this_library() -> None:
