@@ -144,7 +144,7 @@ TABLE = Table(
         scores.BACKWARD,
         scores.UNCONVERGED,
         scores.STEPS,
-        scores.SETBACKS,
+        scores.ROLLBACKS,
         scores.INNER,
         scores.SECONDS,
     ),

@@ -71,7 +71,7 @@ def errors(
 
 def fit_facts(ot: OptimalTransport) -> dict[str, Any]:
     """Return how a fit went."""
-    names = ("selected", "stopped", "steps", "setbacks", "round_trip")
+    names = ("selected", "stopped", "steps", "rollbacks", "round_trip")
     facts = {name: ot.diagnostics_[name] for name in names}
     unconverged = ot.diagnostics_["round_trip_unconverged"]
     seconds = ot.history_[-1]["seconds"]

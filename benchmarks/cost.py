@@ -72,7 +72,7 @@ def reach(method: str, dim: int, seed: int, seconds: float) -> dict[str, Any]:
     return errors | {
         "reach_seconds": run.seconds if reached else None,
         "reach_steps": run.step if reached else None,
-        **{name: facts[name] for name in ("train_seconds", "steps", "setbacks")},
+        **{name: facts[name] for name in ("train_seconds", "steps", "rollbacks")},
     }
 
 

@@ -45,8 +45,8 @@ from benchmarks.harness import (
 from brenier import DenseICNN, OptimalTransport, Settings, TransportMap
 from brenier.datasets import Pair
 from brenier.estimators import POTENTIALS
-from brenier.training.run import follow
-from brenier.training.settings import cosine
+from brenier.training.run import ema_update
+from brenier.training.settings import cosine_schedule
 from brenier.transport.dual import conjugate
 
 TOL = 1e-4  # of inner problems in "J above its minimum", per root of the dimension
@@ -63,14 +63,14 @@ def fitted(pair: Pair, seed: int, seconds: float) -> OptimalTransport:
     began, step = perf_counter(), 0
     while (progress := (perf_counter() - began) / seconds) < 1:
         for group in optimizer.param_groups:
-            group["lr"] = Settings.learning_rate * cosine(progress)
+            group["lr"] = Settings.learning_rate * cosine_schedule(progress)
         x = pair.source(Settings.batch_size, generator)
         u = coordinates.encode_source(x).float()
         v = coordinates.encode_target(pair.forward(x)).float()
         optimizer.zero_grad()
         (u + network.gradient(u) - v).square().sum(-1).mean().backward()
         optimizer.step()
-        follow(average, network, step, Settings.averaging)
+        ema_update(average, network, step, Settings.ema_decay)
         step += 1
     ot.map_.network = average.eval().requires_grad_(False)
     return ot

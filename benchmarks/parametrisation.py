@@ -183,7 +183,7 @@ TABLE = Table(
         Column("median residual", "median_residual", ".1e"),
         Column("worst", "worst_residual", ".1e", max),
         Column("inner evaluations per row in training", "train_evaluations", ".1f"),
-        scores.SETBACKS,
+        scores.ROLLBACKS,
         scores.SELECTED,
         scores.STEPS,
         scores.SECONDS,

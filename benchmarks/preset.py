@@ -33,8 +33,11 @@ from benchmarks.harness import UNLIMITED
 from brenier import (
     DenseICNN,
     DualObjective,
+    DualSettings,
+    DualTask,
     GradientStep,
     OptimalTransport,
+    Potential,
     Run,
     Settings,
 )
@@ -129,7 +132,7 @@ def start_run(
     tol: float = 1e-3,
     falling: bool = False,
     **changes: Any,
-) -> Run:
+) -> Run[Potential]:
     """Return a run of a method in the coordinates of the data, from the identity.
 
     Args:
@@ -146,8 +149,6 @@ def start_run(
         make = POTENTIALS[make]
     generator = torch.Generator().manual_seed(seed)
     values: dict[str, Any] = {"evaluate_every": 100}
-    if not falling:
-        values["loosest"] = 0.0
     for name in ("batch_size", "learning_rate", "optimizer", "patience"):
         if arguments[name] is not None:
             values[name] = arguments[name]
@@ -155,22 +156,23 @@ def start_run(
     if arguments["method"] is not None:
         solver["method"] = arguments["method"]
     held_out = pair.source(HELD_OUT, generator), pair.target(HELD_OUT, generator)
-    return Run(
+    task = DualTask(
         make(pair.dim, generator),
         DualObjective(tol=tol, **solver),
         pair.source,
         pair.target,
         held_out,
-        Settings(**{**values, **changes}),
+        DualSettings() if falling else DualSettings(initial_inner_tol=0.0),
         generator,
     )
+    return Run(task, Settings(**{**values, **changes}), generator)
 
 
-def run_facts(run: Run) -> dict[str, Any]:
+def run_facts(run: Run[Potential]) -> dict[str, Any]:
     """Return how a run went."""
     return {
         "steps": run.step,
-        "setbacks": run.setbacks,
+        "rollbacks": run.rollbacks,
         "stopped": run.finished,
         "train_seconds": run.seconds,
         "step_seconds": run.seconds / max(1, run.step),

@@ -25,8 +25,7 @@ import torch
 from benchmarks.harness import Arguments, Benchmark, Choice, Column, Flags, Table
 from brenier import DualObjective, OptimalTransport, Potential
 from brenier.datasets import NEUTRAL
-from brenier.transport.dual import Batch
-from brenier.transport.dual.parallel import Team
+from brenier.transport.dual import Batch, ParallelDual
 
 DrawBatch = Callable[[], Batch]
 
@@ -72,8 +71,10 @@ def measure(
 
     two: list[DrawBatch] = [partial(draw, potential), partial(draw, other)]
     one = two[:1]
-    with Team(processes, [potential, other], alone.method, patient=True) as team:
-        shared = dataclasses.replace(alone, evaluate=team)
+    with ParallelDual(
+        processes, [potential, other], alone.method, patient=True
+    ) as evaluator:
+        shared = dataclasses.replace(alone, evaluator=evaluator)
         ways: dict[str, Callable[[], None]] = {
             ONE: partial(steps, 1, alone, one),
             "threads_ms": partial(steps, processes, alone, one),
@@ -107,7 +108,8 @@ def steps(threads: int, objective: DualObjective, *asked: list[DrawBatch]) -> No
 
 def step(objective: DualObjective, draws: list[DrawBatch]) -> None:
     """Draw batches, and differentiate the sum of their J."""
-    for together in objective.several(draws):
+    batches = (draw() for draw in draws)
+    for together in objective.evaluate_batches(batches, len(draws)):
         torch.stack([value.loss for _, value in together]).sum().backward()
 
 

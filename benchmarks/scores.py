@@ -31,7 +31,7 @@ COSINE = Column("cosine", "cosine", ".4f")
 ROUND_TRIP = Column("round trip", "round_trip", ".1e", max)
 UNCONVERGED = Column("unconverged", "unconverged", ".0f", max)
 SELECTED = Column("selected", "selected")
-SETBACKS = Column("setbacks", "setbacks", ".0f", max)
+ROLLBACKS = Column("rollbacks", "rollbacks", ".0f", max)
 STEPS = Column("steps", "steps", ".0f")
 INNER = Column("inner evaluations per row", "train_evaluations", ".1f")
 SECONDS = Column("seconds", "train_seconds", ".0f")
@@ -92,7 +92,7 @@ def training_facts(ot: OptimalTransport) -> dict[str, Any]:
     distance = ot.map_.distance()
     return {
         **{name: ot.diagnostics_[name] for name in ("selected", "stopped", "steps")},
-        "setbacks": ot.diagnostics_["setbacks"],
+        "rollbacks": ot.diagnostics_["rollbacks"],
         "train_seconds": ot.history_[-1]["seconds"],
         **inner_facts(ot.history_),
         "w2": distance.w2,

@@ -82,7 +82,7 @@ TABLE = Table(
         Column("seconds per step", "step_seconds", ".3f"),
         scores.INNER,
         Column("unconverged in training", "train_unconverged", ".0f", max),
-        scores.SETBACKS,
+        scores.ROLLBACKS,
         scores.STEPS,
         scores.SECONDS,
         scores.STOPPED,

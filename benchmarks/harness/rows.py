@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+# Numbers that rows of earlier versions hold by another name -> their name today.
+RENAMED = {"setbacks": "rollbacks"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +138,11 @@ def _is_not_finite(value: Any) -> bool:
 
 def _parse(line: str, place: str) -> Row:
     try:
-        return Row(**json.loads(line))
+        row = Row(**json.loads(line))
+        numbers = {
+            RENAMED.get(name, name): value for name, value in row.numbers.items()
+        }
+        return dataclasses.replace(row, numbers=numbers)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{place}: is not a row ({error})") from error
 

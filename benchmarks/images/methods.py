@@ -111,7 +111,7 @@ def published(
             _paired(side[0], mine, k, generator)
             for side, mine in zip((source, target), rows, strict=True)
         )
-        s = classes.rows(k)
+        s = classes.side(k)
         value = objective(potential, s.encode_source(x), s.encode_target(z))
         missed += value.solution.unconverged
         moved = s.encode_source(x) + potential.gradient(s.encode_source(x))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import preset
-from brenier import GradientStep, OptimalTransport
+from brenier import DualTask, GradientStep, OptimalTransport
 from brenier.datasets import gaussian_pair
 
 
@@ -43,8 +43,9 @@ def test_a_run_holds_one_tolerance_from_the_start(method: str) -> None:
     run = preset.start_run(
         method, gaussian_pair(2), 0, tol=1e-2, max_steps=2, batch_size=32
     )
-    assert run.objective.max_steps == preset.METHODS[method].max_steps
-    assert run._tol(1.0) == 1e-2
+    assert isinstance(run.task, DualTask)
+    assert run.task.objective.max_steps == preset.METHODS[method].max_steps
+    assert run.task._tol(1.0) == 1e-2
     while not run.finished:
         run.advance()
     assert (run.step, run.finished) == (2, "budget")

@@ -2,8 +2,10 @@
 
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +64,9 @@ def test_a_row_carries_numbers_settings_and_provenance(ledger: Ledger) -> None:
         ),
     ],
 )
-def test_failures_are_rows(ledger: Ledger, measure, status: str, message: str) -> None:
+def test_failures_are_rows(
+    ledger: Ledger, measure: Any, status: str, message: str
+) -> None:
     row = ledger.record("p", "m", 0, measure)
     assert (row.status, row.message) == (status, message)
     assert rows.read(ledger.path) == [row]
@@ -82,7 +86,8 @@ def test_a_failed_measurement_is_repeated_and_every_attempt_is_a_row(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger("trial", tmp_path, retries=3)
-    attempts = iter([raiser, raiser, partial(dict, error=1.0), raiser])
+    good: Callable[[], Any] = partial(dict, error=1.0)
+    attempts: Iterator[Callable[[], Any]] = iter([raiser, raiser, good, raiser])
     row = ledger.record("p", "m", 0, lambda: next(attempts)())
     assert row.status == "ok"
     assert [row.status for row in rows.read(ledger.path)] == ["failed", "failed", "ok"]

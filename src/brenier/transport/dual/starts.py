@@ -71,6 +71,8 @@ def best_initial_points(
         values: (n,), g at the candidates.
         condition_penalty: see `StartSettings`.
     """
+    if not len(x):
+        return InitialPoints.per_row(z)
     d = potential.transport_dim
     conditioned = d < potential.dim
     y, w = x[:, :d], z[:, :d]

@@ -167,10 +167,10 @@ class DualTask(Task[Potential]):
         return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
 
     def _penalty(self, batch: Batch, value: DualValue) -> Tensor | float:
-        """Return how far psi is from convex, near some rows of either side; zero where it is convex by construction."""
-        if self._convex:
-            return 0.0
+        """Return how far psi is from convex near some rows of either side; zero where it is convex by construction."""
         rows = self.settings.penalty_rows
+        if self._convex or not rows:
+            return 0.0
         x = batch.x[:rows]
         z = batch.z[
             -rows:
