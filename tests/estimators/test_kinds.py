@@ -2,7 +2,6 @@
 
 import tracemalloc
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ import torch
 from fits import NAMES, X, Y, quick, same, weights
 from sklearn.base import clone
 
-from brenier.datasets import Split, SplitSettings
 from brenier.datasets.populations import MemorySettings
-from brenier.estimators import plain as fitting
 
 # ---- kinds in and out
 
@@ -127,15 +124,12 @@ def test_mapped_files_are_never_read_whole(
     generator = np.random.default_rng(2)
     np.save(tmp_path / "x.npy", generator.normal(size=(n, 8)).astype(np.float32))
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    few = partial(Split.of, settings=SplitSettings(held_out_rows=500))
-    monkeypatch.setattr(Split, "of", staticmethod(few))
-    monkeypatch.setattr(fitting, "MOMENTS", 2000)
+    few = {"held_out_rows": 500, "coordinate_rows": 2000, "moment_rows": 2000}
     memory = MemorySettings(rows_at_once=2000)
     monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
-    monkeypatch.setattr(fitting, "MANY", 2000)
     monkeypatch.setattr(Counting, "read", [], raising=False)
     tracemalloc.start()
-    ot = quick().fit(
+    ot = quick(settings=few).fit(
         mapped.view(Counting), Y[:, :1] + np.zeros(8) + generator.normal(size=(300, 8))
     )
     peak = tracemalloc.get_traced_memory()[1]
@@ -171,13 +165,12 @@ def test_set_output_asks_for_another_kind(kind: str, container: str) -> None:
         np.testing.assert_array_equal(np.asarray(moved), array_of(plain))
 
 
-def test_the_affine_map_of_streams_is_refitted_to_as_many_rows_as_training_drew(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(fitting, "MOMENTS", 500)
-    monkeypatch.setattr("brenier.estimators.plain.beats_start", lambda *_: False)
+def test_the_affine_map_of_streams_is_refitted_to_as_many_rows_as_training_drew() -> (
+    None
+):
+    few = {"coordinate_rows": 500, "z_threshold": np.inf}
     draw = lambda n, generator: torch.randn(n, 3, generator=generator)  # noqa: E731
-    ot = quick(max_steps=60, batch_size=1024).fit(
+    ot = quick(max_steps=60, batch_size=1024, settings=few).fit(
         draw, lambda n, generator: 2 * draw(n, generator) + 1
     )
     assert ot.diagnostics_["selected"] == "affine"

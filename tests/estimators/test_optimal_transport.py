@@ -84,7 +84,7 @@ def test_fit_returns_self_and_says_what_it_found(fitted: OptimalTransport) -> No
         "selected",
         "stopped",
         "steps",
-        "setbacks",
+        "rollbacks",
         "round_trip",
     }
     assert (ot.diagnostics_["stopped"], ot.diagnostics_["steps"]) == ("budget", 20)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from fits import PAIR, X, Y, quick, same, weights
 from pytorch_optimizer import SOAP
 
 from brenier import ModelFileError, OptimalTransport, load
-from brenier.datasets import Split, SplitSettings
 from brenier.training import checkpoint
 
 PROGRAM = """
@@ -161,11 +159,9 @@ def test_samplers_go_on_where_they_were(
     def source(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
-    few = partial(Split.of, settings=SplitSettings(held_out_rows=200))
-    monkeypatch.setattr(Split, "of", staticmethod(few))
-    monkeypatch.setattr("brenier.estimators.plain.MOMENTS", 2000)
-    endless = quick(max_steps=30).fit(source, PAIR[1])
-    ot = quick(max_steps=30, checkpoint=str(tmp_path))
+    few = {"held_out_rows": 200, "coordinate_rows": 2000}
+    endless = quick(max_steps=30, settings=few).fit(source, PAIR[1])
+    ot = quick(max_steps=30, settings=few, checkpoint=str(tmp_path))
     interrupt(monkeypatch, 25)
     with pytest.raises(KeyboardInterrupt):
         ot.fit(source, PAIR[1])
@@ -230,7 +226,7 @@ DAMAGE: dict[str, Callable[[bytes, Path], bytes]] = {
     "no weights": lambda content, folder: altered(
         content,
         folder,
-        lambda state: {**state, "run": {**state["run"], "potential": {}}},
+        lambda state: {**state, "run": {**state["run"], "model": {}}},
     ),
 }
 
@@ -269,6 +265,7 @@ OTHER: dict[str, tuple[Any, Any, dict[str, Any]]] = {
             "optimizer": torch.optim.SGD,
             "patience": 3,
             "dtype": "float64",
+            "settings": {"ema_decay": 0.9},
         }.items()
     },
 }

@@ -126,7 +126,7 @@ class CovariateProblem:
         """Return source rows, not trained on, and their covariates."""
         source, target = self.certify
         return RoundTripRows(
-            source.rows, (_own_or_lent(source, target, self.generator),)
+            source.rows, (_own_or_lent(source, target, self.generator).covariates,)
         )
 
     def _measured(self, transport: ConditionalMap) -> Distance:
@@ -202,14 +202,22 @@ def _covariate_coordinates(train: Parts, options: Options) -> Covariates:
     return conditions.to(options.device)
 
 
+class Given(NamedTuple):
+    """Covariates (n, p) of some rows, and which rows of the other side lent them: (n,), or None for their own."""
+
+    covariates: Tensor
+    lenders: Tensor | None
+
+
 def _own_or_lent(
     side: CovariateRows, other: CovariateRows, generator: torch.Generator
-) -> Tensor:
-    """Return the covariates of a side (n, p), or those of the other at random where it has none."""
+) -> Given:
+    """Return the covariates of a side, or those of the other at random where it has none."""
     if side.covariates is not None:
-        return side.covariates
+        return Given(side.covariates, None)
     lent = side.rows[:, :0] if other.covariates is None else other.covariates
-    return lent[torch.randint(len(lent), (len(side.rows),), generator=generator)]
+    lenders = torch.randint(len(lent), (len(side.rows),), generator=generator)
+    return Given(lent[lenders], lenders)
 
 
 def _draws(
@@ -217,7 +225,7 @@ def _draws(
 ) -> tuple[CovariateDraw, CovariateDraw]:
     """Return how batches of both sides are drawn at like values."""
     pipeline = options.settings.pipeline
-    rows, index = [], []
+    sides, given = [], []
     for side, other in (parts, parts[::-1]):
         copies = 1
         if side.covariates is None:  # every row may come with every value
@@ -225,20 +233,25 @@ def _draws(
                 1, min(pipeline.lent_rows, 4 * len(other.rows)) // len(side.rows)
             )
         repeated = CovariateRows(side.rows.repeat(copies, 1), side.covariates)
-        rows.append(repeated.rows)
-        index.append(conditions.scaled(_own_or_lent(repeated, other, generator)))
+        sides.append(repeated.rows)
+        given.append(_own_or_lent(repeated, other, generator))
+    index = [conditions.scaled(own.covariates) for own in given]
     values = common_values(*index)
-    draws = [
-        CovariateDraw(
-            side,
-            own,
-            to_coordinates(
-                side, own, conditions, target, options.device, options.dtype
-            ),
-            values,
-            pipeline,
-            generator,
+    draws = []
+    for k, target in enumerate((False, True)):
+        points = to_coordinates(
+            sides[k], index[k], conditions, target, options.device, options.dtype
         )
-        for side, own, target in zip(rows, index, (False, True), strict=True)
-    ]
+        draws.append(
+            CovariateDraw(
+                sides[k],
+                index[k],
+                points,
+                values,
+                pipeline,
+                generator,
+                different=len(parts[k].rows),
+                lenders=given[k].lenders,
+            )
+        )
     return draws[0], draws[1]

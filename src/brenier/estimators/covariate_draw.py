@@ -31,6 +31,9 @@ class CovariateDraw:
         values: (a, p), the values; sorted where p is one, and then every batch is spread evenly over them.
         settings: `neighbours` and `covariate_jitter`.
         generator: source of the jitter that tells rows of one value apart.
+        different: the first so many rows are different, and the others are these again, in the same order; by default
+            all are different.
+        lenders: (n,), which rows of the other side lent the covariates, None where they are the rows' own.
     """
 
     def __init__(
@@ -41,8 +44,11 @@ class CovariateDraw:
         values: Tensor,
         settings: PipelineSettings,
         generator: torch.Generator,
+        different: int | None = None,
+        lenders: Tensor | None = None,
     ) -> None:
         self.data, self.index, self.points, self.values = rows, index, points, values
+        self.different, self.lenders = different or len(rows), lenders
         self.settings, self.size = settings, len(points)
         self.tree = KDTree(self._jittered(index, generator))
 
@@ -57,7 +63,13 @@ class CovariateDraw:
     def measured(self, n: int, generator: torch.Generator) -> CountedRows:
         """Return the different ones of n rows drawn, how often each was, and their scaled covariates."""
         positions, times = self._positions(n, generator).unique(return_counts=True)
-        return CountedRows(self.data[positions], self.index[positions], times)
+        return CountedRows(
+            self.data[positions],
+            self.index[positions],
+            times,
+            observation=positions % self.different,
+            lender=None if self.lenders is None else self.lenders[positions],
+        )
 
     def _positions(self, n: int, generator: torch.Generator) -> Tensor:
         """Return where n rows drawn with replacement are, in random order: (n,)."""

@@ -245,12 +245,14 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         (E over c of W2(mu_c, nu_c)^2)^(1/2); at one value, `map_.distance(c, x, z)` measures it on samples of it.
 
         Raises:
-            DataError: where a label is needed and not given, given and not needed, or unknown.
+            DataError: where a label is needed and not given, given and not needed, or unknown; and where a model with
+                covariates was saved by 0.1, which did not measure the distance over them.
         """
         transport = self._fitted()
-        pooled = getattr(transport, "pooled_distance", None)
-        if pooled is not None and label is None:
-            return pooled
+        if self.labels_ is None:
+            conditional = hasattr(transport, "conditions")
+            validation.check_no_label(label, conditional)
+            return transport.distance()
         return transport.distance(
             *condition_of(transport, {"labels": label, "covariates": None})
         )

@@ -40,6 +40,19 @@ def check_jobs(n_jobs: object) -> int | None:
     return asked if asked > 0 else max(1, joblib.cpu_count() + 1 + asked)
 
 
+def check_no_label(label: object, conditional: bool) -> None:
+    """Raise where a label is given for the distance of a map without labels, one with covariates or a plain one."""
+    if label is None:
+        return
+    remedy = "leave it out, or fit with labels"
+    if conditional:
+        remedy = (
+            "leave it out for the distance over all covariates, or measure it at one value c on samples of it, "
+            "`map_.distance(c, x, z)`"
+        )
+    raise DataError(f"label: the map was fitted without labels; {remedy}")
+
+
 def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Raise where a value is not one of some names."""
     if not isinstance(value, str) or value not in choices:

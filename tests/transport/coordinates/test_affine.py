@@ -138,7 +138,7 @@ def test_the_cost_is_that_of_the_data_in_units(
     asked = (
         torch.ones_like(coordinates.unit)
         if coordinates.common
-        else coordinates.unit / coordinates.spread
+        else coordinates.unit / coordinates.scale
     )
     reported = coordinates.squared_unit() * expected
     torch.testing.assert_close(
@@ -245,44 +245,6 @@ def test_plain_coordinates_scale_the_spread_to_one() -> None:
     coordinates = MAKERS["plain"](x, z)
     squares = [coordinates.encode_source(points).square().mean() for points in (x, z)]
     assert sum(squares) / 2 == pytest.approx(1.0)
-
-
-# ---- units
-
-
-def test_units_by_name() -> None:
-    x, z = with_units((1.0, 100.0, 0.01))
-    pooled = ((x.var(0, correction=0) + z.var(0, correction=0)) / 2).sqrt()
-    torch.testing.assert_close(feature_units(x, z, "common")[0], pooled.max().expand(3))
-    torch.testing.assert_close(feature_units(x, z, "feature")[0], pooled)
-    given = torch.tensor([1.0, 2.0, 3.0])
-    unit, mixed = feature_units(x, z, given)
-    assert torch.equal(unit, given.double())
-    assert not mixed
-
-
-@pytest.mark.parametrize("ratio", [1e-8, 1e-3, 1.0, 1e3, 1e8])
-def test_auto_units_differ_only_where_a_feature_would_be_lost(ratio: float) -> None:
-    x, z = with_units((1.0, ratio, 1.0))
-    unit, mixed = feature_units(x, z, "auto")
-    assert mixed == (ratio in (1e-8, 1e8))
-    torch.testing.assert_close(
-        unit, feature_units(x, z, "feature" if mixed else "common")[0]
-    )
-
-
-@pytest.mark.parametrize("scale", ["common", "feature", "auto"])
-def test_constant_features_and_repeated_points_have_a_unit(scale: str) -> None:
-    x, z = with_a_constant_feature()
-    x[:, 1] = z[:, 1] = 0.3
-    x[::2, 1] = 0.1 + 0.2  # the same but for rounding
-    unit, mixed = feature_units(x, z, scale)
-    assert unit[1] == unit.max()
-    assert not mixed
-    assert torch.equal(
-        feature_units(*SAMPLES["one point"], scale)[0],
-        torch.ones(3, dtype=torch.float64),
-    )
 
 
 # ---- dual values in the units of the data

@@ -1,91 +1,103 @@
-"""Labels, their codes, and what classes share of their moments."""
+"""Classes: their labels, their embeddings, and coordinates of their own for each."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
+from problems import normal
 
 from brenier import DataError
 from brenier.datasets import gaussian_classes
-from brenier.datasets.conditions import read_labels
-from brenier.statistics.gaussian import fit_gaussian, moments, pool_covariances
-from brenier.transport.coordinates.affine import (
+from brenier.statistics.gaussian import moments
+from brenier.transport.coordinates import (
+    Classes,
     aligned_coordinates,
     gaussian_coordinates,
-    gaussian_pair,
+    regularised_pair,
 )
-from brenier.transport.coordinates.by_class import LENGTH, Classes, codes
+from brenier.transport.coordinates.by_class import class_embeddings
+from brenier.transport.coordinates.settings import EmbeddingSettings
 
-# ---- labels, and what classes share
+
+def classes(*labels: Any) -> Classes:
+    """Classes of these labels, each with Gaussian fits of its own."""
+    pairs = []
+    for k in range(len(labels)):
+        x, z = (1 + k) * normal(60, 3, seed=k), k + normal(70, 3, seed=100 + k)
+        pairs.append(regularised_pair(moments([x]), moments([z])))
+    unit = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)
+    return Classes(tuple(labels), aligned_coordinates(pairs, unit))
 
 
-@pytest.mark.parametrize(
-    "convert", [list, np.array, lambda v: pd.Series(v, index=range(9, 9 + len(v)))]
-)
-def test_labels_of_every_kind(convert: Callable[[list[Any]], Any]) -> None:
-    assert read_labels(convert(["a", "b", "a"]), "labels", 3) == ["a", "b", "a"]
-    assert read_labels(convert([3, 1, 3]), "labels", 3) == [3, 1, 3]
+# ---- labels
+
+
+def test_labels_are_numbered_row_by_row() -> None:
+    known = classes("a", ("b", 1), 7)
+    found = known.encode_index(["a", 7, ("b", 1), 7], "labels", 4)
+    assert torch.equal(found, torch.tensor([0, 2, 1, 2]))
+    assert found.dtype == torch.int64
+    assert known.kind == "labels"
+
+
+@pytest.mark.parametrize("label", ["a", 7, ("b", 1)])
+def test_one_label_serves_all_rows(label: Any) -> None:
+    known = classes("a", ("b", 1), 7)
+    k = known.labels.index(label)
+    assert known.encode_index(label, "labels", 3).tolist() == [k] * 3
+    assert known.encode_index(label, "labels", 0).tolist() == []
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ("abc", "labels: must be a sequence of labels, one per row"),
-        (["a", "b"], "labels: has 2 labels for 3 rows"),
-        (["a", None, "b"], "labels: the label of row 1 is missing"),
-        ([1.0, 2.0, float("nan")], "labels: the label of row 2 is missing"),
-        (
-            [[1], [2], [3]],
-            "labels: the label of row 0 is a list, which is not hashable",
-        ),
+        (["a", "c"], "tags: 'c' not among the classes that the map was fitted on"),
+        (["a"], "tags: has 1 labels for 2 rows"),
+        (["a", None], "tags: the label of row 1 is missing"),
     ],
 )
-def test_bad_labels_are_named(labels: Any, message: str) -> None:
+def test_labels_that_cannot_be_used_are_named(labels: Any, message: str) -> None:
     with pytest.raises(DataError, match=re.escape(message)):
-        read_labels(labels, "labels", 3)
+        classes("a", "b").encode_index(labels, "tags", 2)
 
 
-def test_codes_are_apart() -> None:
+# ---- embeddings
+
+
+def test_embeddings_are_apart() -> None:
+    length = EmbeddingSettings().embedding_length
     for k in (2, 64, 65, 300):
-        assert (torch.cdist(codes(k), codes(k)) + torch.eye(k)).min() > 0.6 * LENGTH
+        embedded = class_embeddings(k)
+        away = torch.cdist(embedded, embedded) + torch.eye(k)
+        assert away.min() > 0.6 * length
         torch.testing.assert_close(
-            codes(k).norm(dim=1), torch.full((k,), LENGTH, dtype=torch.float64)
+            embedded.norm(dim=1), torch.full((k,), length, dtype=torch.float64)
         )
 
 
-def test_alike_classes_share_their_covariance_and_others_do_not() -> None:
-    def error(alike: bool, rows: int) -> tuple[float, float]:
-        pairs = gaussian_classes(8, 6, seed=1)
-        samples = [
-            pairs[0 if alike else k]
-            .source(rows, torch.Generator().manual_seed(k))
-            .double()
-            for k in range(8)
-        ]
-        truth = [
-            fit_gaussian(
-                pairs[0 if alike else k].source(200_000, torch.Generator())
-            ).covariance
-            for k in range(8)
-        ]
-        own = [moments([part]) for part in samples]
-        away = [
-            sum(
-                float((side.covariance - true).square().sum())
-                for side, true in zip(found, truth, strict=True)
-            )
-            for found in (pool_covariances(own), own)
-        ]
-        return away[0], away[1]
+def test_embeddings_are_the_same_in_every_process() -> None:
+    """A saved model relies on them: these are the numbers of 0.1."""
+    assert torch.equal(class_embeddings(300), class_embeddings(300))
+    assert torch.equal(class_embeddings(3), 0.2 * torch.eye(3, dtype=torch.float64))
+    assert class_embeddings(64).shape == (64, 64)
+    assert class_embeddings(65).shape == (65, 64)
 
-    together, alone = error(alike=True, rows=20)
-    assert together < 0.3 * alone
-    together, alone = error(alike=False, rows=5000)
-    assert together < 1.1 * alone
+
+def test_embeddings_are_settings() -> None:
+    settings = EmbeddingSettings(one_hot_classes=2, embedding_length=3.0)
+    found = class_embeddings(4, settings)
+    assert found.shape == (4, 2)
+    torch.testing.assert_close(found.norm(dim=1), 3.0 * torch.ones(4).double())
+
+
+def test_rows_have_the_embeddings_of_their_classes() -> None:
+    known, index = classes("a", "b", "c"), torch.tensor([2, 0, 2])
+    assert torch.equal(known.embedding(index), class_embeddings(3)[index])
+    assert torch.equal(known.side(index).embedding, known.embedding(index))
+
+
+# ---- coordinates
 
 
 def test_classes_have_the_coordinates_of_a_fit_of_their_own() -> None:
@@ -99,7 +111,7 @@ def test_classes_have_the_coordinates_of_a_fit_of_their_own() -> None:
     ]
     unit = torch.ones(4, dtype=torch.float64)
     together = aligned_coordinates(
-        [gaussian_pair(moments([x]), moments([z])) for x, z in rows], unit
+        [regularised_pair(moments([x]), moments([z])) for x, z in rows], unit
     )
     for k, (x, z) in enumerate(rows):
         alone, mine = (
@@ -110,3 +122,13 @@ def test_classes_have_the_coordinates_of_a_fit_of_their_own() -> None:
             mine.decode_target(mine.encode_source(x)),
             alone.decode_target(alone.encode_source(x)),
         )
+
+
+def test_a_device_changes_nothing() -> None:
+    known, x = classes("a", "b"), normal(5, 3)
+    index = torch.tensor([0, 1, 1, 0, 1])
+    moved = known.to("cpu")
+    assert moved.labels == known.labels
+    assert torch.equal(
+        moved.side(index).encode_source(x), known.side(index).encode_source(x)
+    )

@@ -273,7 +273,7 @@ def test_the_statement_claims_no_more_than_holds() -> None:
 def test_a_distance_measured_at_fit_time_is_given_back() -> None:
     held_out = optimal_map().measure(*exact_samples(), held_out=True)
     assert held_out.held_out
-    carrying = optimal_map(held_out=held_out)
+    carrying = optimal_map(held_out_distance=held_out)
     assert carrying.distance() is held_out
     assert carrying.distance(*drawn_samples(50, 0)) != held_out
 

@@ -120,7 +120,7 @@ def test_features_with_units_of_their_own_have_a_cost_of_their_own() -> None:
     x, z = points(100) * units, affine(points(100, seed=1)) * units
     coordinates = gaussian_coordinates(x, z, feature_units(x, z, "feature")[0])
     transport = TransportMap(gentle(POTENTIALS["convex celu"]), coordinates)
-    moved, s = transport(x), coordinates.unit / coordinates.spread
+    moved, s = transport(x), coordinates.unit / coordinates.scale
     torch.testing.assert_close(
         transport.cost(x), (((x - moved) / s) ** 2).sum(-1) / 2, rtol=1e-9, atol=1e-12
     )

@@ -142,8 +142,11 @@ class Covariates:
             return lambda index: np.repeat(values, len(index), axis=0)
         if k <= p + 1:
             return RBFInterpolator(knots, values, kernel="linear", degree=0)
-        kernel = "cubic" if p == 1 else "thin_plate_spline"
-        return RBFInterpolator(knots, values, kernel=kernel, degree=1)
+        directions = _directions(knots)
+        if len(directions) < p:  # no polynomial of degree one is determined elsewhere
+            within = _radial(knots @ directions.T, values)
+            return lambda index: within(index @ directions.T)
+        return _radial(knots, values)
 
 
 def covariate_coordinates(
@@ -203,6 +206,19 @@ def _knots(scaled: Tensor, most: int) -> Tensor:
         KMeans(most, n_init=1, random_state=0).fit(values.numpy()).cluster_centers_
     )
     return torch.from_numpy(centres)
+
+
+def _radial(knots: NDArray[np.floating], values: NDArray[np.floating]) -> Interpolation:
+    """Return the interpolation of values (k, m) at knots (k, p): the smoothest, and exact where they are linear."""
+    kernel = "cubic" if knots.shape[1] == 1 else "thin_plate_spline"
+    return RBFInterpolator(knots, values, kernel=kernel, degree=1)
+
+
+def _directions(knots: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the directions that knots (k, p) vary in: (r, p), fewer than p where covariates depend on each other."""
+    away = knots - knots.mean(0)
+    rank = np.linalg.matrix_rank(away)
+    return np.linalg.svd(away, full_matrices=False)[2][:rank]
 
 
 def _scaled(values: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -188,11 +188,16 @@ class ConditionalMap:
         """
         kind = self.conditions.kind
         if condition is None:
-            if self.pooled_distance is None or x is not None or z is not None:
+            if x is None and z is None and self.pooled_distance is not None:
+                return self.pooled_distance
+            if x is None and z is None and kind == "covariates":
                 raise DataError(
-                    f"{kind}: the map was fitted with {kind}; say at which the distance is wanted"
+                    "covariates: the distance over all their values was not measured (models of 0.1 have none); fit "
+                    "again, or measure it at one value c on samples of it, `map_.distance(c, x, z)`"
                 )
-            return self.pooled_distance
+            raise DataError(
+                f"{kind}: the map was fitted with {kind}; say at which the distance is wanted"
+            )
         transport = self.at(condition)
         if x is None and z is None and transport.held_out_distance is None:
             raise DataError(

@@ -107,6 +107,7 @@ class Measured:
         unit: str,
         held_out: bool,
         dual: tuple[float, float] | None = None,
+        primal: tuple[float, float] | None = None,
     ) -> Distance:
         """Return the distance that follows.
 
@@ -115,6 +116,7 @@ class Measured:
             unit: of the distance, in words.
             held_out: whether training never saw these rows.
             dual: a better estimate of the dual value, and its standard error; by default that of the terms.
+            primal: a better estimate of the mean cost, and its standard error; by default that of the terms.
         """
         if dual is None:
             value = float(self.phi.mean() + self.phi_c.mean())
@@ -122,16 +124,16 @@ class Measured:
         value, error = scale * dual[0], scale * dual[1]
         w2, w2_error = root_with_error(value, error)
         lower, lower_error = root_with_error(value - self._overestimate(scale), error)
-        primal, primal_error = root_with_error(
-            scale * float(self.cost.mean()), scale * standard_error(self.cost)
-        )
+        if primal is None:
+            primal = float(self.cost.mean()), standard_error(self.cost)
+        root, root_error = root_with_error(scale * primal[0], scale * primal[1])
         return Distance(
             w2=w2,
             w2_error=w2_error,
             lower=lower,
             lower_error=lower_error,
-            primal=primal,
-            primal_error=primal_error,
+            primal=root,
+            primal_error=root_error,
             certified=self.strong_convexity > 0,
             unconverged=self.unconverged,
             rows=(len(self.phi), len(self.phi_c)),
