@@ -10,10 +10,10 @@ from problems import conditioned, make, normal
 
 from brenier import DataError
 from brenier.potentials import Conditional, DenseICNN
-from brenier.transport.coordinates.by_class import codes
+from brenier.transport.coordinates.by_class import class_embeddings
 from brenier.transport.dual.conjugate import conjugate
-from brenier.transport.dual.convexity import excess
-from brenier.transport.dual.starts import best_start
+from brenier.transport.dual.convexity import convexity_penalty
+from brenier.transport.dual.starts import best_initial_points
 
 # A potential of one condition is rebuilt with the conditional potential it belongs to.
 NEEDS_CONFIG = ("config_rebuilds_it", "precision_follows_the_input")
@@ -22,7 +22,9 @@ NEEDS_CONFIG = ("config_rebuilds_it", "precision_follows_the_input")
 def points(n: int, seed: int = 0) -> torch.Tensor:
     """Points of the plane, each with the code of one of three classes."""
     keys = torch.arange(n) % 3
-    return torch.cat([normal(n, 2, seed=seed), codes(3)[keys].to(normal(1, 2))], -1)
+    return torch.cat(
+        [normal(n, 2, seed=seed), class_embeddings(3)[keys].to(normal(1, 2))], -1
+    )
 
 
 def conditional(**settings: Any) -> Conditional:
@@ -35,7 +37,7 @@ def conditional(**settings: Any) -> Conditional:
 
 def test_at_one_condition_it_is_an_ordinary_potential() -> None:
     whole, s, v = conditional(), points(30), normal(30, 5, seed=1)
-    at_first = whole.condition_on(codes(3)[0].to(s))
+    at_first = whole.condition_on(class_embeddings(3)[0].to(s))
     value, gradient = whole.value_and_gradient(s)
     own, own_gradient = at_first.value_and_gradient(s[::3, :2])
     torch.testing.assert_close(own, value[::3])
@@ -71,12 +73,12 @@ def test_an_inner_solve_keeps_the_condition() -> None:
 
 def test_starts_are_of_the_same_class() -> None:
     whole, z, x = conditional(), points(60), points(90, seed=3)
-    start = best_start(whole, z, x, whole(x)).rows()
+    start = best_initial_points(whole, z, x, whole(x)).rows()
     assert torch.equal(start[:, 2:], z[:, 2:])
     for k in range(3):
         one, mine, theirs = whole.condition_on(z[k, 2:]), z[k::3, :2], x[k::3, :2]
         torch.testing.assert_close(
-            start[k::3, :2], best_start(one, mine, theirs, one(theirs)).rows()
+            start[k::3, :2], best_initial_points(one, mine, theirs, one(theirs)).rows()
         )
 
 
@@ -84,8 +86,8 @@ def test_segments_have_one_condition(generator: torch.Generator) -> None:
     """Within a class psi is convex; across classes it is not."""
     bump = Conditional(_Steps(), 2)
     s = points(300)
-    assert excess(bump, s, bump(s), generator).item() < 1e-7
-    assert excess(_Steps(), s, bump(s), generator).item() > 0.01
+    assert convexity_penalty(bump, s, bump(s), generator).item() < 1e-7
+    assert convexity_penalty(_Steps(), s, bump(s), generator).item() > 0.01
 
 
 class _Steps(DenseICNN):

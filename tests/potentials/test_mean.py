@@ -17,6 +17,8 @@ from brenier import (
     DataError,
     DenseICNN,
     DualObjective,
+    DualSettings,
+    DualTask,
     MeanPotential,
     ModelFileError,
     Potential,
@@ -27,7 +29,6 @@ from brenier import (
     load,
 )
 from brenier.training import checkpoint
-from brenier.training.run import MAX_SETBACKS
 
 
 @pytest.mark.parametrize("convex", [False, True])
@@ -80,24 +81,33 @@ def test_the_members_of_a_conditional_mean_share_its_weights() -> None:
 # ---- training
 
 
-def new_run(potential: Potential, objective: DualObjective | None = None) -> Run:
-    """A run whose batches are always the same rows, on a convex potential: nothing is drawn at random."""
+def new_task(potential: Potential, objective: DualObjective | None = None) -> DualTask:
+    """Batches are always the same rows, and the potential is convex: nothing is drawn at random."""
     x, z = (torch.from_numpy(side) for side in PAIR)
 
     def draw(side: Tensor) -> Callable[[int, torch.Generator], Tensor]:
         return lambda n, generator: side[:n]
 
-    settings = Settings(max_steps=40, batch_size=64, evaluate_every=10)
-    generator = torch.Generator().manual_seed(0)
-    return Run(
+    return DualTask(
         potential.double(),
         objective or DualObjective(),
         draw(x),
         draw(z),
         (x[800:], z[800:]),
-        settings,
-        generator,
+        DualSettings(),
+        torch.Generator().manual_seed(0),
     )
+
+
+def run_of(task: DualTask) -> Run[Potential]:
+    """A run of a task."""
+    settings = Settings(max_steps=40, batch_size=64, evaluate_every=10)
+    return Run(task, settings, task.generator)
+
+
+def new_run(potential: Potential) -> Run[Potential]:
+    """A run that trains a potential."""
+    return run_of(new_task(potential))
 
 
 def network(seed: int) -> Potential:
@@ -107,16 +117,15 @@ def network(seed: int) -> Potential:
 
 
 def test_every_network_is_trained_as_if_it_were_alone() -> None:
-    together, alone = (
-        new_run(MeanPotential([network(1), network(2)])),
-        [new_run(network(seed)) for seed in (1, 2)],
-    )
+    both_tasks = new_task(MeanPotential([network(1), network(2)]))
+    tasks = [new_task(network(seed)) for seed in (1, 2)]
+    together, alone = run_of(both_tasks), [run_of(task) for task in tasks]
     for _ in range(15):
         for run in (together, *alone):
             run.advance()
-    for part, run in zip(together.parts, alone, strict=True):
-        assert same(dict(part.state_dict()), dict(run.potential.state_dict()))
-    assert together.drawn == 2 * alone[0].drawn
+    for member, task in zip(both_tasks.members(), tasks, strict=True):
+        assert same(dict(member.state_dict()), dict(task.model.state_dict()))
+    assert both_tasks.drawn == 2 * tasks[0].drawn
     both = [run.history[-1]["inner_evaluations"] for run in alone]
     assert together.history[-1]["inner_evaluations"] == pytest.approx(sum(both) / 2)
 
@@ -128,14 +137,14 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(tmp_path: Path) -> None:
     checkpoint.save_run(tmp_path, whole, "mark", seed=0)
     state = checkpoint.read_run(tmp_path)
     assert state is not None
-    assert len(state["run"]["batches"]) == 2
+    assert len(state["run"]["task"]["batches"]) == 2
     resumed = new_run(MeanPotential([network(3), network(4)]))
     checkpoint.restore_run(state, resumed, "mark", tmp_path)
     for _ in range(8):
         whole.advance()
         resumed.advance()
     assert same(
-        dict(resumed.potential.state_dict()), dict(whole.potential.state_dict())
+        dict(resumed.task.model.state_dict()), dict(whole.task.model.state_dict())
     )
     alone = new_run(network(1))
     with pytest.raises(ModelFileError, match="do not fit"):
@@ -143,37 +152,39 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(tmp_path: Path) -> None:
 
 
 def test_evaluation_looks_at_the_mean() -> None:
-    run = new_run(MeanPotential([network(1), network(2)]))
+    task = new_task(MeanPotential([network(1), network(2)]))
+    run = run_of(task)
     for _ in range(11):
         run.advance()
     while len(run.history) < 3:
-        before = DualObjective()(run.average, *run.held_out, tol=1e-6).loss
+        before = DualObjective()(run.average, *task.held_out, tol=1e-6).loss
         run.advance()
     assert run.history[-1]["value"] == pytest.approx(float(before), abs=1e-4)
 
 
-def test_one_network_lost_is_a_setback_for_all() -> None:
+def test_one_network_lost_is_a_rollback_for_all() -> None:
     class Lost(DualObjective):
-        def several(self, *arguments):  # type: ignore[no-untyped-def]
+        def evaluate_batches(self, *arguments):  # type: ignore[no-untyped-def]
             wrong = vars(self).get("wrong")
-            for together in super().several(*arguments):
+            for together in super().evaluate_batches(*arguments):
                 yield [
                     (b, vars(self)["spoil"](value) if b.potential is wrong else value)
                     for b, value in together
                 ]
 
     objective = Lost()
-    run = new_run(MeanPotential([network(1), network(2)]), objective)
+    task = new_task(MeanPotential([network(1), network(2)]), objective)
+    run = run_of(task)
     run.advance()
     kept = run.result().state_dict()
     vars(objective).update(
-        wrong=run.parts[1],
+        wrong=task.members()[1],
         spoil=lambda value: dataclasses.replace(value, loss=value.loss * np.nan),
     )
     run.advance()
-    assert (run.setbacks, run.rate_factor) == (1, 0.5)
-    assert same(dict(run.potential.state_dict()), dict(kept))
-    for _ in range(MAX_SETBACKS):
+    assert (run.rollbacks, run.rate_factor) == (1, 0.5)
+    assert same(dict(task.model.state_dict()), dict(kept))
+    for _ in range(run.settings.max_rollbacks):
         run.advance()
     assert run.finished.startswith("gave up")
 

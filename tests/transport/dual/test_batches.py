@@ -5,8 +5,11 @@ import torch
 from problems import normal
 
 from brenier.solve import Solution, Status
-from brenier.transport.dual.batches import EVALUATIONS, LEAVE, OFTEN, Batches
+from brenier.transport.dual import Batches, DualSettings
 
+EVALUATIONS = DualSettings.target_evaluations
+SKIPPED = DualSettings.skip_fraction
+MAX_DEFERRALS = DualSettings.max_deferrals
 USES = 3
 
 
@@ -19,16 +22,19 @@ def counting(uses: int = USES) -> Batches:
         return torch.arange(drawn[0] - n, drawn[0], dtype=torch.float64).unsqueeze(-1)
 
     return Batches(
-        lambda n, generator: normal(n, 1), target, torch.Generator(), uses=uses
+        lambda n, generator: normal(n, 1),
+        target,
+        torch.Generator(),
+        settings=DualSettings(max_reuse=uses),
     )
 
 
 def solved(
-    z: torch.Tensor, left: list[int], steps: torch.Tensor | None = None
+    z: torch.Tensor, deferred: list[int], steps: torch.Tensor | None = None
 ) -> Solution:
-    """A solution y = z + 0.5 with some rows left, after no steps unless told."""
+    """A solution y = z + 0.5 with some rows deferred, after no steps unless told."""
     status = torch.full((len(z),), int(Status.CONVERGED))
-    status[left] = Status.DEFERRED
+    status[deferred] = Status.DEFERRED
     zero = torch.zeros(len(z))
     return Solution(z + 0.5, zero, zero if steps is None else steps, status, len(z))
 
@@ -38,7 +44,7 @@ def entered(
 ) -> tuple[torch.Tensor, float]:
     """How often every row enters a step, and the mean evaluations of all but the first batches.
 
-    A fresh row takes 7 evaluations if its number is even and 11 if it is odd, and `later` when it is used again.
+    A new row takes 7 evaluations if its number is even and 11 if it is odd, and `later` when it is used again.
     """
     made, spent = counting(), []
     times = torch.zeros(batches * rows, dtype=torch.int64)
@@ -47,20 +53,20 @@ def entered(
         number = z.flatten().long()
         evaluations = 7 + 4 * (number % 2)
         evaluations[: 0 if start is None else len(start)] = later
-        left = [int(row) for row in (evaluations > later).nonzero().flatten()[:25]]
+        deferred = [int(row) for row in (evaluations > later).nonzero().flatten()[:25]]
         times[number] += 1
-        times[number[left]] -= 1
+        times[number[deferred]] -= 1
         spent.append(float(evaluations.double().mean()))
-        made.keep(z, solved(z, left, evaluations - 1))
+        made.keep(z, solved(z, deferred, evaluations - 1))
     return times, sum(spent[10:]) / len(spent[10:])
 
 
 def test_rows_left_come_first_in_the_next_batch_from_where_they_are() -> None:
     batches = counting()
-    x, z, start, leave = batches.draw(10)
+    x, z, start, skip_fraction = batches.draw(10)
     assert x.shape == z.shape == (10, 1)
     assert start is None
-    assert leave == LEAVE
+    assert skip_fraction == SKIPPED
     batches.keep(z, solved(z, [3, 7]))
     _, z, start, _ = batches.draw(10)
     assert z[:2].flatten().tolist() == [3, 7]
@@ -71,27 +77,27 @@ def test_rows_left_come_first_in_the_next_batch_from_where_they_are() -> None:
 
 def test_a_row_left_too_often_has_its_batch_solved_to_the_end() -> None:
     batches = counting()
-    for _ in range(OFTEN):
-        _, z, _, leave = batches.draw(10)
-        assert leave == LEAVE
+    for _ in range(MAX_DEFERRALS):
+        _, z, _, skip_fraction = batches.draw(10)
+        assert skip_fraction == SKIPPED
         batches.keep(z, solved(z, [0]))
-    _, z, _, leave = batches.draw(10)
-    assert leave == 0.0
+    _, z, _, skip_fraction = batches.draw(10)
+    assert skip_fraction == 0.0
     batches.keep(z, solved(z, []))
-    _, _, start, leave = batches.draw(10)
-    assert leave == LEAVE
+    _, _, start, skip_fraction = batches.draw(10)
+    assert skip_fraction == SKIPPED
     assert start is not None
     assert len(start) == 0
 
 
 def test_a_row_first_left_now_is_young() -> None:
     batches = counting()
-    for _ in range(OFTEN - 1):
+    for _ in range(MAX_DEFERRALS - 1):
         _, z, _, _ = batches.draw(10)
         batches.keep(z, solved(z, [0]))
     _, z, _, _ = batches.draw(10)
     batches.keep(z, solved(z, [5]))
-    assert batches.age.tolist() == [1]
+    assert batches.in_flight.deferrals.tolist() == [1]
 
 
 def test_rows_are_used_again_until_the_mean_row_takes_so_many_evaluations() -> None:
@@ -122,7 +128,7 @@ def test_rows_that_are_easily_solved_or_may_not_be_are_used_once(
     batches = counting(uses)
     _, z, _, _ = batches.draw(10)
     batches.keep(z, solved(z, [2], torch.full((10,), evaluations - 1)))
-    assert batches.uses.tolist() == [0]
+    assert batches.in_flight.uses.tolist() == [0]
     _, z, start, _ = batches.draw(10)
     assert start is not None
     assert z[: len(start)].flatten().tolist() == [2]
@@ -133,11 +139,11 @@ def test_state_goes_through_a_dictionary() -> None:
     _, z, _, _ = one.draw(10)
     two.draw(10)
     one.keep(z, solved(z, [1, 2]))
-    two.load_state_dict(one.state_dict(), z)
+    two.load_state_dict(one.state_dict(), z.device)
     for (_, a, first, _), (_, b, second, _) in [(one.draw(10), two.draw(10))]:
         assert torch.equal(a, b)
         assert first is not None
         assert second is not None
         assert torch.equal(first, second)
-    one.clear()
+    one.forget()
     assert one.draw(10)[2] is None

@@ -21,7 +21,7 @@ from torch import Tensor
 from brenier import BFGS, GradientStep, Potential, Quadratic, Status, conjugate
 from brenier.solve import Method
 from brenier.transport.costs import SquaredEuclidean
-from brenier.transport.dual.starts import Starts, best_start
+from brenier.transport.dual.starts import InitialPoints, best_initial_points
 
 New = Callable[..., Potential]
 EVERY = pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
@@ -331,7 +331,7 @@ def test_the_best_start_is_the_least_of_the_point_itself_and_the_candidates() ->
         normal(30, 3),
         normal(40, 3, seed=2),
     )
-    found = best_start(potential, z, x, potential(x).detach())
+    found = best_initial_points(potential, z, x, potential(x).detach())
     every = torch.cat(
         [x.expand(30, 40, 3), z.unsqueeze(1)], 1
     )  # candidates of each row
@@ -361,7 +361,7 @@ def test_rows_that_start_at_one_point_share_its_evaluation(method: Method) -> No
         partial(conjugate, method=method, tol=1e-8, max_steps=500),
     )
     shared, alone = (
-        solve(potential, z, start=Starts(few, index)),
+        solve(potential, z, start=InitialPoints(few, index)),
         solve(potential, z, start=few[index]),
     )
     torch.testing.assert_close(shared.point, alone.point)
@@ -383,7 +383,7 @@ def test_candidates_find_the_basin_that_a_descent_from_the_point_misses() -> Non
     x = torch.tensor([[-3.0], [4.8]], dtype=torch.float64)
     plain = conjugate(potential, z, tol=1e-8)
     better = conjugate(
-        potential, z, tol=1e-8, start=best_start(potential, z, x, potential(x))
+        potential, z, tol=1e-8, start=best_initial_points(potential, z, x, potential(x))
     )
     assert abs(plain.point.item()) < 0.1
     assert better.point.item() > 4.5

@@ -5,7 +5,7 @@ import torch
 from problems import CONVEX_POTENTIALS, POTENTIALS, gentle, normal
 
 from brenier import Potential, Quadratic
-from brenier.transport.dual.convexity import excess
+from brenier.transport.dual.convexity import convexity_penalty
 
 
 class Wave(Potential):
@@ -23,7 +23,7 @@ class Wave(Potential):
 
 
 def penalty(potential: Potential, points: torch.Tensor, seed: int = 0) -> torch.Tensor:
-    return excess(
+    return convexity_penalty(
         potential,
         points,
         potential(points).detach(),

@@ -27,16 +27,18 @@ from brenier import (
     DenseICNN,
     DualObjective,
     DualValue,
+    OptimalTransport,
     Potential,
     Settings,
 )
 from brenier.estimators.validation import check_jobs
-from brenier.solve import Status
-from brenier.training.workers import process as near
+from brenier.solve import Method, Status
+from brenier.training import serialise
+from brenier.training.workers import process
 from brenier.training.workers.worker import serve
-from brenier.transport.dual import parallel as team
-from brenier.transport.dual.objective import Batch
-from brenier.transport.dual.parallel import Team, processes_for
+from brenier.transport.dual import Batch, ParallelDual, ParallelSettings, StartSettings
+from brenier.transport.dual.objective import SolverOptions, sequential
+from brenier.transport.dual.worker import DualWorker
 
 DIM = 3
 
@@ -83,18 +85,28 @@ def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-@pytest.fixture(autouse=True)
-def any_step_is_worth_it() -> Iterator[None]:
-    """Steps of a few rows are shared in these tests."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(team, "SHARE", 1)
-        yield
+SHARED = ParallelSettings(process_work=1)  # steps of a few rows are shared too
+
+
+def shared_fit(potential: Any = "free", **parameters: Any) -> OptimalTransport:
+    """An estimator whose small steps are shared."""
+    return quick(potential, settings={"process_work": 1}, **parameters)
+
+
+def team(processes: int, potential: Potential) -> ParallelDual:
+    """Processes that share small steps."""
+    return ParallelDual(processes, [potential], BFGS(), patient=True, settings=SHARED)
+
+
+def options(method: Method | None = None) -> SolverOptions:
+    """How inner problems are solved."""
+    return SolverOptions(method or BFGS(), 1e-3, 10, 1, StartSettings())
 
 
 @pytest.fixture(scope="module")
-def three() -> Iterator[Team]:
+def three() -> Iterator[ParallelDual]:
     """Three processes; two of them take seconds to start."""
-    with Team(3, [POTENTIALS["free celu"](DIM)], BFGS(), patient=True) as started:
+    with team(3, POTENTIALS["free celu"](DIM)) as started:
         yield started
 
 
@@ -116,17 +128,21 @@ def found(
     objective: DualObjective,
     potential: Potential,
     points: tuple[Tensor, Tensor],
-    **how: Any,
+    **options: Any,
 ) -> DualValue:
     """J and, in the parameters, its gradient."""
     potential.zero_grad()
-    value = objective(potential, *points, **how)
+    value = objective(potential, *points, **options)
     value.loss.backward()
     return value
 
 
 def agree(
-    evaluate: Team, potential: Potential, n: int = 50, m: int = 41, **how: Any
+    evaluator: ParallelDual,
+    potential: Potential,
+    n: int = 50,
+    m: int = 41,
+    **options: Any,
 ) -> None:
     """One process and several find the same, row by row."""
     dtype = next(potential.parameters()).dtype
@@ -139,9 +155,11 @@ def agree(
         if dtype == torch.float64
         else {"rtol": 1e-4, "atol": 1e-4}
     )
-    expected = found(DualObjective(tol=1e-3), potential, points, **how)
+    expected = found(DualObjective(tol=1e-3), potential, points, **options)
     gradients = [parameter.grad for parameter in potential.parameters()]
-    value = found(DualObjective(tol=1e-3, evaluate=evaluate), potential, points, **how)
+    value = found(
+        DualObjective(tol=1e-3, evaluator=evaluator), potential, points, **options
+    )
     for name in ("loss", "source", "target"):
         torch.testing.assert_close(
             getattr(value, name), getattr(expected, name), **near
@@ -156,34 +174,34 @@ def agree(
 
 
 @pytest.mark.parametrize("name", POTENTIALS)
-def test_several_processes_find_what_one_finds(name: str, three: Team) -> None:
+def test_several_processes_find_what_one_finds(name: str, three: ParallelDual) -> None:
     agree(three, POTENTIALS[name](DIM))
 
 
-def test_with_first_iterates_and_weights_too(three: Team) -> None:
+def test_with_first_iterates_and_weights_too(three: ParallelDual) -> None:
     potential, start = POTENTIALS["convex celu"](DIM), normal(7, DIM, seed=3)
 
     def uneven(points: Tensor) -> Tensor:
         return torch.softmax(points[:, 0], 0)
 
-    agree(three, potential, start=start, tol=1e-2, weigh=(uneven, uneven))
+    agree(three, potential, start=start, tol=1e-2, weights=(uneven, uneven))
 
 
-def test_with_conditions_and_in_single_precision(three: Team) -> None:
+def test_with_conditions_and_in_single_precision(three: ParallelDual) -> None:
     agree(three, Conditional(DenseICNN(DIM, (8, 8)), 2))
 
 
-def test_parameters_may_be_numbers_and_idle(three: Team) -> None:
+def test_parameters_may_be_numbers_and_idle(three: ParallelDual) -> None:
     potential = Scaled()
     points = normal(50, DIM, seed=1), normal(50, DIM, seed=2)
-    found(DualObjective(evaluate=three), potential, points)
+    found(DualObjective(evaluator=three), potential, points)
     shared, idle = potential.scale.grad, potential.idle.grad
     found(DualObjective(), potential, points)
     torch.testing.assert_close(shared, potential.scale.grad)
     assert idle is None or float(idle) == 0
 
 
-def test_weights_that_changed_are_told(three: Team) -> None:
+def test_weights_that_changed_are_told(three: ParallelDual) -> None:
     potential = POTENTIALS["free tanh"](DIM)
     for _ in range(2):
         agree(three, potential)
@@ -192,15 +210,15 @@ def test_weights_that_changed_are_told(three: Team) -> None:
                 parameter.mul_(0.5)
 
 
-def test_more_rows_than_candidates(three: Team) -> None:
+def test_more_rows_than_candidates(three: ParallelDual) -> None:
     agree(three, POTENTIALS["free celu"](DIM), n=1500, m=10)
 
 
-def test_rows_may_be_left_and_are_told_apart(three: Team) -> None:
+def test_rows_may_be_left_and_are_told_apart(three: ParallelDual) -> None:
     potential = POTENTIALS["free celu"](DIM)
     x, z = normal(60, DIM, seed=1), 3 * normal(60, DIM, seed=2)
     value = found(
-        DualObjective(tol=1e-6, evaluate=three), potential, (x, z), skip_fraction=0.2
+        DualObjective(tol=1e-6, evaluator=three), potential, (x, z), skip_fraction=0.2
     )
     left = value.solution.status == Status.DEFERRED
     assert 0 < int(left.sum()) <= 3 * 0.2 * 20
@@ -211,25 +229,27 @@ def test_rows_may_be_left_and_are_told_apart(three: Team) -> None:
     assert float(residual.detach().max()) <= 1e-6
 
 
-def test_evaluation_needs_no_gradient(three: Team) -> None:
+def test_evaluation_needs_no_gradient(three: ParallelDual) -> None:
     potential = POTENTIALS["free celu"](DIM).requires_grad_(False)
     x, z = normal(50, DIM, seed=1), normal(50, DIM, seed=2)
     with torch.no_grad():
         shared, alone = (
-            DualObjective(evaluate=way)(potential, x, z)
-            for way in (three, DualObjective().evaluate)
+            DualObjective(evaluator=way)(potential, x, z) for way in (three, sequential)
         )
     torch.testing.assert_close(shared.loss, alone.loss, rtol=1e-12, atol=1e-12)
     assert not shared.loss.requires_grad
 
 
-def test_few_rows_are_not_shared(three: Team, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_rows_are_not_shared(
+    three: ParallelDual, monkeypatch: pytest.MonkeyPatch
+) -> None:
     potential = POTENTIALS["quadratic"](DIM)  # of 12 parameters
     monkeypatch.setattr(three, "_shared", lambda *_: pytest.fail("was shared"))
-    monkeypatch.setattr(team, "SHARE", 12 * 50)
-    list(three([lambda: Batch(potential, normal(99, DIM), normal(99, DIM))]))
+    monkeypatch.setattr(three, "_settings", ParallelSettings(process_work=12 * 50))
+    few, enough = (Batch(potential, normal(n, DIM), normal(n, DIM)) for n in (99, 100))
+    list(three([few], 1, options()))
     with pytest.raises(pytest.fail.Exception, match="was shared"):
-        list(three([lambda: Batch(potential, normal(100, DIM), normal(100, DIM))]))
+        list(three([enough], 1, options()))
 
 
 def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(
@@ -237,7 +257,7 @@ def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(
 ) -> None:
     threads, history = torch.get_num_threads(), []
     for jobs in (2, 2, 1):
-        ot = quick(mean_of_two, n_jobs=jobs, max_steps=40).fit(*PAIR)
+        ot = shared_fit(mean_of_two, n_jobs=jobs, max_steps=40).fit(*PAIR)
         assert torch.get_num_threads() == threads
         history.append((weights(ot), ot.history_[-1]["value"]))
     assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
@@ -262,8 +282,8 @@ def mean_of_two(dim: int, generator: torch.Generator) -> Potential:
 def test_a_fit_limited_by_time_does_not_wait_for_workers(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(near, "COMMAND", "import time; time.sleep(100)")
-    ot = quick(max_steps=None, max_time=0.5, n_jobs=3).fit(*PAIR)
+    monkeypatch.setattr(process, "COMMAND", "import time; time.sleep(100)")
+    ot = shared_fit(max_steps=None, max_time=0.5, n_jobs=3).fit(*PAIR)
     assert ot.diagnostics_["steps"] > 0
     assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
 
@@ -271,12 +291,13 @@ def test_a_fit_limited_by_time_does_not_wait_for_workers(
 def test_workers_are_not_waited_for_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(near, "COMMAND", "import time; time.sleep(100)")
-    monkeypatch.setattr(team, "SLOW", 0.1)
+    monkeypatch.setattr(process, "COMMAND", "import time; time.sleep(100)")
+    settings = {"process_work": 1, "max_worker_wait": 0.1}
+    ot = quick(n_jobs=2, max_steps=2, settings=settings)
     with pytest.warns(
         DataWarning, match=r"^n_jobs: .* none had started after 0 seconds"
     ):
-        quick(n_jobs=2, max_steps=2).fit(*PAIR)
+        ot.fit(*PAIR)
 
 
 @pytest.mark.usefixtures("notebook")
@@ -288,7 +309,7 @@ def test_a_potential_of_a_notebook_is_trained_by_one_process() -> None:
         DataWarning,
         match=r"^n_jobs: training goes on in one process, since no other .*OfANotebook",
     ):
-        shared = quick(new, n_jobs=2, max_steps=5).fit(*PAIR)
+        shared = shared_fit(new, n_jobs=2, max_steps=5).fit(*PAIR)
     alone = quick(new, n_jobs=1, max_steps=5).fit(*PAIR)
     assert same(weights(shared), weights(alone))
 
@@ -296,14 +317,14 @@ def test_a_potential_of_a_notebook_is_trained_by_one_process() -> None:
 @pytest.mark.parametrize(
     ("place", "name", "value", "reason"),
     [(sys, "executable", "", "no interpreter"), (sys, "executable", "/nowhere", "No such file"),
-     (near, "COMMAND", "raise SystemExit(7)", "exit status 7")],
+     (process, "COMMAND", "raise SystemExit(7)", "exit status 7")],
 )  # fmt: skip
 def test_where_no_worker_can_start_one_process_trains(
     place: Any, name: str, value: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(place, name, value)
     with pytest.warns(DataWarning, match=f"^n_jobs: .*{reason}"):
-        quick(n_jobs=2, max_steps=2).fit(*PAIR)
+        shared_fit(n_jobs=2, max_steps=2).fit(*PAIR)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
@@ -311,13 +332,14 @@ def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(
     signal_number: int,
 ) -> None:
     potential = POTENTIALS["free celu"](DIM)
-    with Team(2, [potential], BFGS(), patient=True) as two:
+    with team(2, potential) as two:
         agree(two, potential)
-        two._workers[0]._process.send_signal(signal_number)
+        (worker,) = two.pool.workers(1)
+        worker._process.send_signal(signal_number)
         if signal_number == signal.SIGINT:
             agree(two, potential)
             return
-        two._workers[0]._process.wait()
+        worker._process.wait()
         with pytest.raises(
             BrenierError,
             match=r"was lost: it ended with exit status -9\. Fit with n_jobs=1",
@@ -328,23 +350,22 @@ def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(
 @pytest.mark.usefixtures("notebook")
 def test_what_goes_wrong_in_a_worker_is_told() -> None:
     rows, potential = normal(50, DIM), POTENTIALS["quadratic"](DIM)
-    how = {"tol": 1e-3, "max_steps": 10, "check_every": 1}
     with (
-        Team(2, [potential], BFGS(), patient=True) as two,
+        team(2, potential) as two,
         pytest.raises(BrenierError, match=r"was lost: Traceback(.|\n)*Picky"),
     ):
-        list(two([lambda: Batch(potential, rows, rows)], method=Picky(), **how))
+        list(two([Batch(potential, rows, rows)], 1, options(Picky())))
 
 
 def test_requests_are_answered_until_they_end() -> None:
     asked, answers = io.BytesIO(), io.BytesIO()
     for name, *arguments in (
-        ("hold", {0: POTENTIALS["quadratic"](DIM)}),
+        ("register", {0: POTENTIALS["quadratic"](DIM)}),
         ("source", 1, [], False, None),
     ):
-        pickle.dump((name, near.packed(*arguments)), asked)
+        pickle.dump((name, serialise(*arguments)), asked)
     asked.seek(0)
-    serve(asked, answers)
+    serve(DualWorker(), asked, answers)
     answers.seek(0)
     assert pickle.load(answers) == (True, None)
     good, trouble = pickle.load(answers)
@@ -357,9 +378,10 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
         tmp_path / "script.py"
     )  # without a guard about `__main__`, which starting workers does not need
     script.write_text(
-        "import os, torch\nfrom brenier import BFGS, Quadratic\nfrom brenier.transport.dual.parallel import Team\n"
-        "team = Team(2, [Quadratic(2)], BFGS(), patient=True)\nteam.__enter__()\nteam._greeting.join()\n"
-        "print(team._workers[0]._process.pid, team._lost, flush=True)\nos._exit(1)\n"
+        "import os, torch\nfrom brenier import BFGS, Quadratic\nfrom brenier.transport.dual import ParallelDual\n"
+        "two = ParallelDual(2, [Quadratic(2)], BFGS(), patient=True)\ntwo.__enter__()\n"
+        "(worker,) = two.pool.workers(1)\n"
+        "print(worker._process.pid, two.pool._lost, flush=True)\nos._exit(1)\n"
     )
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, check=False
@@ -373,13 +395,11 @@ def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
 
 
 def test_as_many_processes_as_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team, "SHARE", 12_000_000)
-
-    run: Any = SimpleNamespace(parts=[torch.nn.Linear(100, 500)])  # 50,500 parameters
+    network = torch.nn.Linear(100, 500)  # 50,500 parameters
+    task: Any = SimpleNamespace(members=lambda: [network])
 
     def processes(**settings: Any) -> int:
-        run.settings = Settings(**settings)
-        return processes_for(run)
+        return ParallelSettings().worthwhile_processes(task, Settings(**settings))
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert processes(batch_size=1000) == 4

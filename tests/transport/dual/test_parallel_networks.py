@@ -1,7 +1,6 @@
 """Each process takes a batch of its own, and what it finds is what one process finds."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import pytest
 import torch
@@ -9,18 +8,14 @@ from problems import normal
 from torch import Tensor
 
 from brenier import BFGS, DenseICNN, DualObjective, DualValue, Potential
-from brenier.training.workers import process as near
-from brenier.transport.dual import parallel as team
-from brenier.transport.dual.objective import Batch, Evaluate, in_turn
-from brenier.transport.dual.parallel import Team
+from brenier.training import WorkerProcess
+from brenier.transport.dual import Batch, ParallelDual, ParallelSettings
+from brenier.transport.dual.objective import Evaluator, sequential
 
 DIM = 3
 
 
-@pytest.fixture(autouse=True)
-def any_step_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps of a few rows are shared in these tests."""
-    monkeypatch.setattr(team, "SHARE", 1)
+SHARED = ParallelSettings(process_work=1)  # steps of a few rows are shared too
 
 
 def network(seed: int) -> Potential:
@@ -43,21 +38,19 @@ def known() -> list[Potential]:
 
 
 @pytest.fixture(scope="module")
-def three(known: list[Potential]) -> Iterator[Team]:
+def three(known: list[Potential]) -> Iterator[ParallelDual]:
     """Three processes; two of them take seconds to start."""
-    with Team(3, known, BFGS(), patient=True) as started:
+    with ParallelDual(3, known, BFGS(), patient=True, settings=SHARED) as started:
         yield started
 
 
 def found(
-    evaluate: Evaluate, batches: Sequence[Batch]
+    evaluator: Evaluator, batches: Sequence[Batch]
 ) -> tuple[list[DualValue], list[Tensor | None]]:
     """J of every batch, and all gradients."""
-    objective = DualObjective(tol=1e-3, evaluate=evaluate)
+    objective = DualObjective(tol=1e-3, evaluator=evaluator)
     values, gradients = list[DualValue](), list[Tensor | None]()
-    for together in objective.several(
-        [partial(list.__getitem__, batches, k) for k in range(len(batches))]
-    ):
+    for together in objective.evaluate_batches(batches, len(batches)):
         parameters = [
             parameter
             for batch, _ in together
@@ -73,9 +66,11 @@ def found(
     return values, gradients
 
 
-@pytest.mark.parametrize(("count", "leave"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)])
+@pytest.mark.parametrize(
+    ("count", "skip_fraction"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)]
+)
 def test_they_find_what_one_process_finds(
-    count: int, skip_fraction: float, known: list[Potential], three: Team
+    count: int, skip_fraction: float, known: list[Potential], three: ParallelDual
 ) -> None:
     """Of two or four batches the three processes share the rows, and each evaluates the starts of its own."""
     potentials = [*known, *map(network, range(2, count))]
@@ -84,7 +79,7 @@ def test_they_find_what_one_process_finds(
         for seed, potential in enumerate(potentials)
     ]
     (expected, gradients), (values, others) = (
-        found(in_turn, batches),
+        found(sequential, batches),
         found(three, batches),
     )
     for alone, apart in zip(expected, values, strict=True):
@@ -101,24 +96,24 @@ def test_they_find_what_one_process_finds(
 
 
 def test_the_next_batch_is_drawn_while_others_are_at_work(
-    three: Team, monkeypatch: pytest.MonkeyPatch
+    three: ParallelDual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, ask = list[str](), near.Near.ask
+    told, ask = list[str](), WorkerProcess.ask
 
-    def noted(worker: near.Near, name: str, packed: bytes) -> None:
+    def noted(worker: WorkerProcess, name: str, serialised: bytes) -> None:
         told.append(name)
-        ask(worker, name, packed)
+        ask(worker, name, serialised)
 
-    def draw(k: int) -> Batch:
-        told.append(f"draw {k}")
-        return batch(network(k), k)
+    def draws() -> Iterator[Batch]:
+        for k in range(3):
+            told.append(f"draw {k}")
+            yield batch(network(k), k)
 
-    monkeypatch.setattr(near.Near, "ask", noted)
-    (together,) = DualObjective(evaluate=three).several(
-        [partial(draw, k) for k in range(3)]
-    )
+    monkeypatch.setattr(WorkerProcess, "ask", noted)
+    objective = DualObjective(evaluator=three)
+    (together,) = objective.evaluate_batches(draws(), 3)
     assert len(together) == 3
-    assert [name for name in told if name != "hold"] == [
+    assert [name for name in told if name != "register"] == [
         "draw 0",
         "terms",
         "draw 1",
@@ -128,15 +123,17 @@ def test_the_next_batch_is_drawn_while_others_are_at_work(
 
 
 def test_batches_too_small_are_evaluated_here(
-    three: Team, monkeypatch: pytest.MonkeyPatch
+    three: ParallelDual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(three, "_apart", lambda *_: pytest.fail("was dealt out"))
+    monkeypatch.setattr(three, "_dealt_out", lambda *_: pytest.fail("was dealt out"))
     batches = [batch(network(k), k) for k in range(3)]
     parameters = sum(
         parameter.numel() for parameter in batches[0].potential.parameters()
     )
-    monkeypatch.setattr(team, "SHARE", 41 * parameters + 1)
+    too_much = ParallelSettings(process_work=41 * parameters + 1)
+    monkeypatch.setattr(three, "_settings", too_much)
     found(three, batches)
-    monkeypatch.setattr(team, "SHARE", 41 * parameters)
+    enough = ParallelSettings(process_work=41 * parameters)
+    monkeypatch.setattr(three, "_settings", enough)
     with pytest.raises(pytest.fail.Exception, match="was dealt out"):
         found(three, batches)
