@@ -39,7 +39,7 @@ from brenier.transport.dual import (
 )
 from brenier.transport.maps import ConditionalMap, Distance, TransportMap
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 Mean = MeanPotential  # its name in 0.1
 

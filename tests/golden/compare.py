@@ -33,15 +33,20 @@ def checksums(source: Path, names: Sequence[str]) -> dict[str, str]:
     return dict(json.loads(done.stdout))
 
 
+def sources_of_revision(revision: str, folder: Path) -> Path:
+    """Unpack the sources of a git revision into a folder; return where they are."""
+    archive = folder / "source.tar"
+    subprocess.run(
+        ["git", "archive", "-o", archive, revision, "src"], cwd=ROOT, check=True
+    )
+    subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
+    return folder / "src"
+
+
 def checksums_of_revision(revision: str, names: Sequence[str]) -> dict[str, str]:
     """Return the checksums of the fits that a git revision makes."""
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "source.tar"
-        subprocess.run(
-            ["git", "archive", "-o", archive, revision, "src"], cwd=ROOT, check=True
-        )
-        subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
-        return checksums(Path(folder) / "src", names)
+        return checksums(sources_of_revision(revision, Path(folder)), names)
 
 
 def differences(revision: str, names: Sequence[str]) -> list[str]:

@@ -29,16 +29,21 @@ def small_task() -> DualTask:
     )
 
 
+def interrupted(task: DualTask, processes: int) -> None:
+    """Share a task, and be interrupted."""
+    alone = task.objective
+    settings = ParallelSettings(process_work=1)
+    with shared_among(task, processes, True, settings):
+        assert (task.objective is alone) == (processes == 1)
+        raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_objective_is_restored_after_an_exception(processes: int) -> None:
     task = small_task()
     alone, threads = task.objective, torch.get_num_threads()
-    with (
-        pytest.raises(KeyboardInterrupt),
-        shared_among(task, processes, True, ParallelSettings(process_work=1)),
-    ):
-        assert (task.objective is alone) == (processes == 1)
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(task, processes)
     assert task.objective is alone
     assert torch.get_num_threads() == threads
 
