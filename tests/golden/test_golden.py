@@ -1,19 +1,16 @@
 """Fits of every kind are those of the revision in BASE, bit for bit, on the machine at hand."""
 
 import subprocess
-import sys
-from pathlib import Path
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 import compare
+import pytest
 
 
 @pytest.mark.slow
 def test_fits_are_the_same_to_the_bit() -> None:
+    commit = f"{compare.BASE}^{{commit}}"
     known = subprocess.run(
-        ["git", "cat-file", "-e", f"{compare.BASE}^{{commit}}"],
+        ["git", "cat-file", "-e", commit],
         cwd=compare.ROOT,
         check=False,
         capture_output=True,

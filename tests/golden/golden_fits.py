@@ -251,7 +251,7 @@ def resumable(folder: str) -> OptimalTransport:
 @case
 def resumed(folder: Path) -> list[Any]:
     """A fit killed on its way, and taken up again."""
-    program = "import sys, torch; torch.set_num_threads(1); import fits; fits.resumable(sys.argv[1])"
+    program = "import sys, torch; torch.set_num_threads(1); import golden_fits; golden_fits.resumable(sys.argv[1])"
     started = subprocess.Popen(
         [sys.executable, "-c", program, str(folder)], env=environment()
     )
