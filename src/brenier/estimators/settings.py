@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from brenier.datasets import SplitSettings
@@ -23,6 +23,13 @@ from brenier.transport.coordinates import CoordinateSettings
 from brenier.transport.dual import DualSettings, ParallelSettings, StartSettings
 
 Group = TypeVar("Group")
+
+# Whole numbers that say something at zero too: from no rows or steps on, or no time at all.
+MAY_BE_ZERO = (
+    *("few_rows", "many_rows", "min_steps", "long_steps", "longer_steps"),
+    *("max_passes", "max_deferrals", "overfit_penalty", "max_polynomial_degree"),
+    *("narrow_width", "lent_rows"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,15 +161,36 @@ def check_settings(settings: object) -> dict[str, object]:
 
 def _check_value(name: str, value: object, default: object) -> None:
     """Raise where a value is of another kind than the default of its field."""
+    if value is None and default is None:
+        return
     if isinstance(default, bool):
         right, expected = isinstance(value, bool), "True or False"
-    elif isinstance(default, int):
+    elif isinstance(default, int) or name == "largest_batch":
+        least = _least(name)
         right = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-        right, expected = right and value >= 0, "a whole number, not negative"  # type: ignore[operator]
-    elif isinstance(default, float):
+        right = right and value >= least  # type: ignore[operator]
+        expected = f"a whole number, {least} or more"
+    elif isinstance(default, float) or name == "max_time":
         right = isinstance(value, numbers.Real) and not isinstance(value, bool)
         right, expected = right and value >= 0, "a number, not negative"  # type: ignore[operator]
+    elif isinstance(default, tuple):
+        right, expected = _is_range(value), "two numbers, the smaller one first"
     else:
-        return
+        right, expected = callable(value), "a function"
     if not right:
         raise DataError(f"settings: {name} must be {expected}, got {value!r}")
+
+
+def _least(name: str) -> int:
+    """Return the least value of a whole number: most numbers of rows, steps or terms must not be zero."""
+    if name == "held_out_one_in":
+        return 3  # one row to train on, one to select by, one to certify with
+    return 0 if name in MAY_BE_ZERO else 1
+
+
+def _is_range(value: object) -> bool:
+    """Say whether a value is two numbers, the smaller one first."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        return False
+    numeric = all(isinstance(bound, numbers.Real) for bound in value)
+    return numeric and value[0] < value[1]

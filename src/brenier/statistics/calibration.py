@@ -128,7 +128,7 @@ class Calibration:
     def _reduction(self, own: Tensor, other: Tensor) -> Tensor:
         """Return by which share the weights of one half are lowered for what the other half misses: (n/2,)."""
         if not len(own) or not len(other):
-            return torch.zeros_like(own[:, 0])
+            return own.new_zeros(len(own))
         centred = own - own.mean(0)
         gram = centred.mT @ centred / len(own)
         variance = gram.diagonal().mean()
