@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import ablation
 from benchmarks.harness import rows
-from brenier import OptimalTransport, Potential
+from brenier import DenseICNN, OptimalTransport
 
 
 def test_a_variant_changes_settings_or_arguments() -> None:
@@ -34,5 +34,5 @@ def test_networks_of_variants(
 ) -> None:
     assert callable(make)
     potential = make(4, generator)
-    assert isinstance(potential, Potential)
+    assert isinstance(potential, DenseICNN)
     assert len(potential.hidden) == layers

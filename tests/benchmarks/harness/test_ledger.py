@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.harness import Ledger, rows
+from benchmarks.harness.ledger import Measure
 from benchmarks.harness.machine import ROOT
 
 
@@ -82,7 +83,8 @@ def test_a_failed_measurement_is_repeated_and_every_attempt_is_a_row(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger("trial", tmp_path, retries=3)
-    attempts = iter([raiser, raiser, partial(dict, error=1.0), raiser])
+    measures: list[Measure] = [raiser, raiser, partial(dict, error=1.0), raiser]
+    attempts = iter(measures)
     row = ledger.record("p", "m", 0, lambda: next(attempts)())
     assert row.status == "ok"
     assert [row.status for row in rows.read(ledger.path)] == ["failed", "failed", "ok"]
