@@ -2,14 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from benchmarks.harness import Ledger, rows
+from benchmarks.harness.ledger import Measure
 from benchmarks.harness.machine import ROOT
 
 
@@ -64,9 +63,7 @@ def test_a_row_carries_numbers_settings_and_provenance(ledger: Ledger) -> None:
         ),
     ],
 )
-def test_failures_are_rows(
-    ledger: Ledger, measure: Any, status: str, message: str
-) -> None:
+def test_failures_are_rows(ledger: Ledger, measure, status: str, message: str) -> None:
     row = ledger.record("p", "m", 0, measure)
     assert (row.status, row.message) == (status, message)
     assert rows.read(ledger.path) == [row]
@@ -86,8 +83,8 @@ def test_a_failed_measurement_is_repeated_and_every_attempt_is_a_row(
     tmp_path: Path,
 ) -> None:
     ledger = Ledger("trial", tmp_path, retries=3)
-    good: Callable[[], Any] = partial(dict, error=1.0)
-    attempts: Iterator[Callable[[], Any]] = iter([raiser, raiser, good, raiser])
+    measures: list[Measure] = [raiser, raiser, partial(dict, error=1.0), raiser]
+    attempts = iter(measures)
     row = ledger.record("p", "m", 0, lambda: next(attempts)())
     assert row.status == "ok"
     assert [row.status for row in rows.read(ledger.path)] == ["failed", "failed", "ok"]
