@@ -36,9 +36,9 @@ def groups() -> dict[str, Any]:
 
 def options(rows: int = 1000, **parameters: Any) -> Options:
     """What a fit of so many rows is told."""
-    sides = (Rows(torch.zeros(rows, 2, dtype=torch.float64), name) for name in "XY")
+    zeros = torch.zeros(rows, 2, dtype=torch.float64)
     told = Parameters(**OptimalTransport(**parameters).get_params(deep=False))
-    return told.options(*sides, None)
+    return told.options(Rows(zeros, "X"), Rows(zeros, "Y"), None)
 
 
 # ---- names

@@ -15,15 +15,19 @@ from brenier import (
     ConvergenceWarning,
     DenseICNN,
     DualObjective,
+    DualSettings,
+    DualTask,
     DualValue,
+    Potential,
     Run,
     Settings,
 )
 from brenier.solve import Status
 from brenier.statistics.calibration import Calibration, Features
 from brenier.training import checkpoint
-from brenier.training.run import MAX_SETBACKS
-from brenier.transport.dual.objective import Batch
+from brenier.transport.dual import Batch
+
+MAX_ROLLBACKS = Settings.max_rollbacks
 
 
 class Troubled(DualObjective):
@@ -38,8 +42,10 @@ class Troubled(DualObjective):
         super().__init__()
         vars(self).update(wrong=wrong, spoil=spoil, training=training, calls=0)
 
-    def several(self, *arguments: Any) -> Iterator[list[tuple[Batch, DualValue]]]:
-        ((batch, value),) = next(super().several(*arguments))
+    def evaluate_batches(
+        self, *arguments: Any
+    ) -> Iterator[list[tuple[Batch, DualValue]]]:
+        ((batch, value),) = next(super().evaluate_batches(*arguments))
         if torch.is_grad_enabled() == vars(self)["training"]:
             vars(self)["calls"] += 1
             value = (
@@ -67,7 +73,7 @@ def new_run(
     rows: int = 64,
     seed: int = 0,
     **settings: Any,
-) -> Run:
+) -> Run[Potential]:
     x, z = (torch.from_numpy(side).float() for side in PAIR)
 
     def draw(side: torch.Tensor) -> Callable[[int, torch.Generator], torch.Tensor]:
@@ -81,36 +87,36 @@ def new_run(
         "max_steps": 100,
         "batch_size": 64,
         "evaluate_every": 10,
-        "bandwidth": 0.1,
         **settings,
     }
     features = Features(64, x, torch.Generator().manual_seed(9))
     known = [Calibration(features, side[:200], complete=False) for side in (x, z)]
     draws, held_out = (draw(x), draw(z)), (x[500:], z[500:])
-    return Run(
+    task = DualTask(
         potential,
         objective or DualObjective(),
         *draws,
         held_out,
-        Settings(**settings),
+        DualSettings(bandwidth=0.1),
         generator,
         known,
     )
+    return Run(task, Settings(**settings), generator)
 
 
-def advance(run: Run, steps: int) -> Run:
+def advance(run: Run[Potential], steps: int) -> Run[Potential]:
     for _ in range(steps):
         run.advance()
     return run
 
 
-def everything(run: Run) -> dict[str, torch.Tensor]:
+def everything(run: Run[Potential]) -> dict[str, torch.Tensor]:
     """Weights and averages, by name."""
     average = {
         f"average {name}": value for name, value in run.average.state_dict().items()
     }
     return {
-        **run.potential.state_dict(),
+        **run.task.model.state_dict(),
         **average,
         **{f"best {name}": value for name, value in run.selection.weights.items()},
     }
@@ -145,10 +151,14 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(
     checkpoint.restore_run(state, resumed, "mark", tmp_path)
     advance(resumed, 25)
     assert same(everything(resumed), everything(whole))
-    assert (resumed.step, resumed.selection.least, resumed.idle) == (
+    assert (
+        resumed.step,
+        resumed.selection.least,
+        resumed.evaluations_without_improvement,
+    ) == (
         before + 25,
         whole.selection.least,
-        whole.idle,
+        whole.evaluations_without_improvement,
     )
     assert [row["value"] for row in resumed.history] == [
         row["value"] for row in whole.history
@@ -156,7 +166,7 @@ def test_a_run_put_down_and_taken_up_is_the_same_run(
 
 
 @pytest.mark.parametrize("spoil", [not_finite, unconverged])
-def test_a_setback_returns_to_the_best_weights_at_half_the_rate(
+def test_a_rollback_returns_to_the_best_weights_at_half_the_rate(
     spoil: Callable[[DualValue], DualValue],
 ) -> None:
     run = advance(new_run(Troubled(lambda call: call == 25, spoil, training=True)), 24)
@@ -164,33 +174,33 @@ def test_a_setback_returns_to_the_best_weights_at_half_the_rate(
         run.rate_factor,
         {name: value.clone() for name, value in run.selection.weights.items()},
     )
-    assert not same(dict(run.potential.state_dict()), best)
+    assert not same(dict(run.task.model.state_dict()), best)
     run.advance()
-    assert (run.setbacks, run.rate_factor, run.step, run.finished) == (
+    assert (run.rollbacks, run.rate_factor, run.step, run.finished) == (
         1,
         rate / 2,
         25,
         "",
     )
-    assert same(dict(run.potential.state_dict()), best)
+    assert same(dict(run.task.model.state_dict()), best)
     assert same(dict(run.average.state_dict()), best)
     assert not run.optimizer.state
     advance(run, 6)
-    assert run.history[-1]["setbacks"] == 1
+    assert run.history[-1]["rollbacks"] == 1
     assert run.history[-1]["learning_rate"] < 0.5 * run.settings.learning_rate
 
 
-@pytest.mark.parametrize(("rows", "setbacks"), [(6, 0), (7, 1)])
-def test_a_tenth_of_the_rows_may_be_unconverged(rows: int, setbacks: int) -> None:
+@pytest.mark.parametrize(("rows", "rollbacks"), [(6, 0), (7, 1)])
+def test_a_tenth_of_the_rows_may_be_unconverged(rows: int, rollbacks: int) -> None:
     objective = Troubled(
         lambda call: call == 3, functools.partial(unconverged, rows=rows), training=True
     )
-    assert advance(new_run(objective), 5).setbacks == setbacks
+    assert advance(new_run(objective), 5).rollbacks == rollbacks
 
 
 def test_small_samples_are_judged_by_the_rows_they_have() -> None:
     objective = Troubled(lambda call: call == 3, unconverged, training=True)
-    assert advance(new_run(objective, rows=8, batch_size=1000), 5).setbacks == 1
+    assert advance(new_run(objective, rows=8, batch_size=1000), 5).rollbacks == 1
 
 
 def test_evaluations_with_unconverged_rows_are_not_selected() -> None:
@@ -217,7 +227,7 @@ def test_evaluations_with_unconverged_rows_are_not_selected() -> None:
 
 @pytest.mark.parametrize("spoil", [not_finite, unconverged])
 @pytest.mark.parametrize("good_steps", [0, 60])
-def test_giving_up_keeps_the_best_map_met_and_says_so(
+def test_giving_up_keeps_the_best_map_seen_and_says_so(
     good_steps: int,
     spoil: Callable[[DualValue], DualValue],
     monkeypatch: pytest.MonkeyPatch,
@@ -228,11 +238,11 @@ def test_giving_up_keeps_the_best_map_met_and_says_so(
     )
     with pytest.warns(
         ConvergenceWarning,
-        match=f"gave up after {MAX_SETBACKS} setbacks.*best map met is kept. Lower",
+        match=f"gave up after {MAX_ROLLBACKS} rollbacks.*best map seen is kept. Lower",
     ):
         ot = quick(max_steps=100).fit(*PAIR)
-    assert ot.diagnostics_["setbacks"] == MAX_SETBACKS
+    assert ot.diagnostics_["rollbacks"] == MAX_ROLLBACKS
     assert ot.diagnostics_["selected"] == ("network" if good_steps else "affine")
-    assert ot.diagnostics_["steps"] == good_steps + MAX_SETBACKS
+    assert ot.diagnostics_["steps"] == good_steps + MAX_ROLLBACKS
     assert np.isfinite(ot.transform(X)).all()
     assert np.isfinite(ot.inverse_transform(X)).all()

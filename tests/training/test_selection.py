@@ -1,14 +1,14 @@
 """Which weights are kept: the latest that cannot be told from the best, while rows are new."""
 
-import dataclasses
 import math
 
 import pytest
 import torch
 
-from brenier.solve import Solution, Status
-from brenier.training.selection import WITHIN, Selection
-from brenier.transport.dual.objective import DualValue
+from brenier import Evaluation, Settings
+from brenier.training.selection import Selection
+
+WITHIN = Settings.select_within
 
 ROWS = 400
 SOURCE, TARGET = torch.randn(
@@ -27,20 +27,15 @@ def weights(number: float) -> dict[str, torch.Tensor]:
     return {"weight": torch.tensor([number])}
 
 
-def evaluation(above: float, unconverged: int = 0) -> DualValue:
-    """J above that of SOURCE and TARGET by so many standard errors of the difference, row by row."""
+def evaluation(above: float, trusted: bool = True, fresh: bool = True) -> Evaluation:
+    """A value above that of SOURCE and TARGET by so many standard errors of the difference, row by row."""
     unit = DIFFERENCE / DIFFERENCE.square().mean(-1, keepdim=True).sqrt()
     source, target = (
         SOURCE + (unit[0] if above else 0.0) + above * NOISE,
         TARGET + (unit[1] if above else 0.0),
     )
-    status = torch.full((ROWS,), Status.CONVERGED)
-    status[:unconverged] = Status.OUT_OF_STEPS
-    steps = torch.zeros(ROWS, dtype=torch.int64)
-    solution = Solution(
-        torch.zeros(ROWS, 1), torch.zeros(ROWS), steps, status, evaluations=0
-    )
-    return DualValue(source.mean() - target.mean(), source, target, solution)
+    value = float(source.mean() - target.mean())
+    return Evaluation(value, (source, -target), {}, trusted, fresh)
 
 
 def kept(selection: Selection) -> float:
@@ -48,7 +43,7 @@ def kept(selection: Selection) -> float:
 
 
 def selected() -> Selection:
-    selection = Selection(weights(0))
+    selection = Selection(weights(0), Settings())
     assert selection.consider(evaluation(0), weights(1))
     return selection
 
@@ -73,19 +68,17 @@ def test_slow_decline_does_not_carry_the_selection_away() -> None:
 
 def test_rows_drawn_again_and_again_are_judged_by_the_least_value() -> None:
     selection = selected()
-    selection.consider(evaluation(0.5 * WITHIN), weights(2), fresh=False)
+    selection.consider(evaluation(0.5 * WITHIN, fresh=False), weights(2))
     assert kept(selection) == 1
-    selection.consider(evaluation(-0.5 * WITHIN), weights(3), fresh=False)
+    selection.consider(evaluation(-0.5 * WITHIN, fresh=False), weights(3))
     assert kept(selection) == 3
 
 
 def test_evaluations_that_cannot_be_trusted_are_passed_over() -> None:
     selection = selected()
-    assert not selection.consider(evaluation(-9, unconverged=1), weights(2))
-    found = evaluation(-9)
-    assert not selection.consider(
-        dataclasses.replace(found, loss=found.loss * math.nan), weights(2)
-    )
+    assert not selection.consider(evaluation(-9, trusted=False), weights(2))
+    lost = evaluation(-9)._replace(value=math.nan)
+    assert not selection.consider(lost, weights(2))
     assert kept(selection) == 1
 
 
@@ -96,8 +89,8 @@ def test_worse_is_judged_by_the_noise_of_j_itself() -> None:
 
 
 def test_what_is_kept_can_be_put_down_and_taken_up() -> None:
-    first, second = selected(), Selection(weights(0))
-    second.load_state_dict(first.state_dict(), SOURCE)
+    first, second = selected(), Selection(weights(0), Settings())
+    second.load_state_dict(first.state_dict(), SOURCE.device)
     for selection in (first, second):
         selection.consider(evaluation(0.9 * WITHIN), weights(2))
         selection.consider(evaluation(1.1 * WITHIN), weights(3))

@@ -1,4 +1,4 @@
-"""How a run is set up for its data: how many steps, how many rows a step draws, and how they are smeared."""
+"""How a run is set up for its data: how many steps, how many rows a step draws, and how they are jittered."""
 
 import math
 from typing import Any
@@ -7,14 +7,30 @@ import numpy as np
 import pytest
 import torch
 
-from brenier import DenseICNN, DualObjective, OptimalTransport, Potential, Settings
+from brenier import (
+    DenseICNN,
+    DualObjective,
+    DualSettings,
+    DualTask,
+    OptimalTransport,
+    Potential,
+    Run,
+    Settings,
+)
 from brenier.datasets.populations import Population, population
-from brenier.estimators import parameters
-from brenier.estimators.parameters import options_of
+from brenier.estimators.options import Options
+from brenier.estimators.parameters import Parameters
 from brenier.potentials import Conditional
-from brenier.training.run import Run
-from brenier.training.settings import GROWTH, SHORT, short_run_factor
-from brenier.transport.dual.batches import Batches
+from brenier.transport.dual import Batches
+
+GROWTH = Settings.batch_growth_steps
+SHORT = Settings.short_run_steps
+
+
+def options_of(rows: int | None, **given: Any) -> Options:
+    """What a fit of a side of so many rows and of an endless one is told."""
+    parameters = Parameters(**OptimalTransport(**given).get_params(deep=False))
+    return parameters.options(_population(rows), _population(None), None)
 
 
 def test_batches_grow_with_the_steps() -> None:
@@ -47,7 +63,6 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
     expected: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("brenier.training.settings.GROWTH", 2)
     drawn: list[int] = []
     draw = Batches.draw
 
@@ -61,7 +76,9 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
         return torch.randn(n, 1, generator=generator)
 
     side = endless if rows is None else np.random.default_rng(0).normal(size=(rows, 1))
-    OptimalTransport(max_steps=5, random_state=0, **given).fit(side, side)
+    settings = {"batch_growth_steps": 2}
+    ot = OptimalTransport(max_steps=5, random_state=0, settings=settings, **given)
+    ot.fit(side, side)
     assert drawn == expected
 
 
@@ -87,9 +104,7 @@ def test_the_estimator_draws_as_many_rows_as_it_says(
 def test_long_runs_on_many_rows_have_more_layers(
     rows: int | None, given: dict[str, Any], layers: int
 ) -> None:
-    options = options_of(
-        OptimalTransport(**given), _population(rows), _population(None), None
-    )
+    options = options_of(rows, **given)
     potential = options.make_potential(2, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert potential.hidden == (64,) * (layers - 1) + (32,)
@@ -99,9 +114,7 @@ def test_long_runs_on_many_rows_have_more_layers(
 def test_longer_runs_have_most_layers_where_they_are_narrow(
     dim: int, layers: int
 ) -> None:
-    options = options_of(
-        OptimalTransport(max_steps=10_000), _population(None), _population(None), None
-    )
+    options = options_of(None, max_steps=10_000)
     potential = options.make_potential(dim, torch.Generator())
     assert isinstance(potential, DenseICNN)
     assert len(potential.hidden) == layers
@@ -129,9 +142,7 @@ def test_longer_runs_have_most_layers_where_they_are_narrow(
 def test_long_runs_and_those_on_few_rows_train_two_networks(
     rows: int | None, given: dict[str, Any], networks: int
 ) -> None:
-    options = options_of(
-        OptimalTransport(**given), _population(rows), _population(None), None
-    )
+    options = options_of(rows, **given)
     assert len(options.make_potential(2, torch.Generator()).members()) == networks
 
 
@@ -146,10 +157,8 @@ def test_long_runs_and_those_on_few_rows_train_two_networks(
     ],
 )
 def test_rows_of_long_runs_are_used_once(given: dict[str, Any], uses: int) -> None:
-    options = options_of(
-        OptimalTransport(**given), _population(1000), _population(None), None
-    )
-    assert options.settings.uses == uses
+    options = options_of(1000, **given)
+    assert options.settings.dual.max_reuse == uses
 
 
 @pytest.mark.parametrize(
@@ -167,10 +176,8 @@ def test_rows_of_long_runs_are_used_once(given: dict[str, Any], uses: int) -> No
 def test_steps_are_bounded_unless_only_seconds_are_given(
     given: dict[str, Any], rows: int, steps: float
 ) -> None:
-    options = options_of(
-        OptimalTransport(**given), _population(rows), _population(None), None
-    )
-    assert options.settings.max_steps == steps
+    options = options_of(rows, **given)
+    assert options.settings.training.max_steps == steps
 
 
 @pytest.mark.parametrize(
@@ -183,19 +190,15 @@ def test_steps_are_bounded_unless_only_seconds_are_given(
         ({"bandwidth": 0.0}, 1000, 0.0),
     ],
 )
-def test_few_rows_are_smeared(
+def test_few_rows_are_jittered(
     given: dict[str, Any], rows: int, bandwidth: float
 ) -> None:
-    options = options_of(
-        OptimalTransport(**given), _population(rows), _population(None), None
-    )
-    assert options.settings.bandwidth == pytest.approx(bandwidth)
+    options = options_of(rows, **given)
+    assert options.settings.dual.bandwidth == pytest.approx(bandwidth)
 
 
-def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
-    settings = Settings(
-        max_steps=10, bandwidth=0.5, schedule=lambda progress: 1 - progress
-    )
+def test_rows_are_jittered_the_less_the_lower_the_rate() -> None:
+    settings = Settings(max_steps=10, schedule=lambda progress: 1 - progress)
     drawn: list[tuple[float, float]] = []
 
     def zeros(n: int, generator: torch.Generator) -> torch.Tensor:
@@ -205,17 +208,19 @@ def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
         2, 2000, 2, generator=torch.Generator().manual_seed(1)
     ) + torch.tensor([3.0, -1.0])
     potential = Conditional(DenseICNN(2, generator=torch.Generator().manual_seed(0)), 1)
-    run = Run(
+    task = DualTask(
         potential,
         DualObjective(),
         zeros,
         zeros,
-        tuple(held_out),
-        settings,
+        (held_out[0], held_out[1]),
+        DualSettings(bandwidth=0.5),
         torch.Generator().manual_seed(0),
     )
+    run = Run(task, settings, task.generator)
     for _ in range(3):
-        x, z, _, _ = run.batches[0].draw(5000, settings.bandwidth * run._set_rate())
+        (batch,) = task._draw(5000, run._set_rate())
+        x, z = batch.x, batch.z
         assert not torch.cat([x, z])[:, 1].any()  # conditions
         drawn.append((float(x[:, 0].std()), float(z[:, 0].std())))
         run.step += 4
@@ -226,22 +231,21 @@ def test_rows_are_smeared_the_less_the_lower_the_rate() -> None:
     )
 
 
-def test_seconds_given_alone_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parameters, "STEPS", 1)
-
+def test_seconds_given_alone_are_used() -> None:
     def endless(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
-    ot = OptimalTransport(max_time=0.5, verbose=True, random_state=0).fit(
-        endless, endless
-    )
+    ot = OptimalTransport(
+        max_time=0.5, verbose=True, random_state=0, settings={"default_steps": 1}
+    ).fit(endless, endless)
     assert ot.diagnostics_["stopped"] == "budget"
     assert ot.diagnostics_["steps"] > 1
 
 
 def test_only_short_runs_are_short() -> None:
     assert [
-        short_run_factor(steps) for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)
+        Settings().short_run_factor(steps)
+        for steps in (0, SHORT, 1.5 * SHORT, 2 * SHORT, 3000)
     ] == [
         1,
         1,
@@ -254,13 +258,13 @@ def test_only_short_runs_are_short() -> None:
 @pytest.mark.parametrize(
     ("max_steps", "lr_multiplier"), [(40, 2.0), (600, 2.0**0.5), (3000, 1.0)]
 )
-def test_in_short_runs_squares_and_weights_between_layers_hurry(
+def test_in_short_runs_squares_and_weights_between_layers_have_a_higher_rate(
     max_steps: int, lr_multiplier: float
 ) -> None:
     potential = DenseICNN(2, generator=torch.Generator().manual_seed(0))
     rates: list[dict[str, float]] = []
     for trained in (potential, Conditional(potential, 1)):
-        run = _begun(
+        run = _two_steps(
             trained,
             Settings(
                 max_steps=max_steps, learning_rate=0.03, schedule=lambda progress: 0.5
@@ -284,22 +288,17 @@ def test_in_short_runs_squares_and_weights_between_layers_hurry(
     assert rates == [pytest.approx(slow | fast)] * 2
 
 
-def _begun(potential: Potential, settings: Settings) -> Run:
-    """A run of two steps."""
+def _two_steps(potential: Potential, settings: Settings) -> Run[Potential]:
+    """A run that has taken two steps."""
 
     def draw(n: int, generator: torch.Generator) -> torch.Tensor:
         return torch.randn(n, 2, generator=generator)
 
     generator = torch.Generator().manual_seed(0)
-    run = Run(
-        potential,
-        DualObjective(),
-        draw,
-        draw,
-        (draw(8, generator), draw(8, generator)),
-        settings,
-        generator,
-    )
+    held_out = draw(8, generator), draw(8, generator)
+    objective, dual = DualObjective(), DualSettings()
+    task = DualTask(potential, objective, draw, draw, held_out, dual, generator)
+    run = Run(task, settings, generator)
     run.advance()
     run.advance()
     return run
