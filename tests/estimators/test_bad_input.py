@@ -541,6 +541,11 @@ def test_points_beyond_all_training_data_are_finite_or_refused(
     )
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+def test_batches_of_a_few_rows_work(batch_size: int) -> None:
+    check_works(X, Y, batch_size=batch_size)
+
+
 def test_points_that_overflow_are_counted(curved_map: OptimalTransport) -> None:
     far = X.copy()
     far[[3, 5]] = 1.7e308
