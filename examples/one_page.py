@@ -49,7 +49,7 @@ def gradient(g, x):
 
 
 def inverse(g, z, tol=1e-3, max_steps=100):
-    """The y of least |y - z|^2/2 + g(y), by gradient steps. Rows are strangers: each has its own step and stop."""
+    """The y of least |y - z|^2/2 + g(y), by gradient steps. Rows are independent: each has its own step and stop."""
     y, size, going = z.clone(), torch.full((len(z), 1), 0.5), torch.arange(len(z))
     residual = gradient(g, y)  # y - z + grad g(y), the gradient of what is minimised
     for _ in range(max_steps):
