@@ -1,5 +1,7 @@
 """Batches at given values of covariates: near rows, drawn alike, evenly spread, and told apart where values repeat."""
 
+from typing import Any
+
 import pytest
 import torch
 from problems import normal
@@ -21,7 +23,7 @@ def draw(
     index: Tensor,
     values: Tensor,
     settings: PipelineSettings | None = None,
-    **told: object,
+    **told: Any,
 ) -> CovariateDraw:
     """Batches of rows of which each is its own covariates, so that they can be told."""
     points = torch.cat([torch.arange(len(index)).double().unsqueeze(-1), index], -1)
