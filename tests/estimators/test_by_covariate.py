@@ -147,12 +147,14 @@ def test_the_distance_covers_the_truth_as_often_as_it_claims() -> None:
     covers(standardised(LAWS["a shift throughout"], 20))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lent", ["source", "target"])
 def test_so_it_does_where_one_side_has_no_covariates(lent: str) -> None:
     """Its rows are there with several values each, and the values are those of the other side."""
     covers(standardised(LAWS["a shift throughout"], 20, lent=lent))
 
 
+@pytest.mark.slow
 def test_copies_of_few_rows_are_no_evidence() -> None:
     """Thirty rows that certify are each there with dozens of values."""
     told: dict[str, Any] = {"lent": "source", "rows": (300, 3000)}

@@ -129,6 +129,7 @@ def test_a_network_that_is_better_is_kept(kind: str) -> None:
 
 
 @EVERY
+@pytest.mark.slow
 def test_a_warm_start_goes_on_in_its_coordinates(kind: str) -> None:
     told = KINDS[kind][0]
     ot = quick(max_steps=60, warm_start=True).fit(*PAIR, **told)
@@ -257,6 +258,7 @@ def test_after_a_fault_the_same_estimator_fits_as_if_nothing_had_been(
 
 
 @EVERY
+@pytest.mark.slow
 def test_a_fault_after_training_keeps_the_unfinished_run(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
