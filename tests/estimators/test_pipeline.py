@@ -206,6 +206,7 @@ class BrokenError(Exception):
     """What goes wrong in the middle of a run."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "fault"),
     [
