@@ -17,9 +17,8 @@ torch.manual_seed(0)
 STEPS, BATCH, BLOW = 60 if os.environ.get("BRENIER_EXAMPLE_QUICK") else 600, 512, 1.5
 
 
-def true_map(
-    x,
-):  # blows a Gaussian up into a halo; the gradient of a convex function while BLOW < 2.24
+def true_map(x):
+    # Blows a Gaussian up into a halo; the gradient of a convex function while BLOW < 2.24.
     return x * (1 + BLOW * torch.exp(-0.5 * x.square().sum(-1, keepdim=True)))
 
 
@@ -31,16 +30,12 @@ class Potential(nn.Module):
         self.network = nn.Sequential(
             nn.Linear(dim, width), nn.Softplus(), nn.Linear(width, width), nn.Softplus()
         )
-        self.readout, self.log_c = (
-            nn.Parameter(torch.zeros(width)),
-            nn.Parameter(torch.zeros(())),
-        )
+        self.readout = nn.Parameter(torch.zeros(width))
+        self.log_c = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x):  # g(x); a fresh one is zero, and T the identity
-        return (
-            0.5 * (self.log_c.exp() - 1) * x.square().sum(-1)
-            + self.network(x) @ self.readout
-        )
+    def forward(self, x):  # g(x); a new one is zero, and T the identity
+        quadratic = 0.5 * (self.log_c.exp() - 1) * x.square().sum(-1)
+        return quadratic + self.network(x) @ self.readout
 
 
 def gradient(g, x):
@@ -53,28 +48,22 @@ def inverse(g, z, tol=1e-3, max_steps=100):
     y, size, going = z.clone(), torch.full((len(z), 1), 0.5), torch.arange(len(z))
     residual = gradient(g, y)  # y - z + grad g(y), the gradient of what is minimised
     for _ in range(max_steps):
-        going = going[
-            residual[going].norm(dim=-1) > tol
-        ]  # the others have arrived, and cost nothing more
+        # The other rows have converged, and cost nothing more.
+        going = going[residual[going].norm(dim=-1) > tol]
         if not len(going):
             break
         dy, old = -size[going] * residual[going], residual[going]
         y[going] += dy
         residual[going] = y[going] - z[going] + gradient(g, y[going])
         dr = residual[going] - old
-        # The next step fits the curvature that this one met (Barzilai and Borwein, 1988).
-        size[going] = (
-            ((dy * dr).sum(-1).abs() / dr.square().sum(-1))
-            .nan_to_num(0.5)[:, None]
-            .clamp(0.05, 5)
-        )
+        # The next step is sized by the curvature seen in this one (Barzilai and Borwein, 1988).
+        ratio = (dy * dr).sum(-1).abs() / dr.square().sum(-1)
+        size[going] = ratio.nan_to_num(0.5)[:, None].clamp(0.05, 5)
     return y
 
 
 def objective(g, x, z, tol=1e-3):
-    y = inverse(
-        g, z, tol
-    )  # a constant: where the derivative in y is zero, none needs to go through it
+    y = inverse(g, z, tol)  # a constant: the derivative in y is zero there
     return g(x).mean() - (0.5 * (y - z).square().sum(-1) + g(y)).mean()
 
 

@@ -46,9 +46,8 @@ def name(path: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    reader = types.ModuleType(
-        "reader"
-    )  # a real module, for classes that look up where they were made
+    # A real module, for classes that look up where they were made.
+    reader = types.ModuleType("reader")
     monkeypatch.setitem(sys.modules, "reader", reader)
     monkeypatch.chdir(tmp_path)
     for code in blocks(page.read_text(encoding="utf-8")):
