@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,27 +13,46 @@ import torch
 from fits import same
 from torch import Tensor, nn
 
-from brenier import Evaluation, Loss, Run, Settings
+from brenier import Evaluation, Loss, Run, Settings, Task
+from brenier.training import read_run
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tasks import OFFSET, SLOPE, Regression, riccati, trained
+from tasks import OFFSET, SETTINGS, SLOPE, TASKS, riccati, trained
 
-PROGRAM = """
+HALF_WAY = 157  # steps of 300: seven after an evaluation of either task, or seventeen
+
+PROGRAM = f"""
+import os
+import signal
 import sys
 import torch
 from tasks import trained
+from brenier import Run
 torch.set_num_threads(1)
-name, folder, out = sys.argv[1:]
-run = trained(name, folder)
-torch.save(run.result().state_dict(), out)
+advance = Run.advance
+
+def advance_half_way(run):
+    advance(run)
+    if run.step == {HALF_WAY}:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Run.advance = advance_half_way
+trained(*sys.argv[1:])
 """
 
 
-def start_process(name: str, folder: Path) -> subprocess.Popen[bytes]:
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """For every task the folder of a run, in a process of its own, that was killed half way; they run side by side."""
+    folders = {name: str(tmp_path_factory.mktemp(name) / "run") for name in TASKS}
     paths = [str(Path(__file__).parents[1]), str(Path(__file__).parent), *sys.path]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    words = [name, str(folder / "run"), str(folder / "weights.pt")]
-    return subprocess.Popen([sys.executable, "-c", PROGRAM, *words], env=environment)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PROGRAM, *words], env=environment)
+        for words in folders.items()
+    ]
+    assert [process.wait() for process in processes] == [-signal.SIGKILL] * 2
+    return folders
 
 
 def test_a_regression_finds_its_coefficients() -> None:
@@ -53,88 +71,145 @@ def test_a_value_function_solves_the_riccati_equation() -> None:
     assert run.history[-1]["value"] < 1e-6
 
 
-@pytest.mark.parametrize(
-    "name", ["control", pytest.param("regression", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", TASKS)
 def test_a_run_that_was_killed_ends_as_one_never_stopped(
-    name: str, tmp_path: Path
+    name: str, killed: dict[str, str]
 ) -> None:
-    process = start_process(name, tmp_path)
-    file, seen = tmp_path / "run" / "run.pt", set[int]()
-    while len(seen) < 2:
-        assert process.poll() is None, "ended before it could be killed"
-        time.sleep(0.001)
-        if file.exists():
-            seen.add(file.stat().st_ino)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "weights.pt").exists()
-    assert start_process(name, tmp_path).wait() == 0
-    resumed = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert same(resumed, dict(trained(name).result().state_dict()))
+    found = read_run(killed[name])
+    assert found is not None
+    assert HALF_WAY - 20 <= found["run"]["counters"]["step"] < HALF_WAY
+    resumed, whole = trained(name, killed[name]), trained(name)
+    assert resumed.step == whole.step == SETTINGS[name].max_steps
+    for weights in (
+        lambda run: run.result(),
+        lambda run: run.task.model,
+        lambda run: run.average,
+    ):
+        assert same(
+            dict(weights(resumed).state_dict()), dict(weights(whole).state_dict())
+        )
+    assert values(resumed) == values(whole)
 
 
-class Faulty(Regression):
-    """A regression of which one step is faulty, and no evaluation but the first can be trusted."""
-
-    calls = evaluations = 0
-
-    def losses(self, rows: int, rate: float) -> Iterator[Loss]:
-        self.calls += 1
-        for loss in super().losses(rows, rate):
-            yield loss._replace(fault="lost" if self.calls == 15 else "")
-
-    def evaluate(self, model: nn.Linear) -> Evaluation:
-        self.evaluations += 1
-        return super().evaluate(model)._replace(trusted=self.evaluations == 1)
+def values(run: Run[Any]) -> list[float]:
+    return [row["value"] for row in run.history]
 
 
-def test_a_faulty_step_rolls_back_and_untrusted_evaluations_are_not_selected() -> None:
-    task = Faulty(torch.Generator().manual_seed(0))
-    first = {name: value.clone() for name, value in task.model.state_dict().items()}
-    run = Run(task, Settings(max_steps=30, evaluate_every=10), task.generator)
-    for _ in range(15):
+def task_of(name: str) -> Any:
+    """A task that starts the same every time; its generator is an attribute."""
+    return TASKS[name](torch.Generator().manual_seed(0))
+
+
+def weights_of(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of the weights."""
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_faulty_loss_rolls_back_to_the_selected_weights(name: str) -> None:
+    task = task_of(name)
+    losses, first, calls = task.losses, weights_of(task.model), 0
+
+    def faulty(rows: int, rate: float) -> Iterator[Loss]:
+        nonlocal calls
+        calls += 1
+        for loss in losses(rows, rate):
+            yield loss._replace(fault="lost" if calls == 15 else "")
+
+    task.losses = faulty
+    settings = Settings(max_steps=30, evaluate_every=10, learning_rate=0.05)
+    run = Run(task, settings, task.generator)
+    for _ in range(14):
         run.advance()
-    assert (run.rollbacks, run.rate_factor) == (1, 0.5)
-    assert same(dict(task.model.state_dict()), first)
+    selected = dict(run.selection.weights)
+    assert not same(selected, first)
+    assert not same(weights_of(task.model), selected)
+    run.advance()
+    assert (run.step, run.rollbacks, run.rate_factor, run.finished) == (15, 1, 0.5, "")
+    assert same(weights_of(task.model), selected)
+    assert same(weights_of(run.average), selected)
+    assert not run.optimizer.state
     while not run.finished:
         run.advance()
-    assert same(dict(run.result().state_dict()), first)
-    assert not same(dict(task.model.state_dict()), first)
+    assert run.finished == "budget"
+    assert [row["rollbacks"] for row in run.history] == [0, 0, 1, 1]
+    assert not same(weights_of(task.model), selected)
 
 
-class Pair(Regression):
-    """Two regressions side by side, the loss of one of which is very steep."""
+@pytest.mark.parametrize("name", TASKS)
+def test_a_loss_that_stays_faulty_ends_the_run(name: str) -> None:
+    task = task_of(name)
+    losses, first = task.losses, weights_of(task.model)
 
-    def __init__(self, generator: torch.Generator) -> None:
-        super().__init__(generator)
-        self.pair = nn.ModuleList([self.model, nn.Linear(2, 1)])
-        self.model: Any = self.pair
+    def faulty(rows: int, rate: float) -> Iterator[Loss]:
+        return (loss._replace(fault="lost") for loss in losses(rows, rate))
+
+    task.losses = faulty
+    run = Run(task, Settings(max_rollbacks=3), task.generator)
+    while not run.finished:
+        run.advance()
+    assert run.finished == "gave up after 3 rollbacks: lost"
+    assert run.step == 3
+    assert same(weights_of(run.result()), first)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_an_evaluation_that_cannot_be_trusted_is_not_selected(name: str) -> None:
+    task = task_of(name)
+    evaluate, first, calls = task.evaluate, weights_of(task.model), 0
+
+    def untrusted(model: nn.Module) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        evaluation: Evaluation = evaluate(model)
+        return evaluation._replace(trusted=calls == 1)
+
+    task.evaluate = untrusted
+    settings = Settings(max_steps=30, evaluate_every=10, learning_rate=0.05)
+    run = Run(task, settings, task.generator)
+    while not run.finished:
+        run.advance()
+    before, *after = values(run)
+    assert min(after) < before == run.selection.least
+    assert same(weights_of(run.result()), first)
+    assert not same(weights_of(run.average), first)
+
+
+class Pair(Task[nn.ModuleList]):
+    """An ensemble of two members, each with a task of its own: the loss of the first is flat, of the second steep."""
+
+    def __init__(self, name: str) -> None:
+        self.tasks = [task_of(name), task_of(name)]
+        self.model = nn.ModuleList([task.model for task in self.tasks])
 
     def members(self) -> list[nn.Module]:
-        return list(self.pair)
+        return list(self.model)
 
     def losses(self, rows: int, rate: float) -> Iterator[Loss]:
-        x, y = self.rows(rows)
-        for member, factor in zip(self.pair, (1e-3, 1e6), strict=True):
-            value = factor * self.squares(member, x, y).mean()  # type: ignore[arg-type]
-            yield Loss(value, [{"train_value": value.item()}])
+        for task, factor in zip(self.tasks, (1e-3, 1e6), strict=True):
+            (loss,) = task.losses(rows, rate)
+            yield Loss(factor * loss.value)
 
-    def evaluate(self, model: Any) -> Evaluation:
-        return super().evaluate(model[0])
+    def evaluate(self, model: nn.ModuleList) -> Evaluation:
+        evaluation: Evaluation = self.tasks[0].evaluate(model[0])
+        return evaluation
 
 
-def test_the_gradient_of_every_member_is_clipped_by_itself() -> None:
-    task = Pair(torch.Generator().manual_seed(0))
-    run = Run(task, Settings(max_steps=2, clip=10.0), task.generator)
-    run.advance()
+def gradient(module: nn.Module) -> Tensor:
+    """The gradient of all parameters, as one vector."""
+    gradients = [p.grad.flatten() for p in module.parameters() if p.grad is not None]
+    return torch.cat(gradients)
 
-    def norm(module: nn.Module) -> float:
-        gradients: list[Tensor] = [
-            p.grad for p in module.parameters() if p.grad is not None
-        ]
-        return float(torch.cat([g.flatten() for g in gradients]).norm())
 
-    small, large = map(norm, task.members())
-    assert large == pytest.approx(10.0, rel=1e-3)
-    assert 0 < small < 1
+@pytest.mark.parametrize("name", TASKS)
+def test_the_gradient_of_every_member_is_clipped_by_itself(name: str) -> None:
+    unclipped, clipped = Pair(name), Pair(name)
+    settings = Settings(max_steps=2, clip=10.0)
+    for loss in unclipped.losses(settings.batch_size, 1.0):
+        loss.value.backward()
+    Run(clipped, settings, torch.Generator()).advance()
+    flat, steep = map(gradient, clipped.members())
+    flat_before, steep_before = map(gradient, unclipped.members())
+    assert 0 < flat_before.norm() < 1 < 1e4 < steep_before.norm()
+    assert torch.equal(flat, flat_before)
+    torch.testing.assert_close(steep, 10 * steep_before / steep_before.norm())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, TextIO
@@ -100,6 +101,11 @@ class LogProgress(tqdm):  # type: ignore[type-arg]
 
         return write_line
 
+    def close(self) -> None:
+        """End without a last line, which would come too soon after the one before."""
+        self.delay = math.inf  # as if nothing was written yet, so that nothing is added
+        super().close()
+
 
 def progress_bar(total: float, initial: int, shown: bool) -> tqdm[Any]:
     """Return a progress bar; where standard error is no terminal it writes a line every ten seconds at most."""
@@ -111,5 +117,6 @@ def progress_bar(total: float, initial: int, shown: bool) -> tqdm[Any]:
         disable=not shown,
         unit="step",
         mininterval=10.0,
+        miniters=1,  # looks at the clock at every step; else the thread of tqdm adds lines where steps slow down
         delay=10.0,
     )

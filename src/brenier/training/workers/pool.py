@@ -88,6 +88,8 @@ class WorkerPool:
 
     def _ready(self) -> bool:
         """Say whether there are workers that have started, waiting for it if patient."""
+        if self._processes == 1:
+            return False
         if self._patient:
             self._starting.join(self._max_wait)
             if self._starting.is_alive():

@@ -1,4 +1,4 @@
-"""A training run: put down and taken up, in trouble, and what it selects."""
+"""A training run of the dual task: put down and taken up, in trouble, and what it selects."""
 
 import dataclasses
 import functools
