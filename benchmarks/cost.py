@@ -35,9 +35,9 @@ from benchmarks.harness import (
     Row,
     Table,
     choices,
-    flag,
     in_new_process,
     machine,
+    minutes_flag,
 )
 from brenier import TransportMap
 from brenier.datasets import gaussian_pair
@@ -232,12 +232,7 @@ BENCHMARK = Benchmark(
     Arguments(
         (
             choices("--methods", preset.METHODS),
-            flag(
-                "--minutes",
-                type=float,
-                default=1.0,
-                help="training time per fit (default 1)",
-            ),
+            minutes_flag(1.0, "1"),
         ),
         dims=(2, 16, 64),
         fixed={"rows": (1_000_000, 5_000)},

@@ -25,6 +25,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    choices,
     flag,
 )
 from benchmarks.pairs import DIMS, pair_flags, problems
@@ -100,12 +101,7 @@ SHORT = TABLE.short(
 ARGUMENTS = Arguments(
     (
         *pair_flags(NEUTRAL, known=NEUTRAL),
-        flag(
-            "--potentials",
-            nargs="+",
-            choices=tuple(POTENTIALS),
-            default=[OptimalTransport().potential],
-        ),
+        choices("--potentials", POTENTIALS, [str(OptimalTransport().potential)]),
         flag(
             "--seconds",
             type=float,

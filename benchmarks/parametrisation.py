@@ -35,7 +35,7 @@ from benchmarks.harness import (
     Row,
     Table,
     choices,
-    flag,
+    minutes_flag,
 )
 from benchmarks.harness.rows import latest, read
 from brenier import DenseICNN, TransportMap
@@ -208,12 +208,7 @@ BENCHMARK = Benchmark(
         (
             choices("--methods", preset.METHODS),
             choices("--variants", VARIANTS),
-            flag(
-                "--minutes",
-                type=float,
-                default=2 / 3,
-                help="training time per fit (default 2/3)",
-            ),
+            minutes_flag(2 / 3, "2/3"),
         ),
         dims=(32,),
         quick_dims=(2,),

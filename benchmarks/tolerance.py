@@ -27,7 +27,7 @@ from benchmarks.harness import (
     Flags,
     Table,
     choices,
-    flag,
+    minutes_flag,
 )
 from brenier import TransportMap
 from brenier.datasets import gaussian_pair
@@ -99,12 +99,7 @@ ARGUMENTS = Arguments(
     (
         choices("--methods", preset.METHODS),
         choices("--tolerances", TOLERANCES),
-        flag(
-            "--minutes",
-            type=float,
-            default=2 / 3,
-            help="training time per fit (default 2/3)",
-        ),
+        minutes_flag(2 / 3, "2/3"),
     ),
     dims=(32,),
     quick_dims=(2,),

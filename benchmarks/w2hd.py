@@ -24,6 +24,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    choices,
     flag,
 )
 from benchmarks.pairs import problem
@@ -111,12 +112,7 @@ SHORT = TABLE.short(
 ARGUMENTS = Arguments(
     (
         flag("--pair", choices=tuple(PAIRS), default="w2hd"),
-        flag(
-            "--potentials",
-            nargs="+",
-            choices=tuple(POTENTIALS),
-            default=[OptimalTransport().potential],
-        ),
+        choices("--potentials", POTENTIALS, [str(OptimalTransport().potential)]),
         flag(
             "--minutes",
             type=float,

@@ -12,6 +12,7 @@ from benchmarks.harness.arguments import (
     Flags,
     choices,
     flag,
+    minutes_flag,
 )
 from benchmarks.harness.ledger import Ledger
 from benchmarks.harness.rows import Row
@@ -36,5 +37,6 @@ __all__ = [
     "flag",
     "in_new_process",
     "machine",
+    "minutes_flag",
     "ratio",
 ]

@@ -39,6 +39,12 @@ def choices(
     return flag(name, nargs="+", choices=known, default=list(chosen))
 
 
+def minutes_flag(default: float, text: str) -> Flag:
+    """Return the flag `--minutes`, its default in words as well."""
+    told = f"training time per fit (default {text})"
+    return flag("--minutes", type=float, default=default, help=told)
+
+
 def _accept(parser: argparse.ArgumentParser, flags: Flags) -> None:
     """Accept all flags."""
 

@@ -135,3 +135,13 @@ def test_a_terminal_has_a_bar_that_is_drawn_at_once(log: Log) -> None:
     with contextlib.redirect_stderr(log), progress_bar(10, 0, shown=True) as bar:
         assert not isinstance(bar, LogProgress)
         assert log.times() == [0.0] * len(log.written) != []
+
+
+def test_a_program_without_standard_error_trains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    generator = torch.Generator().manual_seed(0)
+    run = Run(Regression(generator), Settings(max_steps=3), generator)
+    train(run)
+    assert run.step == 3

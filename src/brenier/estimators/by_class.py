@@ -151,7 +151,7 @@ class ClassProblem:
         for source, target in self.plan.pairs:
             x = source.chunks(rows, generator)
             sides.append((x, target.chunks(rows, generator)))
-        unit = self.coordinates.cost_units().cpu()
+        unit = self.coordinates.unit_of_cost().cpu()
         whole = _gaussian(sides, unit, self.options)
         return Classes(self.plan.labels, whole.to(self.options.device))
 

@@ -148,7 +148,7 @@ class CovariateProblem:
         conditions = covariate_coordinates(
             self.plan.source,
             self.plan.target,
-            self.coordinates.cost_units().cpu(),
+            self.coordinates.unit_of_cost().cpu(),
             settings=settings.coordinates,
             regression=settings.regression,
         )
@@ -160,10 +160,7 @@ def _split_sides(
 ) -> Sequence[Parts]:
     """Return both sides in three parts: to train on, to select by, to certify with; all of it where rows are few."""
     sides = (plan.source, plan.target)
-    counts = [
-        min(settings.held_out_rows, len(side.rows) // settings.held_out_one_in)
-        for side in sides
-    ]
+    counts = [settings.count(len(side.rows)) for side in sides]
     if min(counts) < 2:
         return [Parts(*sides)] * 3
     cut = [_cut(side, n, generator) for side, n in zip(sides, counts, strict=True)]
@@ -202,7 +199,7 @@ def _covariate_coordinates(train: Parts, options: Options) -> Covariates:
     return conditions.to(options.device)
 
 
-class Given(NamedTuple):
+class RowCovariates(NamedTuple):
     """Covariates (n, p) of some rows, and which rows of the other side lent them: (n,), or None for their own."""
 
     covariates: Tensor
@@ -211,13 +208,13 @@ class Given(NamedTuple):
 
 def _own_or_lent(
     side: CovariateRows, other: CovariateRows, generator: torch.Generator
-) -> Given:
+) -> RowCovariates:
     """Return the covariates of a side, or those of the other at random where it has none."""
     if side.covariates is not None:
-        return Given(side.covariates, None)
+        return RowCovariates(side.covariates, None)
     lent = side.rows[:, :0] if other.covariates is None else other.covariates
     lenders = torch.randint(len(lent), (len(side.rows),), generator=generator)
-    return Given(lent[lenders], lenders)
+    return RowCovariates(lent[lenders], lenders)
 
 
 def _draws(

@@ -101,7 +101,10 @@ class Parameters:
             start=self.start,
             scale=validation.check_scale(self.scale, source.dim),
             objective=DualObjective(
-                method, tol=self.tol, max_steps=500, starts=settings.starts
+                method,
+                tol=self.tol,
+                max_steps=settings.pipeline.max_inner_steps,
+                starts=settings.starts,
             ),
             settings=settings,
             seed=validation.draw_seed(self.random_state),

@@ -118,7 +118,7 @@ class PlainProblem:
         """Return the coordinates determined by many more rows."""
         x = self.plan.source.chunks(rows, self.generator)
         z = self.plan.target.chunks(rows, self.generator)
-        unit = self.coordinates.cost_units().cpu()
+        unit = self.coordinates.unit_of_cost().cpu()
         coordinates = gaussian_coordinates(x, z, unit, self.options.settings.gaussian)
         return coordinates.to(self.options.device)
 

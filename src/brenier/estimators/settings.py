@@ -41,6 +41,7 @@ class PipelineSettings:
         refit_rows: rows of a side that determine the affine map, if that is the result: as many more as training drew,
             but not beyond these.
         moment_rows: rows of a side that determine the moments in the comparison with the start.
+        max_inner_steps: inner steps of training after which a row is given up.
         inverse_tol_factor: the map inverts to this share of the tolerance of training: its solves are not repeated.
         z_threshold: normal score above which the network is better than the start: one in a hundred.
         min_gain: gain of J per coordinate, of variance one, that is none: initial weights may have a billionth.
@@ -52,6 +53,7 @@ class PipelineSettings:
     coordinate_rows: int = 200_000
     refit_rows: int = 2**21
     moment_rows: int = 65_536
+    max_inner_steps: int = 500
     inverse_tol_factor: float = 0.1
     z_threshold: float = 2.33
     min_gain: float = 1e-5

@@ -83,7 +83,7 @@ def train(run: Run[Any], keeper: Keeper | None = None, progress: bool = False) -
             if run.history and run.history[-1]["step"] > saved:
                 saved = int(run.history[-1]["step"])
                 summary = run.task.summary(run.history[-1])
-                bar.set_postfix_str(summary, refresh=sys.stderr.isatty())
+                bar.set_postfix_str(summary, refresh=not isinstance(bar, LogProgress))
                 if keeper is not None:
                     keeper.save(run)
 
@@ -109,12 +109,11 @@ class LogProgress(tqdm):  # type: ignore[type-arg]
 
 def progress_bar(total: float, initial: int, shown: bool) -> tqdm[Any]:
     """Return a progress bar; where standard error is no terminal it writes a line every ten seconds at most."""
-    if sys.stderr.isatty():
+    if not shown or sys.stderr.isatty():  # a program may have no standard error
         return tqdm(total=total, initial=initial, disable=not shown, unit="step")
     return LogProgress(
         total=total,
         initial=initial,
-        disable=not shown,
         unit="step",
         mininterval=10.0,
         miniters=1,  # looks at the clock at every step; else the thread of tqdm adds lines where steps slow down

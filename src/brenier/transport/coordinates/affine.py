@@ -132,7 +132,7 @@ class Coordinates:
         stacked = {name: torch.stack([getattr(self, name)] * k) for name in PER_ROW}
         return dataclasses.replace(self, **stacked)
 
-    def cost_units(self) -> Tensor:
+    def unit_of_cost(self) -> Tensor:
         """Return the units of the cost that were asked for: (d,)."""
         return self.unit / self.scale
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ParamSpec
 
 import torch
 from torch import Tensor
 
 from brenier.datasets import CheckedSamples
 from brenier.errors import DataError
+from brenier.solve import Solution
+
+Arguments = ParamSpec("Arguments")
 
 
 @torch.no_grad()
@@ -56,3 +60,24 @@ def in_batches(
             "or fit in other units or with dtype='float64'"
         )
     return result
+
+
+def with_solutions(
+    function: Callable[Arguments, tuple[Tensor, Solution]],
+    apply: Callable[[Callable[Arguments, Tensor]], Tensor],
+) -> tuple[Tensor, Solution]:
+    """Return the results of a function that solves inner problems, applied batch by batch, and how all solves went.
+
+    Args:
+        function: returns the results of one batch, and how its solves went.
+        apply: applies a function that returns results alone to all batches.
+    """
+    solutions = list[Solution]()
+
+    def solve(*arguments: Arguments.args, **options: Arguments.kwargs) -> Tensor:
+        found, solution = function(*arguments, **options)
+        solutions.append(solution)
+        return found
+
+    found = apply(solve)
+    return found, Solution.concatenate(solutions)

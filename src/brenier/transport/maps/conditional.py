@@ -22,7 +22,7 @@ from brenier.transport.coordinates import (
     Coordinates,
     rows_encoded_at_once,
 )
-from brenier.transport.maps.batched import in_batches
+from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap, finite_time, warn_unconverged
 from brenier.transport.maps.rows import InverseSolver, RowMap
@@ -251,12 +251,6 @@ class ConditionalMap:
         dtype: torch.dtype = torch.float64,
     ) -> tuple[Tensor, Solution]:
         """Apply a function that solves inner problems; return its results, and how the solves went."""
-        solutions = list[Solution]()
-
-        def solve(row_map: RowMap, rows: Tensor) -> Tensor:
-            found, solution = function(row_map, rows)
-            solutions.append(solution)
-            return found
-
-        found = self._at_index(solve, samples, index, dtype)
-        return found, Solution.concatenate(solutions)
+        return with_solutions(
+            function, lambda solve: self._at_index(solve, samples, index, dtype)
+        )

@@ -18,6 +18,7 @@ import dataclasses
 from torch import Tensor
 
 from brenier.statistics import root_with_error, standard_error, with_error
+from brenier.transport.coordinates import Coordinates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +104,7 @@ class Measured:
 
     def distance(
         self,
-        scale: float,
-        unit: str,
+        coordinates: Coordinates,
         held_out: bool,
         dual: tuple[float, float] | None = None,
         primal: tuple[float, float] | None = None,
@@ -112,12 +112,15 @@ class Measured:
         """Return the distance that follows.
 
         Args:
-            scale: factor from cost to squared distance as it is reported.
-            unit: of the distance, in words.
+            coordinates: of the map, which tell the unit that a distance is reported in.
             held_out: whether training never saw these rows.
             dual: a better estimate of the dual value, and its standard error; by default that of the terms.
             primal: a better estimate of the mean cost, and its standard error; by default that of the terms.
         """
+        scale = 2.0 * coordinates.squared_unit()  # from cost to squared distance
+        unit = "units of the data"
+        if not coordinates.common:
+            unit = "units of each feature's scale"
         if dual is None:
             value = float(self.phi.mean() + self.phi_c.mean())
             dual = value, standard_error(self.phi, self.phi_c)

@@ -19,7 +19,7 @@ from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution
 from brenier.statistics import ControlVariateSettings, SampleTerms, adjusted_difference
 from brenier.transport.coordinates import Coordinates, identity_coordinates
-from brenier.transport.maps.batched import in_batches
+from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.distance import Distance, Measured
 from brenier.transport.maps.rows import InverseSolver, RowMap
 
@@ -177,10 +177,7 @@ class TransportMap:
             strong_convexity=self.network.strong_convexity(),
         )
         return measured.distance(
-            scale=2.0 * self.coordinates.squared_unit(),  # from c to squared distance
-            unit="units of the data"
-            if self.coordinates.common
-            else "units of each feature's scale",
+            self.coordinates,
             held_out=held_out,
             dual=dual,
         )
@@ -247,15 +244,9 @@ class TransportMap:
         dtype: torch.dtype = torch.float64,
     ) -> tuple[Tensor, Solution]:
         """Apply a function of rows that solves inner problems; return its results, and how the solves went."""
-        solutions = list[Solution]()
-
-        def solve(rows: Tensor) -> Tensor:
-            found, solution = function(rows)
-            solutions.append(solution)
-            return found
-
-        found = self._in_batches(solve, samples, dtype)
-        return found, Solution.concatenate(solutions)
+        return with_solutions(
+            function, lambda solve: self._in_batches(solve, samples, dtype)
+        )
 
 
 def finite_time(t: float) -> float:

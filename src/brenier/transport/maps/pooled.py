@@ -73,12 +73,8 @@ def pooled_distance(
         primal = _with_lenders(cost, source, source.lender, none, target)
     elif target.lender is not None:
         dual = _with_lenders(phi_c, target, target.lender, phi, source)
-    coordinates = transport.coordinates
     return measured.distance(
-        scale=2.0 * coordinates.squared_unit(),
-        unit="units of the data"
-        if coordinates.common
-        else "units of each feature's scale",
+        transport.coordinates,
         held_out=held_out,
         dual=dual,
         primal=primal,

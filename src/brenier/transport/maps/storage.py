@@ -7,6 +7,7 @@ loaded.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -26,15 +27,25 @@ from brenier.transport.maps.map import TransportMap
 
 Description: TypeAlias = dict[str, Any]  # as JSON holds it
 
-DESCRIPTION_FILE = "model.json"
 REMEDY = "save the model again, or restore the folder from a copy"
 # Where a field of the coordinates has another name in files, the latter.
 FILED_AS = {"scale": "spread"}
 
 
-def file_format() -> int:
-    """Return the number of the format that is written; older ones are read too."""
-    return 1
+@dataclasses.dataclass(frozen=True)
+class ModelFiles:
+    """The files of a saved model.
+
+    Attributes:
+        format: the number of the format that is written; lower ones are read too.
+        description: the name of the file that describes the model.
+    """
+
+    format: int = 1
+    description: str = "model.json"
+
+
+MODEL_FILES = ModelFiles()
 
 
 def save_map(
@@ -50,7 +61,7 @@ def save_map(
     weights = tensors_to_bytes(_tensors_of(transport))
     checksum = hashlib.sha256(weights).hexdigest()
     description = {
-        "format": file_format(),
+        "format": MODEL_FILES.format,
         "weights": f"weights-{checksum[:16]}.safetensors",
         "weights_sha256": checksum,
         **describe(transport),
@@ -59,7 +70,9 @@ def save_map(
     description["sha256"] = digest_of(description)
     folder.mkdir(parents=True, exist_ok=True)
     write_bytes(folder / description["weights"], weights)
-    write_bytes(folder / DESCRIPTION_FILE, json.dumps(description, indent=2).encode())
+    write_bytes(
+        folder / MODEL_FILES.description, json.dumps(description, indent=2).encode()
+    )
     for old in folder.glob("weights-*.safetensors"):
         if old.name != description["weights"]:
             old.unlink(missing_ok=True)
@@ -111,7 +124,7 @@ def _coordinates_from(tensors: dict[str, Tensor]) -> Coordinates:
 
 
 def _read_description(folder: Path) -> Description:
-    path = folder / DESCRIPTION_FILE
+    path = folder / MODEL_FILES.description
     try:
         description = json.loads(path.read_bytes())
         version = int(description["format"])
@@ -126,9 +139,9 @@ def _read_description(folder: Path) -> Description:
         raise ModelFileError(
             f"{path}: is truncated or not a model description; {REMEDY}"
         ) from error
-    if version > file_format():
+    if version > MODEL_FILES.format:
         raise ModelFileError(
-            f"{path}: has format {version}, this brenier reads up to {file_format()}; upgrade brenier"
+            f"{path}: has format {version}, this brenier reads up to {MODEL_FILES.format}; upgrade brenier"
         )
     if claimed != digest_of(description):
         raise ModelFileError(
