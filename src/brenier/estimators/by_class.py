@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from brenier.datasets import Rows, Split, SplitSettings
+from brenier.estimators.affine_parts import affine_parts
 from brenier.estimators.class_draw import ClassDraw, class_points
 from brenier.estimators.conditioned import (
     conditional_map,
@@ -29,7 +30,12 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
-from brenier.statistics import moments, pool_covariances
+from brenier.statistics import (
+    Gaussian,
+    GaussianSettings,
+    moments,
+    pool_covariances,
+)
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
@@ -42,7 +48,7 @@ from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap
 
 Pairs: TypeAlias = Sequence[tuple[Rows, Rows]]  # both sides of every class
-RowPairs: TypeAlias = Sequence[tuple[Tensor, Tensor]]
+Sides: TypeAlias = Sequence[tuple[Iterable[Tensor] | Tensor, Iterable[Tensor] | Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +96,6 @@ class ClassProblem:
     ) -> None:
         self.plan, self.splits, self.classes, self.task = plan, splits, classes, task
         self.options, self.generator = options, generator
-        self._many: RowPairs = []
 
     @property
     def coordinates(self) -> Coordinates:
@@ -100,10 +105,6 @@ class ClassProblem:
     def compare(self) -> Comparison:
         """Return many rows of all classes, as many of either side, in the proportions of those held out."""
         settings, generator = self.options.settings, self.generator
-        most = settings.pipeline.moment_rows // len(self.splits) + 1
-        self._many = _sampled(
-            [(split.source, split.target) for split in self.splits], most, generator
-        )
         compared = []
         for split in self.splits:
             # Of ten rows eight are trained on, for one that is selected by and one that certifies.
@@ -120,16 +121,20 @@ class ClassProblem:
     def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
         """Return the maps of a network, with the distance of every class measured on rows of its own."""
         transport = conditional_map(network, self.classes, self.task, self.options)
-        for k, (split, many) in enumerate(zip(self.splits, self._many, strict=True)):
+        settings = self.options.settings
+        parts = affine_parts(
+            self.splits,
+            lambda pairs: _gaussian_pairs(pairs, 1.0, settings.gaussian),
+            self.coordinates.unit,
+            self.generator,
+            settings,
+            gain=not refit,
+        )
+        for k, (split, affine) in enumerate(zip(self.splits, parts, strict=True)):
             if len(split.certify[0]) > 1:
                 transport.held_out_distance[k] = transport.at_index(
                     torch.tensor(k)
-                ).measure(
-                    *split.certify,
-                    held_out=split.held_out,
-                    moment_rows=many,
-                    control=self.options.settings.control,
-                )
+                ).measure(*split.certify, held_out=split.held_out, affine=affine)
         if refit:
             transport.conditions = self._refitted()
         return transport
@@ -225,18 +230,25 @@ def _class_coordinates(
 
 
 def _gaussian(
-    sides: Sequence[tuple[Iterable[Tensor] | Tensor, Iterable[Tensor] | Tensor]],
+    sides: Sides,
     unit: Tensor,
     options: Options,
 ) -> Coordinates:
     """Return the coordinates in which every class's map between Gaussian fits is the identity."""
-    settings = options.settings.gaussian
+    return aligned_coordinates(
+        _gaussian_pairs(sides, unit, options.settings.gaussian), unit
+    )
+
+
+def _gaussian_pairs(
+    sides: Sides, unit: Tensor | float, settings: GaussianSettings
+) -> list[tuple[Gaussian, Gaussian]]:
+    """Return the Gaussian fits of both sides of every class, in these units; each borrows from the others."""
     source = pool_covariances([moments(rows, unit) for rows, _ in sides], settings)
     target = pool_covariances([moments(rows, unit) for _, rows in sides], settings)
-    pairs = [
+    return [
         regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)
     ]
-    return aligned_coordinates(pairs, unit)
 
 
 def _class_task(

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from brenier.datasets import Population, Split
+from brenier.estimators.affine_parts import affine_parts
 from brenier.estimators.initial import identity_potential, initial_potential
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
-from brenier.statistics import Calibration, Features
+from brenier.statistics import Calibration, Features, Gaussian, moments
 from brenier.transport.coordinates import (
     Coordinates,
     cost_units,
     gaussian_coordinates,
     plain_coordinates,
+    regularised_pair,
 )
 from brenier.transport.dual import Draw, DualTask
-from brenier.transport.maps import TransportMap
+from brenier.transport.maps import RowPair, TransportMap
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -70,14 +72,12 @@ class PlainProblem:
             task,
         )
         self.options, self.generator = options, generator
-        self._many: tuple[Tensor, Tensor] | None = None
 
     def compare(self) -> Comparison:
         """Return many rows of either side by which the network and the start are compared."""
         rows, device = self.options.settings.pipeline.moment_rows, self.options.device
         x = self.split.source.sample_distinct(rows, self.generator).to(device)
         z = self.split.target.sample_distinct(rows, self.generator).to(device)
-        self._many = x, z
         return Comparison(
             self.coordinates.encode_source(x), self.coordinates.encode_target(z)
         )
@@ -98,11 +98,16 @@ class PlainProblem:
             method=objective.method,
             tol=pipeline.inverse_tol_factor * objective.tol,
         )
+        (affine,) = affine_parts(
+            [self.split],
+            self._gaussians,
+            self.coordinates.unit,
+            self.generator,
+            self.options.settings,
+            gain=not refit,
+        )
         measured = transport.measure(
-            *self.split.certify,
-            held_out=self.split.held_out,
-            moment_rows=self._many,
-            control=self.options.settings.control,
+            *self.split.certify, held_out=self.split.held_out, affine=affine
         )
         if refit:
             rows = pipeline.coordinate_rows + self.task.drawn
@@ -113,6 +118,11 @@ class PlainProblem:
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
         return RoundTripRows(self.split.certify[0])
+
+    def _gaussians(self, pairs: Sequence[RowPair]) -> list[tuple[Gaussian, Gaussian]]:
+        """Return the Gaussian fits of both sides, as coordinates are determined by them."""
+        settings = self.options.settings.gaussian
+        return [regularised_pair(moments(x), moments(z), settings) for x, z in pairs]
 
     def _refitted(self, rows: int) -> Coordinates:
         """Return the coordinates determined by many more rows."""

@@ -21,6 +21,7 @@ from brenier.statistics import (
 from brenier.training import Settings
 from brenier.transport.coordinates import CoordinateSettings
 from brenier.transport.dual import DualSettings, ParallelSettings, StartSettings
+from brenier.transport.maps import CrossFitSettings
 
 Group = TypeVar("Group")
 
@@ -78,6 +79,7 @@ class FitSettings:
         regression: how Gaussian fits follow covariates.
         split: which rows are held out.
         coordinates: how coordinates are determined.
+        cross_fit: how the affine part of the distance is measured.
         pipeline: how a fit goes from samples to a map.
     """
 
@@ -100,6 +102,7 @@ class FitSettings:
     coordinates: CoordinateSettings = dataclasses.field(
         default_factory=CoordinateSettings
     )
+    cross_fit: CrossFitSettings = dataclasses.field(default_factory=CrossFitSettings)
     pipeline: PipelineSettings = dataclasses.field(default_factory=PipelineSettings)
 
     def overridden(self, overrides: Mapping[str, object]) -> FitSettings:

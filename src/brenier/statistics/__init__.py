@@ -10,7 +10,14 @@ from brenier.statistics.control_variates import (
     SampleTerms,
     adjusted_difference,
 )
-from brenier.statistics.estimates import root_with_error, standard_error, with_error
+from brenier.statistics.estimates import (
+    Root,
+    root_of,
+    standard_error,
+    widened_error,
+    widening,
+    with_error,
+)
 from brenier.statistics.gaussian import (
     Gaussian,
     GaussianSettings,
@@ -40,6 +47,7 @@ __all__ = [
     "GaussianSettings",
     "Moments",
     "RegressionSettings",
+    "Root",
     "SampleTerms",
     "Smoothing",
     "TwoSampleSettings",
@@ -52,8 +60,10 @@ __all__ = [
     "pool_covariances",
     "reference_bandwidth",
     "regularised",
-    "root_with_error",
+    "root_of",
     "standard_error",
     "two_sample_score",
+    "widened_error",
+    "widening",
     "with_error",
 ]

@@ -73,7 +73,9 @@ def _coefficients(
 ) -> Tensor:
     """Return the least-squares coefficients of the features, both sides in one, from points not held out: (3d,).
 
-    A ridge shrinks them: of each feature's scatter, the share that there are features per row.
+    A ridge shrinks them: for every feature the share that there are features per row of the mean scatter in its group,
+    linear, square or cubic. So a feature that hardly varies in these rows gets hardly a coefficient, however much it
+    may vary in others.
     """
     centred_features, centred_terms = [], []
     for side in sides:
@@ -84,12 +86,11 @@ def _coefficients(
     features, terms = torch.cat(centred_features), torch.cat(centred_terms)
     # Normal equations, since LAPACK's least squares do not repeat to the last bit.
     gram = features.mT @ features
-    size = gram.diagonal()
-    ridge = len(gram) / len(features)
-    # A constant feature has no scatter to be relative to; any ridge gives it the coefficient zero.
-    varies = size > torch.finfo(size.dtype).tiny / ridge
-    gram = gram + torch.diag(torch.where(varies, ridge * size, 1.0))
-    return torch.linalg.solve(gram, features.mT @ terms)
+    size = gram.diagonal().view(3, -1).mean(-1, keepdim=True)
+    ridge = len(gram) / len(features) * size.expand(3, len(gram) // 3).flatten()
+    # A group without scatter has none to be relative to; any ridge gives it coefficients of zero.
+    ridge = torch.where(ridge > torch.finfo(ridge.dtype).tiny, ridge, 1.0)
+    return torch.linalg.solve(gram + torch.diag(ridge), features.mT @ terms)
 
 
 def _powers(points: Tensor) -> Tensor:

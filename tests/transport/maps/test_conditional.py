@@ -16,7 +16,6 @@ from brenier import (
     ConditionalMap,
     ConvergenceWarning,
     DataError,
-    Distance,
     NewtonCG,
     Quadratic,
     Status,
@@ -30,9 +29,11 @@ from brenier.transport.coordinates import (
     aligned_coordinates,
     conditioned,
     covariate_coordinates,
+    identity_coordinates,
     regularised_pair,
 )
 from brenier.transport.coordinates.settings import RowMatrices
+from brenier.transport.maps.distance import Measured
 
 N, D = 60, 2
 UNIT = torch.ones(D, dtype=torch.float64)
@@ -238,7 +239,10 @@ def test_defaults_and_devices() -> None:
 
 # ---- distances
 
-FOUND = Distance(2.0, 0.1, 1.9, 0.1, 2.1, 0.1, True, 0, (10, 20), "units", True)
+TERMS = torch.linspace(0, 4, 10, dtype=torch.float64)
+FOUND = Measured(TERMS, TERMS, TERMS, TERMS, 0, 1.0).distance(
+    identity_coordinates(2), held_out=True
+)
 
 
 def test_distances_of_classes_are_those_measured_at_fit_time() -> None:

@@ -39,6 +39,9 @@ from brenier.transport.maps.description import describe, method_to_json, rebuild
 FOUND = Distance(
     w2=2.0,
     w2_error=0.01,
+    interval=(1.98, 2.02),
+    squared=4.0,
+    squared_error=0.04,
     lower=1.9,
     lower_error=0.02,
     primal=2.1,
@@ -46,6 +49,8 @@ FOUND = Distance(
     certified=True,
     unconverged=0,
     rows=(10, 20),
+    affine_rows=(100, 200),
+    gain_counted=True,
     unit="units of the data",
     held_out=True,
 )

@@ -18,7 +18,6 @@ from problems import (
 from torch import Tensor
 
 from brenier import DataError, Distance, GradientStep, NewtonCG, Quadratic, TransportMap
-from brenier.statistics.estimates import root_with_error
 from brenier.statistics.gaussian import Gaussian, gaussian_map
 from brenier.transport.coordinates.affine import gaussian_coordinates
 from brenier.transport.coordinates.units import feature_units
@@ -196,27 +195,6 @@ def test_unconverged_rows_are_counted_and_told() -> None:
 # ---- roots
 
 
-def test_the_error_of_a_root_is_that_of_the_delta_method() -> None:
-    h = 1e-6
-    for square in (0.01, 1.0, 400.0):
-        root, error = root_with_error(square, 0.1)
-        slope = (math.sqrt(square + h) - math.sqrt(square - h)) / (2 * h)
-        assert (root, error) == (
-            math.sqrt(square),
-            pytest.approx(0.1 * slope, rel=1e-6),
-        )
-
-
-def test_what_is_not_positive_has_no_root_but_an_error() -> None:
-    """Where the square is known to within 0.04 of zero or less, the distance is known to within 0.2."""
-    assert (
-        root_with_error(0.0, 0.04)
-        == root_with_error(-1.0, 0.04)
-        == (0.0, pytest.approx(0.2))
-    )
-    assert root_with_error(float("nan"), 0.0) == (0.0, 0.0)
-
-
 def test_the_identity_measures_no_distance() -> None:
     x, z = (normal(100, 3, seed=seed) for seed in (1, 2))
     found = TransportMap(
@@ -232,6 +210,9 @@ def statement_of(**changes: Any) -> str:
     whole = Distance(
         w2=2.0,
         w2_error=0.01,
+        interval=(1.98, 2.02),
+        squared=4.0,
+        squared_error=0.04,
         lower=1.9,
         lower_error=0.02,
         primal=2.1,
@@ -239,6 +220,8 @@ def statement_of(**changes: Any) -> str:
         certified=True,
         unconverged=0,
         rows=(10, 20),
+        affine_rows=None,
+        gain_counted=True,
         unit="units of the data",
         held_out=True,
     )
@@ -251,7 +234,7 @@ def test_the_statement_has_every_figure_with_its_error() -> None:
         "2.000 ± 0.010",
         "1.900 ± 0.020",
         "2.100 ± 0.030",
-        "10 source and 20 held-out",
+        "10 source and 20 target held-out",
         "units of the data",
     ):
         assert figure in text
@@ -263,7 +246,7 @@ def test_the_statement_claims_no_more_than_holds() -> None:
     free = statement_of(certified=False)
     assert "convex by construction" not in free
     assert "if every inner minimum found is global" in free
-    assert "20 given" in statement_of(held_out=False)
+    assert "20 target given" in statement_of(held_out=False)
     assert "3 target rows had unconverged" in statement_of(unconverged=3)
 
 

@@ -1,6 +1,13 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
 from brenier.transport.maps.conditional import ConditionalMap
+from brenier.transport.maps.cross_fit import (
+    AffinePart,
+    CrossFitSettings,
+    FitPairs,
+    RowPair,
+    cross_fitted,
+)
 from brenier.transport.maps.description import method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
@@ -9,11 +16,16 @@ from brenier.transport.maps.round_trip import RoundTrip, inverse_errors, round_t
 from brenier.transport.maps.storage import load_map, save_map
 
 __all__ = [
+    "AffinePart",
     "ConditionalMap",
     "CountedRows",
+    "CrossFitSettings",
     "Distance",
+    "FitPairs",
     "RoundTrip",
+    "RowPair",
     "TransportMap",
+    "cross_fitted",
     "inverse_errors",
     "load_map",
     "method_from_json",

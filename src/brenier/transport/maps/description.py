@@ -53,7 +53,7 @@ def rebuild(
     }
     held_out = description["held_out"]
     if not isinstance(network, Conditional):
-        found = None if held_out is None else _distance_from_json(held_out)
+        found = None if held_out is None else Distance.from_json(held_out)
         return TransportMap(network, coordinates, **settings, held_out_distance=found)
     if "covariates" in description:
         ranges = {
@@ -62,10 +62,10 @@ def rebuild(
         }
         covariates = Covariates(**ranges, coordinates=coordinates)
         pooled = description.get("pooled")  # which 0.1 did not measure
-        found = None if pooled is None else _distance_from_json(pooled)
+        found = None if pooled is None else Distance.from_json(pooled)
         return ConditionalMap(network, covariates, **settings, pooled_distance=found)
     classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
-    by_class = {int(key): _distance_from_json(found) for key, found in held_out.items()}
+    by_class = {int(key): Distance.from_json(found) for key, found in held_out.items()}
     return ConditionalMap(network, classes, **settings, held_out_distance=by_class)
 
 
@@ -137,10 +137,6 @@ def _conditions_to_json(transport: TransportMap | ConditionalMap) -> dict[str, A
         for key, found in transport.held_out_distance.items()
     }
     return {"labels": labels, "held_out": by_class}
-
-
-def _distance_from_json(held: Json) -> Distance:
-    return Distance(**{**held, "rows": tuple(held["rows"])})
 
 
 def _label_to_json(label: Hashable) -> Any:

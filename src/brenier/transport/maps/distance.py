@@ -3,22 +3,46 @@
 * The *dual value* E phi(x) + E phi^c(z), on samples training never saw, estimates a lower bound of W2^2/2 without
   bias as long as every inner minimum is exact. A point with residual R overestimates phi^c by at most |R|^2/(2m) where
   psi is m-strongly convex; that is subtracted where m is known by construction. Where it is not (a free network), the
-  figure is a bound only under the assumption that the minima found are global.
+  figure is a bound only under the assumption that the minima found are global. Of a fit its affine part comes from all
+  rows (see `cross_fit`).
 * The *primal cost* E c(x, T(x)) is the cost of the map itself. It is the optimal cost from mu to T#mu where psi is
   convex, and no bound of W2(mu, nu) unless T#mu = nu.
 
 Both meet at the optimal map. The dual value errs by the square of the map's error, the primal cost linearly, so the
-dual value is the estimate reported as W2.
+dual value is the estimate reported as W2. Where they are far apart, the moved samples do not have the target's law:
+
+    primal cost - dual value = E_{T#mu} phi^c - E_nu phi^c   where psi is convex.
+
+Everything is estimated on the scale of squares, where the terms are means; roots come last.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
-from brenier.statistics import root_with_error, standard_error, with_error
+from brenier.statistics import Root, root_of, widened_error, with_error
 from brenier.transport.coordinates import Coordinates
+from brenier.transport.maps.cross_fit import DualEstimate
+
+
+@dataclasses.dataclass(frozen=True)
+class ContradictionSettings:
+    """When primal cost and dual value contradict each other.
+
+    Attributes:
+        errors: they differ by more than so many of their errors,
+        share: and by more than this share of the larger.
+    """
+
+    errors: float = 3.0
+    share: float = 0.25
+
+
+CONTRADICTION = ContradictionSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,21 +50,30 @@ class Distance:
     """W2 between two sets of samples, with its bounds and their standard errors.
 
     Attributes:
-        w2: the estimate, the square root of the dual value of W2^2.
-        w2_error: its standard error.
-        lower: the square root of the lower bound: the dual value less the correction for inner residuals.
-        lower_error: its standard error.
+        w2: the estimate, the root of `squared`; zero where that is negative.
+        w2_error: such that w2 ± 1.96 errors holds the interval.
+        interval: lower and upper end of the 95 % interval of W2. The lower end is zero where no difference can be seen.
+        squared: the estimate of W2^2, which may be negative.
+        squared_error: its standard error.
+        lower: the root of the lower bound: of a dual value that is in expectation none too high, less the correction
+            for inner residuals.
+        lower_error: as `w2_error`.
         primal: root mean square displacement of the forward map.
-        primal_error: its standard error.
+        primal_error: as `w2_error`.
         certified: whether `lower` holds, up to sampling error, without further assumption.
         unconverged: target rows whose inner problem did not converge.
-        rows: source and target rows measured on.
+        rows: source and target rows that the map was measured on.
+        affine_rows: source and target rows that the affine part rests on, or None where it was not told apart.
+        gain_counted: whether the figures count what a network adds to the affine part, measured on `rows`.
         unit: what the figures are measured in.
         held_out: whether training never saw these rows.
     """
 
     w2: float
     w2_error: float
+    interval: tuple[float, float]
+    squared: float
+    squared_error: float
     lower: float
     lower_error: float
     primal: float
@@ -48,38 +81,109 @@ class Distance:
     certified: bool
     unconverged: int
     rows: tuple[int, int]
+    affine_rows: tuple[int, int] | None
+    gain_counted: bool
     unit: str
     held_out: bool
 
     def __float__(self) -> float:
         return self.w2
 
+    @classmethod
+    def from_json(cls, held: Mapping[str, Any]) -> Distance:
+        """Return what `dataclasses.asdict` made of a distance; 0.1 knew no squares and no intervals."""
+        if "squared" not in held:
+            w2, error = held["w2"], held["w2_error"]
+            # Its error of a root near zero was the root of the error of the square.
+            of_square = 2 * w2 * error if w2 > 0 else error**2
+            root = root_of(w2**2, of_square)
+            held = {
+                **held,
+                "interval": (root.low, root.high),
+                "squared": w2**2,
+                "squared_error": of_square,
+                "affine_rows": None,
+                "gain_counted": True,
+            }
+        found = dict(held)
+        for name in ("interval", "rows", "affine_rows"):
+            found[name] = None if found[name] is None else tuple(found[name])
+        return cls(**found)
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two samples differ, with 95 % confidence: whether the interval leaves out zero."""
+        return self.interval[0] > 0
+
+    @property
+    def contradiction(self) -> str | None:
+        """How primal cost and dual value contradict each other, or None.
+
+        They do where they differ by more than their errors explain and by a large share: the moved samples then do not
+        have the law of the target.
+        """
+        primal = self.primal**2
+        # Two standard errors of a root above zero are those of its square over twice the root.
+        error = 2 * self.primal * self.primal_error + self.squared_error
+        apart = abs(primal - self.squared)
+        large = apart > CONTRADICTION.share * max(primal, self.squared)
+        if not (large and apart > CONTRADICTION.errors * error):
+            return None
+        return (
+            f"the map moves samples by {self.primal:.4g} (root mean square), where the distance is {self.w2:.4g}: "
+            "moved samples do not have the law of the target"
+        )
+
+    def verdict(self) -> str:
+        """Return in one sentence whether the two samples differ, and by how much."""
+        low, high = self.interval
+        if self.differs:
+            return f"The two samples differ: W2 is between {low:.4g} and {high:.4g} (95 %; {self.unit})."
+        return f"No difference can be seen at this size: W2 is at most {high:.4g} (95 %; {self.unit})."
+
     def statement(self) -> str:
-        """Return what may be claimed, in sentences."""
-        kind = "held-out" if self.held_out else "given"
-        lines = [
-            f"W2 = {with_error(self.w2, self.w2_error)} ({self.unit}; {self.rows[0]} source and {self.rows[1]} {kind} "
-            "target rows; ± is one standard error)."
-        ]
-        bound = f"Lower bound of W2 (dual value less inner residuals): {with_error(self.lower, self.lower_error)}"
-        if self.certified:
-            lines.append(
-                f"{bound}; it holds in expectation for any data, since psi is convex by construction."
-            )
-        else:
-            lines.append(
-                f"{bound}; it holds in expectation if every inner minimum found is global, which a free network "
-                "does not guarantee: compare the round-trip error, or fit with potential='convex'."
-            )
+        """Return what may be claimed, in sentences: the verdict, the figures, and what each rests on."""
+        lines = [self.verdict(), self._estimate(), self._basis(), self._bound()]
         lines.append(
             f"Primal cost of the map: {with_error(self.primal, self.primal_error)}; no bound, it equals W2 when "
-            "the moved samples are distributed as the target."
+            "the moved samples are distributed as the target, and too large where a map follows the noise of few rows."
         )
+        if self.contradiction:
+            lines.append(f"Do not use this map: {self.contradiction}.")
         if self.unconverged:
             lines.append(
                 f"{self.unconverged} target rows had unconverged inner problems; the dual value may be too high."
             )
         return "\n".join(lines)
+
+    def _estimate(self) -> str:
+        squared = with_error(self.squared, self.squared_error)
+        if not self.differs:
+            return f"W2^2 = {squared}, which is zero within its error (± is one standard error)."
+        return f"W2 = {with_error(self.w2, self.w2_error)}, W2^2 = {squared} (± is one standard error)."
+
+    def _basis(self) -> str:
+        """Return which rows the figures rest on."""
+        n, m = self.rows
+        if self.affine_rows is None:
+            kind = "held-out" if self.held_out else "given"
+            return f"Measured on {n} source and {m} target {kind} rows."
+        all_n, all_m = self.affine_rows
+        affine = f"The affine part rests on {all_n} source and {all_m} target rows, cross-fitted"
+        if self.gain_counted:
+            return (
+                f"{affine}; what the network adds to it, on {n} and {m} held-out rows."
+            )
+        return f"{affine}, and is all that these figures count."
+
+    def _bound(self) -> str:
+        bound = f"Lower bound of W2 (dual value less inner residuals): {with_error(self.lower, self.lower_error)}"
+        if self.certified:
+            return f"{bound}; it holds in expectation for any data, since psi is convex by construction."
+        return (
+            f"{bound}; it holds in expectation if every inner minimum found is global, which a free network does not "
+            "guarantee: compare the round-trip error, or fit with potential='convex'."
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,44 +206,54 @@ class Measured:
     unconverged: int
     strong_convexity: float
 
+    def dual(self) -> DualEstimate:
+        """Return the dual value, the mean of these terms."""
+        value = float(self.phi.mean() + self.phi_c.mean())
+        return DualEstimate(value, value, widened_error(self.phi, self.phi_c))
+
     def distance(
         self,
         coordinates: Coordinates,
         held_out: bool,
-        dual: tuple[float, float] | None = None,
+        dual: DualEstimate | None = None,
         primal: tuple[float, float] | None = None,
+        affine_rows: tuple[int, int] | None = None,
+        gain_counted: bool = True,
     ) -> Distance:
         """Return the distance that follows.
 
         Args:
             coordinates: of the map, which tell the unit that a distance is reported in.
             held_out: whether training never saw these rows.
-            dual: a better estimate of the dual value, and its standard error; by default that of the terms.
+            dual: a better estimate of the dual value; by default that of the terms.
             primal: a better estimate of the mean cost, and its standard error; by default that of the terms.
+            affine_rows, gain_counted: as in `Distance`.
         """
         scale = 2.0 * coordinates.squared_unit()  # from cost to squared distance
         unit = "units of the data"
         if not coordinates.common:
             unit = "units of each feature's scale"
-        if dual is None:
-            value = float(self.phi.mean() + self.phi_c.mean())
-            dual = value, standard_error(self.phi, self.phi_c)
-        value, error = scale * dual[0], scale * dual[1]
-        w2, w2_error = root_with_error(value, error)
-        lower, lower_error = root_with_error(value - self._overestimate(scale), error)
-        if primal is None:
-            primal = float(self.cost.mean()), standard_error(self.cost)
-        root, root_error = root_with_error(scale * primal[0], scale * primal[1])
+        dual = dual or self.dual()
+        squared, error = scale * dual.value, scale * dual.error
+        root = root_of(squared, error)
+        lower = root_of(scale * dual.below - self._overestimate(scale), error)
+        cost = primal or (float(self.cost.mean()), widened_error(self.cost))
+        moved: Root = root_of(scale * cost[0], scale * cost[1])
         return Distance(
-            w2=w2,
-            w2_error=w2_error,
-            lower=lower,
-            lower_error=lower_error,
-            primal=root,
-            primal_error=root_error,
+            w2=root.value,
+            w2_error=root.error,
+            interval=(root.low, root.high),
+            squared=squared,
+            squared_error=error,
+            lower=lower.value,
+            lower_error=lower.error,
+            primal=moved.value,
+            primal_error=moved.error,
             certified=self.strong_convexity > 0,
             unconverged=self.unconverged,
             rows=(len(self.phi), len(self.phi_c)),
+            affine_rows=affine_rows,
+            gain_counted=gain_counted,
             unit=unit,
             held_out=held_out,
         )

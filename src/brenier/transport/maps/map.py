@@ -17,9 +17,9 @@ from brenier.datasets import CheckedSamples, TableLike, read
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution
-from brenier.statistics import ControlVariateSettings, SampleTerms, adjusted_difference
 from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.maps.batched import in_batches, with_solutions
+from brenier.transport.maps.cross_fit import AffinePart, combined
 from brenier.transport.maps.distance import Distance, Measured
 from brenier.transport.maps.rows import InverseSolver, RowMap
 
@@ -147,27 +147,18 @@ class TransportMap:
         x: TableLike,
         z: TableLike,
         held_out: bool,
-        moment_rows: tuple[Tensor, Tensor] | None = None,
-        control: ControlVariateSettings | None = None,
+        affine: AffinePart | None = None,
     ) -> Distance:
         """Return the distance on samples.
 
         Args:
             x, z: (n, d), (m, d), source and target samples.
             held_out: whether training has not seen them.
-            moment_rows: other rows of either side, in the units of the data, by whose moments the noise of the samples'
-                own is taken out of the dual value (see `brenier.statistics.control_variates`).
-            control: how that is done.
+            affine: what is known of the affine part of the dual value from more rows, these in front.
         """
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self.phi(source)
         phi_c, solution = self.phi_c(target)
-        dual = None
-        if moment_rows is not None:
-            terms = (phi, phi_c)
-            dual = self._adjusted(
-                source, target, terms, moment_rows, control or ControlVariateSettings()
-            )
         measured = Measured(
             phi=phi,
             phi_c=phi_c,
@@ -176,10 +167,16 @@ class TransportMap:
             unconverged=solution.unconverged,
             strong_convexity=self.network.strong_convexity(),
         )
+        if affine is None:
+            return measured.distance(self.coordinates, held_out=held_out)
+        rows = source.rows(0, source.shape[0]), target.rows(0, target.shape[0])
+        gains = affine.gains(rows, (phi, phi_c))
         return measured.distance(
             self.coordinates,
             held_out=held_out,
-            dual=dual,
+            dual=combined(affine.terms, gains),
+            affine_rows=affine.rows,
+            gain_counted=gains is not None,
         )
 
     def to(self, device: torch.device | str) -> TransportMap:
@@ -187,31 +184,6 @@ class TransportMap:
         self.network.to(device)
         self.coordinates = self.coordinates.to(device)
         return self
-
-    def _adjusted(
-        self,
-        source: CheckedSamples,
-        target: CheckedSamples,
-        terms: tuple[Tensor, Tensor],
-        moment_rows: tuple[Tensor, Tensor],
-        control: ControlVariateSettings,
-    ) -> tuple[float, float]:
-        """Return the dual value in cost units and its standard error, with moments known from many other rows."""
-        many_x, many_z = moment_rows
-        phi, phi_c = terms
-        other_phi = self.phi(many_x[: control.fitted_rows])
-        other_phi_c, _ = self.phi_c(many_z[: control.fitted_rows])
-        x = source.rows(0, source.shape[0]).to(phi.device)
-        z = target.rows(0, target.shape[0]).to(phi.device)
-        encode_source, encode_target = (
-            self.coordinates.encode_source,
-            self.coordinates.encode_target,
-        )
-        return adjusted_difference(
-            SampleTerms(phi, encode_source(x), encode_source(many_x), other_phi),
-            SampleTerms(-phi_c, encode_target(z), encode_target(many_z), -other_phi_c),
-            control,
-        )
 
     def _rows(self) -> RowMap:
         """Return the map of rows in memory."""

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from brenier.transport.maps.conditional import ConditionalMap
+from brenier.transport.maps.cross_fit import DualEstimate
 from brenier.transport.maps.distance import Distance, Measured
 
 
@@ -66,7 +67,8 @@ def pooled_distance(
         unconverged=solution.unconverged,
         strong_convexity=transport.network.strong_convexity(),
     )
-    dual = primal = None
+    dual: tuple[float, float] | None = None
+    primal: tuple[float, float] | None = None
     if source.lender is not None:
         none = torch.zeros_like(phi_c)  # the cost is one of source rows alone
         dual = _with_lenders(phi, source, source.lender, phi_c, target)
@@ -76,7 +78,7 @@ def pooled_distance(
     return measured.distance(
         transport.coordinates,
         held_out=held_out,
-        dual=dual,
+        dual=None if dual is None else DualEstimate(dual[0], dual[0], dual[1]),
         primal=primal,
     )
 

@@ -1,0 +1,77 @@
+"""The affine part of the distance of a fit, from all its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from brenier.datasets import Population, Rows, Split
+from brenier.estimators.settings import FitSettings
+from brenier.transport.maps import (
+    AffinePart,
+    FitPairs,
+    cross_fitted,
+)
+
+
+def affine_parts(
+    splits: Sequence[Split[Population]] | Sequence[Split[Rows]],
+    fit: FitPairs,
+    unit: Tensor,
+    generator: torch.Generator,
+    settings: FitSettings,
+    gain: bool,
+) -> list[AffinePart]:
+    """Return the affine parts of the distances of some problems, whose Gaussians are fitted together.
+
+    Args:
+        splits: of every problem; the rows that certify come first in its terms.
+        fit: what fits Gaussians, in the units of the coordinates.
+        unit: (d,), of the coordinates.
+        generator: where the fit's randomness stands; nothing is drawn from it.
+        settings: how many folds and rows there are: no more than determine the coordinates.
+        gain: whether there is a network whose gain is measured.
+    """
+    unit, cross_fit = unit.cpu(), settings.cross_fit
+    most = min(cross_fit.rows(len(unit)), settings.pipeline.coordinate_rows)
+    most //= len(splits)
+    own = torch.Generator()  # measuring is not to change what is drawn after it
+    own.set_state(generator.get_state())
+    pairs, training = [], []
+    for split in splits:
+        some = [_rows(split, k, own, most) / unit for k in (0, 1)]
+        held_out = [len(side) for side in split.certify]
+        if split.held_out:
+            held_out = [
+                n + len(side) for n, side in zip(held_out, split.select, strict=True)
+            ]
+        pairs.append((some[0], some[1]))
+        training.append((some[0][held_out[0] :], some[1][held_out[1] :]))
+    terms = cross_fitted(pairs, fit, own, cross_fit)
+    if not (gain and all(split.held_out for split in splits)):
+        return [AffinePart(found, None, unit) for found in terms]
+    return [
+        AffinePart(found, baseline, unit)
+        for found, baseline in zip(terms, fit(training), strict=True)
+    ]
+
+
+def _rows(
+    split: Split[Population] | Split[Rows],
+    side: int,
+    generator: torch.Generator,
+    most: int,
+) -> Tensor:
+    """Return rows of one side, float64 on the CPU, those that certify in front; then those selected by, then others."""
+    certify = split.certify[side]
+    if not split.held_out:
+        return certify.cpu()
+    held_out = torch.cat([certify, split.select[side]])
+    populations: tuple[Population, Population] = split.source, split.target
+    population = populations[side]
+    # As many others as are held out, at least: the baseline is fitted to them.
+    count = max(most - len(held_out), len(held_out))
+    others = population.sample_distinct(count, generator)
+    return torch.cat([held_out, others]).cpu()
