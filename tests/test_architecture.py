@@ -43,6 +43,7 @@ ROWS: dict[str, set[str]] = {
     "estimators": {
         *(
             "errors",
+            "metrics",
             "statistics",
             "solve",
             "potentials",

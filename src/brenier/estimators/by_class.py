@@ -45,7 +45,7 @@ from brenier.transport.coordinates import (
     regularised_pair,
 )
 from brenier.transport.dual import DualTask
-from brenier.transport.maps import ConditionalMap
+from brenier.transport.maps import ConditionalMap, TransportMap
 
 Pairs: TypeAlias = Sequence[tuple[Rows, Rows]]  # both sides of every class
 Sides: TypeAlias = Sequence[tuple[Iterable[Tensor] | Tensor, Iterable[Tensor] | Tensor]]
@@ -138,6 +138,14 @@ class ClassProblem:
         if refit:
             transport.conditions = self._refitted()
         return transport
+
+    def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
+        """Return how the figures of a map contradict each other, or None."""
+        return transport.contradiction()
+
+    def of_exact_plan(self) -> None:
+        """Return nothing: each condition would need a plan of its own."""
+        return
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows of every class, not trained on, and their labels."""

@@ -35,7 +35,12 @@ from brenier.transport.coordinates import (
     to_coordinates,
 )
 from brenier.transport.dual import DualTask
-from brenier.transport.maps import ConditionalMap, Distance, pooled_distance
+from brenier.transport.maps import (
+    ConditionalMap,
+    Distance,
+    TransportMap,
+    pooled_distance,
+)
 
 
 class Parts(NamedTuple):
@@ -121,6 +126,14 @@ class CovariateProblem:
             transport.conditions = self._refitted()
         transport.pooled_distance = measured
         return transport
+
+    def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
+        """Return how the figures of a map contradict each other, or None."""
+        return transport.contradiction()
+
+    def of_exact_plan(self) -> None:
+        """Return nothing: each condition would need a plan of its own."""
+        return
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, and their covariates."""

@@ -45,7 +45,41 @@ def fit_plan(plan: Plan, options: Options) -> Fitted:
     refit = not better and options.start == "affine"
     transport = problem.certified_map(network, refit)
     selected = "network" if better else options.start
+    fault = problem.fault(transport) if better else None
+    if fault:
+        transport, selected = _mended(problem, transport, selected, fault)
     return _finished(transport, run, selected, problem.round_trip(), options)
+
+
+def _mended(
+    problem: FitProblem,
+    transport: TransportMap | ConditionalMap,
+    selected: str,
+    fault: str,
+) -> tuple[TransportMap | ConditionalMap, str]:
+    """Return the map of the exact plan between some rows and its name, or what there was if that is wrong as well.
+
+    Args:
+        problem: what was fitted.
+        transport: the map that is wrong.
+        selected: which map that is.
+        fault: what shows that.
+    """
+    potential = problem.of_exact_plan()
+    if potential is not None:
+        other = problem.certified_map(potential, refit=False)
+        if not problem.fault(other):
+            warn(
+                f"the map of the network is wrong: {fault}. The map of the exact plan between rows of both "
+                "sides, which it contains, is taken instead; for a network give more steps",
+                ConvergenceWarning,
+            )
+            return other, "plan"
+    warn(
+        f"the fitted map is wrong: {fault}. Give more steps or rows, or fit clusters far apart by labels",
+        ConvergenceWarning,
+    )
+    return transport, selected
 
 
 def _trained(problem: FitProblem, options: Options, start: Start) -> Run[Potential]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from brenier.datasets import Population, Split
 from brenier.estimators.affine_parts import affine_parts
+from brenier.estimators.exact import plan_potential, stray_share
 from brenier.estimators.initial import identity_potential, initial_potential
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
@@ -24,7 +25,7 @@ from brenier.transport.coordinates import (
     regularised_pair,
 )
 from brenier.transport.dual import Draw, DualTask
-from brenier.transport.maps import RowPair, TransportMap
+from brenier.transport.maps import ConditionalMap, RowPair, TransportMap
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -115,9 +116,45 @@ class PlainProblem:
         transport.held_out_distance = measured
         return transport
 
+    def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
+        """Return how figures contradict each other, or that moved rows lie where the target has none, or None."""
+        settings = self.options.settings.plan
+        encode = transport.coordinates.encode_target
+        _, fresh = self.split.certify
+        x, condition = self.round_trip()
+        rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
+        most = settings.compared_rows
+        moved = transport(x[:most].double(), *condition)
+        stray = stray_share(
+            encode(moved), encode(fresh[:most].double()), encode(rows), settings
+        )
+        if stray > settings.max_stray_share:
+            return (
+                f"{stray:.0%} of held-out rows are moved to where the target has none"
+            )
+        return transport.contradiction()
+
+    def of_exact_plan(self) -> Potential | None:
+        """Return the potential of the exact plan between some training rows, as smooth as new rows want it."""
+        return plan_potential(
+            self._some_rows(self.options.settings.plan.plan_rows),
+            self.task.held_out,
+            self.options,
+        )
+
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
         return RoundTripRows(self.split.certify[0])
+
+    def _some_rows(self, most: int) -> tuple[Tensor, Tensor]:
+        """Return training rows in the coordinates, as many of either side."""
+        x = self.split.source.sample_distinct(most, self.generator)
+        z = self.split.target.sample_distinct(most, self.generator)
+        n, device = min(len(x), len(z)), self.options.device
+        return (
+            self.coordinates.encode_source(x[:n].to(device)),
+            self.coordinates.encode_target(z[:n].to(device)),
+        )
 
     def _gaussians(self, pairs: Sequence[RowPair]) -> list[tuple[Gaussian, Gaussian]]:
         """Return the Gaussian fits of both sides, as coordinates are determined by them."""

@@ -58,6 +58,14 @@ class FitProblem(Protocol):
         """
         ...
 
+    def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
+        """Return in words what shows that a network's map is wrong, or None where nothing does."""
+        ...
+
+    def of_exact_plan(self) -> Potential | None:
+        """Return the potential of the exact plan between some training rows, or None where there is none."""
+        ...
+
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
         ...

@@ -64,6 +64,31 @@ class PipelineSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PlanSettings:
+    """When a network's map is given up for that of the exact plan between some rows, and how that is found.
+
+    Attributes:
+        compared_rows: rows of either side by which it is seen whether moved rows lie where the target has some.
+        usual_quantile: of how far fresh target rows are from the nearest other ones; a row is far out
+        stray_factor: beyond so many times that distance,
+        stray_distance: and beyond this share of the target's spread,
+        max_stray_share: and a map is given up where more than this share of the moved rows are.
+        plan_rows: rows of either side that it is computed between, at most: seconds for a thousand.
+        largest_temperature: at which its potential is smoothed, where the average feature has variance one.
+        temperatures: how many are tried, each a tenth of the one before.
+    """
+
+    compared_rows: int = 2000
+    usual_quantile: float = 0.99
+    stray_factor: float = 3.0
+    stray_distance: float = 0.1
+    max_stray_share: float = 0.05
+    plan_rows: int = 1000
+    largest_temperature: float = 0.1
+    temperatures: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
 class FitSettings:
     """All settings of a fit.
 
@@ -80,6 +105,7 @@ class FitSettings:
         split: which rows are held out.
         coordinates: how coordinates are determined.
         cross_fit: how the affine part of the distance is measured.
+        plan: the exact plan that is fallen back on.
         pipeline: how a fit goes from samples to a map.
     """
 
@@ -103,6 +129,7 @@ class FitSettings:
         default_factory=CoordinateSettings
     )
     cross_fit: CrossFitSettings = dataclasses.field(default_factory=CrossFitSettings)
+    plan: PlanSettings = dataclasses.field(default_factory=PlanSettings)
     pipeline: PipelineSettings = dataclasses.field(default_factory=PipelineSettings)
 
     def overridden(self, overrides: Mapping[str, object]) -> FitSettings:

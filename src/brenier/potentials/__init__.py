@@ -7,12 +7,13 @@ that the inverse map exists. `DenseICNN` is the default; `Conditional` and `Mean
 from brenier.potentials.base import Potential, rows_at_once
 from brenier.potentials.conditional import Conditional, ConditionedPotential
 from brenier.potentials.icnn import DenseICNN, widths
+from brenier.potentials.max_affine import MaxAffine
 from brenier.potentials.mean import MeanPotential
 from brenier.potentials.quadratic import Quadratic
 from brenier.potentials.residual import ResidualPotential
 
 KNOWN: dict[str, type[Potential]] = {
-    cls.__name__: cls for cls in (DenseICNN, Quadratic, ResidualPotential)
+    cls.__name__: cls for cls in (DenseICNN, MaxAffine, Quadratic, ResidualPotential)
 }
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Conditional",
     "ConditionedPotential",
     "DenseICNN",
+    "MaxAffine",
     "MeanPotential",
     "Potential",
     "Quadratic",

@@ -29,6 +29,7 @@ from brenier.statistics.gaussian import (
     pool_covariances,
     regularised,
 )
+from brenier.statistics.plan import ExactPlan, exact_plan
 from brenier.statistics.regression import GaussianRegression, RegressionSettings
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
 from brenier.statistics.two_sample import (
@@ -41,6 +42,7 @@ __all__ = [
     "Calibration",
     "CalibrationSettings",
     "ControlVariateSettings",
+    "ExactPlan",
     "Features",
     "Gaussian",
     "GaussianRegression",
@@ -52,6 +54,7 @@ __all__ = [
     "Smoothing",
     "TwoSampleSettings",
     "adjusted_difference",
+    "exact_plan",
     "fit_gaussian",
     "gaussian_map",
     "matrix_power",

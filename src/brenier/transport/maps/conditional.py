@@ -205,6 +205,15 @@ class ConditionalMap:
             )
         return transport.distance(x, z)
 
+    def contradiction(self) -> str | None:
+        """Return how the figures measured at fit time contradict each other, of the first class where they do."""
+        if self.pooled_distance is not None:
+            return self.pooled_distance.contradiction
+        for key, found in self.held_out_distance.items():
+            if found.contradiction:
+                return f"in class {self.labels[key]!r} {found.contradiction}"
+        return None
+
     def to(self, device: torch.device | str) -> ConditionalMap:
         """Move the map to a device, and return it."""
         self.network.to(device)

@@ -179,6 +179,11 @@ class TransportMap:
             gain_counted=gains is not None,
         )
 
+    def contradiction(self) -> str | None:
+        """Return how the figures measured at fit time contradict each other, or None (see `Distance`)."""
+        found = self.held_out_distance
+        return None if found is None else found.contradiction
+
     def to(self, device: torch.device | str) -> TransportMap:
         """Move the map to a device, and return it."""
         self.network.to(device)
