@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from brenier.errors import DataError
 from brenier.solve.solution import Solution, Status
 
 Batched = TypeVar("Batched", bound=tuple)
@@ -170,7 +171,14 @@ def minimise(
 
     Returns:
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
+
+    Raises:
+        DataError: where the method is a class and no instance of it.
     """
+    if isinstance(method, type):
+        raise DataError(
+            f"method: must be an inner solver such as BFGS(), got the class {method.__name__}; add brackets"
+        )
     tally: list[int] = []
     counted = _Counted(problem, tally)
     first = start.y if isinstance(start, Iterate) else start
