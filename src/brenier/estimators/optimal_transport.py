@@ -327,7 +327,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         configured = getattr(self, "_sklearn_output_config", {})
         output = configured.get("transform", get_config()["transform_output"])
         as_array = output != "default" and isinstance(moved, Tensor)
-        return moved.cpu().numpy() if as_array else moved
+        return moved.detach().cpu().numpy() if as_array else moved
 
     def _condition(
         self, labels: LabelsLike | None, covariates: TableLike | None

@@ -173,11 +173,11 @@ def minimise(
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
 
     Raises:
-        DataError: where the method is a class and no instance of it.
+        DataError: where the method is none, or a class and no instance of it.
     """
-    if isinstance(method, type):
+    if isinstance(method, type) or not hasattr(method, "step"):
         raise DataError(
-            f"method: must be an inner solver such as BFGS(), got the class {method.__name__}; add brackets"
+            f"method: must be an inner solver such as BFGS(), got {method!r}; of a class give an instance"
         )
     tally: list[int] = []
     counted = _Counted(problem, tally)

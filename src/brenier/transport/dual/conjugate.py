@@ -106,7 +106,7 @@ def conjugate(
             converged by rounding (see `brenier.transport.dual.rounding`). Training does without.
 
     Raises:
-        DataError: where the method is a class and no instance of it.
+        DataError: where the method is none, or a class and no instance of it.
 
     >>> import torch
     >>> from brenier.potentials import Quadratic
