@@ -25,10 +25,13 @@ class RoundingSettings:
         sampled: rows evaluated again in any case: as many of those where rounding is largest beside the bound, and as
             many spread over all rows.
         margin: where the error of every such row is below the bound divided by this, the others are not evaluated.
+        slack: how far above the bound |R| may be in double precision: within it the answer is as good as was asked for,
+            and a few of many ordinary rows are, by the rounding of single precision.
     """
 
     sampled: int = 256
     margin: float = 32.0
+    slack: float = 2.0
 
 
 @torch.no_grad()
@@ -63,7 +66,7 @@ def without_rounded(
         index, exact = _evaluated(
             potential, z, solution, floor / bound, bound, settings
         )
-        faulty = unresolved[index] | ~(exact <= bound[index])
+        faulty = unresolved[index] | ~(exact <= settings.slack * bound[index])
         residual[index] = torch.where(faulty, exact, residual[index])
         unresolved[index] = faulty
     status = torch.where(unresolved, int(Status.STALLED), solution.status)

@@ -91,10 +91,11 @@ class ConditionalMap:
             index = self.conditions.encode_index([condition], self.conditions.kind, 1)
         return self.at_index(index[0])
 
-    @usual_modes(gradients=False)
     def at_index(self, index: Tensor) -> TransportMap:
         """Return the map of a class by its number, or of covariates scaled (p,)."""
-        embedding = self.conditions.embedding(index.unsqueeze(0))[0]
+        with usual_modes(gradients=False):
+            embedding = self.conditions.embedding(index.unsqueeze(0))[0]
+            coordinates = self.conditions.at(index)
         parameter = next(self.network.parameters())
         potential = self.network.condition_on(embedding.to(parameter)).eval()
         found = None
@@ -102,7 +103,7 @@ class ConditionalMap:
             found = self.held_out_distance.get(int(index))
         return TransportMap(
             potential,
-            self.conditions.at(index),
+            coordinates,
             method=self.method,
             tol=self.tol,
             max_steps=self.max_steps,
@@ -224,12 +225,12 @@ class ConditionalMap:
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)
 
-    @usual_modes(gradients=False)
     def _index(self, condition: ConditionsLike, samples: CheckedSamples) -> Tensor:
         """Return the index of every row's condition, checked."""
-        return self.conditions.encode_index(
-            condition, self.conditions.kind, samples.shape[0]
-        )
+        with usual_modes(gradients=False):
+            return self.conditions.encode_index(
+                condition, self.conditions.kind, samples.shape[0]
+            )
 
     def _at_index(
         self,
