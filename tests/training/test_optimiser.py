@@ -15,10 +15,7 @@ from brenier.training.optimiser import own_optimizer, take_step
 WRONG: list[tuple[Any, str]] = [
     (torch.optim.LBFGS, r"LBFGS needs a closure .*choose one that does without"),
     (partial(torch.optim.Adam, lr=-1), r"cannot be made \(ValueError: Invalid lear"),
-    (
-        partial(torch.optim.Adam, **{"rate": 1}),
-        r"cannot be made \(TypeError: .*give a fun",
-    ),
+    (partial(torch.optim.Adam, rate=1), r"cannot be made \(TypeError: .*give a fun"),  # type: ignore[call-arg]
     (SAM, r"cannot be made \(TypeError: .*base_optimizer"),
     (AliG, r"AliG has no learning rate `lr`"),
     (lambda _: None, r"the function returned NoneType; return a torch optimiser"),

@@ -70,7 +70,8 @@ def _faults(potential: Potential, settings: TrialSettings) -> Iterator[str]:
     again, gradient = potential.value_and_gradient(x)
     yield from _wrong("the value of `value_and_gradient`", again, (n,))
     yield from _wrong("its gradient", gradient, (n, d))
-    if _differ(potential(x[:2]), value[:2], settings):
+    random = _differ(potential(x), value, settings)
+    if random or _differ(potential(x[:2]), value[:2], settings):
         yield (
             "the value at a point depends on the other points, or on chance; leave out what mixes rows or draws "
             "numbers, such as batch normalisation and dropout"
