@@ -67,7 +67,7 @@ def without_rounded(
             potential, z, solution, floor / bound, bound, settings
         )
         faulty = unresolved[index] | ~(exact <= settings.slack * bound[index])
-        residual[index] = torch.where(faulty, exact, residual[index])
+        residual[index] = torch.where(faulty, exact.to(residual), residual[index])
         unresolved[index] = faulty
     status = torch.where(unresolved, int(Status.STALLED), solution.status)
     return dataclasses.replace(solution, status=status, residual=residual)
@@ -96,12 +96,12 @@ def _evaluated(
         first = torch.cat([largest, rows[:: len(rows) // count]]).unique()
     exact = _double_precision(potential, solution.point[first], z[first])
     if exact is None:
-        return rows[:0], bound[:0]
+        return rows[:0], bound[:0].double()
     error = (exact - solution.residual[first]).abs()
     if len(first) == len(rows) or bool((error * settings.margin <= bound[first]).all()):
         return first, exact
     exact = _double_precision(potential, solution.point[rows], z[rows])
-    return (rows[:0], bound[:0]) if exact is None else (rows, exact)
+    return (rows[:0], bound[:0].double()) if exact is None else (rows, exact)
 
 
 def _double_precision(potential: Potential, y: Tensor, z: Tensor) -> Tensor | None:
@@ -112,4 +112,4 @@ def _double_precision(potential: Potential, y: Tensor, z: Tensor) -> Tensor | No
         norm = torch.linalg.vector_norm(at - z.double() + gradient, dim=-1)
     except (RuntimeError, TypeError):  # a potential of one's own, of one precision
         return None
-    return norm.to(y.dtype)
+    return norm
