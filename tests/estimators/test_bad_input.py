@@ -373,7 +373,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("scale", "foo", "one of 'auto', 'common', 'feature'"),
     *(("scale", value, "2 positive numbers") for value in SCALES),
     ("dtype", "float16", "one of 'float32', 'float64'"),
-    ("dtype", torch.float64, "one of 'float32', 'float64'"),
+    ("dtype", torch.float16, "one of 'float32', 'float64'"),
     ("device", "nonsense", "give 'cpu'"),
     ("device", 1.5, "give 'cpu'"),
     ("method", "lbfgs", "such as BFGS"),

@@ -81,7 +81,7 @@ def test_the_kind_given_comes_back(kind: str) -> None:
     if isinstance(given, pd.DataFrame):
         assert moved.index.equals(given.index)
     if isinstance(given, torch.Tensor):
-        assert not moved.requires_grad
+        assert moved.requires_grad == given.requires_grad
 
 
 def test_the_kind_is_that_of_each_call() -> None:

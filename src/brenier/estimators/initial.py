@@ -9,6 +9,7 @@ import torch
 from brenier.errors import DataError
 from brenier.estimators.budget import Budget
 from brenier.estimators.options import MakePotential, Options
+from brenier.estimators.trial import check_potential
 from brenier.potentials import (
     Conditional,
     DenseICNN,
@@ -45,13 +46,18 @@ def initial_potential(
         options: what the fit is told.
         generator: source of the initial weights.
         transport_dim: for conditioned points, how many leading coordinates are transported.
+
+    Raises:
+        DataError: where a potential of the user's cannot be trained.
     """
     made = copy.deepcopy(warm_potential(options.warm))
     if made is None:
         made = new_potential(options.make_potential, dim, generator)
         if transport_dim is not None:
             made = Conditional(made, transport_dim)
-    return made.to(options.device, options.dtype).requires_grad_(True)
+    made = made.to(options.device, options.dtype).requires_grad_(True)
+    check_potential(made)
+    return made
 
 
 def warm_potential(warm: TransportMap | ConditionalMap | None) -> Potential | None:
@@ -69,13 +75,31 @@ def new_potential(
     """Return a new potential, checked.
 
     Raises:
-        DataError: where the function makes no potential of this dimension.
+        DataError: where the function fails, or makes no potential of this dimension with parameters to train.
     """
-    made = make(dim, generator)
-    if not isinstance(made, Potential) or made.dim != dim:
+    try:
+        made = make(dim, generator)
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(
+            f"potential: cannot be made ({type(error).__name__}: {error}); give a function (d, generator) -> "
+            "`Potential`, for example lambda d, generator: DenseICNN(d, generator=generator)",
+            argument="potential",
+        ) from error
+    if not isinstance(made, Potential) or getattr(made, "dim", None) != dim:
         found = f"{type(made).__name__} with dim={getattr(made, 'dim', None)}"
         raise DataError(
-            f"potential: the function returned {found}; return a `Potential` with dim={dim}"
+            f"potential: the function returned {found}; return a `Potential` with dim={dim}",
+            argument="potential",
+        )
+    parameters = list(made.parameters())
+    frozen = sum(not part.requires_grad for part in parameters)
+    if frozen or not parameters:
+        raise DataError(
+            f"potential: {type(made).__name__} has {len(parameters)} parameters, {frozen} of which require no "
+            "gradient; give it parameters to train, and register as buffers what is not to be trained",
+            argument="potential",
         )
     return made
 

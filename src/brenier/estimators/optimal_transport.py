@@ -76,7 +76,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
         device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
-        dtype: precision of the network, "float32" or "float64".
+        dtype: precision of the network, "float32" or "float64", or that type of torch or numpy.
         verbose: whether to show a progress bar.
         settings: other values for any field of `brenier.FitSettings` and `brenier.Budget`, by name, for example
             `{"ema_decay": 0.99, "long_steps": 2000}`: everything that a fit chooses or takes for given.
@@ -121,7 +121,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         random_state: RandomState = None,
         n_jobs: int | None = None,
         device: str | torch.device | None = None,
-        dtype: str = "float32",
+        dtype: str | torch.dtype = "float32",
         verbose: bool = False,
         settings: Mapping[str, object] | None = None,
     ) -> None:
@@ -327,7 +327,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         configured = getattr(self, "_sklearn_output_config", {})
         output = configured.get("transform", get_config()["transform_output"])
         as_array = output != "default" and isinstance(moved, Tensor)
-        return moved.cpu().numpy() if as_array else moved
+        return moved.detach().cpu().numpy() if as_array else moved
 
     def _condition(
         self, labels: LabelsLike | None, covariates: TableLike | None

@@ -54,7 +54,7 @@ class Parameters:
     random_state: RandomState
     n_jobs: int | None
     device: object
-    dtype: str
+    dtype: object
     verbose: bool
     settings: Mapping[str, object] | None
 
@@ -66,7 +66,9 @@ class Parameters:
                 whole, zero = name in WHOLE, name == "bandwidth"
                 validation.check_positive(name, value, whole=whole, zero=zero)
         validation.check_choice("start", self.start, ("affine", "identity"))
-        validation.check_choice("dtype", self.dtype, ("float32", "float64"))
+        validation.check_choice(
+            "dtype", validation.name_of_dtype(self.dtype), ("float32", "float64")
+        )
         if self.checkpoint is not None:
             validation.check_folder("checkpoint", self.checkpoint)
         if not (self.optimizer is None or callable(self.optimizer)):
@@ -110,7 +112,7 @@ class Parameters:
             seed=validation.draw_seed(self.random_state),
             seed_given=isinstance(self.random_state, numbers.Integral),
             device=self._device(source),
-            dtype=getattr(torch, self.dtype),
+            dtype=getattr(torch, str(validation.name_of_dtype(self.dtype))),
             folder=self.checkpoint,
             progress=bool(self.verbose),
             warm=warm,

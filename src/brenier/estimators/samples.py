@@ -15,6 +15,7 @@ from brenier.estimators.options import Fitted
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
+from brenier.potentials import UsualType, usual_modes
 
 
 class FittedSamples(NamedTuple):
@@ -54,7 +55,8 @@ def fit_samples(
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
-    fitted = _fit_populations(source, target, given, parameters, previous)
+    with UsualType(), usual_modes(gradients=True):
+        fitted = _fit_populations(source, target, given, parameters, previous)
     return FittedSamples(fitted, source.dim, names)
 
 

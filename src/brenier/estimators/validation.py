@@ -61,6 +61,17 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         )
 
 
+def name_of_dtype(dtype: object) -> object:
+    """Return the name of a type of numbers given as torch's, numpy's or Python's; anything else as it is."""
+    if isinstance(dtype, torch.dtype):
+        return str(dtype).removeprefix("torch.")
+    if dtype is float or isinstance(dtype, np.dtype):
+        return np.dtype(dtype).name
+    if isinstance(dtype, type) and issubclass(dtype, np.number):
+        return np.dtype(dtype).name
+    return dtype
+
+
 def check_scale(scale: object, dim: int) -> str | Tensor:
     """Return the scale as a name or a (d,) tensor of positive units."""
     if isinstance(scale, str):
@@ -161,6 +172,7 @@ def remember_features(
 def json_parameters(estimator: BaseEstimator) -> dict[str, object]:
     """Return the parameters that JSON can hold; functions and objects are left out."""
     parameters = estimator.get_params(deep=False)
+    parameters["dtype"] = name_of_dtype(parameters["dtype"])
     return {name: value for name, value in parameters.items() if _is_json(value)}
 
 

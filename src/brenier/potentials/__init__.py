@@ -9,6 +9,7 @@ from brenier.potentials.conditional import Conditional, ConditionedPotential
 from brenier.potentials.icnn import DenseICNN, widths
 from brenier.potentials.max_affine import MaxAffine
 from brenier.potentials.mean import MeanPotential
+from brenier.potentials.modes import UsualType, usual_modes
 from brenier.potentials.quadratic import Quadratic
 from brenier.potentials.residual import ResidualPotential
 
@@ -26,6 +27,8 @@ __all__ = [
     "Potential",
     "Quadratic",
     "ResidualPotential",
+    "UsualType",
     "rows_at_once",
+    "usual_modes",
     "widths",
 ]

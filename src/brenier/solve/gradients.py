@@ -19,6 +19,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.linalg import vecdot
 
 Residual = Callable[[Tensor], Tensor]
@@ -52,7 +53,8 @@ def implicit(
     """Return the point with the exact gradient of the implicit function theorem.
 
     dR/dy must be symmetric positive definite, as the Hessian of a strongly convex objective is. Rows whose adjoint
-    system has not reached the relative tolerance tol after max_steps keep their best estimate.
+    system has not reached the relative tolerance tol after max_steps keep their best estimate. The gradient itself
+    cannot be differentiated: torch says so where that is tried.
     """
     y = point.detach().requires_grad_()
     with torch.enable_grad():
@@ -86,6 +88,7 @@ class _Implicit(torch.autograd.Function):
         return point.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(
         ctx: _ImplicitContext, *grads: Tensor
     ) -> tuple[None, Tensor, None, None, None]:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from brenier.errors import DataError
 from brenier.solve.solution import Solution, Status
 
 Batched = TypeVar("Batched", bound=tuple)
@@ -170,7 +171,14 @@ def minimise(
 
     Returns:
         A `Solution`; it never raises for rows that did not converge: ask `check()` or read `status`.
+
+    Raises:
+        DataError: where the method is none, or a class and no instance of it.
     """
+    if isinstance(method, type) or not hasattr(method, "step"):
+        raise DataError(
+            f"method: must be an inner solver such as BFGS(), got {method!r}; of a class give an instance"
+        )
     tally: list[int] = []
     counted = _Counted(problem, tally)
     first = start.y if isinstance(start, Iterate) else start

@@ -18,7 +18,7 @@ class Status(enum.IntEnum):
     Attributes:
         CONVERGED: its residual norm is at most tol.
         OUT_OF_STEPS: max_steps were taken before.
-        STALLED: the method gave up at a finite point, where no step makes progress at this precision.
+        STALLED: no step makes progress at this precision, or rounding alone exceeds the bound on the residual.
         NON_FINITE: an iterate overflowed, or the objective was not finite there.
         DEFERRED: left unfinished on request.
     """
@@ -38,7 +38,8 @@ class Status(enum.IntEnum):
 _ADVICE = {
     Status.CONVERGED: "nothing to do",
     Status.OUT_OF_STEPS: "raise `max_steps`, loosen `tol`, or choose a method with curvature (BFGS, NewtonCG)",
-    Status.STALLED: "the steps fell below what this precision resolves: loosen `tol` or work in float64",
+    Status.STALLED: "this precision does not resolve them any further: loosen `tol`, or work in float64 "
+    "(dtype='float64')",
     Status.NON_FINITE: "the objective overflowed along the way: check the inputs for values far outside the "
     "training data, or shorten the step",
     Status.DEFERRED: "they were left unfinished, as asked: continue from their points, or solve with skip_fraction=0",

@@ -16,6 +16,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor, nn
 
+from brenier.training.optimiser import take_step
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Model, Task
@@ -94,7 +95,7 @@ class Run(Generic[Model]):
         if fault:
             self._roll_back(fault)
         else:
-            self.optimizer.step()
+            take_step(self.optimizer, own=self.settings.optimizer is not None)
             ema_update(
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )

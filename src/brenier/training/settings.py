@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
 
-from brenier.errors import DataError
-
-MakeOptimiser = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+from brenier.training.optimiser import MakeOptimiser, own_optimizer
 
 
 def cosine_schedule(progress: float) -> float:
@@ -91,7 +88,7 @@ class Settings:
         "SOAP: Improving and Stabilizing Shampoo using Adam" (Vyas et al., 2024).
 
         Raises:
-            DataError: where the function given returns no optimiser.
+            DataError: where the function given makes no optimiser that can be used.
         """
         if self.optimizer is None:
             from pytorch_optimizer import SOAP  # takes long to import
@@ -103,12 +100,5 @@ class Settings:
                 weight_decay=0.0,
                 max_precondition_dim=self.max_precondition_dim,
             )
-        made = self.optimizer(
-            parameter for group in groups for parameter in group["params"]
-        )
-        if not isinstance(made, torch.optim.Optimizer):
-            found = type(made).__name__
-            raise DataError(
-                f"optimizer: the function returned {found}; return a torch optimiser"
-            )
-        return made
+        parameters = (part for group in groups for part in group["params"])
+        return own_optimizer(self.optimizer, parameters)

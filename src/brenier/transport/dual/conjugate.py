@@ -19,6 +19,7 @@ from torch import Tensor
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Iterate, Method, Rule, Solution, detached, minimise
 from brenier.transport.costs import SquaredEuclidean
+from brenier.transport.dual.rounding import without_rounded
 from brenier.transport.dual.starts import InitialPoints
 
 COST = SquaredEuclidean()
@@ -86,6 +87,7 @@ def conjugate(
     check_every: int = 1,
     skip_fraction: float = 0.0,
     gradients: Rule = detached,
+    evaluate_again: bool = True,
 ) -> Conjugate:
     """Return env(z) and its minimiser, for every row of z (n, d).
 
@@ -100,6 +102,11 @@ def conjugate(
         check_every: steps between two stop tests (see `minimise`).
         skip_fraction: share of the rows that may be left unfinished (see `minimise`).
         gradients: how `point` is differentiated: `detached`, or `one_step`, `implicit`, `unrolled` of `brenier.solve`.
+        evaluate_again: whether rows solved below double precision are evaluated again in it, so that none seems to have
+            converged by rounding (see `brenier.transport.dual.rounding`). Training does without.
+
+    Raises:
+        DataError: where the method is none, or a class and no instance of it.
 
     >>> import torch
     >>> from brenier.potentials import Quadratic
@@ -123,10 +130,19 @@ def conjugate(
     )
     evaluations = len(start.points) + solution.evaluations
     solution = dataclasses.replace(solution, evaluations=evaluations)
+    solution = without_rounded(
+        potential, problem.z, solution, tol, evaluate=evaluate_again
+    )
     y = solution.point
     usable = torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
     value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
     value = torch.where(usable, value, torch.nan)
-    point = gradients(lambda at: at - z + potential.gradient(at), y)
-    return Conjugate(value, point, solution)
+
+    def residual(at: Tensor) -> Tensor:
+        # With a condition held fixed dR/dy is symmetric, as the rules of differentiation ask.
+        fixed = at[:, potential.transport_dim :].detach()
+        held = torch.cat([at[:, : potential.transport_dim], fixed], -1)
+        return at - z + potential.gradient(held if fixed.numel() else at)
+
+    return Conjugate(value, gradients(residual, y), solution)

@@ -190,6 +190,7 @@ def envelope(
         max_steps=options.max_steps,
         check_every=options.check_every,
         skip_fraction=skip_fraction,
+        evaluate_again=False,
     )
     return found.value, found.solution
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from brenier.datasets import CheckedSamples, LabelsLike, TableLike, read
 from brenier.errors import DataError
-from brenier.potentials import Conditional, Potential
+from brenier.potentials import Conditional, Potential, usual_modes
 from brenier.solve import BFGS, Method, Solution
 from brenier.transport.coordinates import (
     Classes,
@@ -35,7 +35,8 @@ ConditionsLike: TypeAlias = (
 class ConditionalMap:
     """Optimal transport maps given a condition, a label or covariates, from one potential network.
 
-    Wherever a condition is asked for, give labels (n,) or covariates (n, p), one per row, or one for all rows.
+    Wherever a condition is asked for, give labels (n,) or covariates (n, p), one per row, or one for all rows. Graphs
+    are kept as `TransportMap` says, to x or z, not to the condition.
 
     Args:
         potential: of conditioned points, in the coordinates of their conditions.
@@ -86,12 +87,15 @@ class ConditionalMap:
         Raises:
             DataError: where the label is unknown.
         """
-        index = self.conditions.encode_index([condition], self.conditions.kind, 1)
+        with usual_modes(gradients=False):
+            index = self.conditions.encode_index([condition], self.conditions.kind, 1)
         return self.at_index(index[0])
 
     def at_index(self, index: Tensor) -> TransportMap:
         """Return the map of a class by its number, or of covariates scaled (p,)."""
-        embedding = self.conditions.embedding(index.unsqueeze(0))[0]
+        with usual_modes(gradients=False):
+            embedding = self.conditions.embedding(index.unsqueeze(0))[0]
+            coordinates = self.conditions.at(index)
         parameter = next(self.network.parameters())
         potential = self.network.condition_on(embedding.to(parameter)).eval()
         found = None
@@ -99,7 +103,7 @@ class ConditionalMap:
             found = self.held_out_distance.get(int(index))
         return TransportMap(
             potential,
-            self.conditions.at(index),
+            coordinates,
             method=self.method,
             tol=self.tol,
             max_steps=self.max_steps,
@@ -111,7 +115,11 @@ class ConditionalMap:
         """Return T(x) given the condition, row by row: (n, d) -> (n, d)."""
         samples = self._read(x, "x")
         moved = self._at_index(
-            RowMap.forward, samples, self._index(condition, samples), samples.dtype
+            RowMap.forward,
+            samples,
+            self._index(condition, samples),
+            samples.dtype,
+            keep_graph=True,
         )
         return samples.restore(moved)
 
@@ -124,7 +132,9 @@ class ConditionalMap:
         """
         samples = self._read(z, "z")
         index = self._index(condition, samples)
-        points, solution = self._solved(RowMap.backward, samples, index, samples.dtype)
+        points, solution = self._solved(
+            RowMap.backward, samples, index, samples.dtype, keep_graph=True
+        )
         if return_solution:
             return samples.restore(points), solution
         warn_unconverged(solution)
@@ -143,6 +153,7 @@ class ConditionalMap:
             samples,
             self._index(condition, samples),
             samples.dtype,
+            keep_graph=True,
         )
         return samples.restore(between)
 
@@ -225,9 +236,10 @@ class ConditionalMap:
 
     def _index(self, condition: ConditionsLike, samples: CheckedSamples) -> Tensor:
         """Return the index of every row's condition, checked."""
-        return self.conditions.encode_index(
-            condition, self.conditions.kind, samples.shape[0]
-        )
+        with usual_modes(gradients=False):
+            return self.conditions.encode_index(
+                condition, self.conditions.kind, samples.shape[0]
+            )
 
     def _at_index(
         self,
@@ -235,6 +247,7 @@ class ConditionalMap:
         samples: CheckedSamples,
         index: Tensor,
         dtype: torch.dtype = torch.float64,
+        keep_graph: bool = False,
     ) -> Tensor:
         """Apply a function of a map of rows batch by batch, each row in the coordinates of its condition."""
         solver = InverseSolver(self.method, self.tol, self.max_steps)
@@ -250,6 +263,7 @@ class ConditionalMap:
             self.coordinates.unit.device,
             next(self.network.parameters()).dtype,
             dtype,
+            keep_graph,
         )
 
     def _solved(
@@ -258,8 +272,10 @@ class ConditionalMap:
         samples: CheckedSamples,
         index: Tensor,
         dtype: torch.dtype = torch.float64,
+        keep_graph: bool = False,
     ) -> tuple[Tensor, Solution]:
         """Apply a function that solves inner problems; return its results, and how the solves went."""
         return with_solutions(
-            function, lambda solve: self._at_index(solve, samples, index, dtype)
+            function,
+            lambda solve: self._at_index(solve, samples, index, dtype, keep_graph),
         )

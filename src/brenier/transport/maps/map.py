@@ -7,6 +7,7 @@ between   x_t = (1 - t) x + t T(x)          displacement interpolation (McCann, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,7 +31,9 @@ class TransportMap:
     """An optimal transport map between x- and z-samples, from one potential.
 
     Arrays, tensors and frames are accepted everywhere and come back as the same kind; rows are worked on in batches, so
-    memory stays bounded.
+    memory stays bounded. Where x or z is a tensor that requires a gradient, `__call__`, `inverse`, `interpolate`,
+    `potential` and `cost` keep the graph to it, not to the parameters: of any order, that of `inverse` of the first, by
+    the implicit function theorem. Under `torch.no_grad` there is none.
 
     Args:
         potential: g, in the given coordinates.
@@ -66,7 +69,9 @@ class TransportMap:
     def __call__(self, x: TableLike) -> Any:
         """Return T(x): (n, d) -> (n, d)."""
         samples = self._read(x, "x")
-        moved = self._in_batches(self._rows().forward, samples, samples.dtype)
+        moved = self._in_batches(
+            self._rows().forward, samples, samples.dtype, keep_graph=True
+        )
         return samples.restore(moved)
 
     def inverse(self, z: TableLike, return_solution: bool = False) -> Any:
@@ -75,7 +80,9 @@ class TransportMap:
         Rows that did not converge keep their best iterate; without `return_solution` a `ConvergenceWarning` says so.
         """
         samples = self._read(z, "z")
-        points, solution = self._solved(self._rows().backward, samples, samples.dtype)
+        points, solution = self._solved(
+            self._rows().backward, samples, samples.dtype, keep_graph=True
+        )
         if return_solution:
             return samples.restore(points), solution
         warn_unconverged(solution)
@@ -89,7 +96,9 @@ class TransportMap:
         """
         t = finite_time(t)
         samples, rows = self._read(x, "x"), self._rows()
-        between = self._in_batches(lambda x: rows.between(x, t), samples, samples.dtype)
+        between = self._in_batches(
+            lambda x: rows.between(x, t), samples, samples.dtype, keep_graph=True
+        )
         return samples.restore(between)
 
     def potential(self, x: TableLike) -> Any:
@@ -99,17 +108,19 @@ class TransportMap:
         """
         samples, rows = self._read(x, "x"), self._rows()
         scale = self.coordinates.squared_unit()
-        return samples.restore(
-            self._in_batches(lambda x: -scale * rows.phi(x), samples)
+        found = self._in_batches(
+            lambda x: -scale * rows.phi(x), samples, samples.dtype, keep_graph=True
         )
+        return samples.restore(found)
 
     def cost(self, x: TableLike) -> Any:
         """Return c(x, T(x)) = |x - T(x)|^2/2 in the units of the data, or in feature units where those differ: (n,)."""
         samples, rows = self._read(x, "x"), self._rows()
         scale = self.coordinates.squared_unit()
-        return samples.restore(
-            self._in_batches(lambda x: scale * rows.cost(x), samples)
+        found = self._in_batches(
+            lambda x: scale * rows.cost(x), samples, samples.dtype, keep_graph=True
         )
+        return samples.restore(found)
 
     def dual_terms(self, x: TableLike, z: TableLike) -> tuple[Tensor, Tensor, Solution]:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went.
@@ -203,6 +214,7 @@ class TransportMap:
         function: Callable[[Tensor], Tensor],
         samples: CheckedSamples,
         dtype: torch.dtype = torch.float64,
+        keep_graph: bool = False,
     ) -> Tensor:
         """Apply a function of rows batch by batch, into one tensor of the given type."""
         return in_batches(
@@ -212,6 +224,7 @@ class TransportMap:
             self.coordinates.unit.device,
             self._type,
             dtype,
+            keep_graph,
         )
 
     def _solved(
@@ -219,10 +232,11 @@ class TransportMap:
         function: WithSolution,
         samples: CheckedSamples,
         dtype: torch.dtype = torch.float64,
+        keep_graph: bool = False,
     ) -> tuple[Tensor, Solution]:
         """Apply a function of rows that solves inner problems; return its results, and how the solves went."""
         return with_solutions(
-            function, lambda solve: self._in_batches(solve, samples, dtype)
+            function, lambda solve: self._in_batches(solve, samples, dtype, keep_graph)
         )
 
 
@@ -232,7 +246,7 @@ def finite_time(t: float) -> float:
     Raises:
         DataError: where it is not a finite number.
     """
-    if not torch.isfinite(torch.as_tensor(float(t))):
+    if not math.isfinite(t):
         raise DataError(f"t: must be a finite number, got {t}; 0 gives x, 1 gives T(x)")
     return float(t)
 

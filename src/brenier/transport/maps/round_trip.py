@@ -62,7 +62,7 @@ def inverse_errors(
         condition: their labels or covariates, where the map takes any.
     """
     unit = transport.coordinates.unit
-    x = x.to(unit)
+    x = x.detach().to(unit)
     moved = transport(x, *condition)
     back, solution = transport.inverse(moved, *condition, return_solution=True)
     from_mean = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1)

@@ -6,6 +6,7 @@ inverse   T^{-1}(z) = argmin_y |y - z|^2/2 + g(y)    one small minimisation per 
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Protocol
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import Method, Solution
+from brenier.solve import Method, Solution, detached, implicit
 from brenier.transport.dual import Conjugate, conjugate
 
 
@@ -65,17 +66,24 @@ class InverseSolver:
     max_steps: int
 
     def solve(self, network: Potential, w: Tensor) -> Conjugate:
-        """Return the conjugate of a potential at points w (n, d)."""
+        """Return the conjugate of a potential at points w (n, d); where these have a graph, so has its point."""
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = self.tol * distance.clamp(min=1.0)
         return conjugate(
-            network, w, method=self.method, tol=tol, max_steps=self.max_steps
+            network,
+            w,
+            method=self.method,
+            tol=tol.detach(),
+            max_steps=self.max_steps,
+            gradients=implicit if w.requires_grad else detached,
         )
 
 
 @dataclasses.dataclass(frozen=True)
 class RowMap:
     """A map of some rows, float64, in their coordinates.
+
+    Of rows that require a gradient, results carry a graph to them, not to the parameters of the network.
 
     Attributes:
         network: g, in the coordinates.
@@ -90,12 +98,13 @@ class RowMap:
     def forward(self, x: Tensor) -> Tensor:
         """Return T(x): (n, d) -> (n, d)."""
         u = self.coordinates.encode_source(x).to(self._dtype)
-        return self.coordinates.decode_target((u + self.network.gradient(u)).to(x))
+        moved = u + self._constant(u).gradient(u)
+        return self.coordinates.decode_target(moved.to(x))
 
     def backward(self, z: Tensor) -> tuple[Tensor, Solution]:
         """Return T^{-1}(z) (n, d), and how the solves went."""
         w = self.coordinates.encode_target(z).to(self._dtype)
-        found = self.solver.solve(self.network, w)
+        found = self.solver.solve(self._constant(w), w)
         return self.coordinates.decode_source(found.point.to(z)), found.solution
 
     def between(self, x: Tensor, t: float) -> Tensor:
@@ -109,13 +118,21 @@ class RowMap:
     def phi(self, x: Tensor) -> Tensor:
         """Return the terms of the source in cost units: (n,)."""
         u = self.coordinates.encode_source(x)
-        return self.coordinates.source_terms(x, u, self.network(u.to(self._dtype)))
+        value = self._constant(u)(u.to(self._dtype))
+        return self.coordinates.source_terms(x, u, value)
 
     def phi_c(self, z: Tensor) -> tuple[Tensor, Solution]:
         """Return the terms of the target in cost units (m,), and how the inner solves went."""
         w = self.coordinates.encode_target(z)
         found = self.solver.solve(self.network, w.to(self._dtype))
         return self.coordinates.target_terms(z, w, found.value), found.solution
+
+    def _constant(self, rows: Tensor) -> Potential:
+        """Return the potential, or for rows with a graph one like it whose parameters take no gradients."""
+        parameters = self.network.parameters()
+        if rows.requires_grad and any(part.requires_grad for part in parameters):
+            return copy.deepcopy(self.network).requires_grad_(False)
+        return self.network
 
     @property
     def _dtype(self) -> torch.dtype:
