@@ -7,8 +7,12 @@ rows in memory, files larger than memory or endless samplers (`populations`); fi
 
 from brenier.datasets.conditions import (
     LabelsLike,
+    alike_as_text,
     grouped,
+    is_missing,
     is_single,
+    label_text,
+    labels_named,
     listed,
     read_covariates,
     read_labels,
@@ -21,6 +25,7 @@ from brenier.datasets.containers import (
     is_mapped,
     read,
 )
+from brenier.datasets.dialects import CsvLayout, Dialect, GivenDialect
 from brenier.datasets.files import (
     ARRAYS,
     TABLES,
@@ -57,7 +62,13 @@ from brenier.datasets.populations import (
     SplitSettings,
     population,
 )
-from brenier.datasets.tables import read_frame
+from brenier.datasets.tables import (
+    TableFile,
+    label_column_of,
+    open_table,
+    read_texts,
+)
+from brenier.datasets.text_files import kind_of, open_binary
 
 __all__ = [
     "ARRAYS",
@@ -66,7 +77,10 @@ __all__ = [
     "TABLES",
     "CheckedSamples",
     "CovariateGaussians",
+    "CsvLayout",
+    "Dialect",
     "Frame",
+    "GivenDialect",
     "LabelsLike",
     "Pair",
     "Population",
@@ -75,7 +89,9 @@ __all__ = [
     "Samples",
     "Split",
     "SplitSettings",
+    "TableFile",
     "TableLike",
+    "alike_as_text",
     "check_finite",
     "clusters_pair",
     "gaussian_classes",
@@ -83,19 +99,26 @@ __all__ = [
     "grouped",
     "image_set",
     "is_mapped",
+    "is_missing",
     "is_single",
+    "kind_of",
+    "label_column_of",
+    "label_text",
     "labelled",
+    "labels_named",
     "listed",
     "logsumexp_pair",
     "manifold_pair",
     "mixture_pair",
+    "open_binary",
+    "open_table",
     "population",
     "radial_pair",
     "read",
     "read_covariates",
-    "read_frame",
     "read_labels",
     "read_samples",
+    "read_texts",
     "ring_classes",
     "scaling_pair",
     "separable_pair",
