@@ -5,6 +5,7 @@ rows in memory, files larger than memory or endless samplers (`populations`); fi
 `tables`, `images`); and there are pairs of laws whose optimal maps are known (`pairs`).
 """
 
+from brenier.datasets.cells import is_number
 from brenier.datasets.conditions import (
     LabelsLike,
     alike_as_text,
@@ -25,7 +26,7 @@ from brenier.datasets.containers import (
     is_mapped,
     read,
 )
-from brenier.datasets.dialects import CsvLayout, Dialect, GivenDialect
+from brenier.datasets.dialects import UNTOLD, CsvLayout, Dialect, GivenDialect
 from brenier.datasets.files import (
     ARRAYS,
     TABLES,
@@ -66,7 +67,7 @@ from brenier.datasets.tables import (
     TableFile,
     label_column_of,
     open_table,
-    read_texts,
+    read_csv_rows,
 )
 from brenier.datasets.text_files import kind_of, open_binary
 
@@ -75,6 +76,7 @@ __all__ = [
     "NEUTRAL",
     "RINGS",
     "TABLES",
+    "UNTOLD",
     "CheckedSamples",
     "CovariateGaussians",
     "CsvLayout",
@@ -100,6 +102,7 @@ __all__ = [
     "image_set",
     "is_mapped",
     "is_missing",
+    "is_number",
     "is_single",
     "kind_of",
     "label_column_of",
@@ -116,9 +119,9 @@ __all__ = [
     "radial_pair",
     "read",
     "read_covariates",
+    "read_csv_rows",
     "read_labels",
     "read_samples",
-    "read_texts",
     "ring_classes",
     "scaling_pair",
     "separable_pair",

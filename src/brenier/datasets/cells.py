@@ -100,7 +100,9 @@ def remedy_for(cell: str, decimal: str = ".") -> str:
             "which sign is the decimal one with --decimal"
         )
     if COMMA.fullmatch(word):
-        return "it has a decimal comma; write a point, or read the file with --decimal ,"
+        return (
+            "it has a decimal comma; write a point, or read the file with --decimal ,"
+        )
     if decimal == "," and POINT.fullmatch(word):
         return "it has a decimal point where others have commas; write all alike"
     if GROUPED.fullmatch(word):

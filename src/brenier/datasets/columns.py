@@ -112,7 +112,7 @@ def _all_numeric(table: TableFile, labels: str | None) -> ChosenColumns:
         else:
             _check_cells(table, place, f"{table.path}: column {name!r}")
             left_out.append((name or f"column {place + 1}", what))
-    _check_names(table, [names[place] for place in places])
+    _check_distinct(table, [names[place] for place in places])
     if not places:
         known = listed_names([name for name in names if name])
         raise DataError(
@@ -121,7 +121,7 @@ def _all_numeric(table: TableFile, labels: str | None) -> ChosenColumns:
     return ChosenColumns(tuple(places), tuple(left_out), named=False)
 
 
-def _check_names(table: TableFile, chosen: Sequence[str]) -> None:
+def _check_distinct(table: TableFile, chosen: Sequence[str]) -> None:
     """Raise where two columns of numbers have the same name, or one has none."""
     names = table.names
     if names is None:
@@ -159,9 +159,7 @@ def _check_numbers(table: TableFile, place: int, what: str) -> None:
         raise DataError(f"{what} holds {found}; encode it as numbers")
 
 
-def _check_cells(
-    table: TableFile, place: int, what: str, named: bool = False
-) -> None:
+def _check_cells(table: TableFile, place: int, what: str, named: bool = False) -> None:
     """Raise where a column is numbers but for some of its cells."""
     found = _stray(table, place)
     if found is None:

@@ -108,20 +108,20 @@ def alike_as_text(
 
 
 def labels_named(
-    texts: Sequence[str | None], known: Iterable[Hashable]
+    labels: Iterable[Hashable], known: Iterable[Hashable]
 ) -> list[Hashable]:
-    """Return labels that were read as text as the classes of a model that read the same; others as they are.
+    """Return labels as they are called in a model, where they read like one of its classes; others as they are.
 
     Args:
-        texts: labels, None where one is missing.
+        labels: read from a file, None where one is missing.
         known: the classes, of any type.
     """
-    by_text: Mapping[str, Hashable] = {_spelling(label): label for label in known}
-    exact = set(known)
+    classes = dict.fromkeys(known)
+    by_text = {_spelling(label): label for label in classes}
     found: list[Hashable] = []
-    for text in texts:
-        own = text is None or text in exact
-        found.append(text if own else by_text.get(_spelling(text), text))
+    for label in labels:
+        own = label is None or label in classes
+        found.append(label if own else by_text.get(_spelling(label), label))
     return found
 
 
@@ -189,7 +189,11 @@ def _as_list(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         days = np.datetime_data(values.dtype)[0] in ("Y", "M", "W", "D")
         values = values.astype("M8[D]" if days else "M8[us]")  # finer ones become ints
-    for convert in ("tolist", "to_list", "to_pylist"):  # numpy and pandas; polars; pyarrow
+    for convert in (
+        "tolist",
+        "to_list",
+        "to_pylist",
+    ):  # numpy and pandas; polars; pyarrow
         if hasattr(values, convert):
             return list(getattr(values, convert)())
     if hasattr(values, "to_numpy"):

@@ -1,8 +1,8 @@
 """Samples of any kind in, tensors inside, the same kind out; and what is wrong with them, by name.
 
 Accepted are numpy arrays (memory-mapped ones are read in batches), torch tensors, pandas and polars frames, and
-anything numpy turns into a numeric array without walking it element by element. Every fault is a `DataError` that names the argument, the fault and the
-remedy.
+anything numpy turns into a numeric array without walking it element by element. Every fault is a `DataError` that names
+the argument, the fault and the remedy.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class CheckedSamples:
         """Return some consecutive rows as a tensor; those of a memory-mapped array are read, and checked, only now."""
         if isinstance(self.values, Tensor):
             return self.values[first:last]
-        chunk = dense(np.array(self.values[first:last]), self.name)
+        chunk = torch.as_tensor(dense(np.array(self.values[first:last]), self.name))
         check_finite(chunk, self.name, torch.arange(first, first + len(chunk)))
         return chunk
 

@@ -55,6 +55,9 @@ class GivenDialect:
     decimal: str | None = None
 
 
+UNTOLD = GivenDialect()
+
+
 @dataclasses.dataclass(frozen=True)
 class Dialect:
     """How fields and numbers are written.
@@ -166,9 +169,7 @@ def _check_text(lines: Sequence[str]) -> None:
             raise ValueError(f"line {number} holds signs that no text has")
 
 
-def _told_first(
-    lines: Sequence[str], given: GivenDialect
-) -> tuple[GivenDialect, int]:
+def _told_first(lines: Sequence[str], given: GivenDialect) -> tuple[GivenDialect, int]:
     """Return the delimiter that a first line "sep=;" tells, as spreadsheets write it, and how many lines that takes."""
     first = lines[0].strip("\r\n") if lines else ""
     if not first.lower().startswith("sep=") or len(first) != len("sep=;"):
@@ -203,7 +204,7 @@ def _is_spaced(lines: Sequence[str], dialect: Dialect) -> bool:
 
 def _delimiter(lines: Sequence[str]) -> str:
     """Return the delimiter under which all rows have as many fields, and most fields are numbers."""
-    scores = {}
+    scores: dict[str, tuple[float, float]] = {}
     for sign in (",", ";", "\t", "|", " "):
         records = _records(lines, Dialect(sign))
         width = len(records[0]) if records else 1
@@ -244,8 +245,8 @@ def _decimal(path: Path, lines: Sequence[str], delimiter: str) -> str:
     commas = [field for field in fields if COMMA.fullmatch(field)]
     if all(map(THOUSAND.fullmatch, commas)):
         raise DataError(
-            f"{path}: the comma in {shown(commas[0])} may stand before a fraction or between thousands; say --decimal , for "
-            "a fraction (in Python decimal=','), or write numbers without separators"
+            f"{path}: the comma in {shown(commas[0])} may stand before a fraction or between thousands; say --decimal , "
+            "for a fraction (GivenDialect(decimal=',') in Python), or write numbers without separators"
         )
     return ","
 
@@ -255,7 +256,7 @@ def _header(
 ) -> tuple[tuple[str, ...] | None, int]:
     """Return the names of the columns and how many lines they take, or None and 0 where the first line has none."""
     records = dialect.records(lines)
-    line, first = next(records, (0, []))
+    _, first = next(records, (0, []))
     after = next(records, (len(lines), []))[0]
     labels = [field.strip() for field in first if field.strip()]
     counted = labels == [str(place) for place in range(len(labels))]

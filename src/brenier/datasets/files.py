@@ -10,15 +10,15 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brenier.atomic import replacing
-from brenier.datasets.reading import open_npz, read_intact
 from brenier.datasets.columns import choose_columns
-from brenier.datasets.dialects import CsvLayout, GivenDialect
+from brenier.datasets.dialects import UNTOLD, CsvLayout, GivenDialect
+from brenier.datasets.reading import open_npz, read_intact
 from brenier.datasets.tables import open_table, table_writer
 from brenier.datasets.text_files import kind_of, open_binary
 from brenier.errors import DataError
@@ -55,7 +55,7 @@ def read_samples(
     *,
     labels: str | None = None,
     features: Sequence[str] | None = None,
-    dialect: GivenDialect = GivenDialect(),
+    dialect: GivenDialect = UNTOLD,
 ) -> Samples:
     """Return the samples in a file.
 
@@ -75,7 +75,7 @@ def read_samples(
             few cells, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = _file_kind(path)
     if columns is not None and kind in ARRAYS:
         raise DataError(
             f"columns: were given, but {path} has no column names; leave them out, or give a table"
@@ -97,9 +97,7 @@ def read_samples(
         if names is not None:
             names = tuple(names[place] for place in chosen.places)
         values = _checked(table.numbers(chosen.places), path)
-        return Samples(
-            values, names, path, chosen.left_out, table.layout, chosen.named
-        )
+        return Samples(values, names, path, chosen.left_out, table.layout, chosen.named)
     read = (
         partial(_read_npy, mmap=mmap) if kind == ".npy" else partial(_read_npz, key=key)
     )
@@ -121,7 +119,7 @@ def write_samples(
         DataError: for a path or values that cannot be used, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = _file_kind(path)
     array = _checked(np.asarray(values), "values")
     d = array.shape[1]
     names = [f"x{i}" for i in range(d)]
@@ -146,7 +144,7 @@ def write_samples(
         write(stream)
 
 
-def _kind(path: Path) -> str:
+def _file_kind(path: Path) -> str:
     """Return the suffix that says how to read a file."""
     kind = kind_of(path)
     if kind not in ARRAYS + TABLES:
@@ -202,7 +200,7 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray:
         return archive[chosen]
 
 
-def _array_writer(kind: str, values: np.ndarray) -> Callable[[BinaryIO], object]:
+def _array_writer(kind: str, values: np.ndarray) -> Callable[[IO[bytes]], object]:
     """Return what writes values as an array of this kind to an open file."""
     if kind == ".npy":
         return lambda stream: np.save(stream, values, allow_pickle=False)

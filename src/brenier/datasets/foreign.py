@@ -27,7 +27,7 @@ def check_container(values: object, name: str) -> None:
     """
     if not _is_known(values):
         raise DataError(
-            f"{name}: is a {type(values).__name__}, not numbers (n, d) in an array or frame; {_remedy(values, name)}",
+            f"{name}: is a {type(values).__name__}, not numbers (n, d) in an array or frame; {_where_the_matrix_is(values, name)}",
             argument=name,
         )
     if isinstance(values, list | tuple) and len(values):
@@ -46,7 +46,9 @@ def _is_known(values: object) -> bool:
     if isinstance(values, np.ndarray | Tensor | np.generic | str | bytes):
         return True
     if any(hasattr(values, protocol) for protocol in PROTOCOLS):
-        return not hasattr(values, "data_vars")  # xarray.Dataset has the method, which always raises
+        return not hasattr(
+            values, "data_vars"
+        )  # xarray.Dataset has the method, which always raises
     if isinstance(values, memoryview | bytearray | collections.deque | range):
         return True
     if isinstance(values, Mapping | set | frozenset | Iterator):
@@ -63,25 +65,25 @@ def _check_parts(values: Sequence[object], name: str) -> None:
     if not _is_known(first):
         raise DataError(
             f"{name}: is a {type(values).__name__} of {type(first).__name__}, not numbers (n, d) in an array or frame; "
-            f"{_remedy(first, f'{name}[0]')}",
+            f"{_where_the_matrix_is(first, f'{name}[0]')}",
             argument=name,
         )
     dimensions = {getattr(part, "ndim", None) for part in values}
     if dimensions == {2}:
         raise DataError(
-            f"{name}: Expected 2D array, got a {type(values).__name__} of {len(values)} arrays (3D array) instead; rows "
-            f"are samples. Join them, np.concatenate({name}), or give one; for one row per array "
+            f"{name}: Expected 2D array, got a {type(values).__name__} of {len(values)} arrays (3D array) instead; "
+            f"rows are samples. Join them, np.concatenate({name}), or give one; for one row per array "
             f"np.reshape({name}, ({len(values)}, -1)), as reshape(n, -1) does",
             argument=name,
         )
 
 
-def _remedy(values: Any, name: str) -> str:
+def _where_the_matrix_is(values: Any, name: str) -> str:
     """Return where the matrix in an object is, as far as can be told."""
     if isinstance(values, Mapping):
         return (
-            f"give an array, such as np.column_stack(list({name}.values())), or pandas.DataFrame({name}); encode or drop "
-            "text first"
+            f"give an array, such as np.column_stack(list({name}.values())), or pandas.DataFrame({name}); encode or "
+            "drop text first"
         )
     if isinstance(values, set | frozenset):
         return f"its order is by chance: give a list or an array, such as np.array(sorted({name}))"
@@ -89,8 +91,8 @@ def _remedy(values: Any, name: str) -> str:
         return f"read it first: np.array(list({name})) of rows; or give a function (n, generator) -> (n, d)"
     if hasattr(values, "X") or hasattr(values, "obsm"):
         return (
-            f"give the matrix in it, {name}.X or {name}.obsm[...] such as {name}.obsm['X_pca'], as an array (sparse ones "
-            f"by {name}.X.toarray())"
+            f"give the matrix in it, {name}.X or {name}.obsm[...] such as {name}.obsm['X_pca'], as an array (a "
+            f"sparse one by {name}.X.toarray())"
         )
     for attribute, example in (
         ("mod", f"{name}.mod['rna'].X or .obsm[...]"),

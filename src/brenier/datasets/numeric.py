@@ -38,9 +38,7 @@ class Wording:
     """
 
     fault: str = "has entries of type {} that are not numbers"
-    remedy: str = (
-        "encode or drop text, dates, objects and missing values first"
-    )
+    remedy: str = "encode or drop text, dates, objects and missing values first"
 
 
 FEATURES = Wording()
@@ -103,7 +101,7 @@ def dense(values: Any, name: str, wording: Wording = FEATURES) -> Tensor | np.me
         )
     if isinstance(array, np.memmap) and array.dtype.kind in "fiub":
         return array
-    return _tensor(_real(np.asarray(array), values, name, wording))
+    return _tensor(_real_array(np.asarray(array), values, name, wording))
 
 
 def _dense_tensor(values: Tensor, name: str) -> Tensor:
@@ -136,7 +134,9 @@ def _array(values: Any, name: str, wording: Wording) -> Any:
         ) from error
 
 
-def _real(array: np.ndarray, values: Any, name: str, wording: Wording) -> np.ndarray:
+def _real_array(
+    array: np.ndarray, values: Any, name: str, wording: Wording
+) -> np.ndarray:
     """Return an array, made of values, as real numbers."""
     if array.dtype.kind in "fiub":
         return array
@@ -155,9 +155,7 @@ def _real(array: np.ndarray, values: Any, name: str, wording: Wording) -> np.nda
     raise _not_numbers(name, wording, array.dtype, where)
 
 
-def _not_numbers(
-    name: str, wording: Wording, dtype: object, where: str
-) -> DataError:
+def _not_numbers(name: str, wording: Wording, dtype: object, where: str) -> DataError:
     """Return the error that entries are no numbers."""
     return DataError(
         f"{name}: {wording.fault.format(dtype)} ({where}); {wording.remedy}",
@@ -174,7 +172,7 @@ def _first_odd(values: Any, array: np.ndarray | None) -> str:
         entries = np.asarray(column.to_numpy())
         found = next(_odd(entries, whole=True), None)
         if found is not None:
-            return f"column {name!r}, row {found}: {_kind(entries[found])}"
+            return f"column {name!r}, row {found}: {_described(entries[found])}"
     return ""
 
 
@@ -184,7 +182,7 @@ def _first_odd_of_array(values: Any, array: np.ndarray) -> str:
     found = next(_odd(flat, whole=True), None)
     if found is None:
         return ""
-    what = _kind(flat[found])
+    what = _described(flat[found])
     if array.ndim == 0:
         return what
     place = np.unravel_index(found, array.shape)
@@ -226,7 +224,7 @@ def _is_plain_number(entry: Any) -> bool:
     return True
 
 
-def _kind(entry: Any) -> str:
+def _described(entry: Any) -> str:
     """Return an entry as messages show it, with its type."""
     entry = entry.item() if isinstance(entry, np.str_ | np.bytes_) else entry
     return f"{shown(entry)} is a {type(entry).__name__}"

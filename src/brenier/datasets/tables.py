@@ -10,12 +10,12 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
 from brenier.datasets.conditions import label_text
-from brenier.datasets.dialects import CsvLayout, GivenDialect, find_layout
+from brenier.datasets.dialects import UNTOLD, CsvLayout, GivenDialect, find_layout
 from brenier.datasets.reading import read_intact
 from brenier.datasets.text_files import kind_of, open_text
 from brenier.errors import DataError
@@ -85,7 +85,7 @@ class TableFile:
         return values
 
 
-def open_table(path: Path, given: GivenDialect = GivenDialect()) -> TableFile:
+def open_table(path: Path, given: GivenDialect = UNTOLD) -> TableFile:
     """Return the table in a `.csv` (compressed or not) or `.parquet` file.
 
     Args:
@@ -103,23 +103,37 @@ def open_table(path: Path, given: GivenDialect = GivenDialect()) -> TableFile:
             return _read_parquet(pandas, path)
         layout = find_layout(path, given)
         return TableFile(
-            path, _read_csv(pandas, path, layout, low_memory=False), layout.names, layout
+            path,
+            _read_csv(pandas, path, layout, low_memory=False),
+            layout.names,
+            layout,
         )
 
     return read_intact(path, read, f"an intact {kind} file of plain numbers", kind)
 
 
-def read_texts(
-    path: Path, layout: CsvLayout, places: Sequence[int] | None = None
+def read_csv_rows(
+    path: Path,
+    layout: CsvLayout,
+    as_text: bool = True,
+    places: Sequence[int] | None = None,
 ) -> Any:
-    """Return columns of a `.csv` file, all or those of these numbers, letter by letter, as a frame of text."""
-    pandas = pandas_for(".csv")
-    options = {"dtype": str, "keep_default_na": False, "usecols": places}
-    return _read_csv(pandas, path, layout, **options)
+    """Return rows of a `.csv` file as a pandas frame whose columns are numbered.
+
+    Args:
+        path: the file.
+        layout: of the file.
+        as_text: whether every field stays letter by letter as it is; else numbers are read to the last digit.
+        places: which columns; None for all.
+    """
+    options: dict[str, object] = {"float_precision": "round_trip", "low_memory": False}
+    if as_text:
+        options = {"dtype": str, "keep_default_na": False, "usecols": places}
+    return _read_csv(pandas_for(".csv"), path, layout, **options)
 
 
 def label_column_of(
-    path: Path, name: str, given: GivenDialect = GivenDialect()
+    path: Path, name: str, given: GivenDialect = UNTOLD
 ) -> list[str | None]:
     """Return the labels in a column of a table as text, exactly as written; None where a field is empty.
 
@@ -143,14 +157,14 @@ def label_column_of(
         )
     place = table.place(name, "--labels")
     if table.layout is not None:
-        texts = read_texts(path, table.layout, [place])
+        texts = read_csv_rows(path, table.layout, places=[place])
         return [text or None for text in texts[place].tolist()]
     return [label_text(value) for value in table.frame[place].tolist()]
 
 
 def table_writer(
     kind: str, values: np.ndarray, names: list[str]
-) -> Callable[[BinaryIO], object]:
+) -> Callable[[IO[bytes]], object]:
     """Return what writes values (n, d) as a table of this kind to an open file.
 
     Raises:
@@ -182,7 +196,10 @@ def _read_parquet(pandas: ModuleType, path: Path) -> TableFile:
     columns = tuple(map(str, frame.columns))
     frame.columns = range(len(columns))
     for place, dtype in frame.dtypes.items():
-        if dtype == object and pandas.api.types.infer_dtype(frame[place]) == "decimal":
+        if (
+            dtype.kind == "O"
+            and pandas.api.types.infer_dtype(frame[place]) == "decimal"
+        ):
             frame[place] = frame[place].astype(np.float64)
     return TableFile(path, frame, columns)
 

@@ -12,8 +12,9 @@ import dataclasses
 import gzip
 import io
 import lzma
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, Any, TextIO, cast
 
 from brenier.errors import DataError
 
@@ -72,7 +73,11 @@ def open_binary(path: Path, mode: str = "rb", named: Path | None = None) -> IO[b
     kind = (named or path).suffix.lower()
     if kind == ".zst":
         return _open_zst(path, mode)
-    openers = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    openers: dict[str, Callable[..., Any]] = {
+        ".gz": gzip.open,
+        ".bz2": bz2.open,
+        ".xz": lzma.open,
+    }
     return cast(IO[bytes], openers.get(kind, open)(path, mode))
 
 
