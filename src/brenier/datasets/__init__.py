@@ -35,6 +35,7 @@ from brenier.datasets.files import (
     write_samples,
 )
 from brenier.datasets.images import image_set
+from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,
     RINGS,
@@ -113,6 +114,7 @@ __all__ = [
     "logsumexp_pair",
     "manifold_pair",
     "mixture_pair",
+    "names_of",
     "open_binary",
     "open_table",
     "population",

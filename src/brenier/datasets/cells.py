@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Sequence
-from typing import Any
 
 POINT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 COMMA = re.compile(r"[-+]?(\d+,\d*|,\d+)([eE][-+]?\d+)?")
@@ -114,7 +113,7 @@ def remedy_for(cell: str, decimal: str = ".") -> str:
     return "mend the cell, or drop the row"
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as messages show it."""
     text = repr(value)
     return text if len(text) <= CELLS.max_shown else f"{text[: CELLS.max_shown]}..."

@@ -140,11 +140,14 @@ def _check_sequence(values: object, name: str) -> None:
             "give a list",
             argument=name,
         )
-    if isinstance(values, str | bytes) or not (
-        hasattr(values, "__iter__") or hasattr(values, "to_numpy")
+    listable = ("__iter__", "to_numpy", "column_names")
+    if isinstance(values, str | bytes) or not any(
+        hasattr(values, method) for method in listable
     ):
+        simple = isinstance(values, str | bytes | int | float)
+        got = shown(values) if simple else f"a {type(values).__name__}"
         raise DataError(
-            f"{name}: must be a sequence of labels, one per row, got {shown(values)}",
+            f"{name}: must be a sequence of labels, one per row, got {got}",
             argument=name,
         )
 
@@ -205,11 +208,8 @@ def _own_type(label: Any) -> Any:
     """Return a number or text of numpy as Python's own type, anything else as it is."""
     if isinstance(label, np.datetime64):
         return _as_list(np.array([label]))[0]
-    if isinstance(label, np.generic | Tensor) or (
-        isinstance(label, np.ndarray) and label.ndim == 0
-    ):
-        return label.item() if np.size(label) == 1 else label
-    return label
+    scalar = isinstance(label, np.generic | np.ndarray | Tensor) and label.ndim == 0
+    return label.item() if scalar else label
 
 
 def _is_hashable(label: object) -> bool:

@@ -175,9 +175,13 @@ def _check_names(values: TableLike | None, name: str) -> None:
     names = Counter(names_of(values) or [])
     twice = [column for column, times in names.items() if times > 1]
     if twice:
+        remedy = "give each a name of its own"
+        if hasattr(values, "loc"):
+            remedy += (
+                f", or keep the first with {name}.loc[:, ~{name}.columns.duplicated()]"
+            )
         raise DataError(
-            f"{name}: has {names[twice[0]]} columns called {', '.join(map(repr, twice[:5]))}; give each a name of its "
-            f"own, or keep the first with {name}.loc[:, ~{name}.columns.duplicated()]",
+            f"{name}: has {names[twice[0]]} columns called {', '.join(map(repr, twice[:5]))}; {remedy}",
             argument=name,
         )
 

@@ -245,8 +245,8 @@ def _decimal(path: Path, lines: Sequence[str], delimiter: str) -> str:
     commas = [field for field in fields if COMMA.fullmatch(field)]
     if all(map(THOUSAND.fullmatch, commas)):
         raise DataError(
-            f"{path}: the comma in {shown(commas[0])} may stand before a fraction or between thousands; say --decimal , "
-            "for a fraction (GivenDialect(decimal=',') in Python), or write numbers without separators"
+            f"{path}: the comma in {shown(commas[0])} may stand before a fraction or between thousands; say --decimal ,"
+            " for a fraction (GivenDialect(decimal=',') in Python), or write numbers without separators"
         )
     return ","
 

@@ -27,7 +27,8 @@ def check_container(values: object, name: str) -> None:
     """
     if not _is_known(values):
         raise DataError(
-            f"{name}: is a {type(values).__name__}, not numbers (n, d) in an array or frame; {_where_the_matrix_is(values, name)}",
+            f"{name}: is a {type(values).__name__}, not numbers (n, d) in an array or frame; "
+            f"{_where_the_matrix_is(values, name)}",
             argument=name,
         )
     if isinstance(values, list | tuple) and len(values):

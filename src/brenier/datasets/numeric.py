@@ -48,11 +48,11 @@ COVARIATES = Wording(
 )
 
 
-def names_of(values: Any) -> list[Any] | None:
+def names_of(values: object) -> list[Any] | None:
     """Return the names of the columns of a frame, of pandas, polars, pyarrow and their like; else None."""
     if hasattr(values, "column_names") and hasattr(values, "column"):  # pyarrow
         return list(values.column_names)
-    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+    if hasattr(values, "to_numpy") and hasattr(values, "columns"):
         return list(values.columns)
     return None
 
@@ -69,7 +69,7 @@ def columns_of(values: Any) -> list[tuple[Any, Any]] | None:
     return [(name, values[name]) for name in names]
 
 
-def dense(values: Any, name: str, wording: Wording = FEATURES) -> Tensor | np.memmap:
+def dense(values: object, name: str, wording: Wording = FEATURES) -> Tensor | np.memmap:
     """Return values as a dense real tensor, or as the memory-mapped array they are.
 
     Args:
@@ -119,7 +119,7 @@ def _dense_tensor(values: Tensor, name: str) -> Tensor:
     return values.detach()
 
 
-def _array(values: Any, name: str, wording: Wording) -> Any:
+def _array(values: object, name: str, wording: Wording) -> Any:
     """Return an array of whatever type."""
     to_numpy = getattr(values, "to_numpy", None)
     try:
@@ -135,12 +135,16 @@ def _array(values: Any, name: str, wording: Wording) -> Any:
 
 
 def _real_array(
-    array: np.ndarray, values: Any, name: str, wording: Wording
+    array: np.ndarray, values: object, name: str, wording: Wording
 ) -> np.ndarray:
     """Return an array, made of values, as real numbers."""
-    if array.dtype.kind in "fiub":
+    # polars turns dates beside numbers into numbers.
+    mixed = names_of(values) is not None and not hasattr(values, "iloc")
+    where = (
+        "" if array.dtype.kind in "fiub" and not mixed else _first_odd(values, array)
+    )
+    if array.dtype.kind in "fiub" and not where:
         return array
-    where = _first_odd(values, array)
     if array.dtype.kind == "c" or (where and "complex" in where):
         place = f" ({where})" if where else ""
         raise DataError(
@@ -163,20 +167,40 @@ def _not_numbers(name: str, wording: Wording, dtype: object, where: str) -> Data
     )
 
 
-def _first_odd(values: Any, array: np.ndarray | None) -> str:
+def _first_odd(values: object, array: np.ndarray | None) -> str:
     """Return where the first entry is that is no number, and what it is; nothing where all are."""
     columns = columns_of(values)
     if columns is None:
         return "" if array is None else _first_odd_of_array(values, array)
     for name, column in columns:
-        entries = np.asarray(column.to_numpy())
+        entries = _entries(column)
         found = next(_odd(entries, whole=True), None)
         if found is not None:
             return f"column {name!r}, row {found}: {_described(entries[found])}"
     return ""
 
 
-def _first_odd_of_array(values: Any, array: np.ndarray) -> str:
+def _entries(column: Any) -> np.ndarray:
+    """Return the entries of a column, as objects unless all of them are numbers."""
+    try:
+        entries = np.asarray(column.to_numpy())
+    except (ValueError, TypeError):  # pyarrow, of what is no plain number
+        return np.asarray(column, dtype=object)
+    gaps = hasattr(column, "isna") and bool(column.isna().any())
+    if entries.dtype.kind in "fiub" and not (gaps and _is_nullable(column)):
+        return entries
+    try:
+        return np.asarray(column, dtype=object)
+    except (ValueError, TypeError):
+        return entries
+
+
+def _is_nullable(column: Any) -> bool:
+    """Say whether a column has a mark for missing values other than NaN."""
+    return not isinstance(column.dtype, np.dtype)
+
+
+def _first_odd_of_array(values: object, array: np.ndarray) -> str:
     """Return where the first entry of an array is that is no number, and what it is; nothing where all are."""
     flat = array.ravel()
     found = next(_odd(flat, whole=True), None)
@@ -188,7 +212,7 @@ def _first_odd_of_array(values: Any, array: np.ndarray) -> str:
     place = np.unravel_index(found, array.shape)
     row = f"row {int(place[0])}"
     name = getattr(values, "name", None)  # of a series
-    if array.ndim == 1 and isinstance(name, str):
+    if array.ndim == 1 and isinstance(name, str) and name:
         row = f"column {name!r}, {row}"
     column = f", column {int(place[1])}" if array.ndim > 1 else ""
     return f"{row}{column}: {what}"
@@ -211,23 +235,25 @@ def _all_flags(entries: np.ndarray) -> bool:
     return bool(present) and all(isinstance(e, bool | np.bool_) for e in present)
 
 
-def _is_plain_number(entry: Any) -> bool:
+def _is_plain_number(entry: object) -> bool:
     """Say whether an object is a number, or None, which becomes NaN."""
     if entry is None:
         return True
     if isinstance(entry, NO_NUMBERS):
         return False
     try:
-        float(entry)
+        float(entry)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError):
         return False
     return True
 
 
-def _described(entry: Any) -> str:
+def _described(entry: object) -> str:
     """Return an entry as messages show it, with its type."""
-    entry = entry.item() if isinstance(entry, np.str_ | np.bytes_) else entry
-    return f"{shown(entry)} is a {type(entry).__name__}"
+    if isinstance(entry, np.str_ | np.bytes_):
+        entry = entry.item()
+    what = str(entry) if isinstance(entry, np.datetime64) else shown(entry)
+    return f"{what} is a {type(entry).__name__}"
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -1,7 +1,7 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
 from brenier.transport.maps.conditional import ConditionalMap
-from brenier.transport.maps.description import method_from_json
+from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
@@ -15,6 +15,7 @@ __all__ = [
     "RoundTrip",
     "TransportMap",
     "inverse_errors",
+    "label_fault",
     "load_map",
     "method_from_json",
     "pooled_distance",
