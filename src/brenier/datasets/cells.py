@@ -108,6 +108,10 @@ def remedy_for(cell: str, decimal: str = ".") -> str:
         return "it has separators between thousands; write numbers without them"
     if BOUND.fullmatch(word):
         return "it is a bound and no number; write a number (half of the bound, say), or drop the row"
+    around = AROUND.fullmatch(word)
+    if around is not None and (around["before"] or around["after"]):
+        signs = " and ".join(filter(None, (around["before"], around["after"])))
+        return f"it has {signs!r} beside the number; write the number alone"
     if word.startswith("#"):
         return "it looks like a comment; comments may only come before the header"
     return "mend the cell, or drop the row"

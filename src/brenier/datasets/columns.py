@@ -115,8 +115,11 @@ def _all_numeric(table: TableFile, labels: str | None) -> ChosenColumns:
     _check_distinct(table, [names[place] for place in places])
     if not places:
         known = listed_names([name for name in names if name])
+        hint = ""
+        if table.layout is not None and len(names) == 1:
+            hint = ", or name the sign between fields with --delimiter"
         raise DataError(
-            f"{table.path}: none of its columns is numeric ({known}); encode them as numbers"
+            f"{table.path}: none of its columns is numeric ({known}); encode them as numbers{hint}"
         )
     return ChosenColumns(tuple(places), tuple(left_out), named=False)
 
@@ -164,12 +167,14 @@ def _check_cells(table: TableFile, place: int, what: str, named: bool = False) -
     found = _stray(table, place)
     if found is None:
         return
-    rest = "" if found.cells == 1 else f" and {found.cells - 1} other cells like it"
+    rest = (
+        "" if found.cells == 1 else f" and {found.cells - 1} others that are no numbers"
+    )
     remedy = remedy_for(found.text, table.decimal)
     if not named:
         remedy += ", or leave the column out: name the others with --columns"
     raise DataError(
-        f"{what} holds {shown(found.text)} in {table.where(found.row)}{rest} among numbers: {remedy}"
+        f"{what} holds {shown(found.text)} in {table.where(found.row)}{rest}, in a column of numbers: {remedy}"
     )
 
 

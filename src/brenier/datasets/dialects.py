@@ -99,6 +99,7 @@ class CsvLayout:
         first_line: lines before the first row.
         width: how many columns there are.
         comments: how many lines before the header are comments.
+        named_in_comment: whether the names stand in a comment.
     """
 
     dialect: Dialect
@@ -106,6 +107,7 @@ class CsvLayout:
     first_line: int
     width: int
     comments: int = 0
+    named_in_comment: bool = False
 
     def remarks(self) -> list[str]:
         """Return what was guessed of the file, in words; nothing of plain commas, points and names."""
@@ -120,6 +122,8 @@ class CsvLayout:
             found.append(f"encoding {written.encoding}")
         if self.comments:
             found.append(f"{self.comments} comment lines left out")
+        if self.named_in_comment:
+            found.append("names of columns in a comment")
         if self.names is None:
             found.append("no header: line 1 holds numbers and counts as a row")
         return found
@@ -155,10 +159,12 @@ def find_layout(path: Path, given: GivenDialect) -> CsvLayout:
     names, used = _header(lines[start:], dialect)
     if names is None and comments:
         names = _names_in_comment(lines[start - 1], lines[start:], dialect)
-        comments -= names is not None
+    in_comment = names is not None and used == 0
     first_line = start + used
     width = _check_width(path, lines[first_line:], first_line, dialect, names)
-    return CsvLayout(dialect, names, first_line, width, comments)
+    return CsvLayout(
+        dialect, names, first_line, width, comments - in_comment, in_comment
+    )
 
 
 def _check_text(lines: Sequence[str]) -> None:
@@ -300,6 +306,8 @@ def _check_width(
                     "where commas are decimal signs, write semicolons or tabs between fields, or points; else "
                     + remedy
                 )
+            if width == 1 and names:
+                remedy += "; lines before the names must begin with #"
             between = DELIMITER_NAMES.get(dialect.delimiter, repr(dialect.delimiter))
             raise DataError(
                 f"{path}: cannot be read as .csv: rows have more fields than the header, the first in line "

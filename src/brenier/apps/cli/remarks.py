@@ -52,10 +52,11 @@ def tell_tables(files: Sequence[Samples], quiet: bool) -> None:
         files: what was read.
         quiet: whether to leave out what hides nothing.
     """
-    for samples in files:
-        remarks = [] if samples.layout is None else samples.layout.remarks()
+    layouts = {samples.path: samples.layout for samples in files}
+    for path, layout in layouts.items():
+        remarks = [] if layout is None else layout.remarks()
         if remarks:
-            note(f"{samples.path}: {', '.join(remarks)}")
+            note(f"{path}: {', '.join(remarks)}")
     tables = [each for each in files if each.columns is not None or each.left_out]
     told: dict[str, list[str]] = {}
     for samples in tables:
