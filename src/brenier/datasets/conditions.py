@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -86,7 +87,8 @@ def label_text(label: object) -> str | None:
             label, "nanosecond", 0
         )
         return str(label.date() if midnight else label)
-    if isinstance(label, float | decimal.Decimal) and label == label.__trunc__():
+    number = isinstance(label, float | decimal.Decimal) and math.isfinite(label)
+    if number and label == int(label):
         return str(int(label))
     if not isinstance(label, Hashable) or isinstance(label, tuple | frozenset):
         raise DataError(

@@ -188,7 +188,7 @@ def _check_names(values: TableLike | None, name: str) -> None:
 
 def _column_names_of(values: object) -> tuple[str, ...] | None:
     """Return the column names of a frame, None for anything else."""
-    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+    if hasattr(values, "to_numpy") and hasattr(values, "columns"):
         return tuple(map(str, values.columns))
     return None
 

@@ -108,8 +108,8 @@ def _check_same_columns(x: Samples, z: Samples) -> None:
         for name in with_it.columns or ():
             if name in reasons:
                 raise DataError(
-                    f"{without.path}: column {name!r} is left out ({reasons[name]}), and holds numbers in {with_it.path}; make it "
-                    "numbers in both, or leave it out: name the other columns with --columns"
+                    f"{without.path}: column {name!r} is left out ({reasons[name]}), and holds numbers in "
+                    f"{with_it.path}; make it numbers in both, or leave it out: name the other columns with --columns"
                 )
     odd = sorted(set(x.columns or ()) ^ set(z.columns or ()))
     if odd:
