@@ -87,9 +87,8 @@ def label_text(label: object) -> str | None:
             label, "nanosecond", 0
         )
         return str(label.date() if midnight else label)
-    number = isinstance(label, float | decimal.Decimal) and math.isfinite(label)
-    if number and label == int(label):
-        return str(int(label))
+    if isinstance(label, float | decimal.Decimal) and math.isfinite(label):
+        return str(int(label) if label == int(label) else label)
     if not isinstance(label, Hashable) or isinstance(label, tuple | frozenset):
         raise DataError(
             f"--labels: {shown(label)} is a {type(label).__name__} and no name; give one number or text per row"
