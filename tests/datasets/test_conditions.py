@@ -1,17 +1,23 @@
 """Labels and covariates: what may be given, and what is wrong with the rest."""
 
+import datetime
+import decimal
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 
 from brenier import DataError
 from brenier.datasets.conditions import (
+    alike_as_text,
     grouped,
     is_single,
+    label_text,
+    labels_named,
     listed,
     read_covariates,
     read_labels,
@@ -86,3 +92,96 @@ def test_one_label_is_told_from_many() -> None:
 def test_messages_show_the_first_few_labels() -> None:
     assert listed(["a", 1]) == "'a', 1"
     assert listed(range(7)) == "0, 1, 2, 3, 4 and 2 more"
+
+
+KINDS = ["a", "b", "a"]
+COLUMNS: dict[str, Any] = {
+    "frame": pd.DataFrame({"kind": KINDS}),
+    "array": np.array(KINDS)[:, None],
+    "lists": [[kind] for kind in KINDS],
+    "arrays": [np.array([kind]) for kind in KINDS],
+    "polars": pl.DataFrame({"kind": KINDS}),
+    "pyarrow": pa.table({"kind": KINDS}),
+    "chunks": pa.chunked_array([KINDS]),
+    "series": pd.Series(KINDS, index=[7, 8, 9]),
+    "categories": pd.Categorical(KINDS),
+    "a column of categories": pd.DataFrame({"kind": pd.Categorical(KINDS)}),
+    "text of pyarrow": pd.Series(KINDS, dtype="string[pyarrow]"),
+    "scalars": [np.str_(kind) for kind in KINDS],
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_labels_in_one_column_are_flattened(name: str) -> None:
+    found = read_labels(COLUMNS[name], "labels", 3)
+    assert found == KINDS
+    assert {type(label) for label in found} == {str}
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (pd.DataFrame({"a": KINDS, "b": KINDS}), r"2 columns \('a', 'b'\); give one"),
+        (np.array([KINDS, KINDS]).T, r"have shape \(3, 2\); give one label per row"),
+        ([["a", "b"]] * 3, r"have shape \(3, 2\); give one label per row"),
+        (torch.ones(3, 2), r"have shape \(3, 2\); give one label per row"),
+        (set(KINDS), "a set, which has no order"),
+        ({"a": 1}, "a dict, which has no order"),
+        (pd.Series(["a", None, "b"], dtype="string"), "label of row 1 is missing"),
+        (pd.array([1, 2, None], dtype="Int64"), "label of row 2 is missing"),
+        (pd.array([True, None, False], dtype="boolean"), "label of row 1 is missing"),
+        (
+            np.ma.masked_array([1, 2, 3], [True, False, False]),
+            "label of row 0 is missing",
+        ),
+        ([pd.NaT, 1, 2], "label of row 0 is missing"),
+        ([1, pd.NA, 2], "label of row 1 is missing"),
+        ([1, (2, float("nan")), 3], "label of row 1 is missing"),
+    ],
+)
+def test_labels_that_are_no_column_are_refused(given: Any, fault: str) -> None:
+    with pytest.raises(DataError, match=f"^labels: .*{fault}"):
+        read_labels(given, "labels", 3)
+
+
+def test_numbers_of_numpy_and_torch_become_those_of_python() -> None:
+    for given in ([np.int64(1), np.int64(2)], list(torch.tensor([1, 2]))):
+        found = read_labels(given, "labels", 2)
+        assert found == [1, 2]
+        assert {type(label) for label in found} == {int}
+
+
+def test_days_stay_days() -> None:
+    day = datetime.datetime(2020, 1, 1)
+    for given in (np.array(["2020-01-01"], "M8[ns]"), [np.datetime64(day)]):
+        assert read_labels(given, "labels", 1) == [day]
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (1, "1"),
+        (np.int64(1), "1"),
+        (1.0, "1"),
+        (1.5, "1.5"),
+        (True, "True"),
+        ("01", "01"),
+        (b"a", "a"),
+        (decimal.Decimal("2.50"), "2.50"),
+        (datetime.date(2020, 1, 2), "2020-01-02"),
+        (pd.Timestamp("2020-01-02"), "2020-01-02"),
+        (pd.Timestamp("2020-01-02 03:04"), "2020-01-02 03:04:00"),
+        (None, None),
+        (float("nan"), None),
+        (float("inf"), "inf"),
+        (pd.NaT, None),
+    ],
+)
+def test_labels_read_as_in_a_table_of_text(label: Any, text: str | None) -> None:
+    assert label_text(label) == text
+
+
+def test_labels_that_read_the_same_are_found() -> None:
+    assert alike_as_text([2, 1], ["1"]) == (1, "1")
+    assert alike_as_text([1, "a"], [1.0, np.int64(1), "a", "b"]) is None
+    assert labels_named(["1", "2", "x", None], [1, "2"]) == [1, "2", "x", None]

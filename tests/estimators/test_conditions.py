@@ -42,8 +42,8 @@ def test_labels_of_every_kind(convert: Callable[[list[Any]], Any]) -> None:
         (["a", None, "b"], "labels: the label of row 1 is missing"),
         ([1.0, 2.0, float("nan")], "labels: the label of row 2 is missing"),
         (
-            [[1], [2], [3]],
-            "labels: the label of row 0 is a list, which is not hashable",
+            [[1, 2], [2, 3], [3, 4]],
+            "labels: have shape (3, 2); give one label per row",
         ),
     ],
 )
@@ -189,6 +189,41 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 def test_labels_that_cannot_be_saved(tmp_path: Path) -> None:
     x, z, labels = rings("horizontal swap")
     odd = [frozenset([label]) for label in labels]
-    ot = quick().fit(x, z, source_labels=odd, target_labels=odd)
+    with pytest.warns(DataWarning, match="is a frozenset, which cannot be saved"):
+        ot = quick().fit(x, z, source_labels=odd, target_labels=odd)
     with pytest.raises(DataError, match="is a frozenset, which cannot be saved"):
         ot.save(tmp_path / "model")
+
+
+# ---- types, columns, and covariates that tell nothing
+
+
+@pytest.mark.parametrize("text", [str, lambda label: f"{label}"])
+def test_labels_that_differ_in_type_only_are_told_of(text: Any) -> None:
+    x, numbers = normal(40, 2), [1, 2] * 20
+    words = [text(label) for label in numbers]
+    with pytest.raises(
+        DataError, match=r"the source has 1 \(int\) and the target '1' \(str\)"
+    ):
+        quick().fit(x, x, source_labels=numbers, target_labels=words)
+    ot = quick(max_steps=1)
+    ot.fit(x, x, source_labels=np.array(numbers), target_labels=[1.0, 2.0] * 20)
+    assert ot.labels_ == (1, 2)
+    with pytest.raises(DataError, match="'1' is a str, give the int 1"):
+        ot.transform(x, words)
+
+
+def test_columns_of_labels_are_flattened_everywhere() -> None:
+    x, kinds = normal(40, 2), np.array(["a", "b"] * 20)
+    frame = pd.DataFrame({"kind": kinds})
+    ot = quick(max_steps=1)
+    ot.fit(x, x + 1, source_labels=frame, target_labels=kinds[:, None])
+    np.testing.assert_array_equal(ot.transform(x, frame), ot.transform(x, kinds))
+
+
+def test_dates_as_labels_are_warned_of_before_training(tmp_path: Path) -> None:
+    x, days = normal(40, 2), pd.date_range("2020", periods=2).repeat(20)
+    with pytest.warns(DataWarning, match=r"Timestamp.*the fitted map cannot be saved"):
+        ot = quick(max_steps=1).fit(x, x, source_labels=days, target_labels=days)
+    with pytest.raises(DataError, match="cannot be saved"):
+        ot.save(tmp_path / "m")

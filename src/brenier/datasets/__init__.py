@@ -5,10 +5,15 @@ rows in memory, files larger than memory or endless samplers (`populations`); fi
 `tables`, `images`); and there are pairs of laws whose optimal maps are known (`pairs`).
 """
 
+from brenier.datasets.cells import is_number
 from brenier.datasets.conditions import (
     LabelsLike,
+    alike_as_text,
     grouped,
+    is_missing,
     is_single,
+    label_text,
+    labels_named,
     listed,
     read_covariates,
     read_labels,
@@ -21,6 +26,7 @@ from brenier.datasets.containers import (
     is_mapped,
     read,
 )
+from brenier.datasets.dialects import UNTOLD, CsvLayout, Dialect, GivenDialect
 from brenier.datasets.files import (
     ARRAYS,
     TABLES,
@@ -29,6 +35,7 @@ from brenier.datasets.files import (
     write_samples,
 )
 from brenier.datasets.images import image_set
+from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,
     RINGS,
@@ -57,16 +64,26 @@ from brenier.datasets.populations import (
     SplitSettings,
     population,
 )
-from brenier.datasets.tables import read_frame
+from brenier.datasets.tables import (
+    TableFile,
+    label_column_of,
+    open_table,
+    read_csv_rows,
+)
+from brenier.datasets.text_files import kind_of, open_binary
 
 __all__ = [
     "ARRAYS",
     "NEUTRAL",
     "RINGS",
     "TABLES",
+    "UNTOLD",
     "CheckedSamples",
     "CovariateGaussians",
+    "CsvLayout",
+    "Dialect",
     "Frame",
+    "GivenDialect",
     "LabelsLike",
     "Pair",
     "Population",
@@ -75,7 +92,9 @@ __all__ = [
     "Samples",
     "Split",
     "SplitSettings",
+    "TableFile",
     "TableLike",
+    "alike_as_text",
     "check_finite",
     "clusters_pair",
     "gaussian_classes",
@@ -83,17 +102,26 @@ __all__ = [
     "grouped",
     "image_set",
     "is_mapped",
+    "is_missing",
+    "is_number",
     "is_single",
+    "kind_of",
+    "label_column_of",
+    "label_text",
     "labelled",
+    "labels_named",
     "listed",
     "logsumexp_pair",
     "manifold_pair",
     "mixture_pair",
+    "names_of",
+    "open_binary",
+    "open_table",
     "population",
     "radial_pair",
     "read",
     "read_covariates",
-    "read_frame",
+    "read_csv_rows",
     "read_labels",
     "read_samples",
     "ring_classes",

@@ -1,13 +1,14 @@
 """Samples of any kind in, tensors inside, the same kind out; and what is wrong with them, by name.
 
 Accepted are numpy arrays (memory-mapped ones are read in batches), torch tensors, pandas and polars frames, and
-anything numpy turns into a numeric array. Every fault is a `DataError` that names the argument, the fault and the
-remedy.
+anything numpy turns into a numeric array without walking it element by element. Every fault is a `DataError` that names
+the argument, the fault and the remedy.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from brenier.datasets.numeric import dense, names_of
 from brenier.errors import DataError
 
 
@@ -61,7 +63,7 @@ class CheckedSamples:
         """Return some consecutive rows as a tensor; those of a memory-mapped array are read, and checked, only now."""
         if isinstance(self.values, Tensor):
             return self.values[first:last]
-        chunk = _tensor(np.array(self.values[first:last]))
+        chunk = torch.as_tensor(dense(np.array(self.values[first:last]), self.name))
         check_finite(chunk, self.name, torch.arange(first, first + len(chunk)))
         return chunk
 
@@ -104,7 +106,8 @@ def read(
     if isinstance(values, CheckedSamples):
         return values
     columns = _column_names_of(values)
-    table = _dense(values, name)
+    _check_names(values, name)
+    table = dense(values, name)
     if table.ndim != 2:
         remedy = "reshape(n, -1), one row per sample"
         if table.ndim < 2:
@@ -167,85 +170,25 @@ def is_mapped(values: object) -> bool:
     return isinstance(values, np.memmap)
 
 
-def _dense(values: TableLike | None, name: str) -> Any:
-    """Return values as a dense real tensor, or as the memory-mapped array it is."""
-    if values is None:
-        raise DataError(
-            f"{name}: Expected array-like (array or non-string sequence), got None; give an (n, d) array",
-            argument=name,
-        )
-    if isinstance(values, Tensor):
-        if values.layout != torch.strided:
-            raise DataError(
-                f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()",
-                argument=name,
+def _check_names(values: TableLike | None, name: str) -> None:
+    """Raise where two columns of a frame have the same name."""
+    names = Counter(names_of(values) or [])
+    twice = [column for column, times in names.items() if times > 1]
+    if twice:
+        remedy = "give each a name of its own"
+        if hasattr(values, "loc"):
+            remedy += (
+                f", or keep the first with {name}.loc[:, ~{name}.columns.duplicated()]"
             )
-        if values.is_complex():
-            raise DataError(
-                f"{name}: Complex data not supported; give real features",
-                argument=name,
-            )
-        return values.detach()
-    if hasattr(values, "toarray") and hasattr(values, "nnz"):
         raise DataError(
-            f"{name}: Sparse data was passed; give a dense array, for example {name}.toarray()",
+            f"{name}: has {names[twice[0]]} columns called {', '.join(map(repr, twice[:5]))}; {remedy}",
             argument=name,
         )
-    to_numpy = getattr(values, "to_numpy", None)
-    try:
-        array = np.asanyarray(values) if to_numpy is None else to_numpy()
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{name}: is not a table of numbers ({error}); give an (n, d) array",
-            argument=name,
-        ) from error
-    if np.ma.is_masked(array):
-        raise DataError(
-            f"{name}: has masked entries; remove or impute those rows, for example with filled()",
-            argument=name,
-        )
-    if is_mapped(array) and array.dtype.kind in "fiub":
-        return array
-    return _tensor(_numeric(np.asarray(array), name))
-
-
-def _numeric(array: np.ndarray, name: str) -> np.ndarray:
-    """Return the array as real numbers."""
-    if array.dtype.kind == "c":
-        raise DataError(
-            f"{name}: Complex data not supported; give real features",
-            argument=name,
-        )
-    if array.dtype.kind in "fiub":
-        return array
-    try:
-        texts = (isinstance(entry, str | bytes) for entry in array.flat)
-        if array.dtype != object or any(texts):
-            raise TypeError("text and dates are not converted silently")
-        return array.astype(np.float64)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{name}: has entries of type {array.dtype} that are not numbers ({error}); "
-            "encode or drop text, dates, objects and missing values first",
-            argument=name,
-        ) from error
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    """Return a tensor of the array's values, sharing memory where torch can."""
-    unsigned = array.dtype.kind == "u" and array.dtype.itemsize > 1
-    if array.dtype == np.longdouble or unsigned:  # types torch has not, or hardly
-        array = array.astype(np.float64)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    if not array.flags.writeable or any(stride < 0 for stride in array.strides):
-        array = array.copy()
-    return torch.from_numpy(array)
 
 
 def _column_names_of(values: object) -> tuple[str, ...] | None:
     """Return the column names of a frame, None for anything else."""
-    if hasattr(values, "columns") and hasattr(values, "to_numpy"):
+    if hasattr(values, "to_numpy") and hasattr(values, "columns"):
         return tuple(map(str, values.columns))
     return None
 

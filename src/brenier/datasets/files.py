@@ -10,14 +10,17 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from brenier.atomic import replacing
+from brenier.datasets.columns import choose_columns
+from brenier.datasets.dialects import UNTOLD, CsvLayout, GivenDialect
 from brenier.datasets.reading import open_npz, read_intact
-from brenier.datasets.tables import read_numeric_columns, table_writer
+from brenier.datasets.tables import open_table, table_writer
+from brenier.datasets.text_files import kind_of, open_binary
 from brenier.errors import DataError
 
 ARRAYS, TABLES = (".npy", ".npz"), (".csv", ".parquet")
@@ -31,11 +34,17 @@ class Samples:
         values: (n, d), an array, or a read-only memory map that is read where it is used.
         columns: names of the d features, or None.
         path: the file.
+        left_out: the other columns of a table and why they are no features, where nobody named the features.
+        layout: of a `.csv` file, else None.
+        named: whether the features were named, by the user or a model.
     """
 
     values: NDArray[Any]
     columns: tuple[str, ...] | None
     path: Path
+    left_out: tuple[tuple[str, str], ...] = ()
+    layout: CsvLayout | None = None
+    named: bool = False
 
 
 def read_samples(
@@ -43,21 +52,30 @@ def read_samples(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     mmap: bool = True,
+    *,
+    labels: str | None = None,
+    features: Sequence[str] | None = None,
+    dialect: GivenDialect = UNTOLD,
 ) -> Samples:
     """Return the samples in a file.
 
     Args:
-        path: a `.npy`, `.npz`, `.csv` or `.parquet` file. A `.csv` file may lack a header; a first row of numbers is
-            a sample, unless it is 0, 1, 2, ...; a first column without a name is an index, and left out.
+        path: a `.npy`, `.npz`, `.csv` (also `.csv.gz`, `.bz2`, `.xz`, `.zst`) or `.parquet` file. A `.csv` file may
+            lack a header; a first row of numbers is a sample, unless it is 0, 1, 2, ...; a first column without a
+            name is an index, and left out.
         columns: which columns of a table, in which order; None for all that are numeric.
         key: which array of a `.npz` file; None if it has one.
         mmap: leave a `.npy` file on disk and read rows when they are used.
+        labels: the column that holds labels, which is no feature unless `columns` names it.
+        features: those of a model, taken from a table with names where `columns` is None.
+        dialect: what is known of how a `.csv` file is written; the rest is told from the file.
 
     Raises:
-        DataError: for a path, a kind of file or contents that cannot be used, and where pandas or pyarrow is missing.
+        DataError: for a path, a kind of file or contents that cannot be used, for a column that is numbers but for a
+            few cells, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = _file_kind(path)
     if columns is not None and kind in ARRAYS:
         raise DataError(
             f"columns: were given, but {path} has no column names; leave them out, or give a table"
@@ -73,8 +91,13 @@ def read_samples(
     if path.stat().st_size == 0:
         raise DataError(f"{path}: is empty; give a file with samples")
     if kind in TABLES:
-        values, names = read_numeric_columns(path, columns)
-        return Samples(_checked(values, path), names, path)
+        table = open_table(path, dialect)
+        chosen = choose_columns(table, columns, labels, features)
+        names = table.names
+        if names is not None:
+            names = tuple(names[place] for place in chosen.places)
+        values = _checked(table.numbers(chosen.places), path)
+        return Samples(values, names, path, chosen.left_out, table.layout, chosen.named)
     read = (
         partial(_read_npy, mmap=mmap) if kind == ".npy" else partial(_read_npz, key=key)
     )
@@ -96,7 +119,7 @@ def write_samples(
         DataError: for a path or values that cannot be used, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _kind(path)
+    kind = _file_kind(path)
     array = _checked(np.asarray(values), "values")
     d = array.shape[1]
     names = [f"x{i}" for i in range(d)]
@@ -117,13 +140,13 @@ def write_samples(
         if kind in TABLES
         else _array_writer(kind, array)
     )
-    with replacing(path) as temporary, temporary.open("wb") as stream:
+    with replacing(path) as temporary, open_binary(temporary, "wb", path) as stream:
         write(stream)
 
 
-def _kind(path: Path) -> str:
+def _file_kind(path: Path) -> str:
     """Return the suffix that says how to read a file."""
-    kind = path.suffix.lower()
+    kind = kind_of(path)
     if kind not in ARRAYS + TABLES:
         raise DataError(
             f"{path}: is of no known kind; give a file that ends in {', '.join(ARRAYS + TABLES)}"
@@ -177,7 +200,7 @@ def _read_npz(path: Path, key: str | None) -> np.ndarray:
         return archive[chosen]
 
 
-def _array_writer(kind: str, values: np.ndarray) -> Callable[[BinaryIO], object]:
+def _array_writer(kind: str, values: np.ndarray) -> Callable[[IO[bytes]], object]:
     """Return what writes values as an array of this kind to an open file."""
     if kind == ".npy":
         return lambda stream: np.save(stream, values, allow_pickle=False)

@@ -1,119 +1,234 @@
 """Tables on disk, `.csv` and `.parquet`, read and written by pandas, which is optional.
 
-A `.csv` file may lack a header: a first row of numbers is a sample, unless it is 0, 1, 2, ... as pandas calls columns
-without names. A first column without a name is an index, and not read.
+A `.csv` file may lack a header, and may be of another dialect (see `dialects`). Names are kept as they are written; a
+first column without a name is an index, and no feature.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
-from brenier.datasets.containers import Frame
+from brenier.datasets.conditions import label_text
+from brenier.datasets.dialects import UNTOLD, CsvLayout, GivenDialect, find_layout
 from brenier.datasets.reading import read_intact
+from brenier.datasets.text_files import kind_of, open_text
 from brenier.errors import DataError
 
+INDEX_NAMES = ("", "Unnamed: 0")  # of a first column that is a row index
 
-def read_frame(path: Path) -> tuple[Any, bool]:
-    """Return the frame of a `.csv` or `.parquet` file, its columns named by strings, and whether the file names them.
 
-    Raises:
-        DataError: for a damaged file, and where pandas or pyarrow is missing.
+@dataclasses.dataclass(frozen=True)
+class TableFile:
+    """A table as a file holds it.
+
+    Attributes:
+        path: the file.
+        frame: a pandas frame whose columns are numbered from 0.
+        names: of the columns, exactly as written, or None where the file has none.
+        layout: of a `.csv` file, else None.
     """
-    kind = path.suffix.lower()
-    pandas = _pandas(kind)
 
-    def read(path: Path) -> tuple[Any, bool]:
-        if kind == ".parquet":
-            return pandas.read_parquet(path, engine="pyarrow"), True
-        return _read_csv(pandas, path)
+    path: Path
+    frame: Any
+    names: tuple[str, ...] | None
+    layout: CsvLayout | None = None
 
-    remedy = f"an intact {kind} file of plain numbers"
-    frame, named = read_intact(path, read, remedy, kind)
-    frame.columns = [str(name) for name in frame.columns]
-    return frame, named
+    @property
+    def decimal(self) -> str:
+        """The decimal sign of numbers that are text."""
+        return "." if self.layout is None else self.layout.dialect.decimal
+
+    @property
+    def index(self) -> int | None:
+        """The number of the column that is a row index, if there is one."""
+        first = (self.names or ("x",))[0] if self.frame.shape[1] else "x"
+        return 0 if first in INDEX_NAMES and self.frame.shape[1] > 1 else None
+
+    def place(self, name: str, argument: str = "columns") -> int:
+        """Return the number of a column.
+
+        Raises:
+            DataError: where there is none of that name, or more than one.
+        """
+        names = self.names or tuple(map(str, range(self.frame.shape[1])))
+        if name not in names:
+            known = listed_names([each for each in names if each])
+            raise DataError(
+                f"{argument}: there is no {name!r} in {self.path}, which has {known}; name some of these"
+            )
+        if names.count(name) > 1:
+            raise DataError(
+                f"{argument}: {self.path} has {names.count(name)} columns called {name!r}; rename them in its header, "
+                "so that each name stands for one column"
+            )
+        return names.index(name)
+
+    def where(self, row: int) -> str:
+        """Return where a row (from 0) stands, in words: the line of a `.csv` file."""
+        if self.layout is None:
+            return f"row {row} (counted from 0)"
+        return f"line {self.layout.line_of(self.path, row)}"
+
+    def numbers(self, places: Sequence[int]) -> np.ndarray:
+        """Return some columns, by their numbers, as numbers: (n, d), float32 where all of them are single."""
+        part = self.frame.iloc[:, list(places)]
+        names = [str(dtype).lower() for dtype in part.dtypes]
+        single = all(name in ("float32", "float16") for name in names)
+        dtype = np.float32 if single else np.float64
+        values: np.ndarray = part.to_numpy(dtype=dtype, na_value=np.nan)
+        return values
 
 
-def read_numeric_columns(
-    path: Path, columns: Sequence[str] | None
-) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Return the numbers in a table (n, d), and the names of its columns if it has any.
+def open_table(path: Path, given: GivenDialect = UNTOLD) -> TableFile:
+    """Return the table in a `.csv` (compressed or not) or `.parquet` file.
 
     Args:
-        path: a `.csv` or `.parquet` file.
-        columns: which columns, in which order; None for all that are numeric.
+        path: the file.
+        given: what is known of the dialect of a `.csv` file.
 
     Raises:
-        DataError: for a damaged file, for columns that are not there or not numeric, and where pandas is missing.
+        DataError: for a file that is damaged or no such table, and where pandas or pyarrow is missing.
     """
-    frame, named = read_frame(path)
-    is_numeric = _pandas(path.suffix.lower()).api.types.is_numeric_dtype
-    numeric = [name for name in frame.columns if is_numeric(frame[name])]
-    if columns is None and not numeric:
-        raise DataError(
-            f"{path}: none of its columns is numeric ({_column_names(frame)}); encode them as numbers"
+    kind = kind_of(path)
+    pandas = pandas_for(kind)
+
+    def read(path: Path) -> TableFile:
+        if kind == ".parquet":
+            return _read_parquet(pandas, path)
+        layout = find_layout(path, given)
+        return TableFile(
+            path,
+            _read_csv(pandas, path, layout, low_memory=False),
+            layout.names,
+            layout,
         )
-    chosen = numeric if columns is None else columns
-    chosen = [chosen] if isinstance(chosen, str) else list(chosen)
-    for name in chosen:
-        if name not in frame.columns:
-            raise DataError(
-                f"columns: there is no {name!r} in {path}, which has {_column_names(frame)}; name some of these"
-            )
-        if name not in numeric:
-            raise DataError(
-                f"columns: {name!r} in {path} holds {frame[name].dtype}; encode it as numbers"
-            )
-    part = frame[chosen]
-    single = all(str(dtype).lower() in ("float32", "float16") for dtype in part.dtypes)
-    values = part.to_numpy(dtype=np.float32 if single else np.float64, na_value=np.nan)
-    return values, tuple(chosen) if named else None
+
+    return read_intact(path, read, f"an intact {kind} file of plain numbers", kind)
+
+
+def read_csv_rows(
+    path: Path,
+    layout: CsvLayout,
+    as_text: bool = True,
+    places: Sequence[int] | None = None,
+) -> Any:
+    """Return rows of a `.csv` file as a pandas frame whose columns are numbered.
+
+    Args:
+        path: the file.
+        layout: of the file.
+        as_text: whether every field stays letter by letter as it is; else numbers are read to the last digit.
+        places: which columns; None for all.
+    """
+    options: dict[str, object] = {"float_precision": "round_trip", "low_memory": False}
+    if as_text:
+        options = {"dtype": str, "keep_default_na": False, "usecols": places}
+    return _read_csv(pandas_for(".csv"), path, layout, **options)
+
+
+def label_column_of(
+    path: Path, name: str, given: GivenDialect = UNTOLD
+) -> list[str | None]:
+    """Return the labels in a column of a table as text, exactly as written; None where a field is empty.
+
+    Args:
+        path: the file.
+        name: of the column.
+        given: what is known of the dialect of a `.csv` file.
+
+    Raises:
+        DataError: where there is no such column, or it holds what is no name.
+    """
+    table = open_table(path, given)
+    if table.names is None:
+        raise DataError(
+            f"--labels: {path} has no header; name its columns in a first line"
+        )
+    if name not in table.names:
+        known = listed_names(table.names)
+        raise DataError(
+            f"--labels: there is no column {name!r} in {path}, which has {known}"
+        )
+    place = table.place(name, "--labels")
+    if table.layout is not None:
+        texts = read_csv_rows(path, table.layout, places=[place])
+        return [text or None for text in texts[place].tolist()]
+    return [label_text(value) for value in table.frame[place].tolist()]
 
 
 def table_writer(
     kind: str, values: np.ndarray, names: list[str]
-) -> Callable[[BinaryIO], object]:
+) -> Callable[[IO[bytes]], object]:
     """Return what writes values (n, d) as a table of this kind to an open file.
 
     Raises:
         DataError: where pandas or pyarrow is missing.
     """
-    frame = _pandas(kind).DataFrame(values, columns=names)
+    frame = pandas_for(kind).DataFrame(values, columns=names)
     if kind == ".csv":
         return lambda stream: frame.to_csv(stream, index=False)
     return lambda stream: frame.to_parquet(stream, engine="pyarrow", index=False)
 
 
-def _read_csv(pandas: ModuleType, path: Path) -> tuple[Any, bool]:
-    """Return the frame of a `.csv` file, and whether it has a header."""
-    first = pandas.read_csv(path, header=None, nrows=1)
-    numbers = all(map(pandas.api.types.is_numeric_dtype, first.dtypes))
-    # Columns without names are called 0, 1, 2, ... by pandas, and an index before them has no name.
-    labels = first.iloc[0].dropna().tolist()
-    counted = labels == list(range(len(labels)))
-    named = not numbers or (counted and bool(first.iloc[0, 1:].notna().all()))
-    header = 0 if named else None
-    frame = pandas.read_csv(path, header=header, low_memory=False)
-    if not frame.index.equals(pandas.RangeIndex(len(frame))):
-        raise ValueError("rows have more fields than the header")
-    if str(frame.columns[0]) == "Unnamed: 0":
-        frame = frame.iloc[:, 1:]
-    return frame, named
-
-
-def _column_names(frame: Frame, most: int = 30) -> str:
-    """Return the column names of a frame as messages show them, the first few of very many."""
-    names = list(frame.columns)
+def listed_names(names: Sequence[str], most: int = 30) -> str:
+    """Return column names as messages show them, the first few of very many."""
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
-def _pandas(kind: str) -> ModuleType:
-    """Return pandas, imported here because it is optional, as is what it needs for this kind of file."""
+def _read_parquet(pandas: ModuleType, path: Path) -> TableFile:
+    """Return the table in a `.parquet` file; numbers kept as exact decimals become floating."""
+    from pyarrow import parquet
+
+    names = parquet.read_schema(path).names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            f"{path}: has several columns called {twice[0]!r}; give each a name of its own"
+        )
+    frame = pandas.read_parquet(path, engine="pyarrow")
+    columns = tuple(map(str, frame.columns))
+    frame.columns = range(len(columns))
+    for place, dtype in frame.dtypes.items():
+        if (
+            dtype.kind == "O"
+            and pandas.api.types.infer_dtype(frame[place]) == "decimal"
+        ):
+            frame[place] = frame[place].astype(np.float64)
+    return TableFile(path, frame, columns)
+
+
+def _read_csv(
+    pandas: ModuleType, path: Path, layout: CsvLayout, **options: object
+) -> Any:
+    """Return the rows of a `.csv` file as a frame whose columns are numbered."""
+    dialect = layout.dialect
+    with open_text(path, dialect.encoding) as stream:
+        for _ in range(layout.first_line):
+            stream.readline()
+        return pandas.read_csv(
+            stream,
+            header=None,
+            names=range(layout.width),
+            sep=r"\s+" if dialect.delimiter == " " else dialect.delimiter,
+            decimal=dialect.decimal,
+            skipinitialspace=dialect.spaced,
+            **options,
+        )
+
+
+def pandas_for(kind: str) -> ModuleType:
+    """Return pandas, imported here because it is optional, as is what it needs for this kind of file.
+
+    Raises:
+        DataError: where one of them is missing.
+    """
     try:
         import pandas
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable, Sequence
 
 import torch
 
@@ -12,15 +12,19 @@ from brenier.datasets import (
     Population,
     Rows,
     TableLike,
+    alike_as_text,
     grouped,
     listed,
+    names_of,
     read_covariates,
     read_labels,
 )
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.by_class import ClassPlan
 from brenier.estimators.by_covariate import CovariatePlan
+from brenier.estimators.covariate_checks import GivenCovariates, check_covariates
 from brenier.transport.coordinates import CovariateRows
+from brenier.transport.maps import label_fault
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +76,7 @@ def class_plan(
     odd = [
         label for label in (*first, *second) if not (label in first and label in second)
     ]
+    _check_types(first, second)
     if not common:
         raise DataError(
             f"source_labels, target_labels: share no class ({listed(tuple(first))} and {listed(tuple(second))}); "
@@ -84,8 +89,38 @@ def class_plan(
             "labels cannot be transported",
             DataWarning,
         )
+    _warn_of_unsaveable(common)
     pairs = [(of_source.of_class(label), of_target.of_class(label)) for label in common]
     return ClassPlan(pairs, common)
+
+
+def _check_types(first: Iterable[Hashable], second: Iterable[Hashable]) -> None:
+    """Raise where a label of one side and one of the other read the same and are of different types."""
+    others = set(second)
+    odd = [label for label in first if label not in others]
+    alike = alike_as_text(odd, others)
+    if alike is None:
+        return
+    label, other = alike
+    raise DataError(
+        f"source_labels, target_labels: the source has {label!r} ({type(label).__name__}) and the target {other!r} "
+        f"({type(other).__name__}), which read the same and are not equal; give both sides the same type, such as "
+        "[str(label) for label in labels]",
+        argument="source_labels, target_labels",
+    )
+
+
+def _warn_of_unsaveable(labels: Sequence[Hashable]) -> None:
+    """Warn of labels that a saved model cannot hold."""
+    for label in labels:
+        fault = label_fault(label)
+        if fault is not None:
+            warn(
+                f"source_labels, target_labels: {fault}, so the fitted map cannot be saved; give labels that are "
+                "strings, numbers or tuples of these where it is to be",
+                DataWarning,
+            )
+            return
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,13 +168,15 @@ def covariate_plan(
             raise DataError(
                 f"target_covariates: has {second.shape[1]} columns, source_covariates {first.shape[1]}; give the same"
             )
-        low = torch.maximum(first.amin(0), second.amin(0))
-        high = torch.minimum(first.amax(0), second.amax(0))
-        if bool((low > high).any()):
-            raise DataError(
-                "source_covariates, target_covariates: their ranges do not overlap, so there is nothing to transport "
-                "between; give samples of both sides at like values, or None for a side to which they do not matter"
-            )
+    sides = []
+    for argument, values, rows in (
+        ("source_covariates", given.source_covariates, x),
+        ("target_covariates", given.target_covariates, z),
+    ):
+        if rows.covariates is not None:
+            names = names_of(values)
+            sides.append(GivenCovariates(argument, rows.covariates, names))
+    check_covariates(sides)
     return CovariatePlan(x, z)
 
 

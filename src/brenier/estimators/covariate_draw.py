@@ -18,6 +18,8 @@ def common_values(first: Tensor, second: Tensor) -> Tensor:
     high = torch.stack([first.amax(0), second.amax(0)]).amin(0)
     both = torch.cat([first, second])
     values = both[((both >= low) & (both <= high)).all(-1)]
+    if not len(values):  # of few rows and many covariates
+        values = both
     return values.sort(0).values if values.shape[1] == 1 else values
 
 

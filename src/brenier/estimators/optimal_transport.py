@@ -147,6 +147,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.verbose = verbose
         self.settings = settings
 
+    @validation.names_both_sides
     def fit(
         self,
         X: TableLike | Sampler,

@@ -46,12 +46,17 @@ def fit_samples(
         ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
     """
     source, source_samples = population(X, "X")
+    validation.check_no_labels_as_target(Y)
     target, target_samples = population(Y, "Y")
     if source.dim != target.dim:
+        hint = ""
+        if source.size is not None and source.size == target.size:
+            hint = f"; both have {source.size} rows: if their columns are the samples, give X.T and Y.T"
         wrong = f"Y: has {target.dim} features, X has {source.dim}"
         raise DataError(
-            f"{wrong}; both sides must have the same features, in the same order"
+            f"{wrong}; both sides must have the same features, in the same order{hint}"
         )
+    validation.warn_if_transposed(source, target)
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")

@@ -81,7 +81,7 @@ class PlanSettings:
     compared_rows: int = 2000
     usual_quantile: float = 0.99
     stray_factor: float = 3.0
-    stray_distance: float = 0.1
+    stray_distance: float = 0.25
     max_stray_share: float = 0.05
     plan_rows: int = 1000
     largest_temperature: float = 0.1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import numbers
 import os
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import joblib
 import numpy as np
@@ -14,8 +18,36 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from brenier.errors import DataError
+from brenier.datasets import Population
+from brenier.errors import DataError, DataWarning, warn
 from brenier.solve import Method
+
+# What POT and others call the arguments of `fit`.
+ELSEWHERE = {
+    **dict.fromkeys(("Xs", "xs", "X_source", "source"), "X"),
+    **dict.fromkeys(("Xt", "xt", "X_target", "target"), "Y"),
+    **dict.fromkeys(("ys", "y_source"), "source_labels"),
+    **dict.fromkeys(("yt", "y_target"), "target_labels"),
+    "y": "Y (the target samples)",
+    "labels": "source_labels and target_labels",
+    "covariates": "source_covariates and target_covariates",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class LayoutSettings:
+    """When samples look as if columns were samples.
+
+    Attributes:
+        max_rows: of either side, both sides having as many.
+        min_columns_per_row: features for each row.
+    """
+
+    max_rows: int = 10
+    min_columns_per_row: int = 20
+
+
+LAYOUT = LayoutSettings()
 
 
 def check_positive(
@@ -146,6 +178,58 @@ def check_columns(
     raise DataError(
         f"Y: its columns differ from those of X ({', '.join(odd[:5])}); give both sides the same features"
     )
+
+
+def check_no_labels_as_target(Y: object) -> None:
+    """Raise where the target is one label per row, as pipelines hand on; the message says what is wanted instead."""
+    shape = getattr(Y, "shape", None)
+    if isinstance(Y, list | tuple):
+        flat = bool(Y) and all(isinstance(y, str | numbers.Number) for y in Y)
+        shape = (len(Y),) if flat else None
+    if shape is None or len(shape) != 1 or callable(Y):
+        return
+    raise DataError(
+        f"Y: Expected 2D array, got 1D array of shape {tuple(shape)} instead; Y holds the target samples (m, d), and "
+        "this looks like one label per row. Give the target samples, and labels as source_labels=, target_labels=; for "
+        "one feature reshape your data with reshape(-1, 1)",
+        argument="Y",
+    )
+
+
+def warn_if_transposed(source: Population, target: Population) -> None:
+    """Warn where columns are likely to be the samples: both sides have the same few rows, and far more features."""
+    n, d = source.size, source.dim
+    if n is None or n != target.size:
+        return
+    if n <= LAYOUT.max_rows and d >= LAYOUT.min_columns_per_row * n:
+        warn(
+            f"X, Y: both have {n} rows and {d} features; rows are samples. If columns are, give X.T and Y.T",
+            DataWarning,
+        )
+
+
+Fit = TypeVar("Fit", bound=Callable[..., object])
+
+
+def names_both_sides(fit: Fit) -> Fit:
+    """Return a method `fit` that says what is wrong where it is given arguments as other libraries call them.
+
+    Raises:
+        DataError: by the method, for such an argument.
+    """
+
+    @functools.wraps(fit)
+    def named(*arguments: object, **given: object) -> object:
+        for name in given:
+            if name in ELSEWHERE:
+                raise DataError(
+                    f"{name}: is called {ELSEWHERE[name]} here: fit(X, Y, source_labels=..., target_labels=...) learns "
+                    "the map from source samples X to target samples Y",
+                    argument=name,
+                )
+        return fit(*arguments, **given)
+
+    return cast(Fit, named)
 
 
 def feature_names(values: object, name: str) -> np.ndarray | None:

@@ -1,5 +1,6 @@
 """The command line: help, exit codes, and how errors are reported."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,18 @@ def test_warnings_are_one_line_each(here: Path, capsys: Any) -> None:
     assert code == 0
     assert err.startswith("warning: X, Y: feature scales differ")
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["demo", "--out", "d"], ["colour", "a.png", "b.png", "--out", "c.png"]]
+)
+def test_without_pillow_the_extra_is_named(
+    words: list[str], here: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    for module in [name for name in sys.modules if name.startswith("PIL.")]:
+        monkeypatch.setitem(sys.modules, module, None)
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert 'pip install "brenier[images]"' in err
+    assert not Path("d").exists()

@@ -23,6 +23,10 @@ Commands: TypeAlias = "_SubParsersAction[CommandParser]"
 Container: TypeAlias = "_ActionsContainer"
 
 DEFAULTS = OptimalTransport().get_params()
+DELIMITERS = {
+    **{"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"},
+    **{"blank": " ", "space": " ", "": " "},
+}
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -103,6 +107,7 @@ def add_pair(parser: CommandParser, verb: str) -> None:
     text = "which array of the target's .npz file"
     files.add_argument("--target-key", metavar="NAME", help=text)
     add_labels(files)
+    add_dialect(files)
 
 
 def add_columns(group: Container, default: str = "all numeric columns") -> None:
@@ -115,6 +120,14 @@ def add_labels(group: Container) -> None:
     """Add the column of the labels."""
     text = "the column (array of a .npz file) of class labels: transport stays within a class"
     group.add_argument("--labels", metavar="NAME", help=text)
+
+
+def add_dialect(group: Container) -> None:
+    """Add how .csv files are written."""
+    text = "between the fields of .csv files: comma, semicolon, tab, pipe, blank or a sign (default: found out)"
+    group.add_argument("--delimiter", type=delimiter, metavar="SIGN", help=text)
+    text = "the decimal sign of .csv files (default: found out)"
+    group.add_argument("--decimal", choices=[".", ","], help=text)
 
 
 def add_json(group: Container) -> None:
@@ -149,6 +162,20 @@ def add_setting(
         metavar=metavar,
         help=text,
     )
+
+
+def delimiter(text: str) -> str:
+    """Return the sign that separates fields, given as itself or by its name.
+
+    >>> delimiter("semicolon"), delimiter("|")
+    (';', '|')
+    """
+    sign = DELIMITERS.get(text.lower(), text.replace("\\t", "\t"))
+    if len(sign) != 1 or sign in "\"'\r\n." or sign.isalnum():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} separates no fields; give comma, semicolon, tab, pipe, blank or one sign"
+        )
+    return sign
 
 
 def column_names(text: str) -> list[str]:

@@ -11,13 +11,16 @@ from torch import Tensor
 from brenier.apps.cli.classes import evaluate_classes
 from brenier.apps.cli.console import ExitCode, convergence_code, note, print_json
 from brenier.apps.cli.inputs import (
+    Wanted,
     check_dim,
-    label_column,
     read_pair,
     rename_arguments,
 )
+from brenier.apps.cli.labels import labels_of_model
 from brenier.apps.cli.models import check_labels, features_of
+from brenier.apps.cli.remarks import tell_tables
 from brenier.apps.cli.rows import labelled_rows, random_rows
+from brenier.datasets import GivenDialect
 from brenier.estimators import OptimalTransport, load
 from brenier.report import (
     EVALUATION_FOOTNOTE,
@@ -61,6 +64,8 @@ def evaluate(
     source_key: str | None = None,
     target_key: str | None = None,
     labels: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
     seed: int = 0,
 ) -> ExitCode:
     """Measure a saved map on the samples of two files; print the figures, and write a report on request.
@@ -73,20 +78,22 @@ def evaluate(
         columns: the features of tables, in the order of the fit.
         source_key, target_key: which array of .npz files.
         labels: the column, or the array of .npz files, that holds class labels, for a model with classes.
+        delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         seed: of the rows, halves and directions that are drawn.
     """
     ot = load(model)
     names = features_of(ot)
     check_labels(ot, labels, model)
-    x_file, z_file = read_pair(
-        source, target, columns, source_key, target_key, names, labels
-    )
+    dialect = GivenDialect(delimiter, decimal)
+    wanted = Wanted(columns, labels, dialect, names)
+    x_file, z_file = read_pair(source, target, wanted, source_key, target_key)
+    tell_tables((x_file, z_file), quiet=True)
     check_dim(x_file, ot.map_.dim, "the model has")
     title = f"{model} on {source.name} and {target.name}"
     n, known = EVALUATE.max_rows, ot.labels_ or ()
     if labels is not None:
-        x_labels = label_column(x_file.path, labels, len(x_file.values))
-        z_labels = label_column(z_file.path, labels, len(z_file.values))
+        x_labels = labels_of_model(x_file, labels, known, dialect)
+        z_labels = labels_of_model(z_file, labels, known, dialect)
         x_rows = labelled_rows(x_file, x_labels, known, n, seed)
         z_rows = labelled_rows(z_file, z_labels, known, n, seed)
         return evaluate_classes(ot, x_rows, z_rows, out, as_json, seed, title)

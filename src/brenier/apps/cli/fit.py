@@ -9,13 +9,15 @@ from typing import Any, TypeAlias
 
 from brenier.apps.cli.console import ExitCode, convergence_code, note
 from brenier.apps.cli.inputs import (
+    Wanted,
     as_features,
-    label_column,
     read_pair,
     rename_arguments,
 )
+from brenier.apps.cli.labels import both_labels
+from brenier.apps.cli.remarks import tell_tables
 from brenier.apps.cli.rows import labelled_rows, random_rows
-from brenier.datasets import Samples
+from brenier.datasets import GivenDialect, Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
 from brenier.report import REPORT, Section, class_table, fit_report, text_table
@@ -37,6 +39,8 @@ def fit(
     source_key: str | None = None,
     target_key: str | None = None,
     labels: str | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
     seed: int = 0,
     quiet: bool = False,
     resume: bool = False,
@@ -52,8 +56,9 @@ def fit(
         columns: the features of tables, in this order.
         source_key, target_key: which array of .npz files.
         labels: the column, or the array of .npz files, that holds class labels, or None.
+        delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         seed: of everything random.
-        quiet: whether to leave out the progress bar.
+        quiet: whether to leave out the progress bar, and which columns are features where none is left out.
         resume, restart: fail unless there is an unfinished run to go on with, or discard it.
         again: the command that resumes the run, for the message after an interruption.
         settings: parameters of `OptimalTransport`.
@@ -61,12 +66,12 @@ def fit(
     Raises:
         KeyboardInterrupt: with a message that says what was kept.
     """
-    x, z = read_pair(source, target, columns, source_key, target_key, labels=labels)
-    classes = None
-    if labels is not None:
-        x_labels = label_column(x.path, labels, len(x.values))
-        z_labels = label_column(z.path, labels, len(z.values))
-        classes = (x_labels, z_labels)
+    dialect = GivenDialect(delimiter, decimal)
+    x, z = read_pair(
+        source, target, Wanted(columns, labels, dialect), source_key, target_key
+    )
+    tell_tables((x, z), quiet)
+    classes = None if labels is None else both_labels(x, z, labels, dialect)
     folder = out / UNFINISHED
     _prepare(folder, resume, restart)
     ot = OptimalTransport(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.datasets import TABLES, Samples, is_mapped, read_frame, read_samples
+from brenier.datasets import UNTOLD, GivenDialect, Samples, is_mapped, read_samples
 from brenier.errors import DataError
 
 
@@ -31,37 +31,49 @@ class InputSettings:
 INPUT = InputSettings()
 
 
-def read_file(
-    path: Path,
-    columns: Sequence[str] | None = None,
-    key: str | None = None,
-    features: Sequence[str] | None = None,
-    labels: str | None = None,
-) -> Samples:
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What is read of files.
+
+    Attributes:
+        columns: the features of a table as the user names them, or None.
+        labels: the column, or the array of a .npz file, that holds the labels and so is no feature.
+        dialect: what the user says of how .csv files are written.
+        features: the features as the model knows them, or None; taken where a table has names and no columns are given.
+    """
+
+    columns: Sequence[str] | None = None
+    labels: str | None = None
+    dialect: GivenDialect = UNTOLD
+    features: Sequence[str] | None = None
+
+
+def read_file(path: Path, wanted: Wanted, key: str | None = None) -> Samples:
     """Return the samples in a file; large .npy files stay on disk, everything else is read and checked now.
 
     Args:
         path: a .npy, .npz, .csv or .parquet file.
-        columns: the features of a table as the user names them, or None.
+        wanted: what is read of it.
         key: which array of a .npz file.
-        features: the features as the model knows them, or None; taken where a table has names and no columns are given.
-        labels: the column, or the array of a .npz file, that holds the labels and so is no feature.
 
     Raises:
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
     large = path.is_file() and path.stat().st_size > INPUT.max_in_memory
     if key is None:
-        key = other_key(path, labels)
-    samples = read_samples(path, columns=columns, key=key, mmap=large)
-    unchosen = columns is None and samples.columns is not None
-    if unchosen and labels is not None:
-        samples = _without_column(samples, labels)
-    if unchosen and features is not None:
-        samples = _columns_of_model(samples, features)
+        key = other_key(path, wanted.labels)
+    samples = read_samples(
+        path,
+        columns=wanted.columns,
+        key=key,
+        mmap=large,
+        labels=wanted.labels,
+        features=wanted.features,
+        dialect=wanted.dialect,
+    )
     if not is_mapped(samples.values):
         remedy = "remove or impute those rows"
-        if unchosen and features is None:
+        if samples.columns is not None and not samples.named:
             remedy += ", or choose among the columns with --columns"
         check_file_rows(samples.values, path, samples.columns, remedy=remedy)
     return samples
@@ -70,53 +82,41 @@ def read_file(
 def read_pair(
     source: Path,
     target: Path,
-    columns: Sequence[str] | None,
+    wanted: Wanted,
     source_key: str | None,
     target_key: str | None,
-    features: Sequence[str] | None = None,
-    labels: str | None = None,
 ) -> tuple[Samples, Samples]:
     """Return the samples of both sides, with the same features in the same order; arguments as in `read_file`.
 
     Raises:
         DataError: for a file that cannot be used, or sides that do not fit together.
     """
-    x = read_file(source, columns, source_key, features, labels)
-    z = read_file(target, columns, target_key, features, labels)
+    x = read_file(source, wanted, source_key)
+    z = read_file(target, wanted, target_key)
     if x.columns and z.columns and x.columns != z.columns:
-        odd = sorted(set(x.columns) ^ set(z.columns))
-        if odd:
-            raise DataError(
-                f"{target}: its numeric columns differ from those of {source} ({', '.join(odd[:5])}); "
-                "name the columns to use with --columns"
-            )
-        z = read_file(target, x.columns, target_key)
+        _check_same_columns(x, z)
+        places = [z.columns.index(name) for name in x.columns]
+        z = dataclasses.replace(z, values=z.values[:, places], columns=x.columns)
     check_dim(z, x.values.shape[1], f"{source} has")
     return x, z
 
 
-def label_column(path: Path, name: str, rows: int) -> list[Hashable]:
-    """Return the labels of a file's rows: a column of a table, or an array (n,) of a .npz file.
-
-    Raises:
-        DataError: where there are none of that name, or not one per row.
-    """
-    kind = path.suffix.lower()
-    if kind in TABLES:
-        values = _table_column(path, name)
-    elif kind == ".npz":
-        with np.load(path, allow_pickle=False) as archive:
-            _check_array(path, archive.files, name)
-            values = archive[name].tolist()
-    else:
+def _check_same_columns(x: Samples, z: Samples) -> None:
+    """Raise where a column is a feature in one of two tables only."""
+    for with_it, without in ((x, z), (z, x)):
+        reasons = dict(without.left_out)
+        for name in with_it.columns or ():
+            if name in reasons:
+                raise DataError(
+                    f"{without.path}: column {name!r} is left out ({reasons[name]}), and holds numbers in "
+                    f"{with_it.path}; make it numbers in both, or leave it out: name the other columns with --columns"
+                )
+    odd = sorted(set(x.columns or ()) ^ set(z.columns or ()))
+    if odd:
         raise DataError(
-            f"--labels: {path} holds one array and no labels; give a table, or a .npz file with both"
+            f"{z.path}: its numeric columns differ from those of {x.path} ({', '.join(odd[:5])}); "
+            "name the columns to use with --columns"
         )
-    if len(values) != rows:
-        raise DataError(
-            f"--labels: {name!r} in {path} has {len(values)} labels for {rows} rows; give one per row"
-        )
-    return values
 
 
 def other_key(path: Path, labels: str | None) -> str | None:
@@ -132,7 +132,7 @@ def other_key(path: Path, labels: str | None) -> str | None:
             names = list(archive.files)
     except (ValueError, OSError):  # reading the samples says what is wrong
         return None
-    _check_array(path, names, labels)
+    check_array(path, names, labels)
     others = [name for name in names if name != labels]
     return others[0] if len(others) == 1 else None
 
@@ -203,48 +203,9 @@ def rename_arguments(source: Path, target: Path) -> Iterator[None]:
         raise error.for_argument(names) from error
 
 
-def _table_column(path: Path, name: str) -> list[Hashable]:
-    """Return one column of a table."""
-    frame, has_names = read_frame(path)
-    if not has_names:
-        raise DataError(
-            f"--labels: {path} has no header; name its columns in a first line"
-        )
-    if name not in frame.columns:
-        known = ", ".join(frame.columns[: INPUT.max_listed])
-        raise DataError(
-            f"--labels: there is no column {name!r} in {path}, which has {known}"
-        )
-    values: list[Hashable] = frame[name].tolist()
-    return values
-
-
-def _check_array(path: Path, names: Sequence[str], labels: str) -> None:
+def check_array(path: Path, names: Sequence[str], labels: str) -> None:
     """Raise a DataError where a .npz file has no array of labels."""
     if labels not in names:
         raise DataError(
             f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one"
         )
-
-
-def _without_column(samples: Samples, name: str) -> Samples:
-    """Return samples without one column, or as they are where it is not among the features."""
-    names = samples.columns or ()
-    if name not in names:
-        return samples
-    kept = tuple(column for column in names if column != name)
-    places = [i for i, column in enumerate(names) if column != name]
-    return Samples(samples.values[:, places], kept, samples.path)
-
-
-def _columns_of_model(samples: Samples, features: Sequence[str]) -> Samples:
-    """Return the columns that the model was fitted on, in its order."""
-    names = samples.columns or ()
-    missing = [name for name in features if name not in names]
-    if missing:
-        raise DataError(
-            f"{samples.path}: has no numeric column {missing[0]!r}, a feature of the model "
-            f"({', '.join(features[: INPUT.max_listed])}); rename its columns, or name those to use with --columns"
-        )
-    places = [names.index(name) for name in features]
-    return Samples(samples.values[:, places], tuple(features), samples.path)

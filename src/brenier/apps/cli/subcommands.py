@@ -10,6 +10,7 @@ from brenier.apps.cli.arguments import (
     Commands,
     add_columns,
     add_command,
+    add_dialect,
     add_json,
     add_labels,
     add_model,
@@ -18,6 +19,7 @@ from brenier.apps.cli.arguments import (
     add_setting,
     usable_device,
 )
+from brenier.apps.cli.unknown import UNKNOWN
 from brenier.apps.colour import SPACES
 from brenier.apps.colour.demo import demo
 from brenier.apps.colour.palette import PALETTE
@@ -114,6 +116,11 @@ def _add_transport(group: Commands) -> None:
     add_columns(data, "those of the model")
     data.add_argument("--key", metavar="NAME", help="which array of a .npz file")
     add_labels(data)
+    text = "rows whose class the model does not know: stop, copy them unmoved, or leave them out (default: error)"
+    data.add_argument(
+        "--unknown-labels", choices=UNKNOWN, default=UNKNOWN[0], help=text
+    )
+    add_dialect(data)
 
 
 def _add_evaluate(group: Commands) -> None:

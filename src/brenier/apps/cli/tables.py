@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import io
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from brenier.apps.cli.inputs import INPUT, read_file
+from brenier.apps.cli.console import note
+from brenier.apps.cli.inputs import INPUT, Wanted, read_file
 from brenier.atomic import replacing
+from brenier.datasets import (
+    Dialect,
+    Samples,
+    kind_of,
+    open_binary,
+    open_table,
+    read_csv_rows,
+)
 from brenier.errors import DataError
-
-UNNAMED = "Unnamed: 0"  # what pandas calls a row index written without a name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,48 +29,42 @@ class Table:
     """A table and its features.
 
     Attributes:
-        frame: all columns, a pandas frame; None where the file has no header and so no other columns.
-        values: (n, d), the features.
-        features: their d names, or None.
-        path: the file.
+        samples: (n, d), the features.
+        frame: all columns, a pandas frame with numbered columns.
+        names: of all columns, or None where the file has none.
+        places: the numbers of the d features.
     """
 
+    samples: Samples
     frame: Any
-    values: NDArray[Any]
-    features: tuple[str, ...] | None
-    path: Path
+    names: tuple[str, ...] | None
+    places: tuple[int, ...]
 
     @property
     def others(self) -> list[str]:
         """The columns that are no features."""
-        if self.frame is None:
-            return []
-        features = self.features or ()
-        return [name for name in self.frame.columns if name not in features]
+        places = [k for k in range(self.frame.shape[1]) if k not in self.places]
+        return [str(k) if self.names is None else self.names[k] for k in places]
+
+    def rows(self, chosen: NDArray[np.integer]) -> Table:
+        """Return some of the rows, by their numbers."""
+        kept = dataclasses.replace(self.samples, values=self.samples.values[chosen])
+        return dataclasses.replace(self, samples=kept, frame=self.frame.iloc[chosen])
 
 
-def read_table(
-    path: Path,
-    columns: Sequence[str] | None,
-    features: Sequence[str] | None,
-    dim: int,
-    output: Path,
-    labels: str | None = None,
-) -> Table:
+def read_table(path: Path, wanted: Wanted, dim: int, output: Path) -> Table:
     """Return a table and its features.
 
     Args:
         path: a .csv or .parquet file.
-        columns: the features as the user names them, or None.
-        features: the features as the model knows them, or None.
-        dim: how many there must be.
+        wanted: what is read of it.
+        dim: how many features there must be.
         output: where the table will go; from .csv to .csv, text is kept letter by letter.
-        labels: the column of the labels, which is no feature, or None.
 
     Raises:
         DataError: for a file that cannot be used, or that does not have the features.
     """
-    samples = read_file(path, columns, features=features, labels=labels)
+    samples = read_file(path, wanted)
     found = samples.values.shape[1]
     if found != dim:
         names = ""
@@ -73,42 +74,110 @@ def read_table(
             f"{path}: has {found} numeric columns{names}, but the model has {dim} features; "
             "name those with --columns, in the order of the fit"
         )
-    if samples.columns is None:
-        return Table(None, samples.values, None, path)
-    return Table(_all_columns(path, output), samples.values, samples.columns, path)
+    frame, known = _all_columns(samples, wanted, output)
+    if samples.columns is None or known is None:
+        return Table(samples, frame, None, tuple(range(found)))
+    places = tuple(known.index(name) for name in samples.columns)
+    return Table(samples, frame, known, places)
 
 
-def write_table(path: Path, table: Table, moved: NDArray[np.floating]) -> None:
+def write_table(
+    path: Path,
+    table: Table,
+    moved: NDArray[np.floating],
+    kept: NDArray[np.bool_] | None = None,
+) -> None:
     """Write a table with its features moved (n, d), all columns in their order, whole or not at all.
 
-    A table without a header is written without one, to .csv; to .parquet, columns are called x0, x1, ...
+    A .csv file is written in the dialect of the file it came from, without a header where that has none; to .parquet,
+    columns without names are called x0, x1, ...
+
+    Args:
+        path: where to.
+        table: what was read.
+        moved: (n, d), its features.
+        kept: (n,), which rows stay as they were read, or None for none.
     """
-    import pandas
-
-    header: list[str] | bool
-    if table.frame is None:
-        numbered = [f"x{i}" for i in range(moved.shape[1])]
-        frame, header = pandas.DataFrame(moved, columns=numbered), False
-    else:
-        columns = dict(zip(table.features or (), moved.T, strict=True))
-        frame = table.frame.assign(**columns)
-        header = ["" if name == UNNAMED else name for name in frame.columns]
+    dialect = (
+        Dialect() if table.samples.layout is None else table.samples.layout.dialect
+    )
+    frame = table.frame.copy()
+    for place, values in zip(table.places, moved.T, strict=True):
+        if kept is None or not kept.any() or frame[place].dtype.kind in "fiub":
+            frame[place] = values
+            continue
+        texts = np.array([repr(float(value)) for value in values], dtype=object)
+        texts = np.array([text.replace(".", dialect.decimal) for text in texts], object)
+        frame[place] = np.where(kept, frame[place].to_numpy(dtype=object), texts)
     with replacing(path) as temporary:
-        if path.suffix.lower() == ".csv":
-            frame.to_csv(temporary, index=False, header=header)
+        if kind_of(path) == ".csv":
+            with open_binary(temporary, "wb", path) as stream:
+                _write_csv(stream, frame, table.names, dialect)
         else:
+            frame.columns = _unique_names(path, table)
             frame.to_parquet(temporary, engine="pyarrow")
+    _tell_what_is_lost(path, table)
 
 
-def _all_columns(path: Path, output: Path) -> Any:
-    """Return all columns of a table as a pandas frame; from .csv to .csv as text, which is then written as it was."""
+def _write_csv(
+    stream: IO[bytes], frame: Any, names: tuple[str, ...] | None, dialect: Dialect
+) -> None:
+    """Write a frame in a dialect."""
+    text = io.TextIOWrapper(stream, encoding=dialect.encoding, newline="")
+    frame.to_csv(
+        text,
+        index=False,
+        header=False if names is None else list(names),
+        sep=dialect.delimiter,
+        decimal=dialect.decimal,
+    )
+    text.flush()
+    text.detach()
+
+
+def _unique_names(path: Path, table: Table) -> list[str]:
+    """Return the names of all columns, each of which a .parquet file must have only once."""
+    if table.names is None:
+        return [f"x{place}" for place in range(table.frame.shape[1])]
+    for name in table.names:
+        if table.names.count(name) > 1:
+            raise DataError(
+                f"{path}: two columns of {table.samples.path} are called {name!r}, which .parquet files cannot hold; "
+                "write a .csv file"
+            )
+    return list(table.names)
+
+
+def _tell_what_is_lost(path: Path, table: Table) -> None:
+    """Say what of the file read is not in the one that was written."""
+    layout = table.samples.layout
+    if layout is not None and layout.comments:
+        note(
+            f"note: {path} has none of the comment lines of {table.samples.path} ({layout.comments})"
+        )
+
+
+def _all_columns(
+    samples: Samples, wanted: Wanted, output: Path
+) -> tuple[Any, tuple[str, ...] | None]:
+    """Return all columns of a table as a frame, and their names; from .csv to .csv as text, written as it was."""
+    path, layout = samples.path, samples.layout
+    if layout is None:
+        return _parquet_columns(path)
+    if kind_of(output) == ".csv":
+        return read_csv_rows(path, layout), layout.names
+    frame = read_csv_rows(path, layout, as_text=False)
+    if wanted.labels is not None and wanted.labels in (layout.names or ()):
+        place = (layout.names or ()).index(wanted.labels)
+        frame[place] = read_csv_rows(path, layout, places=[place])[place]
+    return frame, layout.names
+
+
+def _parquet_columns(path: Path) -> tuple[Any, tuple[str, ...] | None]:
+    """Return all columns of a .parquet file as they are, and their names."""
     import pandas
 
-    if path.suffix.lower() == ".parquet":
-        frame = pandas.read_parquet(path, engine="pyarrow")
-    elif output.suffix.lower() == ".csv":
-        frame = pandas.read_csv(path, dtype=str, keep_default_na=False)
-    else:
-        frame = pandas.read_csv(path, float_precision="round_trip", low_memory=False)
-    frame.columns = [str(name) for name in frame.columns]
-    return frame
+    names = open_table(path).names
+    frame = pandas.read_parquet(path, engine="pyarrow")
+    frame.columns = range(frame.shape[1])
+    return frame, names

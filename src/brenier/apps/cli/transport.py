@@ -13,15 +13,26 @@ from tqdm import tqdm
 
 from brenier.apps.cli.console import ExitCode, convergence_code, note
 from brenier.apps.cli.inputs import (
+    Wanted,
     check_dim,
     check_file_rows,
-    label_column,
     other_key,
 )
+from brenier.apps.cli.labels import labels_of_model
 from brenier.apps.cli.models import check_labels, features_of
+from brenier.apps.cli.remarks import tell_tables
 from brenier.apps.cli.tables import Table, read_table, write_table
+from brenier.apps.cli.unknown import UNKNOWN, known_rows
 from brenier.atomic import replacing
-from brenier.datasets import ARRAYS, TABLES, Samples, read_samples, write_samples
+from brenier.datasets import (
+    ARRAYS,
+    TABLES,
+    GivenDialect,
+    Samples,
+    kind_of,
+    read_samples,
+    write_samples,
+)
 from brenier.errors import DataError
 from brenier.estimators import load
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -52,12 +63,19 @@ class MapApplier:
         inverse: whether rows are moved back.
         t: where to stop between x (0) and T(x) (1), or None.
         labels: of all rows of the file, for a map with classes.
+        known: (rows,), those that are moved; all others stay as they are; None for all.
     """
 
     transport: TransportMap | ConditionalMap
     inverse: bool = False
     t: float | None = None
     labels: Sequence[Hashable] | None = None
+    known: NDArray[np.bool_] | None = None
+
+    @property
+    def kept(self) -> NDArray[np.bool_] | None:
+        """Which rows stay as they are, None for none."""
+        return None if self.known is None or self.known.all() else ~self.known
 
     def apply(self, values: Values, first: int) -> tuple[Values, int]:
         """Return rows of the file (n, d) moved (n, d), and how many of them did not converge.
@@ -66,10 +84,27 @@ class MapApplier:
             values: the rows.
             first: the number of the first of them in the file.
         """
-        transport: Any = self.transport
-        condition: tuple[Sequence[Hashable], ...] = ()
+        labels = None
         if self.labels is not None:
-            condition = (self.labels[first : first + len(values)],)
+            labels = self.labels[first : first + len(values)]
+        if self.kept is None:
+            return self._move(values, labels)
+        places = np.flatnonzero(~self.kept[first : first + len(values)]).tolist()
+        result = np.array(values, dtype=_result_type(values))
+        if labels is None or not len(places):
+            return result, 0
+        moved, unconverged = self._move(
+            values[places], [labels[place] for place in places]
+        )
+        result[places] = moved
+        return result, unconverged
+
+    def _move(
+        self, values: Values, labels: Sequence[Hashable] | None
+    ) -> tuple[Values, int]:
+        """Return rows moved, all of them of classes that the map knows, and how many of them did not converge."""
+        transport: Any = self.transport
+        condition = () if labels is None else (labels,)
         if self.inverse:
             moved, solution = transport.inverse(
                 values, *condition, return_solution=True
@@ -90,6 +125,9 @@ def transport(
     columns: Sequence[str] | None = None,
     key: str | None = None,
     labels: str | None = None,
+    unknown_labels: str = UNKNOWN[0],
+    delimiter: str | None = None,
+    decimal: str | None = None,
     quiet: bool = False,
 ) -> ExitCode:
     """Move the rows of a file and write them to another, whose suffix names its kind.
@@ -102,35 +140,61 @@ def transport(
         columns: the features of a table, in the order of the fit.
         key: which array of a .npz file.
         labels: the column, or the array of a .npz file, that holds the labels, for a model with classes.
+        unknown_labels: what becomes of rows whose class the model does not know: "error", "keep" or "drop".
+        delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         quiet: whether to leave out the progress bar.
     """
     _check_writable(output)
     ot = load(model)
     check_labels(ot, labels, model)
-    names, dim = features_of(ot), ot.map_.dim
-    found: Table | Samples
-    if input.suffix.lower() in TABLES:
-        found = read_table(input, columns, names, dim, output, labels)
-    else:
-        if key is None:
-            key = other_key(input, labels)
-        found = read_samples(input, columns=columns, key=key)
-    rows = len(found.values)
-    row_labels = None
+    wanted = Wanted(columns, labels, GivenDialect(delimiter, decimal), features_of(ot))
+    found = _read(input, output, wanted, ot.map_.dim, key, quiet)
+    rows = len(_samples(found).values)
+    applier = MapApplier(ot.map_, inverse, interpolate)
     if labels is not None:
-        row_labels = label_column(input, labels, rows)
-    applier = MapApplier(ot.map_, inverse, interpolate, row_labels)
+        own = labels_of_model(_samples(found), labels, ot.labels_ or (), wanted.dialect)
+        known = known_rows(own, ot.labels_ or (), unknown_labels, input)
+        if unknown_labels == "drop" and not known.all():
+            chosen = np.flatnonzero(known)
+            found, own = _rows(found, chosen), [own[row] for row in chosen]
+            known = known[chosen]
+        rows = int(known.sum())
+        applier = dataclasses.replace(applier, labels=own, known=known)
     if isinstance(found, Table):
         unconverged = _move_table(found, output, applier, quiet)
     else:
-        unconverged = _move_array(found, output, applier, names, quiet)
+        unconverged = _move_array(found, output, applier, wanted.features, quiet)
     _print_moved(rows, unconverged, output)
     return convergence_code(unconverged, rows)
 
 
+def _read(
+    input: Path, output: Path, wanted: Wanted, dim: int, key: str | None, quiet: bool
+) -> Table | Samples:
+    """Return what a file holds; print what a user should know of it."""
+    if kind_of(input) not in TABLES:
+        if key is None:
+            key = other_key(input, wanted.labels)
+        return read_samples(input, columns=wanted.columns, key=key)
+    found = read_table(input, wanted, dim, output)
+    tell_tables([found.samples], quiet or found.samples.named)
+    return found
+
+
+def _samples(found: Table | Samples) -> Samples:
+    return found.samples if isinstance(found, Table) else found
+
+
+def _rows(found: Table | Samples, chosen: NDArray[np.integer]) -> Table | Samples:
+    """Return some of the rows."""
+    if isinstance(found, Table):
+        return found.rows(chosen)
+    return dataclasses.replace(found, values=found.values[chosen])
+
+
 def _check_writable(output: Path) -> None:
     """Raise where nothing could be written, before any work is done."""
-    if output.suffix.lower() not in ARRAYS + TABLES:
+    if kind_of(output) not in ARRAYS + TABLES:
         raise DataError(
             f"{output}: is of no known kind; give a file that ends in {', '.join(ARRAYS + TABLES)}"
         )
@@ -158,11 +222,12 @@ def _move_array(
 
 def _move_table(table: Table, output: Path, applier: MapApplier, quiet: bool) -> int:
     """Move the features of a table and write it; return how many rows did not converge."""
+    samples = table.samples
     moved, unconverged = _move_rows(
-        table.values, table.path, table.features, applier, quiet
+        samples.values, samples.path, samples.columns, applier, quiet
     )
-    if output.suffix.lower() in TABLES:
-        write_table(output, table, moved)
+    if kind_of(output) in TABLES:
+        write_table(output, table, moved, applier.kept)
         return unconverged
     if table.others:
         note(f"note: {output} holds features only; left out: {', '.join(table.others)}")

@@ -18,7 +18,7 @@ from sklearn.datasets import load_sample_images
 from brenier.apps.colour.images import write_photo
 from brenier.apps.colour.job import CONTACT_SHEET, ColourJob, one_thread
 from brenier.apps.colour.palette import Picture
-from brenier.apps.colour.photo import Photo
+from brenier.apps.colour.photo import Photo, pillow
 from brenier.apps.colour.sheet import Panel
 from brenier.estimators import OptimalTransport
 from brenier.report import Section, settings_section
@@ -54,6 +54,7 @@ def demo(out: Path, *, quick: bool = False, quiet: bool = False) -> int:
         quick: whether to do a tenth of the training on small pictures, to see that everything works.
         quiet: whether to leave out the progress bar.
     """
+    pillow("Image")  # before anything is made
     began, effort = time.perf_counter(), QUICK if quick else FULL
     out.mkdir(parents=True, exist_ok=True)
     pagoda, dahlia = _photographs(effort.stride)

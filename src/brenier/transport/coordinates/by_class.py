@@ -8,7 +8,7 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from brenier.datasets import is_single, listed, read_labels
+from brenier.datasets import alike_as_text, is_single, listed, read_labels
 from brenier.errors import DataError
 from brenier.transport.coordinates.affine import Coordinates
 from brenier.transport.coordinates.conditioned import ConditionedCoordinates
@@ -45,9 +45,14 @@ class Classes:
         given = read_labels(labels, name, rows)
         unknown = {label: None for label in given if label not in numbers}
         if unknown:
+            remedy = "give one of those, or fit again with samples of it on both sides"
+            alike = alike_as_text(unknown, self.labels)
+            if alike is not None:
+                label, own = alike
+                remedy = f"{label!r} is a {type(label).__name__}, give the {type(own).__name__} {own!r}"
             raise DataError(
                 f"{name}: {listed(tuple(unknown))} not among the classes that the map was fitted on "
-                f"({listed(self.labels)}); give one of those, or fit again with samples of it on both sides"
+                f"({listed(self.labels)}); {remedy}"
             )
         return torch.tensor([numbers[label] for label in given], dtype=torch.int64)
 

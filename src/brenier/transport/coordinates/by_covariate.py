@@ -217,7 +217,7 @@ def _radial(knots: NDArray[np.floating], values: NDArray[np.floating]) -> Interp
 def _directions(knots: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the directions that knots (k, p) vary in: (r, p), fewer than p where covariates depend on each other."""
     away = knots - knots.mean(0)
-    rank = np.linalg.matrix_rank(away)
+    rank = np.linalg.matrix_rank(away, rtol=CoordinateSettings().min_relative_spread)
     return np.linalg.svd(away, full_matrices=False)[2][:rank]
 
 

@@ -14,9 +14,12 @@ class CoordinateSettings:
             share of the largest: it would contribute less to the cost than float32 resolves.
         knots_of_one, knots_of_two, knots_of_more: values of one, of two, or of more covariates at which coordinates
             are computed, at most; between them they are interpolated.
+        min_relative_spread: of knots in a direction, as a share of the largest, below which nothing is interpolated
+            along it: covariates that follow from others vary by rounding there.
     """
 
     min_relative_scale: float = 1e-4
+    min_relative_spread: float = 1e-6
     knots_of_one: int = 17
     knots_of_two: int = 32
     knots_of_more: int = 64

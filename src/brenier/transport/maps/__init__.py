@@ -8,7 +8,7 @@ from brenier.transport.maps.cross_fit import (
     RowPair,
     cross_fitted,
 )
-from brenier.transport.maps.description import method_from_json
+from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
@@ -27,6 +27,7 @@ __all__ = [
     "TransportMap",
     "cross_fitted",
     "inverse_errors",
+    "label_fault",
     "load_map",
     "method_from_json",
     "pooled_distance",

@@ -143,12 +143,21 @@ def _label_to_json(label: Hashable) -> Any:
     """Return a label as JSON holds it: a tuple becomes a list."""
     if isinstance(label, tuple):
         return [_label_to_json(part) for part in label]
-    if isinstance(label, str | int | float):  # and bool
+    fault = label_fault(label)
+    if fault is None:
         return label
     raise DataError(
-        f"labels: {label!r} is a {type(label).__name__}, which cannot be saved; fit with labels that are strings, "
-        "numbers or tuples of these"
+        f"labels: {fault}; fit with labels that are strings, numbers or tuples of these"
     )
+
+
+def label_fault(label: Hashable) -> str | None:
+    """Return why a label cannot be saved as JSON, in words, or None where it can."""
+    if isinstance(label, tuple):
+        return next(filter(None, map(label_fault, label)), None)
+    if isinstance(label, str | int | float):  # and bool
+        return None
+    return f"{label!r} is a {type(label).__name__}, which cannot be saved"
 
 
 def _label_from_json(label: object) -> Hashable:
