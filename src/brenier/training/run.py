@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Model, Task
+from brenier.training.workers.threads import in_one_thread
 
 COUNTERS = (
     "step",
@@ -94,7 +95,7 @@ class Run(Generic[Model]):
         if fault:
             self._roll_back(fault)
         else:
-            self.optimizer.step()
+            in_one_thread(self.optimizer.step)
             ema_update(
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )
