@@ -111,7 +111,10 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
     refit = not better and options.start == "affine"
     transport = problem.certified_map(network, refit)
     selected = "network" if better else options.start
-    diagnostics = {**_diagnostics(transport, run, selected, problem.round_trip()), **shared}
+    diagnostics = {
+        **_diagnostics(transport, run, selected, problem.round_trip()),
+        **shared,
+    }
     file = None if keeper is None else keeper.finish()
     return Fitted(transport, run.history, diagnostics, file)
 

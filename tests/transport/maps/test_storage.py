@@ -29,7 +29,7 @@ from brenier import (
     load,
 )
 from brenier.transport.maps import load_map, save_map
-from brenier.transport.maps.storage import digest_of
+from brenier.transport.maps.files import digest_of
 
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     "free": lambda: DenseICNN(2, (8, 6)),
