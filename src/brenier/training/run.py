@@ -135,8 +135,10 @@ class Run(Generic[Model]):
         self.task.load_state_dict(state["task"])
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
-        self.history = list(state["history"])
+        self.history = [dict(row) for row in state["history"]]
         self._records = list(state["records"])
+        for name in (*self.task.averages, *self.task.counts):
+            _mean([row[name] for row in self._records])  # which later would fail
 
     def _differentiate(self, rows: int, rate: float) -> str:
         """Differentiate the losses of one step; say why the step must not be taken, if it must not."""

@@ -259,6 +259,10 @@ def _covariates_from_json(told: Json, coordinates: Coordinates) -> Covariates:
     ]
     if shapes != [(len(coordinates.basis), p), (p,), (p,)]:
         raise ValueError("covariates: knots and ranges are of different shapes")
+    span = covariates.high - covariates.low
+    require_finite("covariates: their range", span)
+    if not bool((span >= 0).all() and (covariates.knots.abs() <= 2).all()):
+        raise ValueError("covariates: knots lie far outside the range")  # -1 ... 1
     return covariates
 
 
