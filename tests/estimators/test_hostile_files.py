@@ -147,7 +147,7 @@ def use(folder: Path, kind: str) -> None:
 
 
 def try_all(
-    count: int, seed: int, use: Callable[[], None], outcome: mutations.Outcome
+    count: int, seed: int, use: Callable[[], object], outcome: mutations.Outcome
 ) -> None:
     """Use what is there, once; only errors of this library may come of it."""
     began = time.perf_counter()
