@@ -174,6 +174,7 @@ def test_an_error_of_the_system_names_the_file(path: Path, number: int) -> None:
     with pytest.raises(OSError, match=r"file\.bin") as caught:
         atomic.write_with(path, write)
     assert caught.value.filename == str(path)
+    assert str(caught.value).endswith(f"{os.strerror(number)}: {str(path)!r}")
     with pytest.raises(BrokenPipeError) as broken, atomic.replacing(path):
         raise BrokenPipeError(errno.EPIPE, "of what is printed")
     assert broken.value.filename is None

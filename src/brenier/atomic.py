@@ -153,9 +153,10 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         named = error.filename
-        if named is None or TEMPORARY.fullmatch(Path(os.fsdecode(named)).name):
-            error.filename, error.filename2 = str(path), None
-        raise
+        ours = named is None or TEMPORARY.fullmatch(Path(os.fsdecode(named)).name)
+        if error.errno is None or not ours:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @functools.cache

@@ -317,13 +317,13 @@ def test_every_field_is_checked_though_the_checksum_fits(
     assert str(caught.value).startswith(str(folder))
 
 
-@pytest.mark.parametrize("folder", [None, 5, ["a"]])
+@pytest.mark.parametrize("folder", [None, 5, ["a"], b"none"])
 def test_what_is_no_path_is_refused(folder: Any) -> None:
     with pytest.raises(DataError, match=r"^folder: must be the path"):
         load(folder)
 
 
-@pytest.mark.parametrize("folder", ["a\0b", "\udcff", "x" * 300, b"none"])
+@pytest.mark.parametrize("folder", ["a\0b", "\udcff", "x" * 300])
 def test_what_is_no_folder_is_not_found(folder: Any) -> None:
     with pytest.raises(ModelFileError, match=r"not found|cannot be read"):
         load(folder)
