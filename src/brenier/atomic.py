@@ -153,7 +153,9 @@ def _naming(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         named = error.filename
-        ours = named is None or TEMPORARY.fullmatch(Path(os.fsdecode(named)).name)
+        ours = named is None or (
+            isinstance(named, str) and TEMPORARY.fullmatch(Path(named).name)
+        )
         if error.errno is None or not ours:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
