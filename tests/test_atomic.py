@@ -1,8 +1,11 @@
 """Files are replaced whole or not at all."""
 
+import dataclasses
 import errno
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,3 +117,81 @@ def test_permissions_are_those_of_any_new_file(path: Path, mask: int) -> None:
         assert os.umask(mask) == mask
     finally:
         os.umask(before)
+
+
+# ---- what killed processes left
+
+
+def left_by(process: int, name: str = "file.bin", place: str | None = None) -> str:
+    return f".{name}.brenier-{place or atomic._place()}-{process}-abc12_9z.tmp"
+
+
+def dead_process() -> int:
+    """The number of a process that has ended."""
+    finished = subprocess.Popen([sys.executable, "-c", ""])
+    finished.wait()
+    return finished.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks whether a process is alive")
+def test_what_killed_processes_left_is_removed_by_the_next_write(path: Path) -> None:
+    dead = dead_process()
+    gone = [left_by(dead), left_by(dead, "other"), left_by(os.getpid())]
+    stay = [
+        left_by(os.getppid()),
+        left_by(dead, place="0" * 8),
+        *(".file.bin.abc12_9z.tmp", "notes.tmp", "file.bin.tmp", f"x{left_by(dead)}"),
+    ]
+    for name in (*gone, *stay):
+        (path.parent / name).write_text("half")
+    atomic.write_bytes(path, b"new")
+    assert sorted(entry.name for entry in path.parent.iterdir()) == sorted(
+        [*stay, path.name]
+    )
+
+
+def test_after_a_day_the_place_does_not_matter(path: Path) -> None:
+    old = path.parent / left_by(os.getppid(), place="0" * 8)
+    old.write_text("half")
+    os.utime(old, (0, 0))
+    atomic.write_bytes(path, b"new")
+    assert not old.exists()
+
+
+def test_what_is_being_written_stays(path: Path) -> None:
+    with atomic.replacing(path) as temporary:
+        atomic.remove_stale(path.parent)
+        atomic.write_bytes(path.parent / "other", b"")
+        temporary.write_text("new")
+    assert content(path) == "new"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_an_error_of_the_system_names_the_file(path: Path, number: int) -> None:
+    def write(temporary: Path) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OSError, match=r"file\.bin") as caught:
+        atomic.write_with(path, write)
+    assert caught.value.filename == str(path)
+    assert str(caught.value).endswith(f"{os.strerror(number)}: {str(path)!r}")
+    with pytest.raises(BrokenPipeError) as broken, atomic.replacing(path):
+        raise BrokenPipeError(errno.EPIPE, "of what is printed")
+    assert broken.value.filename is None
+
+
+def test_names_as_long_as_they_may_be_are_written(tmp_path: Path) -> None:
+    atomic.write_bytes(tmp_path / ("x" * 250), b"new")
+
+
+@pytest.mark.skipif(atomic.fcntl is None, reason="no locks on Windows")
+def test_a_folder_is_locked_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = dataclasses.replace(atomic.ATOMIC, max_wait=0.02)
+    monkeypatch.setattr(atomic, "ATOMIC", patient)
+    with atomic.locked(tmp_path) as first, atomic.locked(tmp_path) as second:
+        assert (first, second) == (True, False)
+    with atomic.locked(tmp_path) as again, atomic.locked(tmp_path / "none") as none:
+        assert (again, none) == (True, False)
+    assert not list(tmp_path.iterdir())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 
@@ -53,11 +54,15 @@ class ConvergenceWarning(UserWarning):
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside this package that led here, however deep the call."""
+    """Warn at the line outside this package that led here, however deep the call.
+
+    A warning that cannot be shown, standard error being closed, is no reason to lose what was computed.
+    """
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)
+    with contextlib.suppress(OSError, ValueError):
+        warnings.warn(message, category, stacklevel=level)
 
 
 def _is_ours(module: str) -> bool:

@@ -97,7 +97,7 @@ def test_every_kind_of_fit_says_the_same_things(kind: str) -> None:
     ot = quick(max_steps=2).fit(*PAIR, **KINDS[kind][0])
     assert list(ot.diagnostics_) == [
         *("selected", "stopped", "steps", "rollbacks", "round_trip"),
-        *("round_trip_unconverged", "round_trip_rows"),
+        *("round_trip_unconverged", "round_trip_rows", "threads", "processes"),
     ]
     assert list(ot.history_[0]) == [
         *("step", "seconds", "value", "standard_error", "evaluations"),

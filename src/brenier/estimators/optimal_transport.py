@@ -14,20 +14,11 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from brenier.datasets import (
-    CheckedSamples,
-    LabelsLike,
-    Sampler,
-    TableLike,
-    read,
-)
+from brenier.datasets import CheckedSamples, LabelsLike, Sampler, TableLike, read
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions
-from brenier.estimators.parameters import (
-    Parameters,
-    RandomState,
-    condition_of,
-)
+from brenier.estimators.parameters import Parameters, RandomState, condition_of
+from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples
 from brenier.potentials import Potential
 from brenier.solve import Method
@@ -70,8 +61,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
             gain after which training stops; one significantly worse counts threefold, and with `max_time` only such do.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
-        checkpoint: a folder where the unfinished run is kept; fitting again with the same samples and settings after an
-            interruption resumes it.
+        checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
+            again. After an interruption, another estimator with the same samples and settings goes on from it, and is
+            done at once where only saving was left. A run that has ended gives way to one of other samples.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
@@ -85,7 +77,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
         labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
-        diagnostics_: what was selected, why training stopped, and the round trip on held-out rows.
+        diagnostics_: what was selected, why training stopped, the round trip on held-out rows, and by how many threads
+            and processes the network was trained.
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
@@ -176,6 +169,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
         parameters = Parameters(**self.get_params(deep=False))
+        parameters.check()
+        forget_run(self)
         given = GivenConditions(
             source_labels, target_labels, source_covariates, target_covariates
         )
@@ -183,6 +178,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         fitted, dim, names = fit_samples(X, Y, given, parameters, previous)
         self.map_ = fitted.map
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
+        self._run_file = fitted.run_file
         validation.remember_features(self, dim, names)
         return self
 
@@ -311,6 +307,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             "diagnostics": self.diagnostics_,
         }
         save_map(folder, transport, extra)
+        forget_run(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -54,8 +55,9 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What a fit gives back: the map, how training went, and how the certificate rows came out."""
+    """What a fit gives back: the map, how training went, how the certificate rows came out, and the file of its run."""
 
     map: TransportMap | ConditionalMap
     history: list[dict[str, float]]
     diagnostics: dict[str, Any]
+    run_file: Path | None = None

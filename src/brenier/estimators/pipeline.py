@@ -8,6 +8,7 @@ the result and take part in nothing else. Where the trained network does not bea
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
@@ -19,8 +20,10 @@ from brenier.training import (
     Run,
     Start,
     fingerprint,
-    remove_run,
+    remove_finished,
     resume_or_start,
+    start_anew,
+    threads_kept,
     train,
 )
 from brenier.transport.dual import shared_among
@@ -34,9 +37,72 @@ def fit_plan(plan: Plan, options: Options) -> Fitted:
         DataError: for samples that cannot be used.
         ModelFileError: where the checkpoint is damaged, or belongs to other samples or settings.
     """
-    start = resume_or_start(options.folder, options.seed, options.seed_given)
+    with threads_kept() as threads:
+        start = resume_or_start(options.folder, options.seed, options.seed_given)
+        prepared = _prepared(plan, options, start)
+        if start.finished and not prepared.knows(start):
+            start = start_anew(options.seed)
+            prepared = _prepared(plan, options, start)
+        processes = _train(prepared, start, options)
+        return _judged(prepared, options, {"threads": threads, "processes": processes})
+
+
+class Prepared(NamedTuple):
+    """A problem, its run before the first step, and what keeps that on disk."""
+
+    problem: FitProblem
+    run: Run[Potential]
+    keeper: Keeper | None
+
+    def knows(self, start: Start) -> bool:
+        """Say whether the run may go on from a start."""
+        return self.keeper is None or self.keeper.knows(start)
+
+
+def _prepared(plan: Plan, options: Options, start: Start) -> Prepared:
+    """Return the problem of a plan and its run, to be taken up from where an earlier one was."""
     problem = plan.prepare(options, start.generator)
-    run = _trained(problem, options, start)
+    run = Run(problem.task, options.settings.training, start.generator)
+    keeper = None
+    if options.folder:
+        coordinates = problem.coordinates
+        warm = [] if options.warm is None else list(run.task.model.parameters())
+        mark = fingerprint(
+            _description(options, run),
+            *problem.task.held_out,
+            coordinates.basis,
+            coordinates.unit,
+            *warm,
+        )
+        keeper = Keeper(options.folder, mark, start.seed)
+    return Prepared(problem, run, keeper)
+
+
+def _train(prepared: Prepared, start: Start, options: Options) -> int:
+    """Train a run to its end, from where an earlier one was; return by how many processes."""
+    _, run, keeper = prepared
+    task, settings = prepared.problem.task, options.settings
+    if keeper is not None:
+        keeper.restore(run, start)
+    processes = 1
+    if options.device.type == "cpu":
+        worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
+        processes = options.processes or worthwhile
+    patient = settings.training.max_time is None
+    with shared_among(task, processes, patient, settings.parallel) as taking_part:
+        train(run, keeper, options.progress)
+        return taking_part()
+
+
+def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fitted:
+    """Return what comes of a run that has ended: its network, or the start where it is no better.
+
+    Args:
+        prepared: the problem and the run.
+        options: what the fit is told.
+        shared: by how many threads and processes it was trained.
+    """
+    problem, run, keeper = prepared
     comparison = problem.compare()
     better = options.warm is not None or improves_on_start(
         run, problem.task, comparison, options.settings
@@ -48,7 +114,12 @@ def fit_plan(plan: Plan, options: Options) -> Fitted:
     fault = problem.fault(transport) if better else None
     if fault:
         transport, selected = _mended(problem, transport, selected, fault)
-    return _finished(transport, run, selected, problem.round_trip(), options)
+    diagnostics = {
+        **_diagnostics(transport, run, selected, problem.round_trip()),
+        **shared,
+    }
+    file = None if keeper is None else keeper.finish()
+    return Fitted(transport, run.history, diagnostics, file)
 
 
 def _mended(
@@ -82,31 +153,6 @@ def _mended(
     return transport, selected
 
 
-def _trained(problem: FitProblem, options: Options, start: Start) -> Run[Potential]:
-    """Return a run that has ended, taken up from where an unfinished one was."""
-    task, settings = problem.task, options.settings
-    run = Run(task, settings.training, start.generator)
-    keeper = None
-    if options.folder:
-        coordinates = problem.coordinates
-        mark = fingerprint(
-            _description(options, run),
-            *task.held_out,
-            coordinates.basis,
-            coordinates.unit,
-        )
-        keeper = Keeper(options.folder, mark, start.seed)
-        keeper.restore(run, start)
-    processes = 1
-    if options.device.type == "cpu":
-        worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
-        processes = options.processes or worthwhile
-    patient = settings.training.max_time is None
-    with shared_among(task, processes, patient, settings.parallel):
-        train(run, keeper, options.progress)
-    return run
-
-
 def _description(options: Options, run: Run[Potential]) -> str:
     """Return the settings that a resumed run must share, in words."""
     groups = dataclasses.asdict(options.settings)
@@ -130,14 +176,13 @@ def _description(options: Options, run: Run[Potential]) -> str:
     return " ".join(map(str, told))
 
 
-def _finished(
+def _diagnostics(
     transport: TransportMap | ConditionalMap,
     run: Run[Potential],
     selected: str,
     trip: RoundTripRows,
-    options: Options,
-) -> Fitted:
-    """Return what the fit gives back, its unfinished run removed; warn of what a user must not miss."""
+) -> dict[str, object]:
+    """Return the diagnostics of a fit; warn of what a user must not miss."""
     errors, solution = inverse_errors(transport, trip.rows, *trip.condition)
     diagnostics = {
         "selected": selected,
@@ -159,6 +204,9 @@ def _finished(
             "`map_.max_steps`, or use potential='convex'",
             ConvergenceWarning,
         )
-    if options.folder:
-        remove_run(options.folder)
-    return Fitted(transport, run.history, diagnostics)
+    return diagnostics
+
+
+def forget_run(estimator: object) -> None:
+    """Remove the finished run of an estimator, since its result is saved, or another fit takes its place."""
+    remove_finished(getattr(estimator, "_run_file", None))

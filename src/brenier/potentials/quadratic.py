@@ -72,6 +72,8 @@ class Quadratic(Potential):
 
 def _factor(matrix: Tensor, eps: float) -> Tensor:
     """Return L with L L' + eps I = matrix."""
+    if matrix.is_meta:  # only shapes are asked for
+        return torch.empty_like(matrix)
     eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     factor, failed = torch.linalg.cholesky_ex(matrix - eps * eye)
     if int(failed) or not torch.allclose(matrix, matrix.mT, rtol=1e-4, atol=1e-6):

@@ -110,10 +110,27 @@ def class_figures(
 def _write_figures(
     folder: Path, drawings: dict[ReportFigure, Callable[..., None]]
 ) -> list[ReportFigure]:
-    """Draw figures into a folder, each by its function of `path`; without matplotlib there are none, with a warning."""
+    """Draw figures into a folder, each by its function of `path`, and return them; those that fail with a warning.
+
+    Without matplotlib there are none.
+
+    Raises:
+        OSError: where the folder cannot be written.
+    """
     if importlib.util.find_spec("matplotlib") is None:
         warn('the report has no plots: pip install "brenier[plots]"', DataWarning)
         return []
+    drawn = []
     for figure, draw in drawings.items():
-        draw(path=folder / figure.name)
-    return list(drawings)
+        try:
+            draw(path=folder / figure.name)
+            drawn.append(figure)
+        except (OSError, Warning):
+            raise
+        except Exception as error:  # of matplotlib, or its fonts and backends
+            fault = " ".join(f"{type(error).__name__}: {error}".split())
+            warn(
+                f"the report lacks {figure.name}, which cannot be drawn: {fault}",
+                DataWarning,
+            )
+    return drawn

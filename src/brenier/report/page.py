@@ -33,4 +33,4 @@ def write_report(path: str | Path, title: str, sections: Sequence[Section]) -> N
     filled = [section for section in sections if section.body]
     blocks = [f"## {section.heading}\n\n{section.body}" for section in filled]
     text = "\n\n".join([f"# {title}", *blocks]) + "\n"
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))

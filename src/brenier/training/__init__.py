@@ -1,16 +1,36 @@
 """The outer loop: any task is trained by the same run, with selection, rollback and checkpoints. Knows no transport."""
 
-from brenier.training.checkpoint import fingerprint, read_run, remove_run
-from brenier.training.resume import Keeper, Start, resume_or_start, train
+from brenier.training.checkpoint import (
+    fingerprint,
+    read_run,
+    remove_finished,
+    remove_run,
+    reopen_run,
+)
+from brenier.training.resume import (
+    Keeper,
+    PatientStream,
+    Start,
+    resume_or_start,
+    start_anew,
+    train,
+)
 from brenier.training.run import Run
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Loss, Task
-from brenier.training.workers import WorkerError, WorkerPool, WorkerProcess, serialise
+from brenier.training.workers import (
+    WorkerError,
+    WorkerPool,
+    WorkerProcess,
+    serialise,
+    threads_kept,
+)
 
 __all__ = [
     "Evaluation",
     "Keeper",
     "Loss",
+    "PatientStream",
     "Run",
     "Settings",
     "Start",
@@ -20,8 +40,12 @@ __all__ = [
     "WorkerProcess",
     "fingerprint",
     "read_run",
+    "remove_finished",
     "remove_run",
+    "reopen_run",
     "resume_or_start",
     "serialise",
+    "start_anew",
+    "threads_kept",
     "train",
 ]

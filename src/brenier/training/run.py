@@ -20,6 +20,7 @@ from brenier.training.optimiser import take_step
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Model, Task
+from brenier.training.workers.threads import in_one_thread
 
 COUNTERS = (
     "step",
@@ -95,7 +96,8 @@ class Run(Generic[Model]):
         if fault:
             self._roll_back(fault)
         else:
-            take_step(self.optimizer, own=self.settings.optimizer is not None)
+            own = self.settings.optimizer is not None
+            in_one_thread(lambda: take_step(self.optimizer, own=own))
             ema_update(
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )
@@ -135,8 +137,10 @@ class Run(Generic[Model]):
         self.task.load_state_dict(state["task"])
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
-        self.history = list(state["history"])
+        self.history = [dict(row) for row in state["history"]]
         self._records = list(state["records"])
+        for name in (*self.task.averages, *self.task.counts):
+            _mean([row[name] for row in self._records])  # which later would fail
 
     def _differentiate(self, rows: int, rate: float) -> str:
         """Differentiate the losses of one step; say why the step must not be taken, if it must not."""

@@ -29,7 +29,7 @@ from brenier import (
     load,
 )
 from brenier.transport.maps import load_map, save_map
-from brenier.transport.maps.storage import digest_of
+from brenier.transport.maps.files import digest_of
 
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     "free": lambda: DenseICNN(2, (8, 6)),
@@ -260,6 +260,73 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "holds no estimator.*give a folder",
     ),
 }
+
+
+FIELDS: dict[str, tuple[dict[str, Any], str]] = {
+    "negative tol": ({"tol": -1.0}, "tol: must be a finite number"),
+    "endless tol": ({"tol": 10**400}, "tol: must be a finite number"),
+    "text for tol": ({"tol": "1"}, "tol: must be a finite number"),
+    "half a step": ({"max_steps": 0.5}, "max_steps: must be a whole number"),
+    "truth for steps": ({"max_steps": True}, "max_steps: must be a whole number"),
+    "integer precision": ({"dtype": "int8"}, "dtype: must be one of"),
+    "a list for dtype": ({"dtype": []}, "(dtype: must|unhashable)"),
+    "huge memory": (
+        {"method": {"class": "BFGS", "config": {"memory": 10**9}}},
+        "method: memory: must be a whole number",
+    ),
+    "NaN for shrink": (
+        {"method": {"class": "BFGS", "config": {"shrink": float("nan")}}},
+        "method: shrink: must be a finite number",
+    ),
+    "no method": ({"method": {"class": "Rule", "config": {}}}, "unknown method"),
+    "40 GB": (
+        {"potential": {"class": "Quadratic", "config": {"dim": 10**5}}},
+        "do not fit together",
+    ),
+    "no end of layers": (
+        {"potential": {"class": "ResidualPotential", "config": {"layers": 10**9}}},
+        "potential: layers: must be a whole number",
+    ),
+    "no end of networks": (
+        {"potential": {"mean": [{"class": "Quadratic", "config": {}}] * 10**4}},
+        "potential: networks: must be",
+    ),
+    "a way out of the folder": ({"weights": "../x.safetensors"}, "no file of ours"),
+    "text for a distance": (
+        {"held_out": {"w2": "1"}},
+        "held_out: w2 cannot be '1'",
+    ),
+    "two names": ({"features": ["a", "b", "c"]}, "features: 3 names for 2 features"),
+    "numbers for names": ({"features": [1, 2]}, "features: must be a list of names"),
+    "a record of text": ({"history": ["a"]}, "holds no estimator"),
+    "other parameters": ({"parameters": {"tol": -1}}, "holds no estimator.*tol"),
+    "no diagnostics": ({"diagnostics": 1}, "diagnostics: must be a mapping"),
+    "no format": ({"format": 1.5}, "not a model description"),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_field_is_checked_though_the_checksum_fits(
+    name: str, model: Path, tmp_path: Path
+) -> None:
+    changes, message = FIELDS[name]
+    folder = Path(shutil.copytree(model, tmp_path / "copy"))
+    describe(folder, **changes)
+    with pytest.raises(ModelFileError, match=message) as caught:
+        load(folder)
+    assert str(caught.value).startswith(str(folder))
+
+
+@pytest.mark.parametrize("folder", [None, 5, ["a"], b"none"])
+def test_what_is_no_path_is_refused(folder: Any) -> None:
+    with pytest.raises(DataError, match=r"^folder: must be the path"):
+        load(folder)
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "\udcff", "x" * 300])
+def test_what_is_no_folder_is_not_found(folder: Any) -> None:
+    with pytest.raises(ModelFileError, match=r"not found|cannot be read"):
+        load(folder)
 
 
 @pytest.mark.parametrize("name", DAMAGE)

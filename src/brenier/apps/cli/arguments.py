@@ -138,7 +138,7 @@ def add_json(group: Container) -> None:
 def add_seed(group: Container, of: str = "of everything random") -> None:
     """Add the seed."""
     text = f"{of} (default: 0)"
-    group.add_argument("--seed", type=int, default=0, metavar="N", help=text)
+    group.add_argument("--seed", type=usable_seed, default=0, metavar="N", help=text)
 
 
 def add_setting(
@@ -191,6 +191,23 @@ def column_names(text: str) -> list[str]:
             f"{text!r} names no columns; write --columns a,b,c"
         )
     return names
+
+
+def usable_seed(text: str) -> int:
+    """Return a seed that every generator of random numbers takes.
+
+    >>> usable_seed("7")
+    7
+    """
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if not 0 <= seed < 2**32:
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no seed; give a whole number from 0 to {2**32 - 1}"
+        )
+    return seed
 
 
 def usable_device(name: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import io
 import json
 import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -30,8 +32,27 @@ def convergence_code(unconverged: int, rows: int) -> ExitCode:
 
 
 def note(text: str) -> None:
-    """Print something that is not a result, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Print something that is not a result, on standard error; nothing where that is missing, closed or full."""
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def print_any_text() -> None:
+    """Let names that are no text, such as those of files in another encoding, be printed with escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush_output() -> None:
+    """Write what standard output still holds; discard it where nobody can read it: at the exit it would raise again."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_json(value: object) -> None:

@@ -101,12 +101,14 @@ def evaluate(
     with rename_arguments(source, target):
         found = measure(ot.map_, x, z, seed)
     page = None
-    if out is not None:
-        page = _write_evaluation(out, found, ot, x, z, title)
-    if as_json:
-        print_json(to_json(found))
-    else:
-        _print_evaluation(found, page)
+    try:
+        if out is not None:
+            page = _write_evaluation(out, found, ot, x, z, title)
+    finally:  # the figures are known, whatever becomes of the page
+        if as_json:
+            print_json(to_json(found))
+        else:
+            _print_evaluation(found, page)
     return convergence_code(found.trip.unconverged, len(found.trip.errors))
 
 

@@ -21,7 +21,7 @@ from brenier.datasets import GivenDialect, Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
 from brenier.report import REPORT, Section, class_table, fit_report, text_table
-from brenier.training import read_run, remove_run
+from brenier.training import read_run, remove_run, reopen_run
 
 UNFINISHED = (
     "unfinished"  # the folder of a run that has not ended, in that of the model
@@ -78,12 +78,14 @@ def fit(
         **settings, random_state=seed, checkpoint=str(folder), verbose=not quiet
     )
     _fit_or_keep(ot, x, z, classes, folder, again)
-    ot.set_params(checkpoint=None, verbose=False).save(out)
-    _remove_empty(folder)
-    _print_outcome(ot, out)
+    _save_or_keep(ot, out, folder, again)
     title = f"Transport map from {source.name} to {target.name}"
-    page = _write_fit(out, title, ot, x, z, classes, seed)
-    print(f"Report: {page}")
+    try:
+        _print_outcome(ot, out)
+    finally:  # what cannot be printed can be written
+        page = _page_or_warning(out, title, ot, x, z, classes, seed)
+    if page is not None:
+        print(f"Report: {page}")
     found = ot.diagnostics_
     return convergence_code(found["round_trip_unconverged"], found["round_trip_rows"])
 
@@ -94,6 +96,7 @@ def _prepare(folder: Path, resume: bool, restart: bool) -> None:
         raise DataError(f"--out: {folder.parent} is a file; give a folder")
     if restart:
         remove_run(folder)
+    reopen_run(folder)  # of a command that was stopped before its model was saved
     step = _unfinished_step(folder)
     if step is not None:
         note(
@@ -151,6 +154,34 @@ def _fit_or_keep(
     except BaseException:
         _remove_empty(folder)
         raise
+
+
+def _save_or_keep(ot: OptimalTransport, out: Path, folder: Path, again: str) -> None:
+    """Save the model, and only then remove its run; say how to go on where it cannot be saved.
+
+    Raises:
+        OSError: as told, naming the file.
+    """
+    kept = f"the run is kept in {folder}, and saved by: {again}"
+    try:
+        ot.set_params(checkpoint=None, verbose=False).save(out)
+    except OSError as error:
+        told = f"{error.strerror or error}; {kept}"
+        raise OSError(error.errno, told, error.filename or str(out)) from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"Interrupted; {kept}") from None
+    remove_run(folder)
+    _remove_empty(folder)
+
+
+def _page_or_warning(out: Path, *arguments: Any) -> Path | None:
+    """Write the report, beside a model that is safe already; where it fails, return None and say why."""
+    try:
+        return _write_fit(out, *arguments)
+    except Exception as error:
+        fault = " ".join(f"{type(error).__name__}: {error}".split())
+        note(f"warning: the report cannot be written ({fault}); the model is in {out}")
+    return None
 
 
 def _remove_empty(folder: Path) -> None:

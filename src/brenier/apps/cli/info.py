@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from brenier.apps.cli.console import ExitCode, print_json
+from brenier.estimators import load_model
 from brenier.report import class_table, format_cell, text_table, with_current_names
-from brenier.transport.maps import TransportMap, load_map
+from brenier.transport.maps import TransportMap
 
 
 def info(model: Path, *, as_json: bool = False) -> ExitCode:
@@ -18,7 +19,8 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         model: the folder that `fit` wrote.
         as_json: whether to print JSON.
     """
-    transport, description = load_map(model)
+    ot, description = load_model(model)
+    transport = ot.map_
     parameters = description["parameters"]
     given = {name: value for name, value in parameters.items() if value is not None}
     summary = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import shlex
 import sys
 import traceback
@@ -11,7 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from brenier.apps.cli import commands
 from brenier.apps.cli.arguments import CommandParser, HelpFormatter, program
-from brenier.apps.cli.console import ExitCode, note, one_line_warnings
+from brenier.apps.cli.console import (
+    ExitCode,
+    flush_output,
+    note,
+    one_line_warnings,
+    print_any_text,
+)
 from brenier.apps.cli.subcommands import add_commands
 from brenier.errors import BrenierError, ConvergenceError
 
@@ -36,6 +41,7 @@ NOT_FOR_COMMANDS = ("command", "run", "debug")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command given by arguments, those of the process by default; return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    print_any_text()
     try:
         arguments = vars(_build_parser().parse_args(words))
     except SystemExit as stop:  # argparse has printed what there is to say
@@ -81,18 +87,19 @@ def _run_guarded(
     """Run a command; tell what stops it in one message, and return the exit code."""
     try:
         code = run(**options)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt as stop:
         note(f"\n{stop}" if str(stop) else "\nInterrupted.")
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        # The reader of the output has closed it. What is still buffered is discarded, so that exit raises nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        flush_output()  # whose reader has closed it
         return ExitCode.UNEXPECTED
     except Exception as error:
+        flush_output()  # which may be what cannot be written
         if debug:
-            traceback.print_exc()
+            note(traceback.format_exc().rstrip())
         return _report_error(error, debug)
 
 

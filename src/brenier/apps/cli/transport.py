@@ -35,6 +35,7 @@ from brenier.datasets import (
 )
 from brenier.errors import DataError
 from brenier.estimators import load
+from brenier.training import PatientStream
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 Values: TypeAlias = NDArray[np.generic]  # rows of a file, of any numeric type
@@ -272,7 +273,8 @@ def _fill(
     """Move the rows of values (n, d) into moved (n, d), some at a time; return how many did not converge."""
     n, most, unconverged = len(values), TRANSPORT.rows_at_once, 0
     hidden = quiet or n <= most
-    with tqdm(total=n, unit="row", unit_scale=True, disable=hidden) as bar:
+    shown = {"disable": hidden, "file": PatientStream()}
+    with tqdm(total=n, unit="row", unit_scale=True, **shown) as bar:
         for first in range(0, n, most):
             rows = np.array(values[first : first + most])
             check_file_rows(rows, path, names, first)

@@ -22,6 +22,7 @@ from brenier.apps.colour.photo import Photo
 from brenier.apps.colour.sheet import Panel, contact_sheet
 from brenier.estimators import OptimalTransport
 from brenier.report import REPORT, Section, fit_report
+from brenier.training import threads_kept
 
 CONTACT_SHEET = "sheet.png"  # its file name in the folder of a report
 
@@ -109,9 +110,6 @@ class ColourJob:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread: steps on three features are too small to share, and on a busy machine each waits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with threads_kept():
+        torch.set_num_threads(1)
         yield
-    finally:
-        torch.set_num_threads(threads)

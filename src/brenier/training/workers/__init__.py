@@ -2,5 +2,6 @@
 
 from brenier.training.workers.pool import WorkerPool
 from brenier.training.workers.process import WorkerError, WorkerProcess, serialise
+from brenier.training.workers.threads import threads_kept
 
-__all__ = ["WorkerError", "WorkerPool", "WorkerProcess", "serialise"]
+__all__ = ["WorkerError", "WorkerPool", "WorkerProcess", "serialise", "threads_kept"]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from types import TracebackType
 
-import torch
-
 from brenier.errors import DataWarning, warn
 from brenier.training.workers.process import WorkerError, WorkerProcess
+from brenier.training.workers.threads import threads_kept
 
 
 class WorkerPool:
@@ -38,7 +37,8 @@ class WorkerPool:
         self._lost = ""
 
     def __enter__(self) -> WorkerPool:
-        self.threads = torch.get_num_threads()
+        self._kept = threads_kept()
+        self.threads = self._kept.__enter__()
         if isinstance(self._handshake, WorkerError):
             self._lost = self._handshake.reason
         else:
@@ -56,7 +56,7 @@ class WorkerPool:
         for worker in self._workers:
             worker.stop()
         self._starting.join()
-        torch.set_num_threads(self.threads)
+        self._kept.__exit__(kind, error, at)
 
     @property
     def processes(self) -> int:

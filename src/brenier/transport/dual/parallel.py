@@ -15,7 +15,7 @@ import itertools
 import sys
 import weakref
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 
 import torch
@@ -81,8 +81,10 @@ class ParallelSettings:
 @contextlib.contextmanager
 def shared_among(
     task: DualTask, processes: int, patient: bool, settings: ParallelSettings
-) -> Iterator[None]:
+) -> Iterator[Callable[[], int]]:
     """Let several processes share the work of a task; after the block, however it ends, the others have ended.
+
+    Yields a function that says how many processes there are, which may be fewer than asked for.
 
     Args:
         task: the task.
@@ -92,7 +94,7 @@ def shared_among(
         settings: when several processes are worth their cost.
     """
     if processes == 1:
-        yield
+        yield lambda: 1
         return
     alone = task.objective
     with ParallelDual(
@@ -100,7 +102,7 @@ def shared_among(
     ) as evaluator:
         task.objective = dataclasses.replace(alone, evaluator=evaluator)
         try:
-            yield
+            yield lambda: evaluator.pool.processes
         finally:
             task.objective = alone
 

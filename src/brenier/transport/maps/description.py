@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Hashable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,11 +14,25 @@ from brenier.errors import DataError
 from brenier.potentials import KNOWN, Conditional, MeanPotential, Potential
 from brenier.solve import Method
 from brenier.transport.coordinates import Classes, Coordinates, Covariates
+from brenier.transport.maps.checks import (
+    Json,
+    check_coordinates,
+    check_fields,
+    check_potential,
+    check_real,
+    check_solver,
+    check_whole,
+    require_distinct,
+    require_finite,
+    shown,
+)
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.files import DTYPES, TensorShape
 from brenier.transport.maps.map import TransportMap
 
-Json: TypeAlias = Mapping[str, Any]
+# Where a field of the coordinates has another name in files, the latter.
+FILED_AS = {"scale": "spread"}
 
 
 def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
@@ -38,35 +52,98 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
     }
 
 
+def shapes_of(description: Json, tensors: int) -> dict[str, TensorShape]:
+    """Return the tensors that `rebuild` needs, by the names they are saved under, without making any.
+
+    Args:
+        description: what `describe` returned.
+        tensors: how many there are.
+
+    Raises:
+        ValueError: where what is described cannot be.
+    """
+    dtype = _dtype_of(description)
+    check_potential(description["potential"], tensors)
+    with torch.device("meta"):
+        network = _potential_from_json(description["potential"])
+    shapes = {
+        f"network.{name}": TensorShape(tuple(part.shape), dtype)
+        for name, part in network.state_dict().items()
+    }
+    d = network.transport_dim
+    front: tuple[int, ...] = ()
+    if isinstance(network, Conditional):
+        front = (_conditions_in(description),)
+    sides = {
+        "unit": (d,),
+        "scale": (),
+        "source_mean": (*front, d),
+        "target_mean": (*front, d),
+        "basis": (*front, d, d),
+        "inverse": (*front, d, d),
+    }
+    for name, shape in sides.items():
+        filed = f"coordinates.{FILED_AS.get(name, name)}"
+        shapes[filed] = TensorShape(shape, torch.float64)
+    return shapes
+
+
 def rebuild(
     description: Json, weights: dict[str, Tensor], coordinates: Coordinates
 ) -> TransportMap | ConditionalMap:
-    """Return the map that was described, with these weights and coordinates."""
-    network = _potential_from_json(description["potential"])
-    network = network.to(getattr(torch, description["dtype"]))
+    """Return the map that was described, with these weights and coordinates.
+
+    Raises:
+        ValueError: for a field that cannot be.
+    """
+    network = _potential_from_json(description["potential"]).to(_dtype_of(description))
     network.load_state_dict(weights)
     network = network.eval().requires_grad_(False)
-    settings = {
+    for name, part in weights.items():
+        require_finite(name, part)
+    check_coordinates(coordinates)
+    settings: dict[str, Any] = {
         "method": method_from_json(description["method"]),
-        "tol": description["tol"],
-        "max_steps": description["max_steps"],
+        "tol": check_real("tol", description["tol"], 0.0),
+        "max_steps": check_whole("max_steps", description["max_steps"]),
     }
     held_out = description["held_out"]
     if not isinstance(network, Conditional):
-        found = None if held_out is None else Distance.from_json(held_out)
+        found = None if held_out is None else _distance_from_json(held_out)
         return TransportMap(network, coordinates, **settings, held_out_distance=found)
     if "covariates" in description:
-        ranges = {
-            name: torch.tensor(part, dtype=torch.float64)
-            for name, part in description["covariates"].items()
-        }
-        covariates = Covariates(**ranges, coordinates=coordinates)
+        covariates = _covariates_from_json(description["covariates"], coordinates)
+        _check_embedding(network, covariates.embedding(covariates.knots[:1]))
         pooled = description.get("pooled")  # which 0.1 did not measure
-        found = None if pooled is None else Distance.from_json(pooled)
+        found = None if pooled is None else _distance_from_json(pooled)
         return ConditionalMap(network, covariates, **settings, pooled_distance=found)
-    classes = Classes(tuple(map(_label_from_json, description["labels"])), coordinates)
-    by_class = {int(key): Distance.from_json(found) for key, found in held_out.items()}
+    labels = tuple(map(_label_from_json, description["labels"]))
+    require_distinct(labels)
+    classes = Classes(labels, coordinates)
+    _check_embedding(network, classes.embedding(torch.zeros(1, dtype=torch.int64)))
+    by_class = {
+        check_whole("held_out", int(key), 0, len(labels) - 1): _distance_from_json(
+            found
+        )
+        for key, found in held_out.items()
+    }
     return ConditionalMap(network, classes, **settings, held_out_distance=by_class)
+
+
+def check_moves(transport: TransportMap | ConditionalMap) -> None:
+    """Raise where a map has no finite image of a point in the middle of its source.
+
+    Raises:
+        ValueError: as told.
+    """
+    middle = transport.coordinates.source_mean
+    if isinstance(transport, TransportMap):
+        image = transport(middle.unsqueeze(0))
+    elif isinstance(transport.conditions, Covariates):
+        image = transport(middle[:1], transport.conditions.low.unsqueeze(0))
+    else:
+        image = transport(middle[:1], list(transport.labels[:1]))
+    require_finite("map: the image of the mean", image)
 
 
 def method_to_json(method: Method | None) -> dict[str, Any] | None:
@@ -85,9 +162,13 @@ def method_from_json(spec: Json | None) -> Method | None:
     """
     if spec is None:
         return None
-    if spec["class"] not in solve.__all__:
-        raise ValueError(f"unknown method {spec['class']!r}")
-    method: Method = getattr(solve, spec["class"])(**spec["config"])
+    kind = (
+        getattr(solve, str(spec["class"])) if spec["class"] in solve.__all__ else None
+    )
+    if not (isinstance(kind, type) and hasattr(kind, "step")):
+        raise ValueError(f"unknown method {shown(spec['class'])}")
+    check_solver(spec["config"], kind)
+    method: Method = kind(**spec["config"])
     return method
 
 
@@ -137,6 +218,57 @@ def _conditions_to_json(transport: TransportMap | ConditionalMap) -> dict[str, A
         for key, found in transport.held_out_distance.items()
     }
     return {"labels": labels, "held_out": by_class}
+
+
+def _dtype_of(description: Json) -> torch.dtype:
+    """Return the type of the numbers of the network."""
+    known = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
+    name = description["dtype"]
+    if name not in known:
+        raise ValueError(f"dtype: must be one of {', '.join(known)}, is {shown(name)}")
+    return known[name]
+
+
+def _conditions_in(description: Json) -> int:
+    """Return for how many classes, or at how many knots, there are coordinates."""
+    if "covariates" in description:
+        return len(description["covariates"]["knots"])
+    return len(description["labels"])
+
+
+def _check_embedding(network: Conditional, embedded: Tensor) -> None:
+    """Raise where a network has not room for the embeddings (n, e) of conditions."""
+    room = network.dim - network.transport_dim
+    if room != embedded.shape[1]:
+        raise ValueError(
+            f"potential: has {room} coordinates for conditions that have {embedded.shape[1]}"
+        )
+
+
+def _covariates_from_json(told: Json, coordinates: Coordinates) -> Covariates:
+    """Return the covariates of a map, checked."""
+    ranges = {
+        name: torch.tensor(part, dtype=torch.float64) for name, part in told.items()
+    }
+    for name, part in ranges.items():
+        require_finite(f"covariates: {name}", part)
+    covariates = Covariates(**ranges, coordinates=coordinates)
+    p = covariates.low.shape[0]
+    shapes = [
+        part.shape for part in (covariates.knots, covariates.low, covariates.high)
+    ]
+    if shapes != [(len(coordinates.basis), p), (p,), (p,)]:
+        raise ValueError("covariates: knots and ranges are of different shapes")
+    span = covariates.high - covariates.low
+    require_finite("covariates: their range", span)
+    if not bool((span >= 0).all() and (covariates.knots.abs() <= 2).all()):
+        raise ValueError("covariates: knots lie far outside the range")  # -1 ... 1
+    return covariates
+
+
+def _distance_from_json(held: Json) -> Distance:
+    check_fields("held_out", held, Distance)
+    return Distance.from_json(held)
 
 
 def _label_to_json(label: Hashable) -> Any:

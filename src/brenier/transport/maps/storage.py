@@ -1,35 +1,49 @@
 """A saved model: a folder with `model.json` and one safetensors file. Nothing is pickled, no data are inside.
 
 The weights are written first, under a name that contains their checksum; replacing `model.json` is the one step that
-makes them the model. So a save that fails at any moment leaves the old model as it was. Both files are checked when
-loaded.
+makes them the model. So a save that fails at any moment leaves the old model as it was, and processes that save into
+one folder at the same time leave the model of one of them. Both files are checked when loaded.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+import secrets
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
-from brenier.atomic import write_bytes
-from brenier.errors import ModelFileError
+from brenier.atomic import locked, write_bytes
+from brenier.errors import DataError, ModelFileError
 from brenier.transport.coordinates import Coordinates
+from brenier.transport.maps.checks import shown
 from brenier.transport.maps.conditional import ConditionalMap
-from brenier.transport.maps.description import describe, rebuild
+from brenier.transport.maps.description import (
+    FILED_AS,
+    check_moves,
+    describe,
+    rebuild,
+    shapes_of,
+)
+from brenier.transport.maps.files import (
+    REMEDY,
+    WEIGHTS,
+    FoundDescription,
+    digest_of,
+    read_description,
+    read_shapes,
+    read_tensors,
+)
 from brenier.transport.maps.map import TransportMap
 
 Description: TypeAlias = dict[str, Any]  # as JSON holds it
-
-REMEDY = "save the model again, or restore the folder from a copy"
-# Where a field of the coordinates has another name in files, the latter.
-FILED_AS = {"scale": "spread"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +53,14 @@ class ModelFiles:
     Attributes:
         format: the number of the format that is written; lower ones are read too.
         description: the name of the file that describes the model.
+        largest_description, largest_header: bytes beyond which what is read can be neither that nor the header of
+            weights, and is not read.
     """
 
     format: int = 1
     description: str = "model.json"
+    largest_description: int = 2**26
+    largest_header: int = 2**24
 
 
 MODEL_FILES = ModelFiles()
@@ -60,22 +78,25 @@ def save_map(
     folder = Path(folder)
     weights = tensors_to_bytes(_tensors_of(transport))
     checksum = hashlib.sha256(weights).hexdigest()
-    description = {
-        "format": MODEL_FILES.format,
-        "weights": f"weights-{checksum[:16]}.safetensors",
-        "weights_sha256": checksum,
-        **describe(transport),
-        **extra,
-    }
-    description["sha256"] = digest_of(description)
+    told = {"weights_sha256": checksum, **describe(transport), **extra}
     folder.mkdir(parents=True, exist_ok=True)
-    write_bytes(folder / description["weights"], weights)
-    write_bytes(
-        folder / MODEL_FILES.description, json.dumps(description, indent=2).encode()
-    )
-    for old in folder.glob("weights-*.safetensors"):
-        if old.name != description["weights"]:
-            old.unlink(missing_ok=True)
+    with locked(folder) as alone:
+        before = _named_weights(folder)
+        # Another process may be about to remove a file of the same name, unless it waits for this one.
+        suffix = "" if alone else f"-{secrets.token_hex(4)}"
+        name = f"weights-{checksum[:16]}{suffix}.safetensors"
+        try:
+            write_bytes(folder / name, weights)
+            write_bytes(folder / MODEL_FILES.description, _described(name, told))
+        except BaseException:
+            if name != before:
+                _unlink(folder / name)
+            raise
+        # Once killed, a save leaves weights that no description names; while others may be saving, so may they.
+        old = _weights_in(folder) if alone else [before]
+        for other in old:
+            if other and other != name:
+                _unlink(folder / other)
 
 
 def load_map(
@@ -84,25 +105,108 @@ def load_map(
     """Return the map saved in a folder, and its description.
 
     Raises:
+        DataError: where the folder is no path.
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
-    folder = Path(folder)
-    description = _read_description(folder)
-    tensors = _read_tensors(folder, description)
+    folder = _checked_folder(folder)
+    path = folder / MODEL_FILES.description
+
+    def describe_again() -> FoundDescription:
+        return read_description(
+            path, MODEL_FILES.format, MODEL_FILES.largest_description
+        )
+
+    found = describe_again()
+    while True:
+        try:
+            transport = _rebuilt(folder, found.content, device)
+        except ModelFileError:
+            newer = describe_again()  # by another process, which has removed weights
+            if newer.checksum == found.checksum:
+                raise
+            found = newer
+        else:
+            return transport, found.content
+
+
+def _rebuilt(
+    folder: Path, description: Description, device: torch.device | str
+) -> TransportMap | ConditionalMap:
+    """Return the map that a folder's description tells of, on a device."""
+    name = str(description.get("weights"))
+    if not WEIGHTS.fullmatch(name):
+        raise _unfit(folder, ValueError(f"weights: {shown(name)} is no file of ours"))
+    shapes = read_shapes(folder / name, MODEL_FILES.largest_header)
+    try:
+        expected = shapes_of(description, len(shapes))
+        if shapes != expected:
+            odd = sorted(set(shapes.items()) ^ set(expected.items()), key=str)
+            raise ValueError(f"{shown(odd[0][0])} is not of the shape described")
+    except Exception as error:  # whatever a made-up description leads to
+        raise _unfit(folder, error) from error
+    tensors = read_tensors(folder / name, description.get("weights_sha256"))
     try:
         coordinates = _coordinates_from(_under(tensors, "coordinates."))
         transport = rebuild(description, _under(tensors, "network."), coordinates)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        fault = " ".join(str(error).split())
-        raise ModelFileError(
-            f"{folder}: the parts of the model do not fit together ({fault}); {REMEDY}"
-        ) from error
-    return transport.to(device), description
+        transport = transport.to(device)
+        check_moves(transport)
+    except Exception as error:
+        raise _unfit(folder, error) from error
+    return transport
 
 
-def digest_of(description: Description) -> str:
-    """Return the checksum of a description."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()
+def _unfit(folder: Path, error: Exception) -> ModelFileError:
+    """Return the error for a description that cannot be true, or not of these weights."""
+    fault = " ".join(str(error).split()) or type(error).__name__
+    return ModelFileError(
+        f"{folder}: the parts of the model do not fit together ({fault[:500]}); {REMEDY}"
+    )
+
+
+def _checked_folder(folder: object) -> Path:
+    """Return the path of a folder."""
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError(f"folder: must be the path of a folder, got {folder!r}")
+    path = Path(os.fsdecode(folder))
+    if "\0" in str(path):
+        raise ModelFileError(f"{str(path)!r}: not found; give the folder of a model")
+    return path
+
+
+def _described(weights: str, told: Description) -> bytes:
+    """Return the description of a model as its file holds it."""
+    description = {"format": MODEL_FILES.format, "weights": weights, **told}
+    description["sha256"] = digest_of(description)
+    content = json.dumps(description, indent=2).encode()
+    if len(content) > MODEL_FILES.largest_description:
+        raise DataError(
+            f"model: its description would have {len(content)} bytes, {MODEL_FILES.largest_description} at most; fit "
+            "with fewer classes, or evaluate less often"
+        )
+    return content
+
+
+def _named_weights(folder: Path) -> str | None:
+    """Return the file of weights that the description in a folder names, or None where there is none."""
+    path = folder / MODEL_FILES.description
+    try:
+        found = read_description(
+            path, MODEL_FILES.format, MODEL_FILES.largest_description
+        )
+    except ModelFileError:
+        return None
+    name = str(found.content.get("weights"))
+    return name if WEIGHTS.fullmatch(name) else None
+
+
+def _weights_in(folder: Path) -> list[str]:
+    """Return the names of all files of weights in a folder."""
+    return [name for name in os.listdir(folder) if WEIGHTS.fullmatch(name)]
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
@@ -121,48 +225,6 @@ def _coordinates_from(tensors: dict[str, Tensor]) -> Coordinates:
     return Coordinates(
         **{fields.get(filed, filed): part for filed, part in tensors.items()}
     )
-
-
-def _read_description(folder: Path) -> Description:
-    path = folder / MODEL_FILES.description
-    try:
-        description = json.loads(path.read_bytes())
-        version = int(description["format"])
-        claimed = description.pop("sha256")
-    except FileNotFoundError as error:
-        raise ModelFileError(
-            f"{path}: not found; give the folder that `save` wrote"
-        ) from error
-    except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read ({error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelFileError(
-            f"{path}: is truncated or not a model description; {REMEDY}"
-        ) from error
-    if version > MODEL_FILES.format:
-        raise ModelFileError(
-            f"{path}: has format {version}, this brenier reads up to {MODEL_FILES.format}; upgrade brenier"
-        )
-    if claimed != digest_of(description):
-        raise ModelFileError(
-            f"{path}: was altered after it was saved (checksum differs); {REMEDY}"
-        )
-    return dict(description)
-
-
-def _read_tensors(folder: Path, description: Description) -> dict[str, Tensor]:
-    path = folder / Path(str(description.get("weights"))).name
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ModelFileError(
-            f"{path}: the weights are missing or cannot be read ({error}); {REMEDY}"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != description.get("weights_sha256"):
-        raise ModelFileError(
-            f"{path}: the weights are truncated or were altered (checksum differs); {REMEDY}"
-        )
-    return tensors_from_bytes(content)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
