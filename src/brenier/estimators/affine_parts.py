@@ -41,7 +41,7 @@ def affine_parts(
     own.set_state(generator.get_state())
     pairs, training = [], []
     for split in splits:
-        some = [_rows(split, k, own, most) / unit for k in (0, 1)]
+        some = [_measured_rows(split, k, own, most) / unit for k in (0, 1)]
         held_out = [len(side) for side in split.certify]
         if split.held_out:
             held_out = [
@@ -58,7 +58,7 @@ def affine_parts(
     ]
 
 
-def _rows(
+def _measured_rows(
     split: Split[Population] | Split[Rows],
     side: int,
     generator: torch.Generator,

@@ -57,13 +57,15 @@ def plan_potential(
     heights = exact_plan(u.cpu().double(), w.cpu().double()).heights.to(w)
     x, z = (side.double() for side in held_out)
     target = torch.cat([z, w.to(z)])
-    found, least = None, float("inf")
-    for k in range(settings.temperatures):
-        temperature = settings.largest_temperature * 0.1**k
-        tried = MaxAffine.of_plan(w.double(), heights.double(), temperature)
-        _, displacement = tried.value_and_gradient(x)
-        distance = energy_distance(x + displacement, target)
-        if found is None or distance < least:
-            found, least = tried, distance
-    assert found is not None
+    tried = [
+        MaxAffine.of_plan(
+            w.double(), heights.double(), settings.largest_temperature * 0.1**k
+        )
+        for k in range(settings.temperatures)
+    ]
+    distances = [
+        energy_distance(x + potential.value_and_gradient(x)[1], target)
+        for potential in tried
+    ]
+    found = tried[distances.index(min(distances))]
     return found.to(options.device, options.dtype).eval().requires_grad_(False)

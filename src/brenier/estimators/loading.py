@@ -48,7 +48,7 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Loaded
     try:
         parameters = _parameters(description)
         features = _features(description, transport.dim)
-        history = _records(description["history"])
+        history = _history_records(description["history"])
         diagnostics = description["diagnostics"]
         if not isinstance(diagnostics, dict):
             raise ValueError("diagnostics: must be a mapping")
@@ -90,7 +90,7 @@ def _features(description: Mapping[str, Any], dim: int) -> list[str] | None:
     return names
 
 
-def _records(history: object) -> list[dict[str, float]]:
+def _history_records(history: object) -> list[dict[str, float]]:
     """Return the training record."""
     if not isinstance(history, list):
         raise ValueError("history: must be a list")

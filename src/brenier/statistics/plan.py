@@ -36,10 +36,10 @@ def exact_plan(x: Tensor, z: Tensor) -> ExactPlan:
     gains = torch.empty_like(products)
     gains[index] = products - own  # of the row that goes to j, if it went to k
     heights = x.new_zeros(len(x))
-    tolerance = 1e-12 * float(products.abs().max())
+    rounding = 1e-12 * float(products.abs().max())
     for _ in range(len(x)):
         raised = (heights.unsqueeze(1) + gains).max(0).values.maximum(heights)
-        if not bool((raised > heights + tolerance).any()):
+        if not bool((raised > heights + rounding).any()):
             break
         heights = raised
     return ExactPlan(index, heights)

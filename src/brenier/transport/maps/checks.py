@@ -47,7 +47,7 @@ def check_real(name: str, value: object, least: float = -math.inf) -> float:
         except OverflowError:
             pass
     above = "" if least == -math.inf else f", {least:g} or more"
-    raise ValueError(f"{name}: must be a finite number{above}, is {shown(value)}")
+    raise ValueError(f"{name}: must be a finite number{above}, is {in_short(value)}")
 
 
 def check_whole(name: str, value: object, least: int = 0, most: float = 2**62) -> int:
@@ -59,7 +59,7 @@ def check_whole(name: str, value: object, least: int = 0, most: float = 2**62) -
     if type(value) is int and least <= value <= most:
         return value
     raise ValueError(
-        f"{name}: must be a whole number from {least} to {most:.4g}, is {shown(value)}"
+        f"{name}: must be a whole number from {least} to {most:.4g}, is {in_short(value)}"
     )
 
 
@@ -70,10 +70,10 @@ def check_is(name: str, value: object, kind: type) -> None:
         ValueError: as told.
     """
     if not isinstance(value, kind):
-        raise ValueError(f"{name}: must be a {kind.__name__}, is {shown(value)}")
+        raise ValueError(f"{name}: must be a {kind.__name__}, is {in_short(value)}")
 
 
-def check_potential(spec: object, most: int, parts: int = 1) -> int:
+def check_described_potential(spec: object, most: int, parts: int = 1) -> int:
     """Return how many networks a potential is described as, at most as many as there are tensors.
 
     Args:
@@ -91,7 +91,9 @@ def check_potential(spec: object, most: int, parts: int = 1) -> int:
     if "mean" in told:
         check_is("potential: mean", told["mean"], list)
         check_whole("potential: networks", len(told["mean"]) * parts, 1, most)
-        members = (check_potential(each, most, parts) for each in told["mean"])
+        members = (
+            check_described_potential(each, most, parts) for each in told["mean"]
+        )
         return sum(members)
     check_is("potential: class", told.get("class"), str)
     config = told.get("config")
@@ -143,7 +145,7 @@ def check_fields(name: str, values: object, kind: type) -> None:
     hints = typing.get_type_hints(kind)
     for field, value in typing.cast(dict[str, Any], values).items():
         if field in hints and not _fits(value, hints[field]):
-            raise ValueError(f"{name}: {field} cannot be {shown(value)}")
+            raise ValueError(f"{name}: {field} cannot be {in_short(value)}")
 
 
 def require_distinct(labels: Sequence[Hashable]) -> None:
@@ -178,7 +180,7 @@ def require_finite(name: str, part: Tensor) -> None:
         raise ValueError(f"{name}: holds NaN or inf")
 
 
-def shown(value: object) -> str:
+def in_short(value: object) -> str:
     """Return a value as a message shows it: not all of it where it is long."""
     text = repr(value) if not isinstance(value, dict | list) else type(value).__name__
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -17,14 +17,14 @@ from brenier.transport.coordinates import Classes, Coordinates, Covariates
 from brenier.transport.maps.checks import (
     Json,
     check_coordinates,
+    check_described_potential,
     check_fields,
-    check_potential,
     check_real,
     check_solver,
     check_whole,
+    in_short,
     require_distinct,
     require_finite,
-    shown,
 )
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.distance import Distance
@@ -63,7 +63,7 @@ def shapes_of(description: Json, tensors: int) -> dict[str, TensorShape]:
         ValueError: where what is described cannot be.
     """
     dtype = _dtype_of(description)
-    check_potential(description["potential"], tensors)
+    check_described_potential(description["potential"], tensors)
     with torch.device("meta"):
         network = _potential_from_json(description["potential"])
     shapes = {
@@ -166,7 +166,7 @@ def method_from_json(spec: Json | None) -> Method | None:
         getattr(solve, str(spec["class"])) if spec["class"] in solve.__all__ else None
     )
     if not (isinstance(kind, type) and hasattr(kind, "step")):
-        raise ValueError(f"unknown method {shown(spec['class'])}")
+        raise ValueError(f"unknown method {in_short(spec['class'])}")
     check_solver(spec["config"], kind)
     method: Method = kind(**spec["config"])
     return method
@@ -225,7 +225,9 @@ def _dtype_of(description: Json) -> torch.dtype:
     known = {str(dtype).removeprefix("torch."): dtype for dtype in DTYPES.values()}
     name = description["dtype"]
     if name not in known:
-        raise ValueError(f"dtype: must be one of {', '.join(known)}, is {shown(name)}")
+        raise ValueError(
+            f"dtype: must be one of {', '.join(known)}, is {in_short(name)}"
+        )
     return known[name]
 
 

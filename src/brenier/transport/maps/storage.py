@@ -23,7 +23,7 @@ from torch import Tensor
 from brenier.atomic import locked, write_bytes
 from brenier.errors import DataError, ModelFileError
 from brenier.transport.coordinates import Coordinates
-from brenier.transport.maps.checks import shown
+from brenier.transport.maps.checks import in_short
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.description import (
     FILED_AS,
@@ -87,7 +87,7 @@ def save_map(
         name = f"weights-{checksum[:16]}{suffix}.safetensors"
         try:
             write_bytes(folder / name, weights)
-            write_bytes(folder / MODEL_FILES.description, _described(name, told))
+            write_bytes(folder / MODEL_FILES.description, _described_map(name, told))
         except BaseException:
             if name != before:
                 _unlink(folder / name)
@@ -135,13 +135,15 @@ def _rebuilt(
     """Return the map that a folder's description tells of, on a device."""
     name = str(description.get("weights"))
     if not WEIGHTS.fullmatch(name):
-        raise _unfit(folder, ValueError(f"weights: {shown(name)} is no file of ours"))
+        raise _unfit(
+            folder, ValueError(f"weights: {in_short(name)} is no file of ours")
+        )
     shapes = read_shapes(folder / name, MODEL_FILES.largest_header)
     try:
         expected = shapes_of(description, len(shapes))
         if shapes != expected:
             odd = sorted(set(shapes.items()) ^ set(expected.items()), key=str)
-            raise ValueError(f"{shown(odd[0][0])} is not of the shape described")
+            raise ValueError(f"{in_short(odd[0][0])} is not of the shape described")
     except Exception as error:  # whatever a made-up description leads to
         raise _unfit(folder, error) from error
     tensors = read_tensors(folder / name, description.get("weights_sha256"))
@@ -173,7 +175,7 @@ def _checked_folder(folder: object) -> Path:
     return path
 
 
-def _described(weights: str, told: Description) -> bytes:
+def _described_map(weights: str, told: Description) -> bytes:
     """Return the description of a model as its file holds it."""
     description = {"format": MODEL_FILES.format, "weights": weights, **told}
     description["sha256"] = digest_of(description)
