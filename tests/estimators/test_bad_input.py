@@ -453,6 +453,7 @@ ODD: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+@pytest.mark.filterwarnings(r"ignore:the .*map.* is wrong:UserWarning")  # two steps
 @pytest.mark.parametrize("start", ["affine", "identity"])
 @pytest.mark.parametrize("name", ODD)
 def test_odd_samples_work(name: str, start: str) -> None:

@@ -130,7 +130,7 @@ def test_a_potential_that_cannot_be_trained_is_refused(cls: Any, message: str) -
 @pytest.mark.parametrize(
     "given",
     [DenseICNN, Quadratic, Potential, DenseICNN(2), nn.Linear(2, 1), lambda: None],
-    ids=str,
+    ids=["a class", "another", "the base", "a potential", "a layer", "of nothing"],
 )
 def test_what_is_called_and_makes_no_potential_is_refused(given: Any) -> None:
     with pytest.raises(DataError, match=r"^potential: cannot be made \(.*for example"):

@@ -68,4 +68,5 @@ def plan_potential(
         for potential in tried
     ]
     found = tried[distances.index(min(distances))]
-    return found.to(options.device, options.dtype).eval().requires_grad_(False)
+    # In double precision, whatever the network's: scores over a small temperature are large numbers.
+    return found.to(options.device).eval().requires_grad_(False)
