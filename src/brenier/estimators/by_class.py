@@ -25,6 +25,7 @@ from brenier.estimators.conditioned import (
     conditioned_identity,
     conditioned_task,
 )
+from brenier.estimators.inspection import inspected_classes
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
@@ -59,12 +60,14 @@ class ClassPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> ClassProblem:
         """Return the problem, its samples split and encoded."""
-        splits = _split_classes(self.pairs, options.settings.split, generator)
+        pairs = inspected_classes(self.pairs, self.labels, options)
+        plan = ClassPlan(pairs, self.labels)
+        splits = _split_classes(plan.pairs, options.settings.split, generator)
         training = [(split.source, split.target) for split in splits]
         coordinates = _class_coordinates(training, options, generator)
         classes = Classes(self.labels, coordinates.to(options.device))
         task = _class_task(splits, classes, options, generator)
-        return ClassProblem(self, splits, classes, task, options, generator)
+        return ClassProblem(plan, splits, classes, task, options, generator)
 
 
 class ClassProblem:

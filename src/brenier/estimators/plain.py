@@ -10,6 +10,7 @@ from torch import Tensor
 
 from brenier.datasets import Population, Split
 from brenier.estimators.initial import identity_potential, initial_potential
+from brenier.estimators.inspection import inspected
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
@@ -36,10 +37,11 @@ class PlainPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its samples split and encoded."""
-        split = Split.of(self.source, self.target, generator, options.settings.split)
+        plan = PlainPlan(*inspected(self.source, self.target, options))
+        split = Split.of(plan.source, plan.target, generator, options.settings.split)
         coordinates = _plain_coordinates(split, options, generator)
         task = _plain_task(split, coordinates, options, generator)
-        return PlainProblem(self, split, coordinates, task, options, generator)
+        return PlainProblem(plan, split, coordinates, task, options, generator)
 
 
 class PlainProblem:

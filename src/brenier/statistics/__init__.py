@@ -1,4 +1,4 @@
-"""Numbers from samples: Gaussian fits, regression, weights, jittering, estimates and tests. Knows no networks.
+"""Numbers from samples: Gaussian fits, regression, jittering, extremes, ties, estimates and tests. Knows no networks.
 
 What a fit depends on is a field of a settings class (`GaussianSettings`, `RegressionSettings`, `CalibrationSettings`,
 `ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
@@ -23,7 +23,9 @@ from brenier.statistics.gaussian import (
     regularised,
 )
 from brenier.statistics.regression import GaussianRegression, RegressionSettings
+from brenier.statistics.robust import Extreme, ExtremesSettings, Found, extremes
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
+from brenier.statistics.ties import TopRow, TopValues, top_row, top_values
 from brenier.statistics.two_sample import (
     TwoSampleSettings,
     normal_score,
@@ -34,7 +36,10 @@ __all__ = [
     "Calibration",
     "CalibrationSettings",
     "ControlVariateSettings",
+    "Extreme",
+    "ExtremesSettings",
     "Features",
+    "Found",
     "Gaussian",
     "GaussianRegression",
     "GaussianSettings",
@@ -42,8 +47,11 @@ __all__ = [
     "RegressionSettings",
     "SampleTerms",
     "Smoothing",
+    "TopRow",
+    "TopValues",
     "TwoSampleSettings",
     "adjusted_difference",
+    "extremes",
     "fit_gaussian",
     "gaussian_map",
     "matrix_power",
@@ -54,6 +62,8 @@ __all__ = [
     "regularised",
     "root_with_error",
     "standard_error",
+    "top_row",
+    "top_values",
     "two_sample_score",
     "with_error",
 ]

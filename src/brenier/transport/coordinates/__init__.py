@@ -21,7 +21,11 @@ from brenier.transport.coordinates.conditioned import (
     to_coordinates,
 )
 from brenier.transport.coordinates.settings import CoordinateSettings
-from brenier.transport.coordinates.units import cost_units, feature_units
+from brenier.transport.coordinates.units import (
+    cost_units,
+    drowned_features,
+    feature_units,
+)
 
 __all__ = [
     "Classes",
@@ -34,6 +38,7 @@ __all__ = [
     "aligned_coordinates",
     "cost_units",
     "covariate_coordinates",
+    "drowned_features",
     "feature_units",
     "gaussian_coordinates",
     "identity_coordinates",
