@@ -275,7 +275,7 @@ class ChangesItsMind:
 
     def __call__(self, n: int, generator: torch.Generator) -> torch.Tensor:
         self.calls += 1
-        return torch.randn(n, 2 if self.calls < 6 else 3, generator=generator)
+        return torch.randn(n, 2 if self.calls < 7 else 3, generator=generator)
 
 
 class TurnsBad(ChangesItsMind):

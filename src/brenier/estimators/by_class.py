@@ -30,14 +30,13 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
-from brenier.statistics import moments, pool_covariances
+from brenier.statistics import moments
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
-    aligned_coordinates,
     cost_units,
+    moment_coordinates,
     plain_coordinates,
-    regularised_pair,
 )
 from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap
@@ -233,13 +232,11 @@ def _gaussian(
     options: Options,
 ) -> Coordinates:
     """Return the coordinates in which every class's map between Gaussian fits is the identity."""
-    settings = options.settings.gaussian
-    source = pool_covariances([moments(rows, unit) for rows, _ in sides], settings)
-    target = pool_covariances([moments(rows, unit) for _, rows in sides], settings)
-    pairs = [
-        regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)
-    ]
-    return aligned_coordinates(pairs, unit)
+    pairs = []
+    for source, target in sides:
+        x = moments(source, unit)
+        pairs.append((x, moments(target, unit)))
+    return moment_coordinates(pairs, unit, options.settings.gaussian)
 
 
 def _class_task(

@@ -16,8 +16,8 @@ from brenier.errors import DataWarning, warn
 from brenier.estimators.options import Options
 from brenier.estimators.ties import Ties
 from brenier.estimators.wild_rows import (
-    Kind,
     Looked,
+    Side,
     WildRows,
     held,
     look_at,
@@ -73,12 +73,12 @@ def _chosen(side: CovariateRows, kept: Tensor) -> CovariateRows:
 
 
 def _inspected(
-    pairs: Sequence[tuple[Kind, Kind]], where: Sequence[str], options: Options
-) -> list[tuple[Kind, Kind]]:
+    pairs: Sequence[tuple[Side, Side]], where: Sequence[str], options: Options
+) -> list[tuple[Side, Side]]:
     """Return pairs of populations without wild rows, one that serves several pairs looked at once."""
     wild = WildRows(options.settings)
     columns = _columns(pairs[0][0].dim, options.features)
-    sides: dict[int, tuple[Looked, Kind]] = {}
+    sides: dict[int, tuple[Looked, Side]] = {}
     for pair, place in zip(pairs, where, strict=True):
         for k, side in enumerate(pair):
             if id(side) in sides:

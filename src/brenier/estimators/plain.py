@@ -21,6 +21,7 @@ from brenier.transport.coordinates import (
     cost_units,
     gaussian_coordinates,
     plain_coordinates,
+    without_choice,
 )
 from brenier.transport.dual import Draw, DualTask
 from brenier.transport.maps import TransportMap
@@ -139,7 +140,8 @@ def _plain_coordinates(
     if options.start == "affine":
         coordinates = gaussian_coordinates(x, z, unit, settings.gaussian)
     else:
-        coordinates = plain_coordinates(x, z, unit)
+        plain = plain_coordinates(x, z, unit)
+        coordinates = without_choice(plain, x, z)
     return coordinates.to(options.device)
 
 

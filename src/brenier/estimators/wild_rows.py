@@ -14,7 +14,7 @@ from brenier.datasets import Population, Rows
 from brenier.estimators.settings import FitSettings
 from brenier.statistics import Extreme, Found, extremes
 
-Kind = TypeVar("Kind", bound=Population)
+Side = TypeVar("Side", bound=Population)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +49,8 @@ def look_at(
     """
     most = settings.inspection.inspected_numbers // side.dim
     most = max(most, settings.split.held_out_rows)
+    if not side.in_memory:
+        most = min(most, settings.pipeline.coordinate_rows)
     generator = torch.Generator().manual_seed(0)
     if not isinstance(side, Rows):
         return Looked(side.sample(most, generator).cpu(), None, columns, where)
@@ -150,7 +152,7 @@ def held(found: Sequence[Extreme], rows: Tensor) -> Tensor:
     return wild
 
 
-def without(side: Kind, found: Sequence[Extreme]) -> Kind:
+def without(side: Side, found: Sequence[Extreme]) -> Side:
     """Return a population without the rows that have one of some extreme values: itself where there are none."""
     if not found:
         return side

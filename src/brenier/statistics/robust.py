@@ -16,6 +16,7 @@ import enum
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,8 +29,7 @@ class ExtremesSettings:
 
     Attributes:
         min_extreme_rows: of a column, in which medians say something.
-        quantiles, tied_share: a value that holds this share of a column is among these quantiles, and is no part of its
-            spread.
+        tied_share: a value that holds this share of a column is no part of its spread.
         nearest, farthest, levels: distances from which an empty stretch may begin, and how many are tried.
         empty_stretch: factor in distance over which nearly nothing lies, for many wild rows; three times that for one.
         stray: rows within the stretch, as a share of those beyond it, at most.
@@ -45,7 +45,6 @@ class ExtremesSettings:
     """
 
     min_extreme_rows: int = 10
-    quantiles: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9)
     tied_share: float = 0.2
     nearest: float = 5.0
     farthest: float = 5000.0
@@ -130,8 +129,8 @@ def _centre_and_spread(
     quartiles = ordered[:, int(0.75 * (n - 1))] - ordered[:, int(0.25 * (n - 1))]
     deviations = sorted_columns((rows - centre).abs())[:, (n - 1) // 2]
     spread = torch.maximum(1.4826 * deviations, quartiles / 1.349)
-    for share in settings.quantiles:
-        value = ordered[:, int(share * (n - 1))]
+    for middle in np.arange(settings.tied_share / 2, 1, settings.tied_share):
+        value = ordered[:, int(middle * (n - 1))]
         tied = (rows == value).double().mean(0) >= settings.tied_share
         for column in torch.nonzero(tied).flatten().tolist():
             own = ordered[column]
