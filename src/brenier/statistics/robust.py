@@ -31,7 +31,8 @@ class ExtremesSettings:
         min_extreme_rows: of a column, in which medians say something.
         tied_share: a value that holds this share of a column is no part of its spread.
         nearest, farthest, levels: distances from which an empty stretch may begin, and how many are tried.
-        empty_stretch: factor in distance over which nearly nothing lies, for many wild rows; three times that for one.
+        empty_stretch, few_stretch: factor in distance over which nearly nothing lies, for many wild rows, and by what
+            share longer it is for a single one.
         stray: rows within the stretch, as a share of those beyond it, at most.
         wild_moment: share of the second moment that the wild rows of both ends carry, at least.
         max_wild_share: of rows at one end; more of them are no exception.
@@ -46,12 +47,13 @@ class ExtremesSettings:
 
     min_extreme_rows: int = 10
     tied_share: float = 0.2
-    nearest: float = 5.0
+    nearest: float = 4.0
     farthest: float = 5000.0
     levels: int = 13
     empty_stretch: float = 3.0
+    few_stretch: float = 1.3
     stray: float = 0.25
-    wild_moment: float = 0.6
+    wild_moment: float = 0.4
     max_wild_share: float = 0.15
     cluster_rows: int = 5
     cluster_spread: float = 30.0
@@ -111,7 +113,9 @@ def extremes(
     found = []
     for column in torch.nonzero(far & (spread > 0)).flatten().tolist():
         own, middle, scale = rows[:, column], centre[column], spread[column]
-        found += _Column(own, column, float(middle), float(scale), settings).extremes()
+        found += _Column(
+            own, column, float(middle), float(scale), settings, rows.shape[1]
+        ).extremes()
     return found
 
 
@@ -133,9 +137,10 @@ def _centre_and_spread(
         value = ordered[:, int(middle * (n - 1))]
         tied = (rows == value).double().mean(0) >= settings.tied_share
         for column in torch.nonzero(tied).flatten().tolist():
-            own = ordered[column]
-            others = (own[own != value[column]] - centre[column]).abs().unique()
-            spread[column] = 1.4826 * others.median() if len(others) else 0.0
+            others = ordered[column][ordered[column] != value[column]]
+            distinct = (others - centre[column]).abs().unique()
+            enough = len(others) >= settings.min_extreme_rows
+            spread[column] = 1.4826 * distinct.median() if enough else 0.0
     return centre, spread
 
 
@@ -150,13 +155,14 @@ class _Group(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class _Column:
-    """A column (n,), its number, its median and spread, and what is told apart as extreme."""
+    """A column (n,), its number, median and spread, what is told apart as extreme, and how many columns there are."""
 
     values: Tensor
     number: int
     centre: float
     spread: float
     settings: ExtremesSettings
+    columns: int
 
     def extremes(self) -> list[Extreme]:
         """Return what is extreme at either end, or the heavy tail."""
@@ -222,7 +228,7 @@ class _Column:
             # Few rows must lie beyond a longer stretch, and so must those of a small sample, whose spread is uncertain.
             for _ in range(3):
                 if count:
-                    longer = (1 + 2 / count) * (1 + 10 / n)
+                    longer = (1 + self._few / count) * (1 + 10 / n)
                     end = bound * settings.empty_stretch * longer
                     first = int(torch.searchsorted(ordered, end, right=True))
                     count = len(ordered) - first
@@ -230,6 +236,11 @@ class _Column:
             if few and first - inside <= settings.stray * count:
                 return bound
         return None
+
+    @property
+    def _few(self) -> float:
+        """How much longer the stretch is for a single row: among many columns one is odd by chance."""
+        return self.settings.few_stretch * self.columns**0.25
 
     def _named(self, ended: Tensor, bound: float) -> _Group:
         """Return the rows beyond a stretch, and what they are: nothing to be told of where it is a cluster nearby."""
