@@ -1,5 +1,6 @@
 """What users will try: every fault has a name, a remedy and no consequences, and odd samples that can be used work."""
 
+import contextlib
 import re
 import warnings
 from collections.abc import Callable
@@ -275,7 +276,7 @@ class ChangesItsMind:
 
     def __call__(self, n: int, generator: torch.Generator) -> torch.Tensor:
         self.calls += 1
-        return torch.randn(n, 2 if self.calls < 6 else 3, generator=generator)
+        return torch.randn(n, 2 if self.calls < 7 else 3, generator=generator)
 
 
 class TurnsBad(ChangesItsMind):
@@ -451,19 +452,29 @@ ODD: dict[str, tuple[Any, Any]] = {
     "far apart": (X, Y + 1e8),
 }
 
+TOLD = {
+    "constant in X": "column 2 is 1 in all rows",
+    "one point in X": "all 40 rows are the same point",
+}
+
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.filterwarnings(r"ignore:the .*map.* is wrong:UserWarning")  # two steps
 @pytest.mark.parametrize("start", ["affine", "identity"])
 @pytest.mark.parametrize("name", ODD)
 def test_odd_samples_work(name: str, start: str) -> None:
-    check_works(*ODD[name], start=start)
+    told = TOLD.get(name)
+    with pytest.warns(DataWarning, match=told) if told else contextlib.nullcontext():
+        check_works(*ODD[name], start=start)
 
 
 @pytest.mark.parametrize("kind", ["<f4", ">f4", ">f8", "<f2", "<i2", "<u2", "?"])
 def test_mapped_files_of_every_type_work(kind: str, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", (10 * X + 100).astype(kind) if kind != "?" else X > 0)
-    ot = check_works(np.load(tmp_path / "x.npy", mmap_mode="r"), Y)
+    with warnings.catch_warnings():
+        if kind == "?":  # four rows, of which many are one and the same
+            warnings.simplefilter("ignore", DataWarning)
+        ot = check_works(np.load(tmp_path / "x.npy", mmap_mode="r"), Y)
     mapped, whole = (
         ot.transform(np.load(tmp_path / "x.npy", mmap_mode=mode))
         for mode in ("r", None)

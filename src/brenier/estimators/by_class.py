@@ -26,6 +26,7 @@ from brenier.estimators.conditioned import (
     conditioned_identity,
     conditioned_task,
 )
+from brenier.estimators.inspection import inspected_classes
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
@@ -39,8 +40,8 @@ from brenier.statistics import (
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
-    aligned_coordinates,
     cost_units,
+    moment_coordinates,
     plain_coordinates,
     regularised_pair,
 )
@@ -65,12 +66,14 @@ class ClassPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> ClassProblem:
         """Return the problem, its samples split and encoded."""
-        splits = _split_classes(self.pairs, options.settings.split, generator)
+        pairs = inspected_classes(self.pairs, self.labels, options)
+        plan = ClassPlan(pairs, self.labels)
+        splits = _split_classes(plan.pairs, options.settings.split, generator)
         training = [(split.source, split.target) for split in splits]
         coordinates = _class_coordinates(training, options, generator)
         classes = Classes(self.labels, coordinates.to(options.device))
         task = _class_task(splits, classes, options, generator)
-        return ClassProblem(self, splits, classes, task, options, generator)
+        return ClassProblem(plan, splits, classes, task, options, generator)
 
 
 class ClassProblem:
@@ -243,9 +246,11 @@ def _gaussian(
     options: Options,
 ) -> Coordinates:
     """Return the coordinates in which every class's map between Gaussian fits is the identity."""
-    return aligned_coordinates(
-        _gaussian_pairs(sides, unit, options.settings.gaussian), unit
-    )
+    pairs = []
+    for source, target in sides:
+        x = moments(source, unit)
+        pairs.append((x, moments(target, unit)))
+    return moment_coordinates(pairs, unit, options.settings.gaussian)
 
 
 def _gaussian_pairs(

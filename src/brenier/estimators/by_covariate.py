@@ -22,6 +22,7 @@ from brenier.estimators.conditioned import (
     conditioned_task,
 )
 from brenier.estimators.covariate_draw import CovariateDraw, common_values
+from brenier.estimators.inspection import inspected_covariates
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
@@ -59,8 +60,9 @@ class CovariatePlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> CovariateProblem:
         """Return the problem, its samples split and encoded."""
+        plan = CovariatePlan(*inspected_covariates(self.source, self.target, options))
         settings = options.settings
-        train, select, certify = _split_sides(self, settings.split, generator)
+        train, select, certify = _split_sides(plan, settings.split, generator)
         conditions = _covariate_coordinates(train, options)
         draws = _draws(train, conditions, options, generator)
         held_out = _draws(select, conditions, options, generator)
@@ -70,7 +72,7 @@ class CovariatePlan:
         dim = conditions.coordinates.dim
         task = conditioned_task(*draws, selected, dim, options, generator)
         return CovariateProblem(
-            self, certify, conditions, draws, task, options, generator
+            plan, certify, conditions, draws, task, options, generator
         )
 
 

@@ -36,6 +36,7 @@ class Options:
         progress: whether to show a progress bar.
         warm: a map to go on from, or None.
         processes: how many share the work of training, or None for as many as are worth it.
+        features: the names of the features, for messages, or None.
     """
 
     make_potential: MakePotential
@@ -51,6 +52,7 @@ class Options:
     progress: bool
     warm: TransportMap | ConditionalMap | None
     processes: int | None
+    features: tuple[str, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

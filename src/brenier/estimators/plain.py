@@ -12,6 +12,7 @@ from brenier.datasets import Population, Split
 from brenier.estimators.affine_parts import affine_parts
 from brenier.estimators.exact import plan_potential, stray_share
 from brenier.estimators.initial import identity_potential, initial_potential
+from brenier.estimators.inspection import inspected
 from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
@@ -23,6 +24,7 @@ from brenier.transport.coordinates import (
     gaussian_coordinates,
     plain_coordinates,
     regularised_pair,
+    without_choice,
 )
 from brenier.transport.dual import Draw, DualTask
 from brenier.transport.maps import ConditionalMap, RowPair, TransportMap
@@ -39,10 +41,11 @@ class PlainPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its samples split and encoded."""
-        split = Split.of(self.source, self.target, generator, options.settings.split)
+        plan = PlainPlan(*inspected(self.source, self.target, options))
+        split = Split.of(plan.source, plan.target, generator, options.settings.split)
         coordinates = _plain_coordinates(split, options, generator)
         task = _plain_task(split, coordinates, options, generator)
-        return PlainProblem(self, split, coordinates, task, options, generator)
+        return PlainProblem(plan, split, coordinates, task, options, generator)
 
 
 class PlainProblem:
@@ -184,7 +187,8 @@ def _plain_coordinates(
     if options.start == "affine":
         coordinates = gaussian_coordinates(x, z, unit, settings.gaussian)
     else:
-        coordinates = plain_coordinates(x, z, unit)
+        plain = plain_coordinates(x, z, unit)
+        coordinates = without_choice(plain, x, z)
     return coordinates.to(options.device)
 
 

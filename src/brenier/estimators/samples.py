@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from brenier.estimators.options import Fitted
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
+from brenier.estimators.plan import Plan
 from brenier.potentials import UsualType, usual_modes
 
 
@@ -60,8 +62,9 @@ def fit_samples(
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
+    features = None if names is None else tuple(map(str, names))
     with UsualType(), usual_modes(gradients=True):
-        fitted = _fit_populations(source, target, given, parameters, previous)
+        fitted = _fit_populations(source, target, given, parameters, previous, features)
     return FittedSamples(fitted, source.dim, names)
 
 
@@ -71,6 +74,7 @@ def _fit_populations(
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
+    features: tuple[str, ...] | None,
 ) -> Fitted:
     """Return what a fit gives, one map or one for every condition."""
 
@@ -78,12 +82,12 @@ def _fit_populations(
         return None if previous is None else check_warm_map(previous, source.dim, kind)
 
     kind = given.kind()
+    plan: Plan = PlainPlan(source, target)
+    told: tuple[Hashable, ...] | str | None = kind
     if kind == "labels":
-        by_class = class_plan(source, target, given)
-        return fit_plan(
-            by_class, parameters.options(source, target, warm(by_class.labels))
-        )
-    options = parameters.options(source, target, warm(kind))
+        plan = class_plan(source, target, given)
+        told = plan.labels
+    options = parameters.options(source, target, warm(told))
     if kind == "covariates":
-        return fit_plan(covariate_plan(source, target, given), options)
-    return fit_plan(PlainPlan(source, target), options)
+        plan = covariate_plan(source, target, given)
+    return fit_plan(plan, dataclasses.replace(options, features=features))

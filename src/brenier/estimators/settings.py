@@ -14,6 +14,7 @@ from brenier.estimators.budget import Budget
 from brenier.statistics import (
     CalibrationSettings,
     ControlVariateSettings,
+    ExtremesSettings,
     GaussianSettings,
     RegressionSettings,
     TwoSampleSettings,
@@ -89,6 +90,35 @@ class PlanSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class InspectionSettings:
+    """How samples are looked at before a fit, and what is told of them.
+
+    Attributes:
+        inspected_numbers: of a side, at most: of a larger table a sample of rows.
+        leave_out_wild: whether wild rows, and codes such as -999 far from all other values, take no part in the fit.
+        max_left_out: share of the rows of a side that may be left out; where it would be more, all stay in.
+        code_distance: spreads from which on codes are left out; nearer ones may be a part of the law.
+        tied_rows: share of the source that is one and the same row, beyond that of the target, from which it is told.
+        tied_values: the same of one value in a column, where other columns may tell the rows apart.
+        varying_values: share of the target that has not its most frequent value of a column, from which it is told that
+            the source is constant there.
+        tie_errors: standard errors by which shares must differ beyond that.
+        told_columns, told_rows: how many are named.
+    """
+
+    inspected_numbers: int = 2**22
+    leave_out_wild: bool = True
+    max_left_out: float = 0.5
+    code_distance: float = 30.0
+    tied_rows: float = 0.05
+    tied_values: float = 0.25
+    varying_values: float = 0.05
+    tie_errors: float = 3.0
+    told_columns: int = 3
+    told_rows: int = 5
+
+
+@dataclasses.dataclass(frozen=True)
 class FitSettings:
     """All settings of a fit.
 
@@ -107,6 +137,8 @@ class FitSettings:
         cross_fit: how the affine part of the distance is measured.
         plan: the exact plan that is fallen back on.
         pipeline: how a fit goes from samples to a map.
+        inspection: how samples are looked at before.
+        extremes: what of them is told apart as extreme.
     """
 
     training: Settings = dataclasses.field(default_factory=Settings)
@@ -131,6 +163,10 @@ class FitSettings:
     cross_fit: CrossFitSettings = dataclasses.field(default_factory=CrossFitSettings)
     plan: PlanSettings = dataclasses.field(default_factory=PlanSettings)
     pipeline: PipelineSettings = dataclasses.field(default_factory=PipelineSettings)
+    inspection: InspectionSettings = dataclasses.field(
+        default_factory=InspectionSettings
+    )
+    extremes: ExtremesSettings = dataclasses.field(default_factory=ExtremesSettings)
 
     def overridden(self, overrides: Mapping[str, object]) -> FitSettings:
         """Return these settings with some fields of their groups set, whichever group a field belongs to."""

@@ -1,4 +1,4 @@
-"""Numbers from samples: Gaussian fits, regression, weights, jittering, estimates and tests. Knows no networks.
+"""Numbers from samples: Gaussian fits, regression, jittering, extremes, ties, estimates and tests. Knows no networks.
 
 What a fit depends on is a field of a settings class (`GaussianSettings`, `RegressionSettings`, `CalibrationSettings`,
 `ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
@@ -31,7 +31,9 @@ from brenier.statistics.gaussian import (
 )
 from brenier.statistics.plan import ExactPlan, exact_plan
 from brenier.statistics.regression import GaussianRegression, RegressionSettings
+from brenier.statistics.robust import Extreme, ExtremesSettings, Found, extremes
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
+from brenier.statistics.ties import TopRow, TopValues, top_row, top_values
 from brenier.statistics.two_sample import (
     TwoSampleSettings,
     normal_score,
@@ -43,7 +45,10 @@ __all__ = [
     "CalibrationSettings",
     "ControlVariateSettings",
     "ExactPlan",
+    "Extreme",
+    "ExtremesSettings",
     "Features",
+    "Found",
     "Gaussian",
     "GaussianRegression",
     "GaussianSettings",
@@ -52,9 +57,12 @@ __all__ = [
     "Root",
     "SampleTerms",
     "Smoothing",
+    "TopRow",
+    "TopValues",
     "TwoSampleSettings",
     "adjusted_difference",
     "exact_plan",
+    "extremes",
     "fit_gaussian",
     "gaussian_map",
     "matrix_power",
@@ -65,6 +73,8 @@ __all__ = [
     "regularised",
     "root_of",
     "standard_error",
+    "top_row",
+    "top_values",
     "two_sample_score",
     "widened_error",
     "widening",

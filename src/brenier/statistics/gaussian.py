@@ -76,6 +76,8 @@ def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Mome
     for chunk in chunks:
         chunk = chunk.detach().to("cpu", torch.float64) / unit
         n, own = len(chunk), chunk.mean(0)
+        constant = (chunk == chunk[0]).all(0)  # whose mean is not to be rounded
+        own = torch.where(constant, chunk[0], own)
         centred, step = chunk - own, own - mean
         between = torch.outer(step, step) * (count * n / (count + n))
         scatter = scatter + centred.mT @ centred + between

@@ -10,11 +10,8 @@ from torch import Tensor
 
 from brenier import Coordinates, NewtonCG, Quadratic, TransportMap
 from brenier.statistics.gaussian import Gaussian, fit_gaussian, gaussian_map
-from brenier.transport.coordinates.affine import (
-    gaussian_coordinates,
-    identity_coordinates,
-    plain_coordinates,
-)
+from brenier.transport.coordinates.affine import identity_coordinates, plain_coordinates
+from brenier.transport.coordinates.span import gaussian_coordinates
 from brenier.transport.coordinates.units import feature_units
 
 Pair = tuple[Tensor, Tensor]
@@ -96,9 +93,11 @@ def test_in_and_out_are_inverse(
         coordinates.decode_source(normal(*x.shape)),
         coordinates.decode_target(normal(*z.shape)),
     )
+    kept = coordinates.inverse @ coordinates.basis
     if (
-        coordinates.source_mean.abs().max() < 1e3 * units.max()
-    ):  # elsewhere the data's own digits are the limit
+        torch.allclose(kept, torch.eye(len(kept), dtype=kept.dtype))
+        and coordinates.source_mean.abs().max() < 1e3 * units.max()
+    ):  # elsewhere a direction in which a side is constant is left out, or the data's own digits are the limit
         torch.testing.assert_close(
             coordinates.encode_source(out), normal(*x.shape), rtol=1e-9, atol=1e-9
         )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from brenier import DataError, Distance, GradientStep, NewtonCG, Quadratic, TransportMap
 from brenier.statistics.gaussian import Gaussian, gaussian_map
-from brenier.transport.coordinates.affine import gaussian_coordinates
+from brenier.transport.coordinates.span import gaussian_coordinates
 from brenier.transport.coordinates.units import feature_units
 
 SOURCE = Gaussian(normal(3), positive_definite(3, condition=5.0, largest=2.0))

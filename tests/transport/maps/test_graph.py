@@ -21,7 +21,7 @@ from brenier import (
     TransportMap,
 )
 from brenier.transport.coordinates import Classes, identity_coordinates
-from brenier.transport.coordinates.affine import gaussian_coordinates
+from brenier.transport.coordinates import gaussian_coordinates
 from brenier.transport.maps import round_trip
 
 KINDS = {**POTENTIALS, "mean": mean, "conditioned": conditioned}

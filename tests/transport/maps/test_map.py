@@ -22,11 +22,8 @@ from brenier import (
     Status,
     TransportMap,
 )
-from brenier.transport.coordinates.affine import (
-    gaussian_coordinates,
-    identity_coordinates,
-    plain_coordinates,
-)
+from brenier.transport.coordinates.affine import identity_coordinates, plain_coordinates
+from brenier.transport.coordinates.span import gaussian_coordinates
 from brenier.transport.coordinates.units import feature_units
 
 MATRIX, SHIFT = positive_definite(3, condition=6.0, largest=2.0), 3 * normal(3, seed=5)

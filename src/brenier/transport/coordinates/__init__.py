@@ -3,7 +3,6 @@
 from brenier.transport.coordinates.affine import (
     Coordinates,
     aligned_coordinates,
-    gaussian_coordinates,
     identity_coordinates,
     plain_coordinates,
     regularised_pair,
@@ -21,7 +20,16 @@ from brenier.transport.coordinates.conditioned import (
     to_coordinates,
 )
 from brenier.transport.coordinates.settings import CoordinateSettings
-from brenier.transport.coordinates.units import cost_units, feature_units
+from brenier.transport.coordinates.span import (
+    gaussian_coordinates,
+    moment_coordinates,
+    without_choice,
+)
+from brenier.transport.coordinates.units import (
+    cost_units,
+    drowned_features,
+    feature_units,
+)
 
 __all__ = [
     "Classes",
@@ -34,11 +42,14 @@ __all__ = [
     "aligned_coordinates",
     "cost_units",
     "covariate_coordinates",
+    "drowned_features",
     "feature_units",
     "gaussian_coordinates",
     "identity_coordinates",
+    "moment_coordinates",
     "plain_coordinates",
     "regularised_pair",
     "rows_encoded_at_once",
     "to_coordinates",
+    "without_choice",
 ]

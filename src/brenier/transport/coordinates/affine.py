@@ -10,7 +10,7 @@ that map is the identity, both covariances are the same diagonal matrix, and inn
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from brenier.statistics import (
     Moments,
     gaussian_map,
     matrix_power,
-    moments,
     regularised,
 )
 
@@ -159,23 +158,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 
 def _square(a: Tensor) -> Tensor:
     return torch.linalg.vecdot(a, a)
-
-
-def gaussian_coordinates(
-    x: Tensor | Iterable[Tensor],
-    z: Tensor | Iterable[Tensor],
-    unit: Tensor,
-    settings: GaussianSettings | None = None,
-) -> Coordinates:
-    """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
-
-    Args:
-        x, z: (n, d), (m, d), samples in float64, at once or in chunks.
-        unit: (d,), of the cost.
-        settings: how covariances are regularised.
-    """
-    pair = regularised_pair(moments(x, unit), moments(z, unit), settings)
-    return aligned_coordinates([pair], unit).pick(0)
 
 
 def aligned_coordinates(

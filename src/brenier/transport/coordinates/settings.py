@@ -12,6 +12,8 @@ class CoordinateSettings:
     Attributes:
         min_relative_scale: with `scale="auto"` features get units of their own where the scale of one falls below this
             share of the largest: it would contribute less to the cost than float32 resolves.
+        drowned_scale, drowned_range: a feature whose scale and range fall below these shares of the largest scale
+            counts next to nothing in a common unit, and is told of.
         knots_of_one, knots_of_two, knots_of_more: values of one, of two, or of more covariates at which coordinates
             are computed, at most; between them they are interpolated.
         min_relative_spread: of knots in a direction, as a share of the largest, below which nothing is interpolated
@@ -20,6 +22,8 @@ class CoordinateSettings:
 
     min_relative_scale: float = 1e-4
     min_relative_spread: float = 1e-6
+    drowned_scale: float = 1e-2
+    drowned_range: float = 0.1
     knots_of_one: int = 17
     knots_of_two: int = 32
     knots_of_more: int = 64

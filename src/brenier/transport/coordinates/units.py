@@ -67,6 +67,30 @@ def feature_units(
     return torch.full_like(pooled, float(largest)), False
 
 
+def drowned_features(
+    x: Tensor, z: Tensor, settings: CoordinateSettings | None = None
+) -> dict[int, float]:
+    """Return which features count next to nothing in the unit of the largest, and by what factor they vary less.
+
+    None where `scale="auto"` gives features units of their own. A rare one of two values is of the size of other
+    features however little it varies, so the range of a drowned one is small as well.
+
+    Args:
+        x, z: (n, d), (m, d), samples in float64.
+        settings: `min_relative_scale`, `drowned_scale` and `drowned_range`.
+    """
+    settings = settings or CoordinateSettings()
+    unit, mixed = feature_units(x, z, "auto", settings)
+    if mixed:
+        return {}
+    own, _ = feature_units(x, z, "feature", settings)
+    low, high = torch.minimum(x.amin(0), z.amin(0)), torch.maximum(x.amax(0), z.amax(0))
+    small = own < settings.drowned_scale * unit
+    small &= high - low < settings.drowned_range * unit
+    columns = torch.nonzero(small).flatten().tolist()
+    return {column: float(unit[column] / own[column]) for column in columns}
+
+
 def _check_range(x: Tensor, z: Tensor) -> None:
     """Raise where squares of the values, or of their spreads, leave float64."""
     for name, side in (("X", x), ("Y", z)):
