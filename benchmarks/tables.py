@@ -16,6 +16,7 @@ MODULES = (
     "cells",
     "conditional",
     "cost",
+    "distance",
     "finite",
     "gaussians",
     "images.job",

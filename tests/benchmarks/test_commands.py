@@ -37,6 +37,7 @@ def test_help_is_shown(name: str) -> None:
         "gaussians --methods default paper --minutes 1",
         "gaussians --stream --methods default paper",
         "inner --pair separable",
+        "distance --methods affine default",
         "limits --pairs tails",
         "neutral",
         "parametrisation",

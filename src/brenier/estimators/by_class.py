@@ -133,11 +133,13 @@ class ClassProblem:
             settings,
             gain=not refit,
         )
+        # Rows that are new to this fit may have been in the one it goes on from.
+        unseen = [split.held_out and self.options.warm is None for split in self.splits]
         for k, (split, affine) in enumerate(zip(self.splits, parts, strict=True)):
             if len(split.certify[0]) > 1:
                 transport.held_out_distance[k] = transport.at_index(
                     torch.tensor(k)
-                ).measure(*split.certify, held_out=split.held_out, affine=affine)
+                ).measure(*split.certify, held_out=unseen[k], affine=affine)
         if refit:
             transport.conditions = self._refitted()
         return transport

@@ -71,8 +71,9 @@ class CovariatePlan:
         selected = x, held_out[1].rows(most, generator)
         dim = conditions.coordinates.dim
         task = conditioned_task(*draws, selected, dim, options, generator)
+        evidence = min(len(side.rows) for side in select)
         return CovariateProblem(
-            plan, certify, conditions, draws, task, options, generator
+            self, certify, conditions, draws, task, options, generator, evidence
         )
 
 
@@ -87,6 +88,7 @@ class CovariateProblem:
         task: the training of the potential.
         options: what the fit is told.
         generator: the only source of randomness.
+        evidence: how many rows of a side are selected by, at least, each counted once.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class CovariateProblem:
         task: DualTask,
         options: Options,
         generator: torch.Generator,
+        evidence: int,
     ) -> None:
+        self.evidence = evidence
         self.plan, self.certify, self.conditions = plan, certify, conditions
         self.draws, self.task = draws, task
         self.options, self.generator = options, generator
@@ -114,7 +118,7 @@ class CovariateProblem:
         source, target = self.draws
         x = source.rows(min(most, source.size), self.generator)
         z = target.rows(min(most, target.size), self.generator)
-        return Comparison(x, z, distinct=False)
+        return Comparison(x, z, distinct=False, evidence=self.evidence)
 
     def identity(self) -> Potential:
         """Return the potential of the maps that training started from."""
@@ -154,7 +158,8 @@ class CovariateProblem:
             transport,
             source.measured(n, generator),
             target.measured(n, generator),
-            held_out=self.certify.source is not self.plan.source,
+            held_out=self.certify.source is not self.plan.source
+            and self.options.warm is None,
         )
 
     def _refitted(self) -> Covariates:

@@ -110,8 +110,10 @@ class PlainProblem:
             self.options.settings,
             gain=not refit,
         )
+        # Rows that are new to this fit may have been in the one it goes on from.
+        unseen = self.split.held_out and self.options.warm is None
         measured = transport.measure(
-            *self.split.certify, held_out=self.split.held_out, affine=affine
+            *self.split.certify, held_out=unseen, affine=affine
         )
         if refit:
             rows = pipeline.coordinate_rows + self.task.drawn

@@ -29,11 +29,13 @@ class Comparison(NamedTuple):
     Attributes:
         source, target: (n, d), (m, d), in the coordinates.
         distinct: whether none of them is there twice, without which the two laws cannot be compared.
+        evidence: how many different rows of a side are held out, where some are there several times; else None.
     """
 
     source: Tensor
     target: Tensor
     distinct: bool = True
+    evidence: int | None = None
 
 
 def improves_on_start(
@@ -70,8 +72,11 @@ def improves_on_start(
     )
     if difference > -pipeline.min_gain * potential.transport_dim:
         return False
+    held_out = min(len(x), len(z))
+    evidence = min(held_out, rows.evidence or held_out)
+    error *= math.sqrt(held_out / evidence)  # copies of a row are no evidence
     errors = -difference / error if error else math.inf
-    gain = normal_score(errors, min(len(x), len(z)))
+    gain = normal_score(errors, evidence)
     if gain > pipeline.z_threshold or not rows.distinct:
         return gain > pipeline.z_threshold
     refuted = two_sample_score(

@@ -66,7 +66,7 @@ def test_columns_that_are_no_measurements_are_pointed_out(
     assert what in err
     assert "--columns a,b" in err
     code, err = fitted(capsys, "x.csv", "x.csv", "--quiet", "--columns", f"a,b,{name}")
-    assert (code, "column" in err) == (0, False)
+    assert (code, "moved like any other" in err) == (0, False)
 
 
 def test_measurements_are_not_pointed_out(frame: pd.DataFrame, capsys: Any) -> None:

@@ -20,8 +20,11 @@ from brenier import (
     Quadratic,
     TransportMap,
 )
-from brenier.transport.coordinates import Classes, identity_coordinates
-from brenier.transport.coordinates import gaussian_coordinates
+from brenier.transport.coordinates import (
+    Classes,
+    gaussian_coordinates,
+    identity_coordinates,
+)
 from brenier.transport.maps import round_trip
 
 KINDS = {**POTENTIALS, "mean": mean, "conditioned": conditioned}

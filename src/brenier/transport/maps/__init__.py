@@ -6,6 +6,7 @@ from brenier.transport.maps.cross_fit import (
     CrossFitSettings,
     FitPairs,
     RowPair,
+    combined,
     cross_fitted,
 )
 from brenier.transport.maps.description import label_fault, method_from_json
@@ -25,6 +26,7 @@ __all__ = [
     "RoundTrip",
     "RowPair",
     "TransportMap",
+    "combined",
     "cross_fitted",
     "inverse_errors",
     "label_fault",
