@@ -33,7 +33,9 @@ def test_report_of_a_fit(ot: OptimalTransport, tmp_path: Path) -> None:
         [Section("More", "Said.")],
     )
     text = page.read_text(encoding="utf-8")
-    assert text.startswith("# A | title\n\n## Distance\n\n* The two samples differ: W2 is ")
+    assert text.startswith(
+        "# A | title\n\n## Distance\n\n* The two samples differ: W2 is "
+    )
     headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
     assert headings == [
         "Distance",

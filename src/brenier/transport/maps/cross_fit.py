@@ -45,12 +45,15 @@ class CrossFitSettings:
         fold_numbers: numbers of a side that take part, at most: with 64 features 65,536 rows, a few seconds.
         bias_share: what of the difference between fitted and cross-fitted value counts as an error of their mean, where
             there are as many features as rows: with few rows the two errors are not quite equal.
+        few_rows: with fewer rows of a side than this, its covariance leans on that of both sides, and its terms vary at
+            least as those of the other side: of two rows neither is known, and they may be equal by chance.
     """
 
     folds: int = 5
     fold_rows: int = 200_000
     fold_numbers: int = 2**22
     bias_share: float = 0.2
+    few_rows: int = 10
 
     def rows(self, dim: int) -> int:
         """Return how many rows of a side take part at most, with so many features."""
@@ -128,8 +131,9 @@ def cross_fitted(
         generator: source of the folds.
         settings: how many folds there are.
     """
+    few = settings.few_rows
     whole = [
-        _terms(gaussians, *rows)
+        _terms(_leaning(gaussians, rows, few), *rows)
         for gaussians, rows in zip(fit(pairs), pairs, strict=True)
     ]
     folds = [
@@ -142,11 +146,12 @@ def cross_fitted(
             (x[of_x != k], z[of_z != k])
             for (x, z), (of_x, of_z) in zip(pairs, folds, strict=True)
         ]
-        for gaussians, pair, own, terms in zip(
-            fit(kept), pairs, folds, crossed, strict=True
+        for gaussians, rows, pair, own, terms in zip(
+            fit(kept), kept, pairs, folds, crossed, strict=True
         ):
             out = [fold == k for fold in own]
-            found = _terms(gaussians, pair[0][out[0]], pair[1][out[1]])
+            leaning = _leaning(gaussians, rows, few)
+            found = _terms(leaning, pair[0][out[0]], pair[1][out[1]])
             for side, place, values in zip(terms, out, found, strict=True):
                 side[place] = values
     return [
@@ -155,12 +160,32 @@ def cross_fitted(
     ]
 
 
-def combined(terms: GaussianTerms, gains: RowPair | None) -> DualEstimate:
+def _leaning(gaussians: GaussianPair, rows: RowPair, few: int) -> GaussianPair:
+    """Return the Gaussian fits of both sides, that of few rows leaning on the covariance of both."""
+    counts = [len(side) for side in rows]
+    if min(counts) >= few:
+        return gaussians
+    scatters = [k * side.covariance for k, side in zip(counts, gaussians, strict=True)]
+    pooled = (scatters[0] + scatters[1]) / sum(counts)
+    leaning = []
+    for count, side in zip(counts, gaussians, strict=True):
+        own = min(1.0, count / few)
+        covariance = own * side.covariance + (1 - own) * pooled
+        leaning.append(side._replace(covariance=covariance))
+    return leaning[0], leaning[1]
+
+
+def combined(
+    terms: GaussianTerms,
+    gains: RowPair | None,
+    settings: CrossFitSettings = CrossFitSettings(),
+) -> DualEstimate:
     """Return the dual value that follows from the affine part of all rows and the gain on some.
 
     Args:
         terms: of all rows, those that the gain is known of in front.
         gains: phi (k,) and phi^c (l,) of the map less those of an affine map, or None where the gain is not known.
+        settings: `few_rows`.
     """
     value = below = total = 0.0
     variances, freedoms = list[float](), list[float]()
@@ -170,7 +195,13 @@ def combined(terms: GaussianTerms, gains: RowPair | None) -> DualEstimate:
         below += mean
         # What every row adds to the error: in front are rows that count in the affine part and in the gain.
         added = _deviations(crossed)
-        variances.append(float(added.square().sum()))
+        variance = float(added.square().sum())
+        if n < settings.few_rows:
+            other = _deviations(terms.crossed[1 - k])
+            least = float(other.square().sum()) * len(other) / n
+            total += max(0.0, least - variance)
+            variance = max(variance, least)
+        variances.append(variance)
         freedoms.append(max(1, n - 1))
         if gains is not None:
             gain = gains[k].to(crossed)
