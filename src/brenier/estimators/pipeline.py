@@ -199,9 +199,11 @@ def _diagnostics(
             ConvergenceWarning,
         )
     if solution.unconverged:
+        remedy = "raise `map_.max_steps`, or use potential='convex'"
+        if selected == "plan":
+            remedy = "the map of a plan jumps, and where it does its inverse is only known roughly"
         warn(
-            f"the inverse of {solution.unconverged} of {len(trip.rows)} held-out rows did not converge; raise "
-            "`map_.max_steps`, or use potential='convex'",
+            f"the inverse of {solution.unconverged} of {len(trip.rows)} held-out rows did not converge; {remedy}",
             ConvergenceWarning,
         )
     return diagnostics

@@ -59,7 +59,8 @@ def class_table(transport: ConditionalMap, make: MakeTable = markdown_table) -> 
     header = [
         "class",
         "W2",
-        "± one s.e.",
+        "95 % from",
+        "to",
         "lower bound",
         "held-out rows",
         "unconverged",
@@ -72,7 +73,7 @@ def class_table(transport: ConditionalMap, make: MakeTable = markdown_table) -> 
         else:
             figures = [
                 found.w2,
-                found.w2_error,
+                *found.interval,
                 found.lower,
                 found.rows[0],
                 found.unconverged,

@@ -250,6 +250,42 @@ def test_the_statement_claims_no_more_than_holds() -> None:
     assert "3 target rows had unconverged" in statement_of(unconverged=3)
 
 
+def test_the_verdict_comes_first() -> None:
+    assert statement_of().startswith(
+        "The two samples differ: W2 is between 1.98 and 2.02 (95 %; units of the data)."
+    )
+    none = statement_of(interval=(0.0, 0.3), squared=-0.01, squared_error=0.05)
+    assert none.startswith("No difference can be seen at this size: W2 is at most 0.3")
+    assert "W2^2 = -0.010 ± 0.050, which is zero within its error" in none
+    given = statement_of(held_out=False)
+    assert given.startswith("If the map was not fitted to these rows: the two samples")
+
+
+def test_the_statement_says_what_figures_rest_on() -> None:
+    rows = {"affine_rows": (100, 200)}
+    told = statement_of(**rows)
+    assert "rests on 100 source and 200 target rows, cross-fitted" in told
+    assert "what the network adds to it, on 10 and 20 held-out rows" in told
+    assert "is all that these figures count" in statement_of(**rows, gain_counted=False)
+    assert "may have seen" in statement_of(**rows, held_out=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({}, False),
+        ({"primal": 4.0}, True),
+        ({"primal": 1.0}, True),
+        ({"primal": 4.0, "primal_error": 1.0}, False),
+        ({"primal": 2.1, "primal_error": 1e-6, "squared_error": 1e-6}, False),
+    ],
+)
+def test_figures_that_contradict_each_other_are_told_of(
+    changes: dict[str, float], wrong: bool
+) -> None:
+    assert ("Do not use this map: the map moves" in statement_of(**changes)) == wrong
+
+
 # ---- how it is asked for
 
 

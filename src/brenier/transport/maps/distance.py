@@ -138,8 +138,12 @@ class Distance:
         """Return in one sentence whether the two samples differ, and by how much."""
         low, high = self.interval
         if self.differs:
-            return f"The two samples differ: W2 is between {low:.4g} and {high:.4g} (95 %; {self.unit})."
-        return f"No difference can be seen at this size: W2 is at most {high:.4g} (95 %; {self.unit})."
+            found = f"The two samples differ: W2 is between {low:.4g} and {high:.4g}"
+        else:
+            found = f"No difference can be seen at this size: W2 is at most {high:.4g}"
+        if not self.held_out and self.affine_rows is None:
+            found = f"If the map was not fitted to these rows: {found[0].lower()}{found[1:]}"
+        return f"{found} (95 %; {self.unit})."
 
     def statement(self) -> str:
         """Return what may be claimed, in sentences: the verdict, the figures, and what each rests on."""
@@ -171,9 +175,10 @@ class Distance:
         all_n, all_m = self.affine_rows
         affine = f"The affine part rests on {all_n} source and {all_m} target rows, cross-fitted"
         if self.gain_counted:
-            return (
-                f"{affine}; what the network adds to it, on {n} and {m} held-out rows."
-            )
+            kind = "held-out rows"
+            if not self.held_out:
+                kind = "rows, which the fit it went on from may have seen"
+            return f"{affine}; what the network adds to it, on {n} and {m} {kind}."
         return f"{affine}, and is all that these figures count."
 
     def _bound(self) -> str:
