@@ -144,6 +144,7 @@ def covers(off: list[float]) -> None:
     assert abs(statistics.mean(off)) < 3 / len(off) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_distance_covers_the_truth_as_often_as_it_claims() -> None:
     covers(standardised(LAWS["a shift throughout"], 20))
 

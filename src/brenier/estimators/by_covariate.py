@@ -73,7 +73,7 @@ class CovariatePlan:
         task = conditioned_task(*draws, selected, dim, options, generator)
         evidence = min(len(side.rows) for side in select)
         return CovariateProblem(
-            self, certify, conditions, draws, task, options, generator, evidence
+            plan, certify, conditions, draws, task, options, generator, evidence
         )
 
 

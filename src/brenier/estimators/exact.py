@@ -45,7 +45,8 @@ def plan_potential(
 ) -> MaxAffine:
     """Return the potential of the exact plan between rows of either side.
 
-    Of some temperatures that one is taken which moves rows held out closest to the target, by the energy distance.
+    Of some temperatures that one is taken which moves the fewest of the rows held out to where the target has none, and
+    of those that are equal in that the one that moves them closest to the target, by the energy distance.
 
     Args:
         rows: (n, d) of either side, in the coordinates.
@@ -63,10 +64,11 @@ def plan_potential(
         )
         for k in range(settings.temperatures)
     ]
-    distances = [
-        energy_distance(x + potential.value_and_gradient(x)[1], target)
-        for potential in tried
-    ]
-    found = tried[distances.index(min(distances))]
+    faults = []
+    for potential in tried:
+        moved = x + potential.value_and_gradient(x)[1]
+        stray = stray_share(moved, z, w.double(), settings)
+        faults.append((stray, energy_distance(moved, target)))
+    found = tried[faults.index(min(faults))]
     # In double precision, whatever the network's: scores over a small temperature are large numbers.
     return found.to(options.device).eval().requires_grad_(False)

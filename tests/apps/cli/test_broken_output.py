@@ -133,6 +133,7 @@ def test_a_figure_that_fails_is_left_out_of_the_report(
     assert figures.plots is plots
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names of bytes")
 def test_names_that_are_no_text_are_told_with_escapes(here: Path) -> None:
     name = os.fsdecode(b"\xff\xfe")

@@ -45,15 +45,15 @@ class CrossFitSettings:
         fold_numbers: numbers of a side that take part, at most: with 64 features 65,536 rows, a few seconds.
         bias_share: what of the difference between fitted and cross-fitted value counts as an error of their mean, where
             there are as many features as rows: with few rows the two errors are not quite equal.
-        few_rows: with fewer rows of a side than this, its covariance leans on that of both sides, and its terms vary at
-            least as those of the other side: of two rows neither is known, and they may be equal by chance.
+        leaning_rows: with fewer rows of a side than this, its covariance leans on that of both sides, and its terms
+            vary at least as those of the other side: of two rows neither is known, and they may be equal by chance.
     """
 
     folds: int = 5
     fold_rows: int = 200_000
     fold_numbers: int = 2**22
     bias_share: float = 0.2
-    few_rows: int = 10
+    leaning_rows: int = 10
 
     def rows(self, dim: int) -> int:
         """Return how many rows of a side take part at most, with so many features."""
@@ -131,7 +131,7 @@ def cross_fitted(
         generator: source of the folds.
         settings: how many folds there are.
     """
-    few = settings.few_rows
+    few = settings.leaning_rows
     whole = [
         _terms(_leaning(gaussians, rows, few), *rows)
         for gaussians, rows in zip(fit(pairs), pairs, strict=True)
@@ -185,7 +185,7 @@ def combined(
     Args:
         terms: of all rows, those that the gain is known of in front.
         gains: phi (k,) and phi^c (l,) of the map less those of an affine map, or None where the gain is not known.
-        settings: `few_rows`.
+        settings: `leaning_rows`.
     """
     value = below = total = 0.0
     variances, freedoms = list[float](), list[float]()
@@ -196,7 +196,7 @@ def combined(
         # What every row adds to the error: in front are rows that count in the affine part and in the gain.
         added = _deviations(crossed)
         variance = float(added.square().sum())
-        if n < settings.few_rows:
+        if n < settings.leaning_rows:
             other = _deviations(terms.crossed[1 - k])
             least = float(other.square().sum()) * len(other) / n
             total += max(0.0, least - variance)
