@@ -83,7 +83,7 @@ class PlanSettings:
     usual_quantile: float = 0.99
     stray_factor: float = 3.0
     stray_distance: float = 0.25
-    max_stray_share: float = 0.05
+    max_stray_share: float = 0.1
     plan_rows: int = 1000
     largest_temperature: float = 0.1
     temperatures: int = 5
