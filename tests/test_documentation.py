@@ -54,7 +54,13 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         exec(compile(code, str(page), "exec"), reader.__dict__)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=name)
+def speed(example: Path) -> object:
+    """An example, marked where it takes long."""
+    slow = example.name in ("drift.py", "single_cell.py")
+    return pytest.param(example, marks=pytest.mark.slow) if slow else example
+
+
+@pytest.mark.parametrize("example", list(map(speed, EXAMPLES)), ids=name)
 def test_example_runs(example: Path, tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-W", "error::UserWarning", str(example)],

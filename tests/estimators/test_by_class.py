@@ -54,6 +54,7 @@ def test_a_swap_needs_its_labels() -> None:
         torch.testing.assert_close(seeing.map_.at(label)(x), seeing.transform(x, label))
 
 
+@pytest.mark.slow
 def test_a_network_learns_what_is_not_affine_class_by_class() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(2, 3000, 2))

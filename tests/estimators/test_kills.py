@@ -239,6 +239,7 @@ def pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["fit", "x.npy", "y.npy", "--out", "m", *small]
 
 
+@pytest.mark.slow
 def test_a_command_that_could_not_save_saves_the_next_time(
     pair: list[str], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def never_stopped(
 @pytest.mark.parametrize(
     "kills",
     [
-        pytest.param([2], id="once"),
+        pytest.param([2], id="once", marks=pytest.mark.slow),
         pytest.param([1, 1, 1], id="three times", marks=pytest.mark.slow),
         pytest.param([3], id="late", marks=pytest.mark.slow),
     ],

@@ -192,6 +192,7 @@ def test_one_network_lost_is_a_rollback_for_all() -> None:
 # ---- the estimator
 
 
+@pytest.mark.slow
 def test_a_fit_of_several_networks_is_saved_and_gone_on_with(tmp_path: Path) -> None:
     ot = quick(n_networks=3, max_steps=60).fit(*PAIR)
     assert ot.diagnostics_["selected"] == "network"

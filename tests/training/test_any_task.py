@@ -71,6 +71,7 @@ def test_a_value_function_solves_the_riccati_equation() -> None:
     assert run.history[-1]["value"] < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
 def test_a_run_that_was_killed_ends_as_one_never_stopped(
     name: str, killed: dict[str, str]

@@ -81,7 +81,14 @@ def test_without_standard_output_a_fit_is_saved_with_its_report(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device of Linux")
-@pytest.mark.parametrize("output", ["| head -c 0", "> /dev/full", ">&-"])
+@pytest.mark.parametrize(
+    "output",
+    [
+        pytest.param("| head -c 0", marks=pytest.mark.slow),
+        "> /dev/full",
+        pytest.param(">&-", marks=pytest.mark.slow),
+    ],
+)
 def test_shells_are_told_quietly(output: str, model: Path) -> None:
     environment = {
         **os.environ,

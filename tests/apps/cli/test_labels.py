@@ -58,6 +58,7 @@ def test_files_that_type_labels_otherwise_share_them(kind: str, capsys: Any) -> 
         assert run(capsys, "transport", "m", name, "o.csv", *words)[0] == 0
 
 
+@pytest.mark.slow
 def test_arrays_keep_their_types_unless_the_files_differ(capsys: Any) -> None:
     kinds = np.arange(N) % 2
     np.savez("x.npz", rows=ROWS, k=kinds)
@@ -118,6 +119,7 @@ def odd(capsys: Any) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [[], ["--inverse"], ["--interpolate", "0.5"]])
 @pytest.mark.parametrize(
     ("given", "written"),

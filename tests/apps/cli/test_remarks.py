@@ -48,12 +48,27 @@ def test_features_and_what_is_left_out_are_told(
 @pytest.mark.parametrize(
     ("name", "values", "what"),
     [
-        ("event", np.arange(N), "in order, like numbers of rows"),
-        ("t", np.arange(N)[::-1] * 5.0, "in order, like numbers of rows"),
+        pytest.param(
+            "event",
+            np.arange(N),
+            "in order, like numbers of rows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "t",
+            np.arange(N)[::-1] * 5.0,
+            "in order, like numbers of rows",
+            marks=pytest.mark.slow,
+        ),
         ("t", np.random.default_rng(0).permutation(N), "like numbers of rows"),
         ("user id", np.arange(N)[np.argsort(ROWS[:, 0])] ** 2, "like identifiers"),
         ("treated", np.arange(N) % 2, "only 0 and 1, like a flag"),
-        ("treated", np.arange(N) % 2 == 1, "only 0 and 1, like a flag"),
+        pytest.param(
+            "treated",
+            np.arange(N) % 2 == 1,
+            "only 0 and 1, like a flag",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_columns_that_are_no_measurements_are_pointed_out(
@@ -90,6 +105,7 @@ def test_a_stray_cell_stops_before_training(frame: pd.DataFrame, capsys: Any) ->
     assert "y.csv: column 'b' is left out (text), and holds numbers in x.csv" in err
 
 
+@pytest.mark.slow
 def test_what_was_guessed_is_told(frame: pd.DataFrame, capsys: Any) -> None:
     frame.to_csv("x.csv", index=False, sep=";", decimal=",")
     code, err = fitted(capsys, "x.csv", "x.csv", "--quiet")

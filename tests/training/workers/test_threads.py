@@ -93,6 +93,7 @@ def test_blocks_inside_blocks_keep_what_they_found() -> None:
     assert (outer, inner, torch.get_num_threads()) == (2, 1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_threads")
 def test_overlapping_fits_leave_the_number_as_it_was() -> None:
     fits = [

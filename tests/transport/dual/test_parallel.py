@@ -252,6 +252,7 @@ def test_few_rows_are_not_shared(
         list(three([enough], 1, options()))
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_every_time_and_near_that_of_one_process(
     started: list[subprocess.Popen[bytes]],
 ) -> None:
@@ -373,6 +374,7 @@ def test_requests_are_answered_until_they_end() -> None:
     assert "KeyError: 1" in trouble
 
 
+@pytest.mark.slow
 def test_a_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
     script = (
         tmp_path / "script.py"

@@ -66,6 +66,7 @@ def found(
     return values, gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "skip_fraction"), [(2, 0.0), (3, 0.1), (4, 0.0), (6, 0.1)]
 )
