@@ -21,7 +21,7 @@ the share whose lower bound less 1.645 of its errors is below it. "width": of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -41,8 +41,8 @@ from benchmarks.harness import (
 )
 from brenier import OptimalTransport
 from brenier.datasets import NEUTRAL
-from brenier.statistics import Gaussian, Root, moments, root_of
-from brenier.transport.coordinates import regularised_pair
+from brenier.statistics import Root, root_of
+from brenier.transport.coordinates import gaussian_fits
 from brenier.transport.maps import CrossFitSettings, combined, cross_fitted
 
 NULL = ((500, 10), (2_000, 5), (20_000, 4))
@@ -65,10 +65,7 @@ def affine_part(x: Tensor, z: Tensor, draw: int) -> Claim:
     """Return what cross-fitted Gaussian fits claim."""
     generator = torch.Generator().manual_seed(draw)
 
-    def fit(sides: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Gaussian, Gaussian]]:
-        return [regularised_pair(moments(a), moments(b)) for a, b in sides]
-
-    (terms,) = cross_fitted([(x, z)], fit, generator, CrossFitSettings())
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, CrossFitSettings())
     value, below, error = combined(terms, None)
     root = root_of(2 * value, 2 * error)
     return Claim(root, root_of(2 * below, 2 * error), network=False)

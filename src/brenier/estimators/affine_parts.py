@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -9,16 +10,12 @@ from torch import Tensor
 
 from brenier.datasets import Population, Rows, Split
 from brenier.estimators.settings import FitSettings
-from brenier.transport.maps import (
-    AffinePart,
-    FitPairs,
-    cross_fitted,
-)
+from brenier.transport.coordinates import gaussian_fits
+from brenier.transport.maps import AffinePart, cross_fitted
 
 
 def affine_parts(
     splits: Sequence[Split[Population]] | Sequence[Split[Rows]],
-    fit: FitPairs,
     unit: Tensor,
     generator: torch.Generator,
     settings: FitSettings,
@@ -28,10 +25,9 @@ def affine_parts(
 
     Args:
         splits: of every problem; the rows that certify come first in its terms.
-        fit: what fits Gaussians, in the units of the coordinates.
         unit: (d,), of the coordinates.
         generator: where the fit's randomness stands; nothing is drawn from it.
-        settings: how many folds and rows there are: no more than determine the coordinates.
+        settings: how Gaussians are fitted, and how many folds and rows there are: no more than determine coordinates.
         gain: whether there is a network whose gain is measured.
     """
     unit, cross_fit = unit.cpu(), settings.cross_fit
@@ -49,6 +45,7 @@ def affine_parts(
             ]
         pairs.append((some[0], some[1]))
         training.append((some[0][held_out[0] :], some[1][held_out[1] :]))
+    fit = functools.partial(gaussian_fits, settings=settings.gaussian)
     terms = cross_fitted(pairs, fit, own, cross_fit)
     if not (gain and all(split.held_out for split in splits)):
         return [AffinePart(found, None, unit) for found in terms]

@@ -31,19 +31,13 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
-from brenier.statistics import (
-    Gaussian,
-    GaussianSettings,
-    moments,
-    pool_covariances,
-)
+from brenier.statistics import moments
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
     cost_units,
     moment_coordinates,
     plain_coordinates,
-    regularised_pair,
 )
 from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -124,13 +118,11 @@ class ClassProblem:
     def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
         """Return the maps of a network, with the distance of every class measured on rows of its own."""
         transport = conditional_map(network, self.classes, self.task, self.options)
-        settings = self.options.settings
         parts = affine_parts(
             self.splits,
-            lambda pairs: _gaussian_pairs(pairs, 1.0, settings.gaussian),
             self.coordinates.unit,
             self.generator,
-            settings,
+            self.options.settings,
             gain=not refit,
         )
         # Rows that are new to this fit may have been in the one it goes on from.
@@ -253,17 +245,6 @@ def _gaussian(
         x = moments(source, unit)
         pairs.append((x, moments(target, unit)))
     return moment_coordinates(pairs, unit, options.settings.gaussian)
-
-
-def _gaussian_pairs(
-    sides: Sides, unit: Tensor | float, settings: GaussianSettings
-) -> list[tuple[Gaussian, Gaussian]]:
-    """Return the Gaussian fits of both sides of every class, in these units; each borrows from the others."""
-    source = pool_covariances([moments(rows, unit) for rows, _ in sides], settings)
-    target = pool_covariances([moments(rows, unit) for _, rows in sides], settings)
-    return [
-        regularised_pair(x, z, settings) for x, z in zip(source, target, strict=True)
-    ]
 
 
 def _class_task(

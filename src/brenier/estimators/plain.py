@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -17,17 +17,16 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import RoundTripRows
 from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
-from brenier.statistics import Calibration, Features, Gaussian, moments
+from brenier.statistics import Calibration, Features
 from brenier.transport.coordinates import (
     Coordinates,
     cost_units,
     gaussian_coordinates,
     plain_coordinates,
-    regularised_pair,
     without_choice,
 )
 from brenier.transport.dual import Draw, DualTask
-from brenier.transport.maps import ConditionalMap, RowPair, TransportMap
+from brenier.transport.maps import ConditionalMap, TransportMap
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -104,7 +103,6 @@ class PlainProblem:
         )
         (affine,) = affine_parts(
             [self.split],
-            self._gaussians,
             self.coordinates.unit,
             self.generator,
             self.options.settings,
@@ -160,11 +158,6 @@ class PlainProblem:
             self.coordinates.encode_source(x[:n].to(device)),
             self.coordinates.encode_target(z[:n].to(device)),
         )
-
-    def _gaussians(self, pairs: Sequence[RowPair]) -> list[tuple[Gaussian, Gaussian]]:
-        """Return the Gaussian fits of both sides, as coordinates are determined by them."""
-        settings = self.options.settings.gaussian
-        return [regularised_pair(moments(x), moments(z), settings) for x, z in pairs]
 
     def _refitted(self, rows: int) -> Coordinates:
         """Return the coordinates determined by many more rows."""

@@ -1,7 +1,6 @@
 """The affine part of the dual value: closed forms, no bias where the truth is known, and the null case."""
 
 import math
-from collections.abc import Sequence
 
 import pytest
 import torch
@@ -9,8 +8,8 @@ from problems import normal, with_moments
 from torch import Tensor
 
 from brenier import OptimalTransport, Quadratic, TransportMap
-from brenier.statistics import Gaussian, moments, root_of
-from brenier.transport.coordinates import gaussian_coordinates, regularised_pair
+from brenier.statistics import root_of
+from brenier.transport.coordinates import gaussian_coordinates, gaussian_fits
 from brenier.transport.maps import (
     AffinePart,
     CrossFitSettings,
@@ -21,14 +20,10 @@ from brenier.transport.maps import (
 SETTINGS = CrossFitSettings()
 
 
-def fit(pairs: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Gaussian, Gaussian]]:
-    return [regularised_pair(moments(x), moments(z)) for x, z in pairs]
-
-
 def estimated(x: Tensor, z: Tensor, seed: int = 0) -> tuple[float, float, float]:
     """W2^2, what is below it, and the error."""
     generator = torch.Generator().manual_seed(seed)
-    (terms,) = cross_fitted([(x, z)], fit, generator, SETTINGS)
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, SETTINGS)
     found = combined(terms, None)
     return 2 * found.value, 2 * found.below, 2 * found.error
 
@@ -40,7 +35,7 @@ def test_terms_are_those_of_gaussian_coordinates() -> None:
     coordinates = gaussian_coordinates(x, z, unit)
     transport = TransportMap(Quadratic(3).double(), coordinates, tol=1e-12)
     generator = torch.Generator().manual_seed(0)
-    (terms,) = cross_fitted([(x, z)], fit, generator, SETTINGS)
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, SETTINGS)
     scale = coordinates.squared_unit()
     for found, expected in zip(
         terms.fitted, (transport.phi(x), transport.phi_c(z)[0]), strict=True
@@ -51,7 +46,7 @@ def test_terms_are_those_of_gaussian_coordinates() -> None:
 def test_a_row_has_the_terms_of_a_fit_without_it() -> None:
     x, z = normal(40, 2), normal(45, 2, seed=1)
     generator = torch.Generator().manual_seed(0)
-    (terms,) = cross_fitted([(x, z)], fit, generator, SETTINGS)
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, SETTINGS)
     again, folds = torch.Generator().manual_seed(0), []
     for n in (40, 45):
         fold = torch.empty(n, dtype=torch.int64)
@@ -74,7 +69,7 @@ def test_on_exact_moments_the_fitted_value_is_the_distance_of_gaussians() -> Non
     x = with_moments(500, mean, covariance, seed=1)
     z = with_moments(500, mean + 1, 4 * covariance, seed=2)
     generator = torch.Generator().manual_seed(0)
-    (terms,) = cross_fitted([(x, z)], fit, generator, SETTINGS)
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, SETTINGS)
     value = 2 * float(terms.fitted[0].mean() + terms.fitted[1].mean())
     assert value == pytest.approx(3 + 3, rel=1e-2)
 
@@ -135,8 +130,8 @@ def test_the_gain_counts_what_a_map_adds() -> None:
     """Of a known map that is not affine, over the affine map of other rows."""
     x, z = normal(4000, 1), normal(4000, 1, seed=1) ** 3
     generator = torch.Generator().manual_seed(0)
-    (terms,) = cross_fitted([(x, z)], fit, generator, SETTINGS)
-    (baseline,) = fit([(x[400:], z[400:])])
+    (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, SETTINGS)
+    (baseline,) = gaussian_fits([(x[400:], z[400:])])
     part = AffinePart(terms, baseline, torch.ones(1, dtype=torch.float64))
     assert part.rows == (4000, 4000)
     # The potentials of T(x) = x^3: phi(x) = x^2/2 - x^4/4, phi^c(z) = z^2/2 - 3 |z|^(4/3) / 4.

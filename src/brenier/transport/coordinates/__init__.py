@@ -22,6 +22,7 @@ from brenier.transport.coordinates.conditioned import (
 from brenier.transport.coordinates.settings import CoordinateSettings
 from brenier.transport.coordinates.span import (
     gaussian_coordinates,
+    gaussian_fits,
     moment_coordinates,
     without_choice,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "drowned_features",
     "feature_units",
     "gaussian_coordinates",
+    "gaussian_fits",
     "identity_coordinates",
     "moment_coordinates",
     "plain_coordinates",

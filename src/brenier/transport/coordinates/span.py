@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from brenier.statistics import (
+    Gaussian,
     GaussianSettings,
     Moments,
     moments,
@@ -122,12 +123,30 @@ def _aligned(
     pairs: MomentPairs, unit: Tensor, settings: GaussianSettings
 ) -> Coordinates:
     """Return coordinates for classes that vary in every direction."""
+    return aligned_coordinates(_pooled(pairs, settings), unit)
+
+
+def gaussian_fits(
+    pairs: Sequence[tuple[Tensor, Tensor]], settings: GaussianSettings | None = None
+) -> list[tuple[Gaussian, Gaussian]]:
+    """Return the Gaussian fits that coordinates are made of, in the units of the rows.
+
+    Args:
+        pairs: source rows (n, d) and target rows (m, d) of every class, float64; covariances are pooled.
+        settings: how covariances are regularised and pooled.
+    """
+    found = [(moments(x), moments(z)) for x, z in pairs]
+    return _pooled(found, settings or GaussianSettings())
+
+
+def _pooled(
+    pairs: MomentPairs, settings: GaussianSettings
+) -> list[tuple[Gaussian, Gaussian]]:
+    """Return the Gaussians of both sides of every class, of which each borrows from the others."""
     source = pool_covariances([x for x, _ in pairs], settings)
     target = pool_covariances([z for _, z in pairs], settings)
     sides = zip(source, target, strict=True)
-    return aligned_coordinates(
-        [regularised_pair(x, z, settings) for x, z in sides], unit
-    )
+    return [regularised_pair(x, z, settings) for x, z in sides]
 
 
 def _any_scale(pairs: MomentPairs) -> Tensor:

@@ -4,8 +4,6 @@ from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cross_fit import (
     AffinePart,
     CrossFitSettings,
-    FitPairs,
-    RowPair,
     combined,
     cross_fitted,
 )
@@ -22,9 +20,7 @@ __all__ = [
     "CountedRows",
     "CrossFitSettings",
     "Distance",
-    "FitPairs",
     "RoundTrip",
-    "RowPair",
     "TransportMap",
     "combined",
     "cross_fitted",
