@@ -1,8 +1,8 @@
 """Has the data changed? A distance with its standard error, week by week, and which features moved how.
 
 The Wasserstein distance between reference data and this week's is in the units of the features. A week has drifted
-where its 95 % interval leaves out zero, which it does for one week in fifty, at most, where nothing has changed. The
-map says what happened, and where.
+where its 95 % interval leaves out zero, which it does for about one week in fifty where nothing has changed. The map
+says what happened, and where.
 """
 
 import os

@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
-from brenier.statistics import Root, root_of, widened_error, with_error
+from brenier.statistics import root_of, widened_error, with_error
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.maps.cross_fit import DualEstimate
 
@@ -53,6 +53,7 @@ class Distance:
         w2: the estimate, the root of `squared`; zero where that is negative.
         w2_error: such that w2 ± 1.96 errors holds the interval.
         interval: lower and upper end of the 95 % interval of W2. The lower end is zero where no difference can be seen.
+            It allows for the noise of the samples, not for what the map misses, by which W2 may be larger.
         squared: the estimate of W2^2, which may be negative.
         squared_error: its standard error.
         lower: the root of the lower bound: of a dual value that is in expectation none too high, less the correction
@@ -163,8 +164,13 @@ class Distance:
     def _estimate(self) -> str:
         squared = with_error(self.squared, self.squared_error)
         if not self.differs:
-            return f"W2^2 = {squared}, which is zero within its error (± is one standard error)."
-        return f"W2 = {with_error(self.w2, self.w2_error)}, W2^2 = {squared} (± is one standard error)."
+            found = f"W2^2 = {squared}, which is zero within its error"
+        else:
+            found = f"W2 = {with_error(self.w2, self.w2_error)}, W2^2 = {squared}"
+        return (
+            f"{found} (± is one standard error). Errors and interval are those of the samples: what the map misses is "
+            "not in them, and makes W2 larger."
+        )
 
     def _basis(self) -> str:
         """Return which rows the figures rest on."""
@@ -243,7 +249,7 @@ class Measured:
         root = root_of(squared, error)
         lower = root_of(scale * dual.below - self._overestimate(scale), error)
         cost = primal or (float(self.cost.mean()), widened_error(self.cost))
-        moved: Root = root_of(scale * cost[0], scale * cost[1])
+        moved = root_of(scale * cost[0], scale * cost[1])
         return Distance(
             w2=root.value,
             w2_error=root.error,
