@@ -36,6 +36,7 @@ from brenier import (
     DualSettings,
     DualTask,
     GradientStep,
+    MemberSamples,
     OptimalTransport,
     Potential,
     Run,
@@ -159,9 +160,7 @@ def start_run(
     task = DualTask(
         make(pair.dim, generator),
         DualObjective(tol=tol, **solver),
-        pair.source,
-        pair.target,
-        held_out,
+        MemberSamples(pair.source, pair.target, held_out),
         DualSettings() if falling else DualSettings(initial_inner_tol=0.0),
         generator,
     )

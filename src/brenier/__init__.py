@@ -35,6 +35,7 @@ from brenier.transport.dual import (
     DualSettings,
     DualTask,
     DualValue,
+    MemberSamples,
     conjugate,
 )
 from brenier.transport.maps import ConditionalMap, Distance, TransportMap
@@ -69,6 +70,7 @@ __all__ = [
     "Loss",
     "Mean",
     "MeanPotential",
+    "MemberSamples",
     "ModelFileError",
     "NewtonCG",
     "OptimalTransport",

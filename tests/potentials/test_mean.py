@@ -20,6 +20,7 @@ from brenier import (
     DualSettings,
     DualTask,
     MeanPotential,
+    MemberSamples,
     ModelFileError,
     Potential,
     Quadratic,
@@ -91,9 +92,7 @@ def new_task(potential: Potential, objective: DualObjective | None = None) -> Du
     return DualTask(
         potential.double(),
         objective or DualObjective(),
-        draw(x),
-        draw(z),
-        (x[800:], z[800:]),
+        MemberSamples(draw(x), draw(z), (x[800:], z[800:])),
         DualSettings(),
         torch.Generator().manual_seed(0),
     )

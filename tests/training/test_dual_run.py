@@ -18,6 +18,7 @@ from brenier import (
     DualSettings,
     DualTask,
     DualValue,
+    MemberSamples,
     Potential,
     Run,
     Settings,
@@ -95,11 +96,9 @@ def new_run(
     task = DualTask(
         potential,
         objective or DualObjective(),
-        *draws,
-        held_out,
+        MemberSamples(*draws, held_out, known),
         DualSettings(bandwidth=0.1),
         generator,
-        known,
     )
     return Run(task, Settings(**settings), generator)
 

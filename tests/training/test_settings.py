@@ -12,6 +12,7 @@ from brenier import (
     DualObjective,
     DualSettings,
     DualTask,
+    MemberSamples,
     OptimalTransport,
     Potential,
     Run,
@@ -211,9 +212,7 @@ def test_rows_are_jittered_the_less_the_lower_the_rate() -> None:
     task = DualTask(
         potential,
         DualObjective(),
-        zeros,
-        zeros,
-        (held_out[0], held_out[1]),
+        MemberSamples(zeros, zeros, (held_out[0], held_out[1])),
         DualSettings(bandwidth=0.5),
         torch.Generator().manual_seed(0),
     )
@@ -297,7 +296,8 @@ def _two_steps(potential: Potential, settings: Settings) -> Run[Potential]:
     generator = torch.Generator().manual_seed(0)
     held_out = draw(8, generator), draw(8, generator)
     objective, dual = DualObjective(), DualSettings()
-    task = DualTask(potential, objective, draw, draw, held_out, dual, generator)
+    samples = MemberSamples(draw, draw, held_out)
+    task = DualTask(potential, objective, samples, dual, generator)
     run = Run(task, settings, generator)
     run.advance()
     run.advance()

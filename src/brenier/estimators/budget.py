@@ -42,6 +42,8 @@ class Budget:
         max_batch: rows of a batch that has grown, at most.
         rows_per_batch_row: rows of the smaller side per row of a batch that has grown, at least.
         few_rows: rows below which evaluation is cheap, and done more often.
+        folded_rows: rows below which, where no number of steps is asked for, every network leaves out a fold.
+        fold_count: how many folds and networks there are then.
         steps_between_evaluations, steps_between_evaluations_few: steps from one evaluation to the next, where rows are
             many and where they are few.
     """
@@ -70,6 +72,8 @@ class Budget:
     max_batch: int = 8192
     rows_per_batch_row: int = 8
     few_rows: int = 5000
+    folded_rows: int = 5000
+    fold_count: int = 3
     steps_between_evaluations: int = 100
     steps_between_evaluations_few: int = 20
 
@@ -99,6 +103,13 @@ class Budget:
         if self.seconds is not None:
             return 2 if self.seconds >= self.two_networks_seconds else 1
         return 2 if self.steps is None and self.rows < self.many_rows else 1
+
+    def folds(self, networks: int | None) -> int:
+        """Return how many folds the rows fall into, 0 for none, where a number of networks is asked for, or None."""
+        if self.steps is not None or not self.rows < self.folded_rows:
+            return 0
+        count = self.fold_count if networks is None else networks
+        return count if count > 1 else 0
 
     def layers(self, dim: int) -> int | None:
         """Return how many layers a free network of this dimension has, None for its own default."""

@@ -28,10 +28,11 @@ from brenier.estimators.conditioned import (
 )
 from brenier.estimators.inspection import inspected_classes
 from brenier.estimators.options import Options
-from brenier.estimators.plan import RoundTripRows
-from brenier.estimators.verdict import Comparison
+from brenier.estimators.plan import Choice, RoundTripRows
+from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
 from brenier.statistics import moments
+from brenier.training import Run
 from brenier.transport.coordinates import (
     Classes,
     Coordinates,
@@ -98,6 +99,10 @@ class ClassProblem:
     def coordinates(self) -> Coordinates:
         """The coordinates of all classes."""
         return self.classes.coordinates
+
+    def choose(self, run: Run[Potential]) -> Choice:
+        """Return the network of a run, or the start where it is no better."""
+        return network_or_start(self, run, self.options)
 
     def compare(self) -> Comparison:
         """Return many rows of all classes, as many of either side, in the proportions of those held out."""

@@ -24,9 +24,10 @@ from brenier.estimators.conditioned import (
 from brenier.estimators.covariate_draw import CovariateDraw, common_values
 from brenier.estimators.inspection import inspected_covariates
 from brenier.estimators.options import Options
-from brenier.estimators.plan import RoundTripRows
-from brenier.estimators.verdict import Comparison
+from brenier.estimators.plan import Choice, RoundTripRows
+from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
+from brenier.training import Run
 from brenier.transport.coordinates import (
     Coordinates,
     CovariateRows,
@@ -111,6 +112,10 @@ class CovariateProblem:
     def coordinates(self) -> Coordinates:
         """The coordinates at the knots."""
         return self.conditions.coordinates
+
+    def choose(self, run: Run[Potential]) -> Choice:
+        """Return the network of a run, or the start where it is no better."""
+        return network_or_start(self, run, self.options)
 
     def compare(self) -> Comparison:
         """Return many rows of either side at like values, some of them more than once."""

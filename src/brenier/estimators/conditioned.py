@@ -12,7 +12,7 @@ from brenier.estimators.options import Options
 from brenier.potentials import Conditional, Potential
 from brenier.statistics import Calibration, Features
 from brenier.transport.coordinates import Conditions
-from brenier.transport.dual import DualTask
+from brenier.transport.dual import DualTask, MemberSamples
 from brenier.transport.maps import ConditionalMap
 
 
@@ -64,12 +64,9 @@ def conditioned_task(
     return DualTask(
         potential,
         options.objective,
-        source,
-        target,
-        held_out,
+        MemberSamples(source, target, held_out, calibration),
         settings.dual,
         generator,
-        calibration,
     )
 
 

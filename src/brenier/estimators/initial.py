@@ -13,6 +13,8 @@ from brenier.estimators.trial import check_potential
 from brenier.potentials import (
     Conditional,
     DenseICNN,
+    EntropicPotential,
+    MaxAffine,
     MeanPotential,
     Potential,
     Quadratic,
@@ -65,8 +67,16 @@ def warm_potential(warm: TransportMap | ConditionalMap | None) -> Potential | No
     if warm is None:
         return None
     potential = warm.network
+    if isinstance(potential, MeanPotential) and potential.weights is not None:
+        networks = [
+            member
+            for member in potential.members()
+            if not isinstance(member, EntropicPotential)
+        ]
+        return MeanPotential(networks)  # the plan is of other rows
     network = potential.network if isinstance(potential, Conditional) else potential
-    return None if isinstance(network, Quadratic) else potential
+    untrained = Quadratic, EntropicPotential, MaxAffine
+    return None if isinstance(network, untrained) else potential
 
 
 def new_potential(
@@ -104,6 +114,13 @@ def new_potential(
     return made
 
 
+def network_maker(potential: str | MakePotential, budget: Budget) -> MakePotential:
+    """Return what makes one network: as told, or as the budget allows."""
+    if potential == "free":
+        return _free(budget)
+    return POTENTIALS[potential] if isinstance(potential, str) else potential
+
+
 def maker_of(
     potential: str | MakePotential,
     n_networks: int | None,
@@ -121,12 +138,10 @@ def maker_of(
     Raises:
         DataError: where another number of networks is asked for than the map to go on from has.
     """
-    make = POTENTIALS[potential] if isinstance(potential, str) else potential
-    free = potential == "free"
-    if free:
-        make = _free(budget)
-    count = _count(n_networks, budget.networks if free else 1, warm)
-    return make if count == 1 else _mean_of(make, count)
+    make = network_maker(potential, budget)
+    default = budget.networks if potential == "free" else 1
+    count = _count(n_networks, default, warm)
+    return make if count == 1 else mean_of(make, count)
 
 
 def _free(budget: Budget) -> MakePotential:
@@ -155,7 +170,7 @@ def _count(
     return found
 
 
-def _mean_of(make: MakePotential, count: int) -> MakePotential:
+def mean_of(make: MakePotential, count: int) -> MakePotential:
     """Return what makes the mean of so many new potentials."""
 
     def make_mean(dim: int, generator: torch.Generator) -> Potential:

@@ -24,6 +24,7 @@ class Options:
 
     Attributes:
         make_potential: (d, generator) -> a potential that starts at the identity.
+        make_network: the same for one network, where that is the mean of several.
         start: "affine" or "identity".
         scale: how features are weighted: "auto", "common", "feature" or a (d,) tensor of units.
         objective: J and its inner solver.
@@ -36,10 +37,13 @@ class Options:
         progress: whether to show a progress bar.
         warm: a map to go on from, or None.
         processes: how many share the work of training, or None for as many as are worth it.
+        folds: how many networks of few rows leave out a fold each; 0 where rows are held out once for all.
+        entropic: whether the entropic plan of few rows is a rival of the networks.
         features: the names of the features, for messages, or None.
     """
 
     make_potential: MakePotential
+    make_network: MakePotential
     start: str
     scale: str | Tensor
     objective: DualObjective
@@ -52,6 +56,8 @@ class Options:
     progress: bool
     warm: TransportMap | ConditionalMap | None
     processes: int | None
+    folds: int = 0
+    entropic: bool = False
     features: tuple[str, ...] | None = None
 
 

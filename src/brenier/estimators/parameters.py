@@ -16,7 +16,7 @@ from brenier.datasets import Population, Rows
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.budget import Budget
-from brenier.estimators.initial import POTENTIALS, maker_of
+from brenier.estimators.initial import POTENTIALS, maker_of, network_maker
 from brenier.estimators.options import MakePotential, Options
 from brenier.estimators.settings import FitSettings, check_settings, overridden
 from brenier.solve import BFGS, Method
@@ -98,8 +98,11 @@ class Parameters:
         )
         settings = self._chosen(budget).overridden(overrides)
         method = validation.check_method(self.method or BFGS())
+        known = isinstance(self.potential, str) and self.potential == "free"
+        folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),
+            make_network=network_maker(self.potential, budget),
             start=self.start,
             scale=validation.check_scale(self.scale, source.dim),
             objective=DualObjective(
@@ -117,6 +120,8 @@ class Parameters:
             progress=bool(self.verbose),
             warm=warm,
             processes=validation.check_jobs(self.n_jobs),
+            folds=folds,
+            entropic=self.potential == "free" and self.n_networks is None,
         )
 
     def _chosen(self, budget: Budget) -> FitSettings:

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
 from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
-from brenier.estimators.verdict import improves_on_start
 from brenier.potentials import Potential
 from brenier.training import (
     Keeper,
@@ -103,19 +102,17 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
         shared: by how many threads and processes it was trained.
     """
     problem, run, keeper = prepared
-    comparison = problem.compare()
-    better = options.warm is not None or improves_on_start(
-        run, problem.task, comparison, options.settings
+    potential, selected, facts = problem.choose(run)
+    at_start = selected == options.start
+    transport = problem.certified_map(
+        potential, refit=at_start and selected == "affine"
     )
-    network = run.result() if better else problem.identity()
-    refit = not better and options.start == "affine"
-    transport = problem.certified_map(network, refit)
-    selected = "network" if better else options.start
-    fault = problem.fault(transport) if better else None
+    fault = None if at_start else problem.fault(transport)
     if fault:
         transport, selected = _mended(problem, transport, selected, fault)
     diagnostics = {
         **_diagnostics(transport, run, selected, problem.round_trip()),
+        **facts,
         **shared,
     }
     file = None if keeper is None else keeper.finish()

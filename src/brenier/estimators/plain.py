@@ -14,10 +14,11 @@ from brenier.estimators.exact import plan_potential, stray_share
 from brenier.estimators.initial import identity_potential, initial_potential
 from brenier.estimators.inspection import inspected
 from brenier.estimators.options import Options
-from brenier.estimators.plan import RoundTripRows
-from brenier.estimators.verdict import Comparison
+from brenier.estimators.plan import Choice, RoundTripRows
+from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
 from brenier.statistics import Calibration, Features
+from brenier.training import Run
 from brenier.transport.coordinates import (
     Coordinates,
     cost_units,
@@ -25,7 +26,7 @@ from brenier.transport.coordinates import (
     plain_coordinates,
     without_choice,
 )
-from brenier.transport.dual import Draw, DualTask
+from brenier.transport.dual import Draw, DualTask, MemberSamples
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 Encode = Callable[[Tensor], Tensor]
@@ -42,9 +43,15 @@ class PlainPlan:
         """Return the problem, its samples split and encoded."""
         plan = PlainPlan(*inspected(self.source, self.target, options))
         split = Split.of(plan.source, plan.target, generator, options.settings.split)
+        return plan.problem(split, options, generator)
+
+    def problem(
+        self, split: Split[Population], options: Options, generator: torch.Generator
+    ) -> PlainProblem:
+        """Return the problem of a split of these populations."""
         coordinates = _plain_coordinates(split, options, generator)
         task = _plain_task(split, coordinates, options, generator)
-        return PlainProblem(plan, split, coordinates, task, options, generator)
+        return PlainProblem(self, split, coordinates, task, options, generator)
 
 
 class PlainProblem:
@@ -75,6 +82,10 @@ class PlainProblem:
             task,
         )
         self.options, self.generator = options, generator
+
+    def choose(self, run: Run[Potential]) -> Choice:
+        """Return the network of a run, or the start where it is no better."""
+        return network_or_start(self, run, self.options)
 
     def compare(self) -> Comparison:
         """Return many rows of either side by which the network and the start are compared."""
@@ -219,24 +230,20 @@ def _plain_task(
         )
         for side, encode in ((source, encode_source), (target, encode_target))
     ]
-    return DualTask(
-        potential,
-        options.objective,
-        draw_source,
-        draw_target,
-        held_out,
-        settings.dual,
-        generator,
-        calibration,
-    )
+    samples = MemberSamples(draw_source, draw_target, held_out, calibration)
+    return DualTask(potential, options.objective, samples, settings.dual, generator)
 
 
 def _draw(side: Population, encode: Encode) -> Draw:
     """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
     if not side.in_memory:
         return lambda n, generator: encode(side.sample(n, generator))
-    size = side.size or 0
-    rows = encode(side.sample_distinct(size, torch.Generator()))
+    return draw_from(encode(side.sample_distinct(side.size or 0, torch.Generator())))
+
+
+def draw_from(rows: Tensor) -> Draw:
+    """Return how batches of some rows (n, d) are drawn, with replacement, no more than there are."""
+    size = len(rows)
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
         index = torch.randint(size, (min(n, size),), generator=generator)

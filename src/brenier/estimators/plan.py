@@ -5,6 +5,7 @@ A plan prepares a problem, and the one pipeline (see `pipeline`) trains, judges 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor
 
 from brenier.datasets import LabelsLike
 from brenier.estimators.options import Options
-from brenier.estimators.verdict import Comparison
 from brenier.potentials import Potential
+from brenier.training import Run
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -24,6 +25,20 @@ class RoundTripRows(NamedTuple):
 
     rows: Tensor
     condition: tuple[LabelsLike | Tensor, ...] = ()
+
+
+class Choice(NamedTuple):
+    """The potential that a fit gives, among those that it could.
+
+    Attributes:
+        potential: the one chosen.
+        selected: its name.
+        facts: what else a person wants to know of the choice.
+    """
+
+    potential: Potential
+    selected: str
+    facts: Mapping[str, object] = {}
 
 
 class FitProblem(Protocol):
@@ -39,8 +54,8 @@ class FitProblem(Protocol):
         """What tells this problem from others, beside its held-out rows."""
         ...
 
-    def compare(self) -> Comparison:
-        """Return many rows of either side by which the network and the start are compared."""
+    def choose(self, run: Run[Potential]) -> Choice:
+        """Return what comes of a run that has ended: its network, or the start where it is no better."""
         ...
 
     def identity(self) -> Potential:

@@ -12,6 +12,7 @@ from brenier.datasets import Population, Sampler, TableLike, population
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
+from brenier.estimators.folded import FoldedPlan
 from brenier.estimators.options import Fitted
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
@@ -90,4 +91,6 @@ def _fit_populations(
     options = parameters.options(source, target, warm(told))
     if kind == "covariates":
         plan = covariate_plan(source, target, given)
+    elif kind is None and options.folds:
+        plan = FoldedPlan(source, target)
     return fit_plan(plan, dataclasses.replace(options, features=features))

@@ -17,6 +17,7 @@ from brenier.statistics import (
     ExtremesSettings,
     GaussianSettings,
     RegressionSettings,
+    SinkhornSettings,
     TwoSampleSettings,
 )
 from brenier.training import Settings
@@ -90,6 +91,26 @@ class PlanSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class EntropicSettings:
+    """How the entropic plan of few rows is found and judged.
+
+    Attributes:
+        largest_entropic_temperature: in mean costs between the sides, where the plan is hardly more than a translation.
+        entropic_temperatures: how many are tried, each half the one before: the last is a thousandth of the mean cost.
+        worse_temperatures: that were worse than the best in a row, after which none is tried any more.
+        choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
+            refused is lost: one is enough.
+        rows_per_dimension: of either side in a fold, below which there are no folds.
+    """
+
+    largest_entropic_temperature: float = 2.0
+    entropic_temperatures: int = 12
+    worse_temperatures: int = 2
+    choice_errors: float = 1.0
+    rows_per_dimension: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
 class InspectionSettings:
     """How samples are looked at before a fit, and what is told of them.
 
@@ -136,6 +157,8 @@ class FitSettings:
         coordinates: how coordinates are determined.
         cross_fit: how the affine part of the distance is measured.
         plan: the exact plan that is fallen back on.
+        entropic: the entropic plan of few rows.
+        sinkhorn: how its potentials are found.
         pipeline: how a fit goes from samples to a map.
         inspection: how samples are looked at before.
         extremes: what of them is told apart as extreme.
@@ -162,6 +185,8 @@ class FitSettings:
     )
     cross_fit: CrossFitSettings = dataclasses.field(default_factory=CrossFitSettings)
     plan: PlanSettings = dataclasses.field(default_factory=PlanSettings)
+    entropic: EntropicSettings = dataclasses.field(default_factory=EntropicSettings)
+    sinkhorn: SinkhornSettings = dataclasses.field(default_factory=SinkhornSettings)
     pipeline: PipelineSettings = dataclasses.field(default_factory=PipelineSettings)
     inspection: InspectionSettings = dataclasses.field(
         default_factory=InspectionSettings

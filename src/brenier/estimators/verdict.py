@@ -6,11 +6,13 @@ It must be, as surely as `z_threshold` says; otherwise there is nothing to learn
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from brenier.estimators.options import Options
+from brenier.estimators.plan import Choice
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
 from brenier.statistics import (
@@ -36,6 +38,41 @@ class Comparison(NamedTuple):
     target: Tensor
     distinct: bool = True
     evidence: int | None = None
+
+
+class ComparedProblem(Protocol):
+    """A transport problem whose network is compared with the map that its training started from."""
+
+    @property
+    def task(self) -> DualTask:
+        """What is trained."""
+        ...
+
+    def compare(self) -> Comparison:
+        """Return many rows of either side by which the two are compared."""
+        ...
+
+    def identity(self) -> Potential:
+        """Return the potential of the map that training started from."""
+        ...
+
+
+def network_or_start(
+    problem: ComparedProblem, run: Run[Potential], options: Options
+) -> Choice:
+    """Return the network of a run that has ended, or the start where it is no better; a network goes on from a map.
+
+    Args:
+        problem: what was fitted.
+        run: its training.
+        options: what the fit is told.
+    """
+    rows = problem.compare()
+    if options.warm is None and not improves_on_start(
+        run, problem.task, rows, options.settings
+    ):
+        return Choice(problem.identity(), options.start)
+    return Choice(run.result(), "network")
 
 
 def improves_on_start(

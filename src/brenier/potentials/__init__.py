@@ -6,6 +6,7 @@ that the inverse map exists. `DenseICNN` is the default; `Conditional` and `Mean
 
 from brenier.potentials.base import Potential, rows_at_once
 from brenier.potentials.conditional import Conditional, ConditionedPotential
+from brenier.potentials.entropic import EntropicPotential
 from brenier.potentials.icnn import DenseICNN, widths
 from brenier.potentials.max_affine import MaxAffine
 from brenier.potentials.mean import MeanPotential
@@ -14,7 +15,8 @@ from brenier.potentials.quadratic import Quadratic
 from brenier.potentials.residual import ResidualPotential
 
 KNOWN: dict[str, type[Potential]] = {
-    cls.__name__: cls for cls in (DenseICNN, MaxAffine, Quadratic, ResidualPotential)
+    cls.__name__: cls
+    for cls in (DenseICNN, EntropicPotential, MaxAffine, Quadratic, ResidualPotential)
 }
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "Conditional",
     "ConditionedPotential",
     "DenseICNN",
+    "EntropicPotential",
     "MaxAffine",
     "MeanPotential",
     "Potential",

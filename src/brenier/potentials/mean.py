@@ -9,6 +9,8 @@ Scalable Predictive Uncertainty Estimation using Deep Ensembles", Lakshminarayan
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,19 +26,27 @@ class MeanPotential(Potential):
 
     Args:
         networks: one or more potentials, the members.
+        weights: of the members, positive and of sum one; equal by default.
 
     Raises:
-        DataError: for an empty list, or where dimensions differ.
+        DataError: for an empty list, where dimensions differ, or for weights that are none.
     """
 
-    def __init__(self, networks: Sequence[Potential]) -> None:
+    def __init__(
+        self, networks: Sequence[Potential], weights: Sequence[float] | None = None
+    ) -> None:
         dims = sorted({network.dim for network in networks})
         if len(dims) != 1:
             raise DataError(
                 f"networks: must be one or more potentials of one dimension, got dimensions {dims}"
             )
+        if weights is not None and not _are_weights(weights, len(networks)):
+            raise DataError(
+                f"weights: must be {len(networks)} positive numbers of sum one, got {weights}"
+            )
         super().__init__()
         self.networks, self.dim = nn.ModuleList(networks), dims[0]
+        self.weights = None if weights is None else tuple(map(float, weights))
 
     def members(self) -> list[Potential]:
         """Return the networks."""
@@ -44,7 +54,7 @@ class MeanPotential(Potential):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
-        return torch.stack([network(x) for network in self.members()]).mean(0)
+        return self._mean([network(x) for network in self.members()])
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return g(x) (n,) and grad g(x) (n, d), without a graph."""
@@ -53,12 +63,11 @@ class MeanPotential(Potential):
             value, gradient = network.value_and_gradient(x)
             values.append(value)
             gradients.append(gradient)
-        return torch.stack(values).mean(0), torch.stack(gradients).mean(0)
+        return self._mean(values), self._mean(gradients)
 
     def hessian_product(self, x: Tensor, v: Tensor) -> Tensor:
         """Return Hess g(x) v: (n, d)."""
-        products = [network.hessian_product(x, v) for network in self.members()]
-        return torch.stack(products).mean(0)
+        return self._mean([network.hessian_product(x, v) for network in self.members()])
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the groups of all networks."""
@@ -69,9 +78,27 @@ class MeanPotential(Potential):
 
     def strong_convexity(self) -> float:
         """Return the mean of the bounds of the networks."""
-        total = sum(network.strong_convexity() for network in self.members())
-        return total / len(self.networks)
+        bounds = [network.strong_convexity() for network in self.members()]
+        if self.weights is None:
+            return sum(bounds) / len(bounds)
+        return sum(map(operator.mul, self.weights, bounds))
 
     def config(self) -> dict[str, Any]:
         """Return the arguments of the networks."""
-        return {"networks": [network.config() for network in self.members()]}
+        return {
+            "networks": [network.config() for network in self.members()],
+            "weights": self.weights,
+        }
+
+    def _mean(self, parts: list[Tensor]) -> Tensor:
+        """Return the mean over the members of what each has."""
+        if self.weights is None:
+            return torch.stack(parts).mean(0)
+        weighted = zip(self.weights, parts, strict=True)
+        return torch.stack([weight * part for weight, part in weighted]).sum(0)
+
+
+def _are_weights(weights: Sequence[float], count: int) -> bool:
+    """Say whether there are so many numbers, positive and of sum one."""
+    fitting = len(weights) == count and all(weight > 0 for weight in weights)
+    return fitting and math.isclose(sum(weights), 1.0, abs_tol=1e-6)

@@ -32,6 +32,12 @@ from brenier.statistics.gaussian import (
 from brenier.statistics.plan import ExactPlan, exact_plan
 from brenier.statistics.regression import GaussianRegression, RegressionSettings
 from brenier.statistics.robust import Extreme, ExtremesSettings, Found, extremes
+from brenier.statistics.sinkhorn import (
+    EntropicPlan,
+    SinkhornSettings,
+    entropic_plan,
+    entropic_self_potential,
+)
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
 from brenier.statistics.ties import TopRow, TopValues, top_row, top_values
 from brenier.statistics.two_sample import (
@@ -44,6 +50,7 @@ __all__ = [
     "Calibration",
     "CalibrationSettings",
     "ControlVariateSettings",
+    "EntropicPlan",
     "ExactPlan",
     "Extreme",
     "ExtremesSettings",
@@ -56,11 +63,14 @@ __all__ = [
     "RegressionSettings",
     "Root",
     "SampleTerms",
+    "SinkhornSettings",
     "Smoothing",
     "TopRow",
     "TopValues",
     "TwoSampleSettings",
     "adjusted_difference",
+    "entropic_plan",
+    "entropic_self_potential",
     "exact_plan",
     "extremes",
     "fit_gaussian",

@@ -7,7 +7,14 @@ import torch
 from problems import normal
 from torch import Tensor
 
-from brenier import BFGS, DenseICNN, DualObjective, DualSettings, DualTask
+from brenier import (
+    BFGS,
+    DenseICNN,
+    DualObjective,
+    DualSettings,
+    DualTask,
+    MemberSamples,
+)
 from brenier.transport.dual import ParallelSettings, shared_among
 from brenier.transport.dual.derivatives import WorkerDerivatives, WorkerTerms
 
@@ -21,9 +28,7 @@ def small_task() -> DualTask:
     return DualTask(
         potential,
         objective,
-        lambda n, generator: x[:n],
-        lambda n, generator: z[:n],
-        (x, z),
+        MemberSamples(lambda n, generator: x[:n], lambda n, generator: z[:n], (x, z)),
         DualSettings(),
         generator,
     )

@@ -87,23 +87,27 @@ def gaussian_coordinates(
 
 
 def moment_coordinates(
-    pairs: MomentPairs, unit: Tensor, settings: GaussianSettings | None = None
+    pairs: MomentPairs,
+    unit: Tensor,
+    settings: GaussianSettings | None = None,
+    pooled: bool = True,
 ) -> Coordinates:
     """Return coordinates for each of k classes, in which the optimal map between its Gaussian fits is the identity.
 
     Args:
-        pairs: moments of source and target of every class, in units of the cost; covariances are pooled.
+        pairs: moments of source and target of every class, in units of the cost.
         unit: (d,), of the cost.
         settings: how covariances are regularised and pooled.
+        pooled: whether classes borrow from each other.
     """
     settings = settings or GaussianSettings()
     span = common_span(pairs, settings)
     if span is None:
-        return _aligned(pairs, unit, settings)
+        return _aligned(pairs, unit, settings, pooled)
     within = [(span.reduced(x), span.reduced(z)) for x, z in pairs]
     r = span.varying.shape[1]
     if r:
-        along = _aligned(within, torch.ones(r, dtype=torch.float64), settings)
+        along = _aligned(within, torch.ones(r, dtype=torch.float64), settings, pooled)
     else:
         empty = torch.zeros(len(pairs), 0, 0, dtype=torch.float64)
         scale = _any_scale(pairs)
@@ -120,10 +124,13 @@ def moment_coordinates(
 
 
 def _aligned(
-    pairs: MomentPairs, unit: Tensor, settings: GaussianSettings
+    pairs: MomentPairs, unit: Tensor, settings: GaussianSettings, pooled: bool
 ) -> Coordinates:
     """Return coordinates for classes that vary in every direction."""
-    return aligned_coordinates(_pooled(pairs, settings), unit)
+    if pooled:
+        return aligned_coordinates(_pooled(pairs, settings), unit)
+    alone = [_pooled([pair], settings)[0] for pair in pairs]
+    return aligned_coordinates(alone, unit)
 
 
 def gaussian_fits(

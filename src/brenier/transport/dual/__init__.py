@@ -16,7 +16,7 @@ from brenier.transport.dual.starts import (
     StartSettings,
     best_initial_points,
 )
-from brenier.transport.dual.task import DualTask
+from brenier.transport.dual.task import DualTask, MemberSamples, held_out_value
 
 __all__ = [
     "Batch",
@@ -28,12 +28,14 @@ __all__ = [
     "DualTask",
     "DualValue",
     "InitialPoints",
+    "MemberSamples",
     "ParallelDual",
     "ParallelSettings",
     "StartSettings",
     "best_initial_points",
     "conjugate",
     "convexity_penalty",
+    "held_out_value",
     "shared_among",
     "uniform_weights",
 ]

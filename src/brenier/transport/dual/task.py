@@ -11,19 +11,22 @@ errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et a
 3.12: shrinking tolerances).
 
 A mean of potentials is an ensemble: each member has batches, inner problems and a J of its own, and the optimiser moves
-them together. Only evaluation and selection look at the mean.
+them together. Only evaluation and selection look at the mean. Where each member has samples of its own, it is evaluated
+on those that it never draws, and so all rows take part in the value.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
+from brenier.solve import Solution
 from brenier.statistics import Calibration, Smoothing
 from brenier.training import Evaluation, Loss, Task
 from brenier.transport.dual.batches import Batches, Draw
@@ -32,17 +35,51 @@ from brenier.transport.dual.objective import Batch, DualObjective, DualValue
 from brenier.transport.dual.settings import DualSettings
 
 
+class MemberSamples(NamedTuple):
+    """The samples of one member of an ensemble.
+
+    Attributes:
+        source, target: functions (n, generator) -> (n, d) that draw batches.
+        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
+        calibration: of batches of the source and of the target, or nothing.
+        starts: (k, d), where inner problems of the evaluation may start beside x, or None.
+    """
+
+    source: Draw
+    target: Draw
+    held_out: tuple[Tensor, Tensor]
+    calibration: Sequence[Calibration] = ()
+    starts: Tensor | None = None
+
+    def evaluate(
+        self, objective: DualObjective, potential: Potential, tol: float | None
+    ) -> DualValue:
+        """Return J of a potential on the samples held out.
+
+        Args:
+            objective: J and its inner solver.
+            potential: g.
+            tol: another bound on the inner residual.
+        """
+        x, z = self.held_out
+        if self.starts is None:
+            return objective(potential, x, z, tol=tol)
+        value = objective(potential, torch.cat([x, self.starts]), z, tol=tol)
+        source = value.source[: len(x)]
+        usable = torch.isfinite(value.solution.residual)
+        loss = source.mean() - value.target[usable].mean()
+        return dataclasses.replace(value, loss=loss, source=source)
+
+
 class DualTask(Task[Potential]):
     """The training of a potential by the dual objective.
 
     Args:
         potential: the potential to train, in place.
         objective: J and its inner solver.
-        source, target: functions (n, generator) -> (n, d) that draw batches.
-        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
+        samples: of all members alike, or of each.
         settings: how batches are drawn, solved and judged.
         generator: the only source of randomness, that of the run.
-        calibration: of batches of the source and of the target, or nothing.
     """
 
     averages = ("train_value", "inner_evaluations")
@@ -52,28 +89,33 @@ class DualTask(Task[Potential]):
         self,
         potential: Potential,
         objective: DualObjective,
-        source: Draw,
-        target: Draw,
-        held_out: tuple[Tensor, Tensor],
+        samples: MemberSamples | Sequence[MemberSamples],
         settings: DualSettings,
         generator: torch.Generator,
-        calibration: Sequence[Calibration] = (),
     ) -> None:
         self.model, self.objective, self.settings = potential, objective, settings
-        self.held_out, self.generator = held_out, generator
+        self.generator = generator
         self.drawn = 0  # rows of the source, by all members together
         self._members = potential.members()
-        smoothing = [Smoothing(side, potential.transport_dim) for side in held_out]
+        self._own: list[MemberSamples] | None = None
+        if isinstance(samples, MemberSamples):
+            self.held_out = samples.held_out
+            drawn = [samples] * len(self._members)
+        else:
+            drawn = self._own = list(samples)
+            x, z = zip(*(each.held_out for each in drawn), strict=True)
+            self.held_out = torch.cat(x), torch.cat(z)
+        smoothing = [Smoothing(side, potential.transport_dim) for side in self.held_out]
         self._batches = [
             Batches(
-                source,
-                target,
+                each.source,
+                each.target,
                 generator,
-                calibration if settings.calibrated else (),
+                each.calibration if settings.calibrated else (),
                 smoothing,
                 settings,
             )
-            for _ in self._members
+            for each in drawn
         ]
         self._convex = potential.strong_convexity() > 0
 
@@ -109,9 +151,11 @@ class DualTask(Task[Potential]):
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
-        value = self.objective(
-            model, *self.held_out, tol=self._tol(self.settings.evaluation_rate)
-        )
+        tol = self._tol(self.settings.evaluation_rate)
+        if self._own is None:
+            value = self.objective(model, *self.held_out, tol=tol)
+        else:
+            value = held_out_value(self.objective, model.members(), self._own, tol)
         solution = value.solution
         record = {
             "evaluations": solution.evaluations_per_row,
@@ -185,6 +229,29 @@ class DualTask(Task[Potential]):
         """Return the bound on inner residuals at a factor of the learning rate."""
         dim = self.held_out[0].shape[-1]
         return max(self.objective.tol, self.settings.inner_tol(dim, rate))
+
+
+def held_out_value(
+    objective: DualObjective,
+    potentials: Sequence[Potential],
+    samples: Sequence[MemberSamples],
+    tol: float | None = None,
+) -> DualValue:
+    """Return J over the rows that each of some potentials was not trained on, member by member in order.
+
+    Args:
+        objective: J and its inner solver.
+        potentials: one for each of the samples.
+        samples: theirs.
+        tol: another bound on the inner residual.
+    """
+    pairs = zip(potentials, samples, strict=True)
+    values = [own.evaluate(objective, each, tol) for each, own in pairs]
+    source = torch.cat([value.source for value in values])
+    target = torch.cat([value.target for value in values])
+    solution = Solution.concatenate([value.solution for value in values])
+    usable = torch.isfinite(solution.residual)
+    return DualValue(source.mean() - target[usable].mean(), source, target, solution)
 
 
 def _record(value: DualValue) -> dict[str, float]:

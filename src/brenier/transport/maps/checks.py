@@ -91,6 +91,8 @@ def check_described_potential(spec: object, most: int, parts: int = 1) -> int:
     if "mean" in told:
         check_is("potential: mean", told["mean"], list)
         check_whole("potential: networks", len(told["mean"]) * parts, 1, most)
+        for weight in told.get("weights") or ():
+            check_real("potential: weights", weight, 0.0)
         members = (
             check_described_potential(each, most, parts) for each in told["mean"]
         )
@@ -99,7 +101,7 @@ def check_described_potential(spec: object, most: int, parts: int = 1) -> int:
     config = told.get("config")
     check_is("potential: config", config, dict)
     for name, value in typing.cast(dict[str, Any], config).items():
-        if name in ("dim", "width"):
+        if name in ("dim", "width", "count", "source_count", "target_count"):
             check_whole(f"potential: {name}", value, 1)
         elif name == "layers":
             check_whole("potential: layers", value, 0, most)

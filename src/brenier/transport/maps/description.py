@@ -177,7 +177,9 @@ def _potential_to_json(network: Potential) -> dict[str, Any]:
     if isinstance(network, Conditional):
         return {"space": network.transport_dim, **_potential_to_json(network.network)}
     if isinstance(network, MeanPotential):
-        return {"mean": [_potential_to_json(member) for member in network.members()]}
+        members = [_potential_to_json(member) for member in network.members()]
+        weighted = {} if network.weights is None else {"weights": network.weights}
+        return {"mean": members, **weighted}
     name = type(network).__name__
     if KNOWN.get(name) is not type(network):
         raise DataError(
@@ -191,7 +193,8 @@ def _potential_from_json(spec: Json) -> Potential:
     network: Potential
     if "mean" in spec:
         network = MeanPotential(
-            [_potential_from_json(member) for member in spec["mean"]]
+            [_potential_from_json(member) for member in spec["mean"]],
+            spec.get("weights"),
         )
     else:
         network = KNOWN[spec["class"]](**spec["config"])

@@ -1,0 +1,254 @@
+"""A fit of few rows: none is only trained on or only selected by, and the discrete plan of the rows is a rival.
+
+The rows fall into folds. Each network is trained on all folds but one, in coordinates in which the affine map of those
+rows is the identity, and is judged by the fold left out; so every row judges, and the affine map that the networks have
+to beat has not seen the rows that judge it either. The potential is the mean of the networks, in the coordinates of all
+rows. By the same folds it is compared with the entropic plan of the rows (see `potentials.entropic`) at the temperature
+that serves rows left out best, and with the mean of both: J is convex, so J of a mean is at most the mean of the J. Of
+those the one with the least J on rows left out is taken, unless the affine map is as good.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from brenier.datasets import Population, Split
+from brenier.estimators.entropic_fit import (
+    annealed_potential,
+    cross_fitted_plan,
+)
+from brenier.estimators.initial import initial_potential, mean_of
+from brenier.estimators.inspection import inspected
+from brenier.estimators.options import Options
+from brenier.estimators.plain import PlainPlan, PlainProblem, draw_from
+from brenier.estimators.plan import Choice
+from brenier.estimators.rivals import Rival, best_of, judged
+from brenier.potentials import MeanPotential, Potential
+from brenier.statistics import Calibration, Features, moments
+from brenier.training import Run
+from brenier.transport.coordinates import (
+    Coordinates,
+    cost_units,
+    moment_coordinates,
+    plain_coordinates,
+    without_choice,
+)
+from brenier.transport.dual import DualTask, MemberSamples
+
+RowPairs = Sequence[tuple[Tensor, Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class FoldedPlan:
+    """Two populations of few rows."""
+
+    source: Population
+    target: Population
+
+    def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
+        """Return the problem, its rows in folds, or where there are too few for that split once."""
+        plan = PlainPlan(*inspected(self.source, self.target, options))
+        split = Split.of(plan.source, plan.target, generator, options.settings.split)
+        fitted = min(side.size or 0 for side in (split.source, split.target))
+        in_fold = fitted * (1 - 1 / options.folds)
+        least = options.settings.entropic.rows_per_dimension * plan.source.dim
+        if not split.held_out or in_fold < least:
+            return plan.problem(split, options, generator)
+        return FoldedProblem.of(plan, split, options, generator)
+
+
+class FoldedProblem(PlainProblem):
+    """The transport problem of two populations of few rows.
+
+    Args:
+        plan: both populations, whole.
+        split: into rows to fit to and rows to certify with.
+        coordinates: determined by all rows to fit to.
+        rows: those rows of either side, in the coordinates.
+        folds: the rows of either side that each network is trained on, in its own coordinates.
+        samples: what each network is trained on and judged by.
+        options: what the fit is told.
+        generator: the only source of randomness.
+    """
+
+    def __init__(
+        self,
+        plan: PlainPlan,
+        split: Split[Population],
+        coordinates: Coordinates,
+        rows: tuple[Tensor, Tensor],
+        folds: RowPairs,
+        samples: Sequence[MemberSamples],
+        options: Options,
+        generator: torch.Generator,
+    ) -> None:
+        task = _folded_task(coordinates.dim, samples, options, generator)
+        super().__init__(plan, split, coordinates, task, options, generator)
+        self.rows, self.folds, self.samples = rows, folds, samples
+
+    @staticmethod
+    def of(
+        plan: PlainPlan,
+        split: Split[Population],
+        options: Options,
+        generator: torch.Generator,
+    ) -> FoldedProblem:
+        """Return the problem of a split; the rows to select by are fitted to as well.
+
+        Args:
+            plan: both populations, whole.
+            split: their rows.
+            options: what the fit is told, `folds` among it.
+            generator: the only source of randomness.
+        """
+        sides = [
+            torch.cat([side.sample_distinct(side.size or 0, generator), select]).cpu()
+            for side, select in zip(
+                (split.source, split.target), split.select, strict=True
+            )
+        ]
+        numbers = [
+            torch.randperm(len(side), generator=generator) % options.folds
+            for side in sides
+        ]
+        parts = [_parted(sides, numbers, k) for k in range(options.folds)]
+        whole = (sides[0], sides[1])
+        *own, shared = _coordinates([fitted for fitted, _ in parts] + [whole], options)
+        folds, samples = [], []
+        for (fitted, left_out), coordinates in zip(parts, own, strict=True):
+            rows = _encoded(fitted, coordinates, options)
+            held_out = _encoded(left_out, coordinates, options)
+            folds.append(rows)
+            samples.append(_samples(rows, held_out, options, generator))
+        return FoldedProblem(
+            plan,
+            split,
+            shared,
+            _encoded(whole, shared, options),
+            folds,
+            samples,
+            options,
+            generator,
+        )
+
+    def choose(self, run: Run[Potential]) -> Choice:
+        """Return the best of networks, plan and their mean on rows left out, or the start where it is as good."""
+        networks = run.result().members()
+        settings = self.options.settings
+        rivals = [self._judged("network", networks)]
+        temperatures: Sequence[float] = ()
+        if self.options.entropic:
+            plan, temperatures = cross_fitted_plan(
+                self.folds,
+                self.samples,
+                self.task.objective,
+                self._tol(),
+                settings.entropic,
+                settings.sinkhorn,
+            )
+            pairs = zip(networks, plan.potentials, strict=True)
+            means = [MeanPotential(pair) for pair in pairs]
+            rivals += [plan, self._judged("network and plan", means)]
+        facts = {"cross_fitted": {rival.name: rival.loss for rival in rivals}}
+        errors = settings.entropic.choice_errors
+        best = best_of(rivals, errors)
+        if not -best.loss > errors * best.value.standard_error():
+            return Choice(self.identity(), self.options.start, facts)
+        return Choice(self._fitted(best.name, networks, temperatures), best.name, facts)
+
+    def _judged(self, name: str, potentials: Sequence[Potential]) -> Rival:
+        """Return potentials, one for each fold, judged by the rows that it left out."""
+        return judged(name, potentials, self.samples, self.task.objective, self._tol())
+
+    def _fitted(
+        self,
+        name: str,
+        networks: Sequence[Potential],
+        temperatures: Sequence[float],
+    ) -> Potential:
+        """Return the potential of a name, the plan that of all rows."""
+        mean = MeanPotential(networks).eval().requires_grad_(False)
+        if name == "network":
+            return mean
+        of_plan = annealed_potential(
+            *self.rows, temperatures, self.options.settings.sinkhorn
+        )
+        if name == "plan":
+            return of_plan
+        weights = [0.5 / len(networks)] * len(networks) + [0.5]
+        both = MeanPotential([*networks, of_plan], weights)
+        return both.eval().requires_grad_(False)
+
+    def _tol(self) -> float:
+        """Return the bound on inner residuals when potentials are judged."""
+        dual = self.options.settings.dual
+        rate = dual.evaluation_rate
+        return max(self.task.objective.tol, dual.inner_tol(self.coordinates.dim, rate))
+
+
+def _parted(
+    sides: Sequence[Tensor], numbers: Sequence[Tensor], k: int
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return the rows of either side that are not of a fold, and those that are."""
+    x, z = sides
+    of_x, of_z = (each == k for each in numbers)
+    return (x[~of_x], z[~of_z]), (x[of_x], z[of_z])
+
+
+def _coordinates(pairs: RowPairs, options: Options) -> list[Coordinates]:
+    """Return coordinates for every pair of sides, the last pair being all rows; they share units and rotation."""
+    settings = options.settings
+    x, z = pairs[-1]
+    unit = cost_units(x, z, options.scale, settings.coordinates)
+    if options.start != "affine":
+        plain = without_choice(plain_coordinates(x, z, unit), x, z)
+        return [plain.to(options.device)] * len(pairs)
+    found = [(moments(a, unit), moments(b, unit)) for a, b in pairs]
+    together = moment_coordinates(found, unit, settings.gaussian, pooled=False)
+    return [together.pick(k).to(options.device) for k in range(len(pairs))]
+
+
+def _encoded(
+    rows: tuple[Tensor, Tensor], coordinates: Coordinates, options: Options
+) -> tuple[Tensor, Tensor]:
+    """Return rows of both sides in coordinates, in the precision of the network."""
+    x, z = (side.to(options.device) for side in rows)
+    u, w = coordinates.encode_source(x), coordinates.encode_target(z)
+    return u.to(options.dtype), w.to(options.dtype)
+
+
+def _samples(
+    rows: tuple[Tensor, Tensor],
+    held_out: tuple[Tensor, Tensor],
+    options: Options,
+    generator: torch.Generator,
+) -> MemberSamples:
+    """Return what a network is trained on and judged by."""
+    settings = options.settings
+    batch = min(settings.training.batch_size, *map(len, rows))
+    features = Features(batch, held_out[0], generator, settings.calibration)
+    calibration = [
+        Calibration(features, side, complete=True, settings=settings.calibration)
+        for side in rows
+    ]
+    draws = [draw_from(side) for side in rows]
+    return MemberSamples(draws[0], draws[1], held_out, calibration, starts=rows[0])
+
+
+def _folded_task(
+    dim: int,
+    samples: Sequence[MemberSamples],
+    options: Options,
+    generator: torch.Generator,
+) -> DualTask:
+    """Return the training of new networks, one for each fold."""
+    make = mean_of(options.make_network, options.folds)
+    told = dataclasses.replace(options, make_potential=make)
+    potential = initial_potential(dim, told, generator)
+    return DualTask(
+        potential, options.objective, samples, options.settings.dual, generator
+    )
