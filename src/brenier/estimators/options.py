@@ -35,6 +35,7 @@ class Options:
         folder: where the unfinished run is kept, or None.
         progress: whether to show a progress bar.
         warm: a map to go on from, or None.
+        keep_rows: whether the map keeps source rows at which inverse problems start.
         processes: how many share the work of training, or None for as many as are worth it.
         features: the names of the features, for messages, or None.
     """
@@ -51,6 +52,7 @@ class Options:
     folder: str | None
     progress: bool
     warm: TransportMap | ConditionalMap | None
+    keep_rows: bool
     processes: int | None
     features: tuple[str, ...] | None = None
 

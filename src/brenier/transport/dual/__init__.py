@@ -15,6 +15,7 @@ from brenier.transport.dual.starts import (
     InitialPoints,
     StartSettings,
     best_initial_points,
+    lowest_candidates,
 )
 from brenier.transport.dual.task import DualTask
 
@@ -34,6 +35,7 @@ __all__ = [
     "best_initial_points",
     "conjugate",
     "convexity_penalty",
+    "lowest_candidates",
     "shared_among",
     "uniform_weights",
 ]

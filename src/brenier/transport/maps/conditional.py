@@ -24,8 +24,14 @@ from brenier.transport.coordinates import (
 )
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.map import TransportMap, finite_time, warn_unconverged
-from brenier.transport.maps.rows import InverseSolver, RowMap
+from brenier.transport.maps.inverse import InverseSolver, Starts
+from brenier.transport.maps.map import (
+    TransportMap,
+    checked_rows,
+    finite_time,
+    warn_unconverged,
+)
+from brenier.transport.maps.rows import RowMap
 
 ConditionsLike: TypeAlias = (
     LabelsLike | TableLike
@@ -44,9 +50,10 @@ class ConditionalMap:
         method, tol, max_steps, batch_size: as for `TransportMap`.
         held_out_distance: per class the distance measured on held-out samples at fit time, where there were any.
         pooled_distance: the distance over all values of covariates, as measured then, if it was.
+        start_rows: (k, d + e), source rows as conditioned points, as for `TransportMap`.
 
     Raises:
-        DataError: where the potential is none of conditioned points.
+        DataError: where the potential is none of conditioned points, or the rows are none.
     """
 
     def __init__(
@@ -60,6 +67,7 @@ class ConditionalMap:
         batch_size: int = 8192,
         held_out_distance: Mapping[int, Distance] | None = None,
         pooled_distance: Distance | None = None,
+        start_rows: Tensor | None = None,
     ) -> None:
         if not isinstance(potential, Conditional):
             found = type(potential).__name__
@@ -70,6 +78,7 @@ class ConditionalMap:
         self.batch_size = batch_size
         self.held_out_distance = dict(held_out_distance or {})
         self.pooled_distance = pooled_distance
+        self.start_rows = checked_rows(start_rows, potential)
 
     @property
     def coordinates(self) -> Coordinates:
@@ -109,6 +118,7 @@ class ConditionalMap:
             max_steps=self.max_steps,
             batch_size=self.batch_size,
             held_out_distance=found,
+            start_rows=self._start_rows_at(potential.code),
         )
 
     def __call__(self, x: TableLike, condition: ConditionsLike) -> Any:
@@ -229,7 +239,16 @@ class ConditionalMap:
         """Move the map to a device, and return it."""
         self.network.to(device)
         self.conditions = self.conditions.to(device)
+        if self.start_rows is not None:
+            self.start_rows = self.start_rows.to(device)
         return self
+
+    def _start_rows_at(self, code: Tensor) -> Tensor | None:
+        """Return the kept rows for one condition, its code (e,): those of a class, or those of all covariates."""
+        if self.start_rows is None:
+            return None
+        rows, codes = self.start_rows.tensor_split([self.dim], -1)
+        return rows[(codes == code).all(-1)] if self.labels else rows
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)
@@ -250,7 +269,8 @@ class ConditionalMap:
         keep_graph: bool = False,
     ) -> Tensor:
         """Apply a function of a map of rows batch by batch, each row in the coordinates of its condition."""
-        solver = InverseSolver(self.method, self.tol, self.max_steps)
+        starts = Starts(self.network, self.start_rows)
+        solver = InverseSolver(self.method, self.tol, self.max_steps, starts)
 
         def of_rows(rows: Tensor, place: slice) -> Tensor:
             coordinates = self.conditions.side(index[place])
