@@ -296,7 +296,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Training rows of the source are in it unless `keep_rows` is False, functions and objects among the parameters not.
+        Training rows of the source are in it, unless `keep_rows` is False; parameters that are functions or objects not.
 
         Raises:
             DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.

@@ -15,7 +15,6 @@ from brenier.transport.dual.starts import (
     InitialPoints,
     StartSettings,
     best_initial_points,
-    lowest_candidates,
 )
 from brenier.transport.dual.task import DualTask
 
@@ -35,7 +34,6 @@ __all__ = [
     "best_initial_points",
     "conjugate",
     "convexity_penalty",
-    "lowest_candidates",
     "shared_among",
     "uniform_weights",
 ]

@@ -18,12 +18,10 @@ class StartSettings:
         max_candidates: source points at which an inner problem may start; more cost more than they save.
         condition_penalty: what a squared difference of conditions counts in the choice of a start, where points carry
             conditions: so much that a start of the same condition is taken wherever there is one.
-        rounding: roundings of the terms of F by which another row's minimum must be lower to count as such.
     """
 
     max_candidates: int = 1024
     condition_penalty: float = 1e5
-    rounding: float = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,47 +73,28 @@ def best_initial_points(
     """
     if not len(x):
         return InitialPoints.per_row(z)
-    d, w = potential.transport_dim, z[:, : potential.transport_dim]
-    least, nearest = lowest_candidates(z, x, values, d, condition_penalty)
-    at_z = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
-    lower = least < at_z
-    if d < potential.dim:  # such a start has the condition of its row
-        moved = torch.cat([x[nearest, :d], z[:, d:]], -1)
-        return InitialPoints.per_row(torch.where(lower.unsqueeze(-1), moved, z))
-    return _shared_points(x, z, nearest, lower)
-
-
-@torch.no_grad()
-def lowest_candidates(
-    z: Tensor,
-    x: Tensor,
-    values: Tensor,
-    dim: int,
-    condition_penalty: float = StartSettings.condition_penalty,
-) -> tuple[Tensor, Tensor]:
-    """Return for every row of z the least F among some points, less |z|^2/2 (m,), and which point has it: (m,).
-
-    Args:
-        z: (m, d), target points.
-        x: (n, d), candidates, one or more.
-        values: (n,), g at the candidates.
-        dim: how many leading coordinates are transported; the others are those of a condition.
-        condition_penalty: see `StartSettings`.
-    """
-    y = x[:, :dim]
+    d = potential.transport_dim
+    conditioned = d < potential.dim
+    y, w = x[:, :d], z[:, :d]
     level = values + 0.5 * torch.linalg.vecdot(y, y)
     least, index = [], []
     for rows in z.split(rows_at_once(z, len(x))):
         heights = torch.addmm(
-            level, rows[:, :dim], y.mT, alpha=-1
+            level, rows[:, :d], y.mT, alpha=-1
         )  # F(x; z) less |z|^2/2
-        if dim < z.shape[1]:
-            distances = torch.cdist(rows[:, dim:], x[:, dim:])
+        if conditioned:
+            distances = torch.cdist(rows[:, d:], x[:, d:])
             heights += condition_penalty * distances.square()
         lowest = heights.min(-1)
         least.append(lowest.values)
         index.append(lowest.indices)
-    return torch.cat(least), torch.cat(index)
+    at_z = potential(z) - 0.5 * torch.linalg.vecdot(w, w)
+    lower = torch.cat(least) < at_z
+    nearest = torch.cat(index)
+    if conditioned:  # such a start has the condition of its row
+        moved = torch.cat([y[nearest], z[:, d:]], -1)
+        return InitialPoints.per_row(torch.where(lower.unsqueeze(-1), moved, z))
+    return _shared_points(x, z, nearest, lower)
 
 
 def _shared_points(

@@ -1,9 +1,9 @@
 """How inverse problems are solved, and where they start.
 
-Where psi is not convex F may have several minima, one in each basin, and a descent ends in that of the basin where it
-begins. So it begins at the best of z and of source rows that the map has kept, which see every basin that a row lies
-in. Where a map has none, the rows of a batch serve each other: first as they are, for in these coordinates target rows
-are their own preimages under the affine map, then by the minima that were found for them.
+Where psi is not convex F may have several minima, one in each basin, and a descent ends in that of the basin where
+it begins. So it begins at the best of z and of source rows that the map has kept, as in training: rows of the source
+lie in the basins that matter, where other points may lead to basins in which the source has nothing. Where a map has no
+rows, the minima found for some rows of a batch take their place for the others, in a second solve.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from brenier.transport.dual import (
     StartSettings,
     best_initial_points,
     conjugate,
-    lowest_candidates,
 )
 
 
@@ -49,46 +48,31 @@ class Starts:
     def values(self) -> Tensor:
         """The values of g at the rows: (k,)."""
         with torch.no_grad():
-            none = next(self.potential.parameters()).new_empty(0)
-            return none if self.rows is None else self.potential(self.rows)
+            values: Tensor = self.potential(self.rows)
+        return values
 
-    def of_rows(self, w: Tensor) -> InitialPoints:
-        """Return for points w (n, d) the best of themselves and of the rows; without rows, and of each other."""
-        if self.one_minimum:
+    def of_points(self, w: Tensor) -> InitialPoints:
+        """Return for points w (n, d) the best of themselves and of the rows, where there are any."""
+        if self.rows is None or self.one_minimum:
             return InitialPoints.per_row(w)
-        if self.rows is not None:
-            return self._best(w, self.rows, self.values)
-        some = w[self._spread(len(w), w.device)]
-        with torch.no_grad():
-            return self._best(w, some, self.potential(some))
+        return self._best(w, self.rows, self.values)
 
     @torch.no_grad()
-    def lower_elsewhere(self, w: Tensor, found: Conjugate) -> tuple[Tensor, Tensor]:
-        """Return which points w (n, d) have a lower F at the minimum found for another, and that minimum.
+    def of_others(self, w: Tensor, found: Conjugate) -> Tensor:
+        """Return the best of points w (n, d), two or more, and of the minima found for others of them: (n, d).
 
-        Args:
-            w: target points.
-            found: what was found for them.
-
-        Returns:
-            The numbers of those points (k,), and the minima where these are to start: (k, d).
+        A point's own minimum would be better than all of these, and tells nothing: so points of even numbers start at
+        minima of those of odd numbers, and these at those of even ones.
         """
-        d = self.potential.transport_dim
-        some = self._spread(len(w), w.device)
-        usable = torch.isfinite(found.solution.residual[some])
-        y = found.solution.point[some[usable]]
-        if not len(y):
-            return some[:0], y
-        penalty = self.settings.condition_penalty
-        least, nearest = lowest_candidates(w, y, self.potential(y), d, penalty)
-        constant = 0.5 * torch.linalg.vecdot(w[:, :d], w[:, :d])
-        own = found.value.detach().nan_to_num(torch.inf) - constant
-        # A row that is among the candidates is no lower than itself, but for rounding.
-        rounding = self.settings.rounding * torch.finfo(w.dtype).eps
-        margin = rounding * (constant + least.abs())
-        index = (least < own - margin).nonzero().squeeze(-1)
-        start = torch.cat([y[nearest[index], :d], w[index, d:]], -1)
-        return index, start
+        usable = torch.isfinite(found.solution.residual)
+        starts = []
+        for k in (0, 1):
+            others = found.solution.point[1 - k :: 2][usable[1 - k :: 2]]
+            others = others[self._spread(len(others), w.device)]
+            starts.append(self._best(w[k::2], others, self.potential(others)).rows())
+        mixed = torch.empty_like(w)
+        mixed[0::2], mixed[1::2] = starts
+        return mixed
 
     def _best(self, w: Tensor, rows: Tensor, values: Tensor) -> InitialPoints:
         penalty = self.settings.condition_penalty
@@ -121,20 +105,23 @@ class InverseSolver:
     def solve(self, network: Potential, w: Tensor) -> Conjugate:
         """Return the conjugate of a potential at points w (n, d); where these have a graph, so has its point.
 
-        Without kept rows, and where psi may have several minima, rows are solved a second time where the minimum of
-        another row of the batch is better: results depend on the batch, and cost up to twice as much.
+        Without kept rows, and where F may have several minima, rows are solved a second time from the minima found for
+        other rows of the batch: results depend on the batch, and cost about twice as much.
         """
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = (self.tol * distance.clamp(min=1.0)).detach()
-        starts = self.starts or Starts(network)
-        found = self._from(network, w, starts.of_rows(w.detach()), tol)
+        starts, at = self.starts or Starts(network), w.detach()
+        found = self._from(network, w, starts.of_points(at), tol)
         if starts.one_minimum or starts.rows is not None:
             return found
-        index, start = starts.lower_elsewhere(w.detach(), found)
+        start = at if len(at) < 2 else starts.of_others(at, found)
+        index = (start != at).any(-1).nonzero().squeeze(-1)
         if not len(index):
             return found
-        again = self._from(network, w[index], InitialPoints.per_row(start), tol[index])
-        return _replaced(found, index, again)
+        again = self._from(
+            network, w[index], InitialPoints.per_row(start[index]), tol[index]
+        )
+        return _lower(found, index, again)
 
     def _from(
         self, network: Potential, w: Tensor, start: InitialPoints, tol: Tensor
@@ -151,16 +138,19 @@ class InverseSolver:
         )
 
 
-def _replaced(found: Conjugate, index: Tensor, again: Conjugate) -> Conjugate:
-    """Return what was found, with some rows (k,) as they were found again."""
-    solution, other = found.solution, again.solution
+def _lower(first: Conjugate, index: Tensor, second: Conjugate) -> Conjugate:
+    """Return what was found first, but of some rows (k,) what was found second where its value is lower."""
+    before, after = first.value[index], second.value
+    better = (after < before) | before.isnan()
+    index, places = index[better], better.nonzero().squeeze(-1)
+    solution, other = first.solution, second.solution
     parts = {
-        name: getattr(solution, name).index_copy(0, index, getattr(other, name))
+        name: getattr(solution, name).index_copy(0, index, getattr(other, name)[places])
         for name in ("point", "residual", "steps", "status")
     }
     evaluations = solution.evaluations + other.evaluations
     return Conjugate(
-        found.value.index_copy(0, index, again.value),
-        found.point.index_copy(0, index, again.point),
+        first.value.index_copy(0, index, second.value[places]),
+        first.point.index_copy(0, index, second.point[places]),
         dataclasses.replace(solution, **parts, evaluations=evaluations),
     )
