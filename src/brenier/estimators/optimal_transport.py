@@ -64,8 +64,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
             again. After an interruption, another estimator with the same samples and settings goes on from it, and is
             done at once where only saving was left. A run that has ended gives way to one of other samples.
-        keep_rows: whether the map keeps up to 1,024 training rows of the source, at which inverse problems start: better
-            and faster inverses where it has modes. They are saved with the model, and can be read by whoever has it.
+        keep_rows: whether the map of a network without certain convexity keeps up to 1,024 training rows of the source,
+            where inverse problems start. Whoever has a saved model can read them; without, inverses take twice as long.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
@@ -79,8 +79,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
         labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
-        diagnostics_: what was selected, why training stopped, the round trip on held-out rows, and by how many threads
-            and processes the network was trained.
+        diagnostics_: what was selected, why training stopped, the round trip on held-out rows and which share of them
+            does not come back ("round_trip_missed"), and by how many threads and processes the network was trained.
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
@@ -296,7 +296,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Training rows of the source are in it, unless `keep_rows` is False; parameters that are functions or objects not.
+        Source rows are in it, unless `keep_rows` is False; parameters that are functions or objects are not.
 
         Raises:
             DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.

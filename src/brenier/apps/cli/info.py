@@ -31,6 +31,7 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         "potential": description["potential"],
         "weights": sum(tensor.numel() for tensor in transport.network.parameters()),
         "dtype": description["dtype"],
+        "start_rows": description.get("start_rows", 0),  # 0.1 kept none
         "settings": given,
         "certificate": description["held_out"],
         "diagnostics": with_current_names(description["diagnostics"]),
@@ -92,6 +93,7 @@ def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("map", f"{dim} features -> {dim} features"),
         ("features", "unnamed" if features is None else ", ".join(features)),
         ("potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"),
+        ("source rows", f"{summary['start_rows']}, at which inverses start"),
     ]
     if "covariates" in summary:
         low, high = summary["covariates"]["low"], summary["covariates"]["high"]
