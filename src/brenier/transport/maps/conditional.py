@@ -20,8 +20,10 @@ from brenier.transport.coordinates import (
     Classes,
     Conditions,
     Coordinates,
+    Covariates,
     rows_encoded_at_once,
 )
+from brenier.transport.dual import StartSettings
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.inverse import InverseSolver, Starts
@@ -78,6 +80,9 @@ class ConditionalMap:
         self.batch_size = batch_size
         self.held_out_distance = dict(held_out_distance or {})
         self.pooled_distance = pooled_distance
+        if start_rows is None and isinstance(conditions, Covariates):
+            # Training starts at rows of like values alone: other basins need not be those of the source.
+            start_rows = next(potential.parameters()).new_empty(0, potential.dim)
         self.start_rows = checked_rows(start_rows, potential)
 
     @property
@@ -244,11 +249,16 @@ class ConditionalMap:
         return self
 
     def _start_rows_at(self, code: Tensor) -> Tensor | None:
-        """Return the kept rows for one condition, its code (e,): those of a class, or those of all covariates."""
+        """Return the kept rows whose condition is one with this code (e,), or next to it: those that training started at.
+
+        Where values of covariates are all different there may be none: (0, d). Inverses then start at z alone.
+        """
         if self.start_rows is None:
             return None
         rows, codes = self.start_rows.tensor_split([self.dim], -1)
-        return rows[(codes == code).all(-1)] if self.labels else rows
+        settings = StartSettings()
+        penalty = settings.condition_penalty * (codes - code).square().sum(-1)
+        return rows[penalty < settings.bearable_penalty]
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)

@@ -42,14 +42,14 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
     Raises:
         DataError: where the potential is of a class this library cannot rebuild, or labels of a kind JSON cannot hold.
     """
-    network = transport.network
+    network, rows = transport.network, transport.start_rows
     return {
         "potential": _potential_to_json(network),
         "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
         "method": method_to_json(transport.method),
         "tol": transport.tol,
         "max_steps": transport.max_steps,
-        "start_rows": 0 if transport.start_rows is None else len(transport.start_rows),
+        "start_rows": None if rows is None else len(rows),
         **_conditions_to_json(transport),
     }
 
@@ -87,9 +87,10 @@ def shapes_of(description: Json, tensors: int) -> dict[str, TensorShape]:
     for name, shape in sides.items():
         filed = f"coordinates.{FILED_AS.get(name, name)}"
         shapes[filed] = TensorShape(shape, torch.float64)
-    rows = check_whole("start_rows", description.get("start_rows", 0))
-    if rows:  # which 0.1 did not keep
-        shapes[START_ROWS] = TensorShape((rows, network.dim), dtype)
+    rows = description.get("start_rows")  # which 0.1 did not keep
+    if rows is not None:
+        k = check_whole("start_rows", rows)
+        shapes[START_ROWS] = TensorShape((k, network.dim), dtype)
     return shapes
 
 

@@ -45,9 +45,10 @@ class TransportMap:
         max_steps: inner steps after which a row is reported as unconverged.
         batch_size: rows per batch.
         held_out_distance: the distance measured on held-out samples at fit time, if any.
-        start_rows: (k, d), source rows in the coordinates; inverse problems start at the best of z and these. They make
-            inverses right where psi has several minima, and fast. Without any the rows of a batch serve each other,
-            which finds less and costs up to twice as much.
+        start_rows: (k, d), source rows in the coordinates; inverse problems start at the best of z and these, which
+            matters where F has several minima. Of no rows, (0, d), they start at z. With None, and a psi that is not
+            certainly convex, rows of a batch are solved a second time from the minima found for others: that serves
+            nearly as well, costs twice as much, and depends on the batch.
 
     Raises:
         DataError: where the rows are not (k, d).
@@ -258,7 +259,7 @@ def checked_rows(rows: Tensor | None, potential: Potential) -> Tensor | None:
     Raises:
         DataError: where they are not (k, d), as the potential's points are.
     """
-    if rows is None or not len(rows):
+    if rows is None:
         return None
     if rows.ndim != 2 or rows.shape[1] != potential.dim:
         raise DataError(
