@@ -249,7 +249,7 @@ class ConditionalMap:
         return self
 
     def _start_rows_at(self, code: Tensor) -> Tensor | None:
-        """Return the kept rows whose condition is one with this code (e,), or next to it: those that training started at.
+        """Return the kept rows whose condition has this code (e,), or one next to it: where training started.
 
         Where values of covariates are all different there may be none: (0, d). Inverses then start at z alone.
         """

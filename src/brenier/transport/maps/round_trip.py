@@ -2,9 +2,9 @@
 
     error(x) = |T^{-1}(T(x)) - x| / sqrt(mean |x - mean x|^2)       in the units of the cost
 
-The denominator is the spread of the source rows, so that errors are comparable between data of any scale. A row misses
-where the error is far beyond what the inverse is solved to: then T^{-1}(T(x)) is another point than x, since T is not
-one-to-one there, or so flat that it hardly tells the two apart.
+The denominator is the spread of the source rows, so that errors are comparable between data of any scale. A row does
+not come back where the error is far beyond what the inverse is solved to: the map of a free network need not be
+one-to-one, and then T^{-1}(T(x)) is another point with the same image. The median hides such rows.
 """
 
 from __future__ import annotations
@@ -49,16 +49,16 @@ class MissedRows(NamedTuple):
 
 MISSED = {
     "free": MissedRows(
-        "the map is not one-to-one there, or nearly flat, and the inverse gives another point of the same image",
-        "potential='convex' has one inverse everywhere; more steps help",
+        "the map is not one-to-one there, and their inverse is another point with the same image",
+        "Give more steps, or use potential='convex', whose inverses are unique",
     ),
     "convex": MissedRows(
-        "the map is one-to-one, but so flat there that the inverse is solved too roughly to tell them apart",
-        "lower `map_.tol`, or give more steps",
+        "the map is one-to-one, but so flat there that the tolerance of the inverse does not tell points apart",
+        "Lower `map_.tol`, or give more steps",
     ),
     "plan": MissedRows(
-        "the map of a plan sends many rows to nearly one point, and the inverse gives one of them",
-        "do not invert it row by row; for a network give more steps",
+        "the map of a plan sends many rows to nearly one point, and the inverse of that is one of them",
+        "Do not rely on its inverse row by row; for a network give more steps",
     ),
 }
 
