@@ -269,6 +269,8 @@ def test_kept_rows_come_back_to_the_bit(k: int, tmp_path: Path) -> None:
     saved = new_map(POTENTIALS["free"](), start_rows=rows)
     save_map(tmp_path, saved, {})
     loaded, description = load_map(tmp_path)
+    assert isinstance(loaded, TransportMap)
+    assert loaded.start_rows is not None
     assert description["start_rows"] == k
     assert torch.equal(loaded.start_rows, rows)
     assert np.array_equal(loaded.inverse(Y), saved.inverse(Y))
