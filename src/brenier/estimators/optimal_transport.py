@@ -64,8 +64,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
             again. After an interruption, another estimator with the same samples and settings goes on from it, and is
             done at once where only saving was left. A run that has ended gives way to one of other samples.
-        keep_rows: whether the map of a network without certain convexity keeps up to 1,024 training rows of the source,
-            where inverse problems start. Whoever has a saved model can read them; without, inverses take twice as long.
+        keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
@@ -296,7 +295,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Source rows are in it, unless `keep_rows` is False; parameters that are functions or objects are not.
+        Anyone can read the source rows in it, unless `keep_rows` is False. Functions and objects of yours are left out.
 
         Raises:
             DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.
