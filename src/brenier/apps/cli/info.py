@@ -31,7 +31,7 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         "potential": description["potential"],
         "weights": sum(tensor.numel() for tensor in transport.network.parameters()),
         "dtype": description["dtype"],
-        "start_rows": description.get("start_rows") or 0,  # 0.1 kept none
+        "start_rows": description.get("start_rows", 0),
         "settings": given,
         "certificate": description["held_out"],
         "diagnostics": with_current_names(description["diagnostics"]),

@@ -31,7 +31,7 @@ from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.files import DTYPES, TensorShape
 from brenier.transport.maps.map import TransportMap
 
-START_ROWS = "start_rows"  # the name of the kept rows in the file
+START_ROWS = "start_rows"  # the name of the kept rows in either file
 # Where a field of the coordinates has another name in files, the latter.
 FILED_AS = {"scale": "spread"}
 
@@ -43,13 +43,14 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
         DataError: where the potential is of a class this library cannot rebuild, or labels of a kind JSON cannot hold.
     """
     network, rows = transport.network, transport.start_rows
+    kept = {} if rows is None or not len(rows) else {START_ROWS: len(rows)}
     return {
         "potential": _potential_to_json(network),
         "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
         "method": method_to_json(transport.method),
         "tol": transport.tol,
         "max_steps": transport.max_steps,
-        "start_rows": None if rows is None else len(rows),
+        **kept,
         **_conditions_to_json(transport),
     }
 
@@ -87,10 +88,9 @@ def shapes_of(description: Json, tensors: int) -> dict[str, TensorShape]:
     for name, shape in sides.items():
         filed = f"coordinates.{FILED_AS.get(name, name)}"
         shapes[filed] = TensorShape(shape, torch.float64)
-    rows = description.get("start_rows")  # which 0.1 did not keep
-    if rows is not None:
-        k = check_whole("start_rows", rows)
-        shapes[START_ROWS] = TensorShape((k, network.dim), dtype)
+    if START_ROWS in description:  # 0.1 kept none
+        rows = check_whole(START_ROWS, description[START_ROWS], 1)
+        shapes[START_ROWS] = TensorShape((rows, network.dim), dtype)
     return shapes
 
 

@@ -106,7 +106,8 @@ class InverseSolver:
         """Return the conjugate of a potential at points w (n, d); where these have a graph, so has its point.
 
         Without kept rows, and where F may have several minima, rows are solved a second time from the minima found for
-        other rows of the batch: results depend on the batch, and cost about twice as much.
+        other rows of the batch, and where that ends lower by more than the tolerance the result depends on these rows.
+        It costs about twice as much.
         """
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = (self.tol * distance.clamp(min=1.0)).detach()
@@ -121,7 +122,7 @@ class InverseSolver:
         again = self._from(
             network, w[index], InitialPoints.per_row(start[index]), tol[index]
         )
-        return _lower(found, index, again)
+        return _lower(found, index, again, tol[index])
 
     def _from(
         self, network: Potential, w: Tensor, start: InitialPoints, tol: Tensor
@@ -138,10 +139,15 @@ class InverseSolver:
         )
 
 
-def _lower(first: Conjugate, index: Tensor, second: Conjugate) -> Conjugate:
-    """Return what was found first, but of some rows (k,) what was found second where its value is lower."""
+def _lower(
+    first: Conjugate, index: Tensor, second: Conjugate, margin: Tensor
+) -> Conjugate:
+    """Return what was found first, but of some rows (k,) what was found second where its value is lower.
+
+    It must be so by a margin (k,): values of one minimum differ by less, and then the first stays, to the bit.
+    """
     before, after = first.value[index], second.value
-    better = (after < before) | before.isnan()
+    better = (after < before - margin) | before.isnan()
     index, places = index[better], better.nonzero().squeeze(-1)
     solution, other = first.solution, second.solution
     parts = {

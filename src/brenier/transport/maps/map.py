@@ -48,7 +48,7 @@ class TransportMap:
         start_rows: (k, d), source rows in the coordinates; inverse problems start at the best of z and these, which
             matters where F has several minima. Of no rows, (0, d), they start at z. With None, and a psi that is not
             certainly convex, rows of a batch are solved a second time from the minima found for others: that serves
-            nearly as well, costs twice as much, and depends on the batch.
+            nearly as well, costs twice as much, and depends on the batch. No rows are saved as None.
 
     Raises:
         DataError: where the rows are not (k, d).

@@ -55,14 +55,15 @@ class ModelFiles:
     """The files of a saved model.
 
     Attributes:
-        format: the number of the format that is written; lower ones are read too. 1, that of version 0.1, has no kept
-            rows.
+        format: the number of the format of models with kept rows; lower ones are read too.
+        without_rows: that of models without, which version 0.1 reads.
         description: the name of the file that describes the model.
         largest_description, largest_header: bytes beyond which what is read can be neither that nor the header of
             weights, and is not read.
     """
 
     format: int = 2
+    without_rows: int = 1
     description: str = "model.json"
     largest_description: int = 2**26
     largest_header: int = 2**24
@@ -183,7 +184,8 @@ def _checked_folder(folder: object) -> Path:
 
 def _described_map(weights: str, told: Description) -> bytes:
     """Return the description of a model as its file holds it."""
-    description = {"format": MODEL_FILES.format, "weights": weights, **told}
+    number = MODEL_FILES.format if START_ROWS in told else MODEL_FILES.without_rows
+    description = {"format": number, "weights": weights, **told}
     description["sha256"] = digest_of(description)
     content = json.dumps(description, indent=2).encode()
     if len(content) > MODEL_FILES.largest_description:
@@ -224,7 +226,7 @@ def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
     }
     for name, part in transport.coordinates.tensors().items():
         tensors[f"coordinates.{FILED_AS.get(name, name)}"] = part
-    if transport.start_rows is not None:
+    if transport.start_rows is not None and len(transport.start_rows):
         tensors[START_ROWS] = transport.start_rows
     return {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
 
