@@ -8,7 +8,8 @@ Endless samples; errors of both maps on 16,384 new points. A variant changes fie
 arguments of the constructor (`ARGUMENTS`). "no ..." takes a part of training out: the penalty that keeps psi convex,
 the candidates for initial points of inner problems, the deferral of the last rows of a batch. "equal weights": batches
 without the moments of their populations. "least held-out J": the evaluation with the least J is kept, not the latest of
-those that do not differ significantly. "one rate for all": no higher learning rate for some parameters in short runs.
+those that do not differ significantly. "no kept rows": the map starts its inverse at z, and again at what it found for
+other rows. "one rate for all": no higher learning rate for some parameters in short runs.
 "rows left four times": a batch is solved to the end when a row was deferred four times, by default sixteen times.
 "rows used once": no solved row of the target enters a second step, as by default in runs of 3 minutes and more; "rows
 used again": they do in those too. From 300 s on the default is the mean of two networks, and a potential of other
@@ -108,6 +109,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "spread biases": {"potential": wide_biases},
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},
+    "no kept rows": {"keep_rows": False},
     "LBFGS": {"method": LBFGS()},
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {

@@ -3,6 +3,7 @@
 import functools
 import os
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,8 @@ def test_every_kind_of_fit_says_the_same_things(kind: str) -> None:
     ot = quick(max_steps=2).fit(*PAIR, **KINDS[kind][0])
     assert list(ot.diagnostics_) == [
         *("selected", "stopped", "steps", "rollbacks", "round_trip"),
-        *("round_trip_unconverged", "round_trip_rows", "threads", "processes"),
+        *("round_trip_missed", "round_trip_unconverged", "round_trip_rows"),
+        *("threads", "processes"),
     ]
     assert list(ot.history_[0]) == [
         *("step", "seconds", "value", "standard_error", "evaluations"),
@@ -106,6 +108,19 @@ def test_every_kind_of_fit_says_the_same_things(kind: str) -> None:
     ]
     assert ot.diagnostics_["round_trip"] < 1e-2
     assert 0 < ot.diagnostics_["round_trip_rows"] <= 100
+
+
+def test_rows_that_do_not_come_back_are_warned_about() -> None:
+    with pytest.warns(ConvergenceWarning, match="round trip of 100 held-out") as caught:
+        ot = quick(max_steps=20, settings={"missed_error": 1e-7}).fit(*PAIR)
+    assert "Give more steps, or use potential='convex'" in str(caught[0].message)
+    assert ot.diagnostics_["round_trip_missed"] > 0.01
+    told = {"missed_error": 1e-7, "max_missed_share": 1.0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = quick(max_steps=20, settings=told).fit(*PAIR)
+    found = [each.diagnostics_["round_trip_missed"] for each in (ot, again)]
+    assert found[0] == found[1]
 
 
 @EVERY

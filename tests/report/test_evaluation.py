@@ -49,6 +49,7 @@ def test_an_evaluation_is_json(found: MapEvaluation) -> None:
     trip = kept["round_trip"]
     assert (trip["rows"], trip["unconverged"]) == (300, 0)
     assert trip["median"] <= trip["percentile_99"] <= trip["largest"]
+    assert (trip["missed"], trip["missed_error"]) == (0, 1e-3)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from brenier.datasets import Population, Rows, Split
+from brenier.estimators.kept_rows import copied
 from brenier.estimators.settings import FitSettings
 from brenier.transport.coordinates import gaussian_fits
 from brenier.transport.maps import AffinePart, cross_fitted
@@ -33,8 +34,7 @@ def affine_parts(
     unit, cross_fit = unit.cpu(), settings.cross_fit
     most = min(cross_fit.rows(len(unit)), settings.pipeline.coordinate_rows)
     most //= len(splits)
-    own = torch.Generator()  # measuring is not to change what is drawn after it
-    own.set_state(generator.get_state())
+    own = copied(generator)  # measuring is not to change what is drawn after it
     pairs, training = [], []
     for split in splits:
         some = [_measured_rows(split, k, own, most) / unit for k in (0, 1)]

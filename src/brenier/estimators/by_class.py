@@ -20,13 +20,14 @@ from torch import Tensor
 
 from brenier.datasets import Rows, Split, SplitSettings
 from brenier.estimators.affine_parts import affine_parts
-from brenier.estimators.class_draw import ClassDraw, class_points
+from brenier.estimators.class_draw import ClassDraw, class_points, side_points
 from brenier.estimators.conditioned import (
     conditional_map,
     conditioned_identity,
     conditioned_task,
 )
 from brenier.estimators.inspection import inspected_classes
+from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
@@ -122,7 +123,10 @@ class ClassProblem:
 
     def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
         """Return the maps of a network, with the distance of every class measured on rows of its own."""
-        transport = conditional_map(network, self.classes, self.task, self.options)
+        rows = kept_rows(self._rows, network, self.options, self.generator)
+        transport = conditional_map(
+            network, self.classes, self.task, self.options, rows
+        )
         parts = affine_parts(
             self.splits,
             self.coordinates.unit,
@@ -158,6 +162,12 @@ class ClassProblem:
             for _ in split.certify[0]
         ]
         return RoundTripRows(rows, (labels,))
+
+    def _rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return training rows of the source as conditioned points, as many of every class, and one at least."""
+        each = max(1, n // len(self.splits))
+        rows = [split.source.sample_distinct(each, generator) for split in self.splits]
+        return side_points(rows, self.classes, False, self.options)
 
     def _refitted(self) -> Classes:
         """Return the classes with coordinates determined by all rows."""

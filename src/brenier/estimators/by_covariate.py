@@ -23,6 +23,7 @@ from brenier.estimators.conditioned import (
 )
 from brenier.estimators.covariate_draw import CovariateDraw, common_values
 from brenier.estimators.inspection import inspected_covariates
+from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
@@ -131,7 +132,10 @@ class CovariateProblem:
 
     def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
         """Return the maps of a network, with the distance measured over the values of both sides."""
-        transport = conditional_map(network, self.conditions, self.task, self.options)
+        rows = kept_rows(self.draws[0].distinct, network, self.options, self.generator)
+        transport = conditional_map(
+            network, self.conditions, self.task, self.options, rows
+        )
         measured = self._measured(transport)
         if refit:
             transport.conditions = self._refitted()

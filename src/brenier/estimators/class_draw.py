@@ -22,11 +22,11 @@ def class_points(
         classes: their coordinates.
         options: device and precision.
     """
-    source = _encoded([x for x, _ in pairs], classes, False, options)
-    return source, _encoded([z for _, z in pairs], classes, True, options)
+    source = side_points([x for x, _ in pairs], classes, False, options)
+    return source, side_points([z for _, z in pairs], classes, True, options)
 
 
-def _encoded(
+def side_points(
     side: Sequence[Tensor], classes: Classes, target: bool, options: Options
 ) -> Tensor:
     """Return rows of one side, class by class, as conditioned points."""
@@ -71,7 +71,7 @@ class ClassDraw:
             rows = [
                 side.sample_distinct(side.size, torch.Generator()) for side in sides
             ]
-            self.encoded = _encoded(rows, classes, target, options)
+            self.encoded = side_points(rows, classes, target, options)
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Return a batch: (n, d + e), or as many as there are rows."""

@@ -78,12 +78,17 @@ def conditioned_identity(task: DualTask, options: Options) -> Potential:
 
 
 def conditional_map(
-    network: Potential, conditions: Conditions, task: DualTask, options: Options
+    network: Potential,
+    conditions: Conditions,
+    task: DualTask,
+    options: Options,
+    start_rows: Tensor | None,
 ) -> ConditionalMap:
-    """Return the maps of a network."""
+    """Return the maps of a network, with source rows as conditioned points at which inverse problems start."""
     return ConditionalMap(
         network,
         conditions,
         method=task.objective.method,
         tol=options.settings.pipeline.inverse_tol_factor * task.objective.tol,
+        start_rows=start_rows,
     )

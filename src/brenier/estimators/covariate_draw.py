@@ -62,6 +62,11 @@ class CovariateDraw:
         """Return n rows drawn with replacement, in random order."""
         return self.points[self._positions(n, generator).to(self.points.device)]
 
+    def distinct(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return the different ones of n rows drawn: (k, d + e)."""
+        positions = self._positions(n, generator).unique()
+        return self.points[positions.to(self.points.device)]
+
     def measured(self, n: int, generator: torch.Generator) -> CountedRows:
         """Return the different ones of n rows drawn, how often each was, and their scaled covariates."""
         positions, times = self._positions(n, generator).unique(return_counts=True)

@@ -64,6 +64,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
             again. After an interruption, another estimator with the same samples and settings goes on from it, and is
             done at once where only saving was left. A run that has ended gives way to one of other samples.
+        keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
@@ -77,8 +78,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
         labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
-        diagnostics_: what was selected, why training stopped, the round trip on held-out rows, and by how many threads
-            and processes the network was trained.
+        diagnostics_: what was selected, why training stopped, the round trip on held-out rows and which share of them
+            does not come back ("round_trip_missed"), and by how many threads and processes the network was trained.
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
@@ -111,6 +112,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         patience: int = 12,
         warm_start: bool = False,
         checkpoint: str | None = None,
+        keep_rows: bool = True,
         random_state: RandomState = None,
         n_jobs: int | None = None,
         device: str | torch.device | None = None,
@@ -133,6 +135,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.patience = patience
         self.warm_start = warm_start
         self.checkpoint = checkpoint
+        self.keep_rows = keep_rows
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
@@ -292,7 +295,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Parameters that are functions or objects (optimizer, random_state, a potential of your own) are not saved.
+        Anyone can read the source rows in it, unless `keep_rows` is False. Functions and objects of yours are left out.
 
         Raises:
             DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.

@@ -36,6 +36,7 @@ class Options:
         folder: where the unfinished run is kept, or None.
         progress: whether to show a progress bar.
         warm: a map to go on from, or None.
+        keep_rows: whether the map keeps source rows at which inverse problems start.
         processes: how many share the work of training, or None for as many as are worth it.
         folds: how many networks of few rows leave out a fold each; 0 where rows are held out once for all.
         entropic: whether the entropic plan of few rows is a rival of the networks.
@@ -55,6 +56,7 @@ class Options:
     folder: str | None
     progress: bool
     warm: TransportMap | ConditionalMap | None
+    keep_rows: bool
     processes: int | None
     folds: int = 0
     entropic: bool = False

@@ -51,6 +51,7 @@ class Parameters:
     patience: int
     warm_start: bool
     checkpoint: str | None
+    keep_rows: bool
     random_state: RandomState
     n_jobs: int | None
     device: object
@@ -69,6 +70,8 @@ class Parameters:
         validation.check_choice(
             "dtype", validation.name_of_dtype(self.dtype), ("float32", "float64")
         )
+        if not isinstance(self.keep_rows, bool | np.bool_):
+            raise DataError(f"keep_rows: must be True or False, got {self.keep_rows!r}")
         if self.checkpoint is not None:
             validation.check_folder("checkpoint", self.checkpoint)
         if not (self.optimizer is None or callable(self.optimizer)):
@@ -119,6 +122,7 @@ class Parameters:
             folder=self.checkpoint,
             progress=bool(self.verbose),
             warm=warm,
+            keep_rows=bool(self.keep_rows),
             processes=validation.check_jobs(self.n_jobs),
             folds=folds,
             entropic=self.potential == "free" and self.n_networks is None,

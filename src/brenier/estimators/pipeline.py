@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import torch
+
 from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
-from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
+from brenier.estimators.plan import FitProblem, Plan
 from brenier.potentials import Potential
 from brenier.training import (
     Keeper,
@@ -26,7 +28,13 @@ from brenier.training import (
     train,
 )
 from brenier.transport.dual import shared_among
-from brenier.transport.maps import ConditionalMap, TransportMap, inverse_errors
+from brenier.transport.maps import (
+    MISSED,
+    ConditionalMap,
+    RoundTrip,
+    TransportMap,
+    round_trip,
+)
 
 
 def fit_plan(plan: Plan, options: Options) -> Fitted:
@@ -110,11 +118,9 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
     fault = None if at_start else problem.fault(transport)
     if fault:
         transport, selected = _mended(problem, transport, selected, fault)
-    diagnostics = {
-        **_diagnostics(transport, run, selected, problem.round_trip()),
-        **facts,
-        **shared,
-    }
+    held_out, settings = problem.round_trip(), options.settings.round_trip
+    trip = round_trip(transport, held_out.rows, *held_out.condition, settings=settings)
+    diagnostics = {**_diagnostics(run, selected, trip), **facts, **shared}
     file = None if keeper is None else keeper.finish()
     return Fitted(transport, run.history, diagnostics, file)
 
@@ -174,33 +180,36 @@ def _description(options: Options, run: Run[Potential]) -> str:
 
 
 def _diagnostics(
-    transport: TransportMap | ConditionalMap,
-    run: Run[Potential],
-    selected: str,
-    trip: RoundTripRows,
+    run: Run[Potential], selected: str, trip: RoundTrip
 ) -> dict[str, object]:
     """Return the diagnostics of a fit; warn of what a user must not miss."""
-    errors, solution = inverse_errors(transport, trip.rows, *trip.condition)
+    rows = len(trip.errors)
     diagnostics = {
         "selected": selected,
         "stopped": run.finished,
         "steps": run.step,
         "rollbacks": run.rollbacks,
-        "round_trip": float(errors.median()),
-        "round_trip_unconverged": solution.unconverged,
-        "round_trip_rows": len(trip.rows),
+        "round_trip": float(torch.as_tensor(trip.errors).median()),
+        "round_trip_missed": trip.missed,
+        "round_trip_unconverged": trip.unconverged,
+        "round_trip_rows": rows,
     }
     if run.finished.startswith("gave up"):
         warn(
             f"training {run.finished}; the best map seen is kept. Lower `learning_rate`, or use potential='convex'",
             ConvergenceWarning,
         )
-    if solution.unconverged:
+    if trip.unconverged:
         remedy = "raise `map_.max_steps`, or use potential='convex'"
         if selected == "plan":
             remedy = "the map of a plan jumps, and where it does its inverse is only known roughly"
         warn(
-            f"the inverse of {solution.unconverged} of {len(trip.rows)} held-out rows did not converge; {remedy}",
+            f"the inverse of {trip.unconverged} of {rows} held-out rows did not converge; {remedy}",
+            ConvergenceWarning,
+        )
+    if trip.missed > trip.settings.max_missed_share:
+        warn(
+            f"round trip of {rows} held-out rows: {trip.missed_statement()} {MISSED[trip.kind].remedy}",
             ConvergenceWarning,
         )
     return diagnostics

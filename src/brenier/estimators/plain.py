@@ -13,6 +13,7 @@ from brenier.estimators.affine_parts import affine_parts
 from brenier.estimators.exact import plan_potential, stray_share
 from brenier.estimators.initial import identity_potential, initial_potential
 from brenier.estimators.inspection import inspected
+from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
@@ -111,6 +112,7 @@ class PlainProblem:
             self.coordinates,
             method=objective.method,
             tol=pipeline.inverse_tol_factor * objective.tol,
+            start_rows=kept_rows(self._rows, network, self.options, self.generator),
         )
         (affine,) = affine_parts(
             [self.split],
@@ -159,6 +161,11 @@ class PlainProblem:
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
         return RoundTripRows(self.split.certify[0])
+
+    def _rows(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return training rows of the source in the coordinates."""
+        x = self.split.source.sample_distinct(n, generator)
+        return self.coordinates.encode_source(x.to(self.options.device))
 
     def _some_rows(self, most: int) -> tuple[Tensor, Tensor]:
         """Return training rows in the coordinates, as many of either side."""

@@ -23,7 +23,7 @@ from brenier.statistics import (
 from brenier.training import Settings
 from brenier.transport.coordinates import CoordinateSettings
 from brenier.transport.dual import DualSettings, ParallelSettings, StartSettings
-from brenier.transport.maps import CrossFitSettings
+from brenier.transport.maps import CrossFitSettings, RoundTripSettings
 
 Group = TypeVar("Group")
 
@@ -156,6 +156,7 @@ class FitSettings:
         split: which rows are held out.
         coordinates: how coordinates are determined.
         cross_fit: how the affine part of the distance is measured.
+        round_trip: when held-out rows do not come back, and from which share on that is warned of.
         plan: the exact plan that is fallen back on.
         entropic: the entropic plan of few rows.
         sinkhorn: how its potentials are found.
@@ -184,6 +185,7 @@ class FitSettings:
         default_factory=CoordinateSettings
     )
     cross_fit: CrossFitSettings = dataclasses.field(default_factory=CrossFitSettings)
+    round_trip: RoundTripSettings = dataclasses.field(default_factory=RoundTripSettings)
     plan: PlanSettings = dataclasses.field(default_factory=PlanSettings)
     entropic: EntropicSettings = dataclasses.field(default_factory=EntropicSettings)
     sinkhorn: SinkhornSettings = dataclasses.field(default_factory=SinkhornSettings)

@@ -137,6 +137,8 @@ def to_json(found: MapEvaluation) -> dict[str, Any]:
         "median": median,
         "percentile_99": high,
         "largest": largest,
+        "missed": found.trip.missed,
+        "missed_error": found.trip.settings.missed_error,
     }
     return {
         "distance": dataclasses.asdict(found.distance),

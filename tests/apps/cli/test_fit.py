@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -49,6 +50,21 @@ def test_fit_writes_a_model_and_a_report(here: Path, capsys: Any) -> None:
         "round-trip.png",
     } < names
     assert "unfinished" not in names
+
+
+def test_rows_are_kept_or_not(here: Path, capsys: Any) -> None:
+    np.save("a.npy", PAIR[0])
+    np.save("b.npy", PAIR[1])
+    command = ["fit", "a.npy", "b.npy", "--max-steps", "60", "--batch-size", "128"]
+    for told, rows in (([], 800), (["--no-rows"], 0)):
+        code, out, _ = run(capsys, *command, "--quiet", "--out", f"m{rows}", *told)
+        assert code == 0
+        assert re.search(r"spread; \S+ % of the rows do not come back; ", out)
+        _, out, _ = run(capsys, "info", f"m{rows}")
+        assert re.search(rf"source rows +{rows or 'none'}", out)
+        _, out, _ = run(capsys, "info", f"m{rows}", "--json")
+        assert json.loads(out)["start_rows"] == rows
+    assert load("m0").keep_rows is False
 
 
 def test_fit_takes_columns_of_tables_in_any_order(

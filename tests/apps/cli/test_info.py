@@ -1,6 +1,7 @@
 """`brenier info`: what a saved model is."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def test_models_of_version_0_1_are_described(kind: str, capsys: Any) -> None:
     code, out, _ = run(capsys, "info", str(folder))
     assert code == 0
     assert "setbacks" not in out
+    assert re.search(r"source rows +none", out)
+    assert "missed" not in out  # which 0.1 did not measure
     _, out, _ = run(capsys, "info", str(folder), "--json")
     told = json.loads(out)
     assert told["training"]["rollbacks"] == told["diagnostics"]["rollbacks"] == 0

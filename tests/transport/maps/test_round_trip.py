@@ -5,7 +5,8 @@ import pytest
 import torch
 from fits import quick
 
-from brenier import OptimalTransport
+from brenier import DenseICNN, OptimalTransport, TransportMap
+from brenier.potentials import MaxAffine
 from brenier.transport.maps import RoundTrip, inverse_errors, round_trip
 
 RNG = np.random.default_rng(0)
@@ -49,6 +50,33 @@ def test_a_map_with_classes_is_given_their_labels() -> None:
     ot = quick(max_steps=2).fit(x, x + 1, source_labels=labels, target_labels=labels)
     trip = round_trip(ot.map_, torch.tensor(x), labels)
     assert trip.errors.max() < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("free", "not one-to-one there"),
+        ("convex", "one-to-one, but so flat there"),
+        ("plan", "the map of a plan sends many rows to nearly one point"),
+    ],
+)
+def test_rows_that_do_not_come_back_are_counted(kind: str, reason: str) -> None:
+    trip = RoundTrip(np.array([0.0, 1e-4, 1e-3, 2.0]), 0, kind)
+    assert trip.missed == 0.25
+    told = "25 % of the rows do not come back within 0.001 of the spread: the map"
+    assert told in trip.statement()
+    assert reason in trip.statement()
+    fine = RoundTrip(np.array([0.0, 1e-4]), 0, kind)
+    assert fine.missed == 0
+    assert "All rows come back within 0.001 of the spread." in fine.statement()
+
+
+def test_the_kind_of_a_map_is_seen_by_its_potential(ot: OptimalTransport) -> None:
+    x = torch.tensor(X[:20])
+    plan = MaxAffine.of_plan(x, x.square().sum(-1) / 2, 1e-2)
+    assert round_trip(ot.map_, x).kind == "convex"
+    assert round_trip(TransportMap(plan), x).kind == "plan"
+    assert round_trip(TransportMap(DenseICNN(3, (8,))), x).kind == "free"
 
 
 def test_the_statement_says_how_many_rows_failed() -> None:

@@ -72,6 +72,8 @@ def test_a_map_comes_back_to_the_bit(
         saved.max_steps,
     )
     assert loaded.held_out_distance is None
+    assert loaded.start_rows is None
+    assert description["format"] == 1  # which 0.1 reads
     assert description["note"] == [1, "two"]
     assert np.array_equal(loaded(X), saved(X))
 
@@ -88,9 +90,9 @@ def test_a_model_is_two_files_with_a_checksum(tmp_path: Path) -> None:
         assert description["weights_sha256"].startswith(description["weights"][8:24])
 
 
-def test_no_samples_are_inside(tmp_path: Path) -> None:
+def test_few_samples_are_inside(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(5000, 2))
-    quick(max_steps=2).fit(x, x + 1).save(tmp_path)
+    quick(max_steps=2, settings={"z_threshold": 0}).fit(x, x + 1).save(tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < x.nbytes
 
 
@@ -206,8 +208,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "is truncated or not a model description",
     ),
     "newer": (
-        lambda folder: describe(folder, format=2),
-        "has format 2, this brenier reads up to 1; upgrade brenier",
+        lambda folder: describe(folder, format=3),
+        "has format 3, this brenier reads up to 2; upgrade brenier",
     ),
     "altered": (
         lambda folder: describe(folder, signed=False, tol=1.0),
@@ -260,6 +262,34 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "holds no estimator.*give a folder",
     ),
 }
+
+
+@pytest.mark.parametrize("k", [1, 7])
+def test_kept_rows_come_back_to_the_bit(k: int, tmp_path: Path) -> None:
+    rows = torch.randn(k, 2, generator=torch.Generator().manual_seed(1))
+    saved = new_map(POTENTIALS["free"](), start_rows=rows)
+    save_map(tmp_path, saved, {})
+    loaded, description = load_map(tmp_path)
+    assert isinstance(loaded, TransportMap)
+    assert loaded.start_rows is not None
+    assert (description["start_rows"], description["format"]) == (k, 2)
+    assert torch.equal(loaded.start_rows, rows)
+    assert np.array_equal(loaded.inverse(Y), saved.inverse(Y))
+
+
+@pytest.mark.parametrize("wrong", [2, 10**15, 0, -1, "3", True, None])
+def test_kept_rows_are_as_many_as_described(wrong: Any, tmp_path: Path) -> None:
+    save_map(tmp_path, new_map(DenseICNN(2, (8,)), start_rows=torch.ones(3, 2)), {})
+    describe(tmp_path, start_rows=wrong)
+    with pytest.raises(ModelFileError, match=r"do not fit together.*start_rows"):
+        load_map(tmp_path)
+
+
+def test_kept_rows_are_finite(tmp_path: Path) -> None:
+    rows = torch.tensor([[0.0, torch.nan]])
+    save_map(tmp_path, new_map(DenseICNN(2, (8,)), start_rows=rows), {})
+    with pytest.raises(ModelFileError, match="start_rows: holds NaN or inf"):
+        load_map(tmp_path)
 
 
 FIELDS: dict[str, tuple[dict[str, Any], str]] = {

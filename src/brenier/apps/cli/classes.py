@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 
@@ -46,7 +47,8 @@ def evaluate_classes(
     found = _measure_classes(ot, source, target, seed)
     errors = np.concatenate([each.trip.errors for each in found.values()])
     unconverged = sum(each.trip.unconverged for each in found.values())
-    trip = RoundTrip(errors, unconverged)
+    first = next(iter(found.values())).trip
+    trip = dataclasses.replace(first, errors=errors, unconverged=unconverged)
     page = None
     if out is not None:
         page = _write_classes(out, ot, source, target, found, trip, title)
@@ -98,13 +100,13 @@ def _scores_by_class(
     for each in found.values():
         scores = [each.scores[name][COMPARED_METRIC] for name in compared]
         median = float(np.median(each.trip.errors))
-        figures.append([each.distance.w2, median, *scores])
+        figures.append([each.distance.w2, median, each.trip.missed, *scores])
     means = np.mean(figures, axis=0).tolist()
     rows: list[list[object]] = []
     for name, count, numbers in zip(names, counts, figures, strict=True):
         rows.append([name, count, *numbers])
     rows.append(["mean", sum(counts), *means])
-    return ["class", "rows", "W2", "round trip", *compared], rows
+    return ["class", "rows", "W2", "round trip", "missed", *compared], rows
 
 
 def _write_classes(

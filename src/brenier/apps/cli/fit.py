@@ -199,8 +199,10 @@ def _print_outcome(ot: OptimalTransport, out: Path) -> None:
     else:
         print(ot.map_.distance().statement())
     unconverged, rows = found["round_trip_unconverged"], found["round_trip_rows"]
+    missed = f"{100 * found['round_trip_missed']:.2g} % of the rows do not come back"
     print(
-        f"Round trip: median error {found['round_trip']:.2g} of the spread; {unconverged} of {rows} rows unconverged."
+        f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed}; {unconverged} of {rows} rows "
+        "unconverged."
     )
     if found["selected"] != "network":
         print(

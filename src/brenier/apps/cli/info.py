@@ -31,6 +31,7 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         "potential": description["potential"],
         "weights": sum(tensor.numel() for tensor in transport.network.parameters()),
         "dtype": description["dtype"],
+        "start_rows": description.get("start_rows", 0),
         "settings": given,
         "certificate": description["held_out"],
         "diagnostics": with_current_names(description["diagnostics"]),
@@ -86,12 +87,13 @@ def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     kind = network["class"]
     if len(networks) > 1:
         kind = f"mean of {len(networks)} {kind}"
-    dim = summary["dimension"]
+    dim, rows = summary["dimension"], summary["start_rows"]
     facts = [
         ("model", summary["model"]),
         ("map", f"{dim} features -> {dim} features"),
         ("features", "unnamed" if features is None else ", ".join(features)),
         ("potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"),
+        ("source rows", f"{rows} kept, for inverses to start at" if rows else "none"),
     ]
     if "covariates" in summary:
         low, high = summary["covariates"]["low"], summary["covariates"]["high"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from brenier.apps.cli import commands
@@ -69,6 +70,14 @@ def _add_map_settings(parser: CommandParser) -> None:
     add_setting(group, "--start", text, choices=["affine", "identity"])
     text = "what one unit of cost is in each feature"
     add_setting(group, "--scale", text, choices=["auto", "common", "feature"])
+    text = "keep no source rows in the model (default: up to 1,024, at which inverses start)"
+    group.add_argument(
+        "--no-rows",
+        dest="keep_rows",
+        action="store_false",
+        default=argparse.SUPPRESS,
+        help=text,
+    )
 
 
 def _add_training_settings(parser: CommandParser) -> None:

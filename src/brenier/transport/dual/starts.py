@@ -22,6 +22,7 @@ class StartSettings:
 
     max_candidates: int = 1024
     condition_penalty: float = 1e5
+    bearable_penalty: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)

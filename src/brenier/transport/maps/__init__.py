@@ -11,16 +11,24 @@ from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
-from brenier.transport.maps.round_trip import RoundTrip, inverse_errors, round_trip
+from brenier.transport.maps.round_trip import (
+    MISSED,
+    RoundTrip,
+    RoundTripSettings,
+    inverse_errors,
+    round_trip,
+)
 from brenier.transport.maps.storage import load_map, save_map
 
 __all__ = [
+    "MISSED",
     "AffinePart",
     "ConditionalMap",
     "CountedRows",
     "CrossFitSettings",
     "Distance",
     "RoundTrip",
+    "RoundTripSettings",
     "TransportMap",
     "combined",
     "cross_fitted",

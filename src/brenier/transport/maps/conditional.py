@@ -20,12 +20,20 @@ from brenier.transport.coordinates import (
     Classes,
     Conditions,
     Coordinates,
+    Covariates,
     rows_encoded_at_once,
 )
+from brenier.transport.dual import StartSettings
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.map import TransportMap, finite_time, warn_unconverged
-from brenier.transport.maps.rows import InverseSolver, RowMap
+from brenier.transport.maps.inverse import InverseSolver, Starts
+from brenier.transport.maps.map import (
+    TransportMap,
+    checked_rows,
+    finite_time,
+    warn_unconverged,
+)
+from brenier.transport.maps.rows import RowMap
 
 ConditionsLike: TypeAlias = (
     LabelsLike | TableLike
@@ -44,9 +52,10 @@ class ConditionalMap:
         method, tol, max_steps, batch_size: as for `TransportMap`.
         held_out_distance: per class the distance measured on held-out samples at fit time, where there were any.
         pooled_distance: the distance over all values of covariates, as measured then, if it was.
+        start_rows: (k, d + e), source rows as conditioned points, as for `TransportMap`.
 
     Raises:
-        DataError: where the potential is none of conditioned points.
+        DataError: where the potential is none of conditioned points, or the rows are none.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class ConditionalMap:
         batch_size: int = 8192,
         held_out_distance: Mapping[int, Distance] | None = None,
         pooled_distance: Distance | None = None,
+        start_rows: Tensor | None = None,
     ) -> None:
         if not isinstance(potential, Conditional):
             found = type(potential).__name__
@@ -70,6 +80,10 @@ class ConditionalMap:
         self.batch_size = batch_size
         self.held_out_distance = dict(held_out_distance or {})
         self.pooled_distance = pooled_distance
+        if start_rows is None and isinstance(conditions, Covariates):
+            # Training starts at rows of like values alone: other basins need not be those of the source.
+            start_rows = next(potential.parameters()).new_empty(0, potential.dim)
+        self.start_rows = checked_rows(start_rows, potential)
 
     @property
     def coordinates(self) -> Coordinates:
@@ -109,6 +123,7 @@ class ConditionalMap:
             max_steps=self.max_steps,
             batch_size=self.batch_size,
             held_out_distance=found,
+            start_rows=self._start_rows_at(potential.code),
         )
 
     def __call__(self, x: TableLike, condition: ConditionsLike) -> Any:
@@ -229,7 +244,21 @@ class ConditionalMap:
         """Move the map to a device, and return it."""
         self.network.to(device)
         self.conditions = self.conditions.to(device)
+        if self.start_rows is not None:
+            self.start_rows = self.start_rows.to(device)
         return self
+
+    def _start_rows_at(self, code: Tensor) -> Tensor | None:
+        """Return the kept rows whose condition has this code (e,), or one next to it: where training started.
+
+        Where values of covariates are all different there may be none: (0, d). Inverses then start at z alone.
+        """
+        if self.start_rows is None:
+            return None
+        rows, codes = self.start_rows.tensor_split([self.dim], -1)
+        settings = StartSettings()
+        penalty = settings.condition_penalty * (codes - code).square().sum(-1)
+        return rows[penalty < settings.bearable_penalty]
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)
@@ -250,7 +279,8 @@ class ConditionalMap:
         keep_graph: bool = False,
     ) -> Tensor:
         """Apply a function of a map of rows batch by batch, each row in the coordinates of its condition."""
-        solver = InverseSolver(self.method, self.tol, self.max_steps)
+        starts = Starts(self.network, self.start_rows)
+        solver = InverseSolver(self.method, self.tol, self.max_steps, starts)
 
         def of_rows(rows: Tensor, place: slice) -> Tensor:
             coordinates = self.conditions.side(index[place])

@@ -31,6 +31,7 @@ from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.files import DTYPES, TensorShape
 from brenier.transport.maps.map import TransportMap
 
+START_ROWS = "start_rows"  # the name of the kept rows in either file
 # Where a field of the coordinates has another name in files, the latter.
 FILED_AS = {"scale": "spread"}
 
@@ -41,13 +42,15 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
     Raises:
         DataError: where the potential is of a class this library cannot rebuild, or labels of a kind JSON cannot hold.
     """
-    network = transport.network
+    network, rows = transport.network, transport.start_rows
+    kept = {} if rows is None or not len(rows) else {START_ROWS: len(rows)}
     return {
         "potential": _potential_to_json(network),
         "dtype": str(next(network.parameters()).dtype).removeprefix("torch."),
         "method": method_to_json(transport.method),
         "tol": transport.tol,
         "max_steps": transport.max_steps,
+        **kept,
         **_conditions_to_json(transport),
     }
 
@@ -85,13 +88,19 @@ def shapes_of(description: Json, tensors: int) -> dict[str, TensorShape]:
     for name, shape in sides.items():
         filed = f"coordinates.{FILED_AS.get(name, name)}"
         shapes[filed] = TensorShape(shape, torch.float64)
+    if START_ROWS in description:  # 0.1 kept none
+        rows = check_whole(START_ROWS, description[START_ROWS], 1)
+        shapes[START_ROWS] = TensorShape((rows, network.dim), dtype)
     return shapes
 
 
 def rebuild(
-    description: Json, weights: dict[str, Tensor], coordinates: Coordinates
+    description: Json,
+    weights: dict[str, Tensor],
+    coordinates: Coordinates,
+    start_rows: Tensor | None = None,
 ) -> TransportMap | ConditionalMap:
-    """Return the map that was described, with these weights and coordinates.
+    """Return the map that was described, with these weights, coordinates and kept rows.
 
     Raises:
         ValueError: for a field that cannot be.
@@ -102,10 +111,13 @@ def rebuild(
     for name, part in weights.items():
         require_finite(name, part)
     check_coordinates(coordinates)
+    if start_rows is not None:
+        require_finite(START_ROWS, start_rows)
     settings: dict[str, Any] = {
         "method": method_from_json(description["method"]),
         "tol": check_real("tol", description["tol"], 0.0),
         "max_steps": check_whole("max_steps", description["max_steps"]),
+        "start_rows": start_rows,
     }
     held_out = description["held_out"]
     if not isinstance(network, Conditional):

@@ -22,7 +22,8 @@ from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.cross_fit import AffinePart, combined
 from brenier.transport.maps.distance import Distance, Measured
-from brenier.transport.maps.rows import InverseSolver, RowMap
+from brenier.transport.maps.inverse import InverseSolver, Starts
+from brenier.transport.maps.rows import RowMap
 
 WithSolution = Callable[[Tensor], tuple[Tensor, Solution]]
 
@@ -44,6 +45,13 @@ class TransportMap:
         max_steps: inner steps after which a row is reported as unconverged.
         batch_size: rows per batch.
         held_out_distance: the distance measured on held-out samples at fit time, if any.
+        start_rows: (k, d), source rows in the coordinates; inverse problems start at the best of z and these, which
+            matters where F has several minima. Of no rows, (0, d), they start at z. With None, and a psi that is not
+            certainly convex, rows of a batch are solved a second time from the minima found for others: that serves
+            nearly as well, costs twice as much, and depends on the batch. No rows are saved as None.
+
+    Raises:
+        DataError: where the rows are not (k, d).
     """
 
     def __init__(
@@ -56,6 +64,7 @@ class TransportMap:
         max_steps: int = 500,
         batch_size: int = 8192,
         held_out_distance: Distance | None = None,
+        start_rows: Tensor | None = None,
     ) -> None:
         parameter = next(potential.parameters())
         coordinates = coordinates or identity_coordinates(potential.dim)
@@ -64,6 +73,7 @@ class TransportMap:
         self.dim = coordinates.dim
         self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
         self.batch_size, self.held_out_distance = batch_size, held_out_distance
+        self.start_rows = checked_rows(start_rows, potential)
         self._type = parameter.dtype
 
     def __call__(self, x: TableLike) -> Any:
@@ -199,11 +209,14 @@ class TransportMap:
         """Move the map to a device, and return it."""
         self.network.to(device)
         self.coordinates = self.coordinates.to(device)
+        if self.start_rows is not None:
+            self.start_rows = self.start_rows.to(device)
         return self
 
     def _rows(self) -> RowMap:
         """Return the map of rows in memory."""
-        solver = InverseSolver(self.method, self.tol, self.max_steps)
+        starts = Starts(self.network, self.start_rows)
+        solver = InverseSolver(self.method, self.tol, self.max_steps, starts)
         return RowMap(self.network, self.coordinates, solver)
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
@@ -238,6 +251,21 @@ class TransportMap:
         return with_solutions(
             function, lambda solve: self._in_batches(solve, samples, dtype, keep_graph)
         )
+
+
+def checked_rows(rows: Tensor | None, potential: Potential) -> Tensor | None:
+    """Return rows at which inverse problems start as the potential takes them, or None where there are none.
+
+    Raises:
+        DataError: where they are not (k, d), as the potential's points are.
+    """
+    if rows is None:
+        return None
+    if rows.ndim != 2 or rows.shape[1] != potential.dim:
+        raise DataError(
+            f"start_rows: must be (k, {potential.dim}), in the coordinates of the map, got {tuple(rows.shape)}"
+        )
+    return rows.detach().to(next(potential.parameters()))
 
 
 def finite_time(t: float) -> float:

@@ -2,14 +2,16 @@
 
     error(x) = |T^{-1}(T(x)) - x| / sqrt(mean |x - mean x|^2)       in the units of the cost
 
-The denominator is the spread of the source rows, so that errors are comparable between data of any scale.
+The denominator is the spread of the source rows, so that errors are comparable between data of any scale. A row does
+not come back where the error is far beyond what the inverse is solved to: the map of a free network need not be
+one-to-one, and then T^{-1}(T(x)) is another point with the same image. The median hides such rows.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -17,7 +19,48 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brenier.datasets import LabelsLike, TableLike
+from brenier.potentials import MaxAffine, Potential
 from brenier.solve import Solution
+
+
+@dataclasses.dataclass(frozen=True)
+class RoundTripSettings:
+    """When rows do not come back, and how many are too many.
+
+    Attributes:
+        missed_error: of the spread, from which on a row has not come back; what the tolerance of the inverse leaves is
+            a hundredth of that in the median.
+        max_missed_share: of the held-out rows of a fit that may be so without a warning.
+    """
+
+    missed_error: float = 1e-3
+    max_missed_share: float = 0.01
+
+
+ROUND_TRIP = RoundTripSettings()
+
+
+class MissedRows(NamedTuple):
+    """Why rows of a map do not come back, and what to do about it."""
+
+    reason: str
+    remedy: str
+
+
+MISSED = {
+    "free": MissedRows(
+        "the map is not one-to-one there, and their inverse is another point with the same image",
+        "Give more steps, or use potential='convex', whose inverses are unique",
+    ),
+    "convex": MissedRows(
+        "the map is one-to-one, but so flat there that the tolerance of the inverse does not tell points apart",
+        "Lower `map_.tol`, or give more steps",
+    ),
+    "plan": MissedRows(
+        "the map of a plan sends many rows to nearly one point, and the inverse of that is one of them",
+        "Do not rely on its inverse row by row; for a network give more steps",
+    ),
+}
 
 
 class HasUnit(Protocol):
@@ -34,6 +77,11 @@ class InvertibleMap(Protocol):
 
     `TransportMap` takes rows alone; `ConditionalMap` takes rows and their labels or covariates.
     """
+
+    @property
+    def network(self) -> Potential:
+        """The potential."""
+        ...
 
     @property
     def coordinates(self) -> HasUnit:
@@ -80,23 +128,49 @@ class RoundTrip:
     Attributes:
         errors: (n,), |T^{-1}(T(x)) - x| relative to the spread of x, in the units of the cost.
         unconverged: rows whose inverse did not converge.
+        kind: of the map, a name in `MISSED`.
+        settings: when a row has not come back.
     """
 
     errors: NDArray[np.float64]
     unconverged: int
+    kind: str = "free"
+    settings: RoundTripSettings = ROUND_TRIP
+
+    @property
+    def missed(self) -> float:
+        """The share of the rows that do not come back."""
+        return float(np.mean(self.errors > self.settings.missed_error))
 
     def statement(self) -> str:
-        """Return the figures in one sentence."""
+        """Return the figures in sentences."""
         median, high = np.median(self.errors), np.percentile(self.errors, 99)
         return (
             f"Round trip x -> T(x) -> back: median error {median:.2g}, 99th percentile {high:.2g} of the spread of "
-            f"the source; {self.unconverged} of {len(self.errors)} rows unconverged."
+            f"the source. {self.missed_statement()} {self.unconverged} of {len(self.errors)} rows unconverged."
         )
+
+    def missed_statement(self) -> str:
+        """Return in one sentence which share of the rows does not come back, and why."""
+        error = f"{self.settings.missed_error:g} of the spread"
+        if not self.missed:
+            return f"All rows come back within {error}."
+        reason = MISSED[self.kind].reason
+        share = f"{100 * self.missed:.2g} %"
+        return f"{share} of the rows do not come back within {error}: {reason}."
 
 
 def round_trip(
-    transport: InvertibleMap, x: Tensor, *condition: TableLike | LabelsLike
+    transport: InvertibleMap,
+    x: Tensor,
+    *condition: TableLike | LabelsLike,
+    settings: RoundTripSettings = ROUND_TRIP,
 ) -> RoundTrip:
     """Return how well a map inverts on source rows x (n, d), given their labels or covariates where it takes any."""
     errors, solution = inverse_errors(transport, x, *condition)
-    return RoundTrip(errors.cpu().numpy(), solution.unconverged)
+    kind, network = "free", transport.network
+    if isinstance(network, MaxAffine):
+        kind = "plan"
+    elif network.strong_convexity() > 0:
+        kind = "convex"
+    return RoundTrip(errors.cpu().numpy(), solution.unconverged, kind, settings)

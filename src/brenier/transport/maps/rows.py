@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import Method, Solution, detached, implicit
-from brenier.transport.dual import Conjugate, conjugate
+from brenier.solve import Solution
+from brenier.transport.maps.inverse import InverseSolver
 
 
 class EncodesRows(Protocol):
@@ -48,35 +48,6 @@ class EncodesRows(Protocol):
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n,)."""
         ...
-
-
-@dataclasses.dataclass(frozen=True)
-class InverseSolver:
-    """How inverse problems are solved.
-
-    Attributes:
-        method: inner solver.
-        tol: bound on the inner residual in the coordinates; rows more than one standard deviation out are held to this
-            share of their distance, since rounding grows with it.
-        max_steps: inner steps after which a row is unconverged.
-    """
-
-    method: Method
-    tol: float
-    max_steps: int
-
-    def solve(self, network: Potential, w: Tensor) -> Conjugate:
-        """Return the conjugate of a potential at points w (n, d); where these have a graph, so has its point."""
-        distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
-        tol = self.tol * distance.clamp(min=1.0)
-        return conjugate(
-            network,
-            w,
-            method=self.method,
-            tol=tol.detach(),
-            max_steps=self.max_steps,
-            gradients=implicit if w.requires_grad else detached,
-        )
 
 
 @dataclasses.dataclass(frozen=True)

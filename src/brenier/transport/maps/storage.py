@@ -1,4 +1,7 @@
-"""A saved model: a folder with `model.json` and one safetensors file. Nothing is pickled, no data are inside.
+"""A saved model: a folder with `model.json` and one safetensors file. Nothing is pickled.
+
+Of the samples there are inside: their moments, in the coordinates; some rows of the source, where the map has kept any
+(`start_rows`, see `OptimalTransport(keep_rows=)`); and of a map of a plan the target rows it leads to.
 
 The weights are written first, under a name that contains their checksum; replacing `model.json` is the one step that
 makes them the model. So a save that fails at any moment leaves the old model as it was, and processes that save into
@@ -27,6 +30,7 @@ from brenier.transport.maps.checks import in_short
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.description import (
     FILED_AS,
+    START_ROWS,
     check_moves,
     describe,
     rebuild,
@@ -51,13 +55,15 @@ class ModelFiles:
     """The files of a saved model.
 
     Attributes:
-        format: the number of the format that is written; lower ones are read too.
+        format: the number of the format of models with kept rows; lower ones are read too.
+        without_rows: that of models without, which version 0.1 reads.
         description: the name of the file that describes the model.
         largest_description, largest_header: bytes beyond which what is read can be neither that nor the header of
             weights, and is not read.
     """
 
-    format: int = 1
+    format: int = 2
+    without_rows: int = 1
     description: str = "model.json"
     largest_description: int = 2**26
     largest_header: int = 2**24
@@ -149,7 +155,8 @@ def _rebuilt(
     tensors = read_tensors(folder / name, description.get("weights_sha256"))
     try:
         coordinates = _coordinates_from(_under(tensors, "coordinates."))
-        transport = rebuild(description, _under(tensors, "network."), coordinates)
+        weights, rows = _under(tensors, "network."), tensors.get(START_ROWS)
+        transport = rebuild(description, weights, coordinates, rows)
         transport = transport.to(device)
         check_moves(transport)
     except Exception as error:
@@ -177,7 +184,8 @@ def _checked_folder(folder: object) -> Path:
 
 def _described_map(weights: str, told: Description) -> bytes:
     """Return the description of a model as its file holds it."""
-    description = {"format": MODEL_FILES.format, "weights": weights, **told}
+    number = MODEL_FILES.format if START_ROWS in told else MODEL_FILES.without_rows
+    description = {"format": number, "weights": weights, **told}
     description["sha256"] = digest_of(description)
     content = json.dumps(description, indent=2).encode()
     if len(content) > MODEL_FILES.largest_description:
@@ -218,6 +226,8 @@ def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
     }
     for name, part in transport.coordinates.tensors().items():
         tensors[f"coordinates.{FILED_AS.get(name, name)}"] = part
+    if transport.start_rows is not None and len(transport.start_rows):
+        tensors[START_ROWS] = transport.start_rows
     return {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
 
 
