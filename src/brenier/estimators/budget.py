@@ -32,8 +32,13 @@ class Budget:
             layers are narrow a seventh.
         long_layers, longer_layers, narrow_layers: these numbers of layers.
         narrow_width: units up to which a layer is narrow.
-        two_networks_seconds: seconds from which on the mean of two networks is mostly closer than one network in twice
-            the steps; so it is where neither steps nor seconds are given and rows are few.
+        two_networks_seconds, two_networks_steps: seconds, and steps expected in them, from which on the mean of two
+            networks is mostly closer than one network in twice the steps; so it is where neither steps nor seconds are
+            given and rows are few. Where steps are slow two networks only halve them (d = 128, 300 s: forward error
+            .90 % for two free ones, .53 % for one).
+        step_seconds, step_seconds_per_feature: of a core for a step of `first_batch` rows of the default network, as a
+            line in the dimension: measured .03 to .05 s at d = 2 to 16 and .09 s at d = 128, .4 s at d = 784.
+        residual_dim: dimension, codes of conditions included, from which on the default network is a residual one.
         short_reuse, long_reuse: steps that a solved target row enters at most, in short and in long runs.
         max_passes: passes over all rows after which they may be overfitted.
         bandwidth_factor: of the kernel width that is best for a normal density: a map is smoother than the densities
@@ -62,6 +67,10 @@ class Budget:
     narrow_layers: int = 7
     narrow_width: int = 64
     two_networks_seconds: float = 300.0
+    two_networks_steps: int = 5000
+    step_seconds: float = 0.04
+    step_seconds_per_feature: float = 4e-4
+    residual_dim: int = 24
     short_reuse: int = 3
     long_reuse: int = 1
     max_passes: int = 50
@@ -95,10 +104,20 @@ class Budget:
 
     @property
     def networks(self) -> int:
-        """How many free networks the potential is the mean of."""
+        """How many networks the potential is the mean of: two where each takes steps enough, or rows are few."""
         if self.seconds is not None:
-            return 2 if self.seconds >= self.two_networks_seconds else 1
+            long = self.seconds >= self.two_networks_seconds
+            return 2 if long and self.affordable_steps >= self.two_networks_steps else 1
         return 2 if self.steps is None and self.rows < self.many_rows else 1
+
+    @property
+    def affordable_steps(self) -> float:
+        """About how many steps of the default network one core takes in the seconds, by the dimension alone."""
+        if self.seconds is None:
+            return math.inf
+        return self.seconds / (
+            self.step_seconds + self.step_seconds_per_feature * self.dim
+        )
 
     def layers(self, dim: int) -> int | None:
         """Return how many layers a free network of this dimension has, None for its own default."""

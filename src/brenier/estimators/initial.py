@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 
@@ -22,6 +23,7 @@ from brenier.potentials import (
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 POTENTIALS: dict[str, MakePotential] = {
+    "auto": lambda d, generator: default_maker(Budget(math.inf, d))(d, generator),
     "convex": lambda d, generator: DenseICNN(d, convex=True, generator=generator),
     "free": lambda d, generator: DenseICNN(d, generator=generator),
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
@@ -121,12 +123,22 @@ def maker_of(
     Raises:
         DataError: where another number of networks is asked for than the map to go on from has.
     """
-    make = POTENTIALS[potential] if isinstance(potential, str) else potential
-    free = potential == "free"
-    if free:
-        make = _free(budget)
-    count = _count(n_networks, budget.networks if free else 1, warm)
+    makers = POTENTIALS | {"auto": default_maker(budget), "free": _free(budget)}
+    make = makers[potential] if isinstance(potential, str) else potential
+    several = potential in ("auto", "free")
+    count = _count(n_networks, budget.networks if several else 1, warm)
     return make if count == 1 else _mean_of(make, count)
+
+
+def default_maker(budget: Budget) -> MakePotential:
+    """Return what makes the default network: a free one, or from `residual_dim` features on a residual one."""
+
+    def make(dim: int, generator: torch.Generator) -> Potential:
+        high = dim >= budget.residual_dim
+        chosen = POTENTIALS["residual"] if high else _free(budget)
+        return chosen(dim, generator)
+
+    return make
 
 
 def _free(budget: Budget) -> MakePotential:

@@ -1,5 +1,7 @@
 """The curvature penalty: positive exactly where psi bends too little, in whichever direction that is."""
 
+from typing import Any
+
 import pytest
 import torch
 from problems import (
@@ -10,7 +12,7 @@ from problems import (
     normal,
 )
 
-from brenier import Potential
+from brenier import BFGS, DualObjective, DualSettings, DualTask, Potential
 from brenier.potentials import Conditional, Quadratic
 from brenier.transport.dual import Probe, curvature_penalty, least_curvature
 
@@ -141,3 +143,46 @@ def test_paying_it_makes_psi_convex() -> None:
             loss.backward()
             optimiser.step()
     assert 0 < potential.least.item() < 0.5
+
+
+# ---- in training
+
+
+def loss(dim: int, **fields: Any) -> float:
+    """The loss of the first step of a task whose psi has a curvature of half the bound in one direction."""
+    x, z = normal(200, dim, seed=1), normal(200, dim, seed=2)
+    task = DualTask(
+        Saddle(Probe.least / 2, dim),
+        DualObjective(BFGS()),
+        lambda n, generator: x[:n],
+        lambda n, generator: z[:n],
+        (x, z),
+        DualSettings(penalty_rows=0, **fields),
+        generator(),
+    )
+    (found,) = task.losses(200, 1.0)
+    return found.value.item()
+
+
+def test_training_pays_it_from_some_dimension_on() -> None:
+    bound = DualSettings().curvature_dim
+    weight = DualSettings().curvature_weight * bound
+    for dim, paid in ((bound - 1, 0.0), (bound, weight * Probe.least / 2)):
+        more = loss(dim) - loss(dim, curvature_rows=0)
+        assert more == pytest.approx(paid, abs=1e-6)
+
+
+def test_a_field_says_from_which() -> None:
+    paid = loss(3, curvature_dim=3, curvature_weight=2.0) - loss(3)
+    assert paid == pytest.approx(2.0 * 3 * Probe.least / 2)
+
+
+def test_its_fields_are_those_of_the_settings() -> None:
+    changed = DualSettings(
+        curvature_products=3,
+        curvature_step=0.2,
+        curvature_reach=0.3,
+        least_curvature=0.4,
+    )
+    assert DualSettings().probe() == Probe()
+    assert changed.probe() == Probe(3, 0.2, 0.3, 0.4)

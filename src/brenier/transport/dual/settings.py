@@ -29,9 +29,10 @@ class DualSettings:
             to this, as far as it can.
         max_unconverged: share of unconverged rows in a batch beyond which its gradient is not trusted.
         penalty_rows: rows of either side between which psi is held convex.
-        curvature_dim: features, codes of conditions included, from which on the curvature around single rows is held too
+        curvature_dim: features, codes of conditions included, from which on psi is held convex around single rows too
             (see `brenier.transport.dual.curvature`). In few dimensions chords between rows see enough.
         curvature_rows: rows of the source around which it is.
+        curvature_weight: what the penalty counts for in J, per feature: J is a sum over features, the penalty is not.
         curvature_products, curvature_step, curvature_reach, least_curvature: how, see `Probe`.
     """
 
@@ -48,6 +49,7 @@ class DualSettings:
     penalty_rows: int = 1024
     curvature_dim: int = 24
     curvature_rows: int = 128
+    curvature_weight: float = 0.06
     curvature_products: int = Probe.products
     curvature_step: float = Probe.step
     curvature_reach: float = Probe.reach

@@ -2,7 +2,8 @@
 
 Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
 (see `batches`), and gives the envelope gradient of J, its means weighted as `brenier.statistics.calibration` says, with
-the penalties of `convexity` and `curvature` where psi is not convex by construction. The tolerance follows the learning rate,
+the penalties of `convexity` and `curvature` where psi is not convex by construction. The tolerance follows the learning
+rate,
 
     tol_k = max(tol, initial_inner_tol * sqrt(d lr_k / lr_0)),
 
@@ -189,9 +190,10 @@ class DualTask(Task[Potential]):
         rows = settings.curvature_rows
         if self._convex or not rows or batch.potential.dim < settings.curvature_dim:
             return 0.0
-        return curvature_penalty(
+        penalty = curvature_penalty(
             batch.potential, batch.x[:rows], self.generator, settings.probe()
         )
+        return settings.curvature_weight * batch.potential.transport_dim * penalty
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
