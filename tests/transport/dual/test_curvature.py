@@ -80,7 +80,7 @@ def test_it_is_never_below_the_least_eigenvalue() -> None:
         assert (found > exact - 1e-5).all()
 
 
-@pytest.mark.parametrize("least", [-0.3, 0.0, 0.09, 0.11, 1.0])
+@pytest.mark.parametrize("least", [-0.3, 0.0, 0.04, 0.06, 1.0])
 def test_what_is_short_of_the_bound_is_paid(least: float) -> None:
     paid = curvature_penalty(Saddle(least), normal(30, 40), generator())
     assert paid.item() == pytest.approx(max(0.0, Probe.least - least))

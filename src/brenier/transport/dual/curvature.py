@@ -34,13 +34,14 @@ class Probe:
             the median (d = 32); with 6 it is .06 above, and of a residual network's negative ones a quarter was seen.
         step: of the differences of the gradient: small against what psi bends over, large against rounding.
         reach: h, over which curvature is held: that of one point alone would be met by bends between the rows.
-        least: the bound; below the true curvatures of maps that leave something to be learnt.
+        least: the bound. The least true curvatures are .09 to .14 on the benchmark's pairs (d = 16 to 128), .12 on
+            log-sum-exp (d = 128) and .26 and more on the other neutral pairs.
     """
 
     products: int = 12
     step: float = 0.1
     reach: float = 0.5
-    least: float = 0.1
+    least: float = 0.05
 
 
 def curvature_penalty(
