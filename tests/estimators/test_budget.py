@@ -249,5 +249,6 @@ def test_every_field_is_among_these() -> None:
     known = {field.name for field in dataclasses.fields(Budget)} - facts
     tested = {name for _, _, fields, _ in CHOICES for name in fields}
     others = {"long_layers", "longer_layers", "narrow_layers", "narrow_width"}
-    own = {"bandwidth_factor", "first_batch", "residual_dim"}
+    own = {"bandwidth_factor", "first_batch", "residual_dim", "widest_dim"}
+    own |= {"smooth_dim", "smooth_squares", "smooth_bias"}
     assert known == tested | others | own

@@ -115,7 +115,7 @@ def test_only_free_and_default_networks_are_two_by_default(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dim", "name"), [(2, "free"), (23, "free"), (24, "residual"), (128, "residual")]
+    ("dim", "name"), [(2, "free"), (23, "free"), (96, "residual"), (128, "residual")]
 )
 def test_the_default_network_follows_the_dimension(dim: int, name: str) -> None:
     budget = Budget(math.inf, dim)
@@ -125,6 +125,41 @@ def test_the_default_network_follows_the_dimension(dim: int, name: str) -> None:
     assert same(dict(made.state_dict()), dict(named.state_dict()))
     by_name = POTENTIALS["auto"](dim, generator())
     assert same(dict(by_name.state_dict()), dict(named.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("dim", "steps", "hidden"),
+    [
+        (24, 100, (128, 128, 64)),
+        (95, 100, (128, 128, 64)),
+        (32, 5000, (128, 128, 128, 64)),
+    ],
+)
+def test_between_it_is_of_softplus_with_small_squares_and_spread_biases(
+    dim: int, steps: int, hidden: tuple[int, ...]
+) -> None:
+    budget = Budget(math.inf, dim, steps)
+    made = maker_of("auto", 1, budget, None)(dim, generator())
+    assert isinstance(made, DenseICNN)
+    assert made.activation.name == "softplus"
+    assert tuple(made.hidden) == hidden
+    plain = DenseICNN(dim, hidden, generator=generator())
+    torch.testing.assert_close(made.quadratic, 0.2 * plain.quadratic)
+    torch.testing.assert_close(made.linear, plain.linear)
+    assert 0.8 < made.bias.std() < 1.2
+    assert not plain.bias.any()
+
+
+def test_fields_say_where_it_changes() -> None:
+    budget = Budget(math.inf, 4, smooth_dim=4, smooth_squares=0.5, smooth_bias=0.0)
+    made = maker_of("auto", 1, budget, None)(4, generator())
+    assert isinstance(made, DenseICNN)
+    assert made.hidden == widths(4)
+    narrow = Budget(math.inf, 4, smooth_dim=4, widest_dim=1)
+    assert maker_of("auto", 1, narrow, None)(4, generator()).hidden == widths(1)
+    plain = DenseICNN(4, generator=generator())
+    torch.testing.assert_close(made.quadratic, 0.5 * plain.quadratic)
+    assert not made.bias.any()
 
 
 def test_a_field_says_from_which_dimension_on_it_is_residual() -> None:

@@ -131,12 +131,22 @@ def maker_of(
 
 
 def default_maker(budget: Budget) -> MakePotential:
-    """Return what makes the default network: a free one, or from `residual_dim` features on a residual one."""
+    """Return what makes the default network: a free one, in more dimensions a smoother one, then a residual one."""
 
     def make(dim: int, generator: torch.Generator) -> Potential:
-        high = dim >= budget.residual_dim
-        chosen = POTENTIALS["residual"] if high else _free(budget)
-        return chosen(dim, generator)
+        if dim >= budget.residual_dim:
+            return ResidualPotential(dim, generator=generator)
+        if dim < budget.smooth_dim:
+            return _free(budget)(dim, generator)
+        narrow = min(dim, budget.widest_dim)
+        return DenseICNN(
+            dim,
+            widths(narrow, budget.layers(dim) or len(widths(narrow))),
+            activation="softplus",
+            generator=generator,
+            squares=budget.smooth_squares,
+            bias=budget.smooth_bias,
+        )
 
     return make
 

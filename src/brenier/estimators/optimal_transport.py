@@ -32,12 +32,12 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     are coercive by construction and start at the affine map between the Gaussian fits of both samples.
 
     Args:
-        potential: "auto" ("free", or from d = 24 on "residual"), "convex" (a network whose psi is convex by
-            construction: every inverse is unique, the lower bound of the distance certain), "free" (signs
-            unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a side four from 3 minutes
-            or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <= 8), "residual" (fewer
-            layers, whose steps are cheaper in high dimensions), or a function (d, generator) -> `Potential` that starts
-            at the identity. With labels or covariates d counts their code as well.
+        potential: "auto" ("free"; from d = 24 on a free one of softplus, from d = 96 on "residual"), "convex" (a
+            network whose psi is convex by construction: every inverse is unique, the lower bound of the distance
+            certain), "free" (signs unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a
+            side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <=
+            8), "residual" (whose steps are cheaper in high dimensions), or a function (d, generator) -> `Potential`
+            that starts at the identity. With labels or covariates d counts their code as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
             default, with "auto" or "free", two with `max_time` from 5 minutes on where that is 5,000 steps or more
             (d < 50 or so), and with neither `max_time` nor `max_steps` where a side has fewer than 100,000 rows; else
