@@ -49,7 +49,7 @@ class DualSettings:
     penalty_rows: int = 1024
     curvature_dim: int = 24
     curvature_rows: int = 128
-    curvature_weight: float = 0.06
+    curvature_weight: float = 0.2
     curvature_products: int = Probe.products
     curvature_step: float = Probe.step
     curvature_reach: float = Probe.reach
