@@ -33,6 +33,8 @@ class DualSettings:
             (see `brenier.transport.dual.curvature`). In few dimensions chords between rows see enough.
         curvature_rows: rows of the source around which it is.
         curvature_weight: what the penalty counts for in J, per feature: J is a sum over features, the penalty is not.
+            Rows that do not come back (benchmark, d = 32, 300 steps): 17 % without, 1.3 % at .06, .6 % at .2, where the
+            forward error is a quarter larger (1.5 and 1.8 %).
         curvature_products, curvature_step, curvature_reach, least_curvature: how, see `Probe`.
     """
 
@@ -49,7 +51,7 @@ class DualSettings:
     penalty_rows: int = 1024
     curvature_dim: int = 24
     curvature_rows: int = 128
-    curvature_weight: float = 0.2
+    curvature_weight: float = 0.06
     curvature_products: int = Probe.products
     curvature_step: float = Probe.step
     curvature_reach: float = Probe.reach
