@@ -37,7 +37,7 @@ class Budget:
             given and rows are few. Where steps are slow two networks only halve them (d = 128, 300 s: forward error
             .90 % for two free ones, .53 % for one).
         step_seconds, step_seconds_per_feature: of a core for a step of `first_batch` rows of the default network, as a
-            line in the dimension: measured .03 to .05 s at d = 2 to 16 and .09 s at d = 128, .4 s at d = 784.
+            line in the dimension: through .05 s at d = 16 and .09 s at d = 128, which were measured.
         smooth_dim: dimension, codes of conditions included, from which on the default network is a free one of
             softplus, begun with small squares and spread biases. Forward and backward error at equal steps (%), d = 32:
             benchmark 1.5 and .36, celu 1.7 and .45, residual 3.1 and .90; log-sum-exp .24 and .23, celu .85 and .49,
