@@ -33,8 +33,9 @@ class Probe:
         products: of the Hessian and a vector, per row. With 12 the value found is .003 above the least eigenvalue in
             the median (d = 32); with 6 it is .06 above, and of a residual network's negative ones a quarter was seen.
         step: of the differences of the gradient: small against what psi bends over, large against rounding.
-        reach: h, over which curvature is held: short beside what psi bends over, long enough for rounding. Free networks
-            bend over less than .5: held over that, one row of six kept a negative eigenvalue (benchmark, d = 64).
+        reach: h, over which curvature is held: short beside what psi bends over, long enough for rounding. Free
+            networks bend over less than .5: held over that, a row of six kept a negative eigenvalue (benchmark, d =
+            64).
         least: the bound. The least true curvatures are .09 to .14 on the benchmark's pairs (d = 16 to 128), .12 on
             log-sum-exp (d = 128) and .26 and more on the other neutral pairs.
     """
