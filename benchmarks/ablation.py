@@ -5,7 +5,8 @@
     BRENIER_DATA=... python -m benchmarks.ablation --steps 1000      # independent of the speed of the machine
 
 Endless samples; errors of both maps on 16,384 new points. A variant changes fields of the settings (`SETTINGS`) or
-arguments of the constructor (`ARGUMENTS`). "no ..." takes a part of training out: the penalty that keeps psi convex,
+arguments of the constructor (`ARGUMENTS`). "no ..." takes a part of training out: the penalty that keeps psi convex
+between rows, that around single rows (from 24 features on; `not_back` in the rows says what it holds),
 the candidates for initial points of inner problems, the deferral of the last rows of a batch. "equal weights": batches
 without the moments of their populations. "least held-out J": the evaluation with the least J is kept, not the latest of
 those that do not differ significantly. "no kept rows": the map starts its inverse at z, and again at what it found for
@@ -43,6 +44,7 @@ from brenier.potentials import widths
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "one rate for all": {"short_run_steps": 1},  # then no run is short
     "no penalty": {"penalty_rows": 0},
+    "no curvature held": {"curvature_rows": 0},
     "no candidates": {"max_candidates": 0},
     "no rows left": {"skip_fraction": 0.0},
     "rows left four times": {"max_deferrals": 4},
@@ -110,6 +112,7 @@ ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "convex": {"potential": "convex"},
     "residual": {"potential": "residual"},
     "no kept rows": {"keep_rows": False},
+    "free": {"potential": "free"},
     "LBFGS": {"method": LBFGS()},
 }
 VARIANTS: Mapping[str, Mapping[str, Any]] = {

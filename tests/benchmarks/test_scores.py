@@ -17,6 +17,7 @@ def test_the_true_map_scores_zero(generator: torch.Generator) -> None:
     assert found["backward_uvp"] < 1e-10
     assert found["cosine"] == pytest.approx(1)
     assert found["round_trip"] < 1e-6
+    assert found["not_back"] == 0.0
     assert found["unconverged"] == 0
 
 

@@ -362,8 +362,8 @@ PARAMETERS: list[tuple[str, Any, str]] = [
         for value in (-1, "1", np.nan, np.inf)
     ),
     ("tol", None, "positive number"),
-    ("potential", "foo", "one of 'convex', 'free', 'residual'"),
-    ("potential", None, "one of 'convex', 'free', 'residual'"),
+    ("potential", "foo", "one of 'auto', 'convex', 'free', 'residual'"),
+    ("potential", None, "one of 'auto', 'convex', 'free', 'residual'"),
     (
         "potential",
         lambda d, generator: torch.nn.Linear(d, 1),

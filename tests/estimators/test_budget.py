@@ -138,6 +138,24 @@ def test_two_networks_where_seconds_are_many_or_rows_few(
     assert budget(rows, steps=steps, seconds=seconds).networks == networks
 
 
+@pytest.mark.parametrize(
+    ("dim", "seconds", "networks"),
+    [
+        (2, 5 * MINUTE, 2),
+        (16, 5 * MINUTE, 2),
+        (50, 5 * MINUTE, 2),
+        (51, 5 * MINUTE, 1),
+        (128, 5 * MINUTE, 1),
+        (128, 8 * MINUTE, 2),
+        (784, 10 * MINUTE, 1),
+    ],
+)
+def test_where_steps_are_slow_one_network_takes_them_all(
+    dim: int, seconds: float, networks: int
+) -> None:
+    assert budget(dim=dim, seconds=seconds).networks == networks
+
+
 # ---- batches
 
 
@@ -190,7 +208,10 @@ CHOICES: list[tuple[dict[str, Any], str, dict[str, Any], Any]] = [
     ({"rows": 10}, "max_steps", {"min_steps": 40}, 40),
     ({"rows": 1000}, "max_steps", {"many_rows": 1000}, 3000),
     ({"rows": 1000}, "networks", {"many_rows": 1000}, 1),
-    ({"seconds": 10.0}, "networks", {"two_networks_seconds": 10.0}, 2),
+    ({"seconds": 299.0}, "networks", {"two_networks_seconds": 299.0}, 2),
+    ({"seconds": 300.0, "dim": 64}, "networks", {"two_networks_steps": 4000}, 2),
+    ({"seconds": 300.0}, "networks", {"step_seconds": 1.0}, 1),
+    ({"seconds": 300.0}, "networks", {"step_seconds_per_feature": 1.0}, 1),
     ({"steps": 50}, "is_long", {"long_steps": 50}, True),
     ({"seconds": 50.0}, "is_long", {"long_seconds": 50.0}, True),
     ({"steps": 50}, "is_longer", {"longer_steps": 50}, True),
@@ -228,4 +249,6 @@ def test_every_field_is_among_these() -> None:
     known = {field.name for field in dataclasses.fields(Budget)} - facts
     tested = {name for _, _, fields, _ in CHOICES for name in fields}
     others = {"long_layers", "longer_layers", "narrow_layers", "narrow_width"}
-    assert known == tested | others | {"bandwidth_factor", "first_batch"}
+    own = {"bandwidth_factor", "first_batch", "residual_dim", "widest_dim"}
+    own |= {"smooth_dim", "smooth_squares", "smooth_bias"}
+    assert known == tested | others | own

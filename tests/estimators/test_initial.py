@@ -1,5 +1,6 @@
 """The potential that training starts from: as told, as the budget allows, or that of the map to go on from."""
 
+import math
 from typing import Any
 
 import pytest
@@ -108,9 +109,64 @@ def test_free_networks_have_the_layers_of_the_budget(
 
 
 @pytest.mark.parametrize("name", POTENTIALS)
-def test_only_free_networks_are_two_by_default(name: str) -> None:
+def test_only_free_and_default_networks_are_two_by_default(name: str) -> None:
     made = maker_of(name, None, Budget(1000, 2), None)(2, generator())
-    assert len(made.members()) == (2 if name == "free" else 1)
+    assert len(made.members()) == (2 if name in ("auto", "free") else 1)
+
+
+@pytest.mark.parametrize(
+    ("dim", "name"), [(2, "free"), (23, "free"), (96, "residual"), (128, "residual")]
+)
+def test_the_default_network_follows_the_dimension(dim: int, name: str) -> None:
+    budget = Budget(math.inf, dim)
+    made = maker_of("auto", 1, budget, None)(dim, generator())
+    named = maker_of(name, 1, budget, None)(dim, generator())
+    assert type(made) is type(named)
+    assert same(dict(made.state_dict()), dict(named.state_dict()))
+    by_name = POTENTIALS["auto"](dim, generator())
+    assert same(dict(by_name.state_dict()), dict(named.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("dim", "steps", "hidden"),
+    [
+        (24, 100, (128, 128, 64)),
+        (95, 100, (128, 128, 64)),
+        (32, 5000, (128, 128, 128, 64)),
+    ],
+)
+def test_between_it_is_of_softplus_with_small_squares_and_spread_biases(
+    dim: int, steps: int, hidden: tuple[int, ...]
+) -> None:
+    budget = Budget(math.inf, dim, steps)
+    made = maker_of("auto", 1, budget, None)(dim, generator())
+    assert isinstance(made, DenseICNN)
+    assert made.activation.name == "softplus"
+    assert tuple(made.hidden) == hidden
+    plain = DenseICNN(dim, hidden, generator=generator())
+    torch.testing.assert_close(made.quadratic, 0.2 * plain.quadratic)
+    torch.testing.assert_close(made.linear, plain.linear)
+    assert 0.8 < made.bias.std() < 1.2
+    assert not plain.bias.any()
+
+
+def test_fields_say_where_it_changes() -> None:
+    budget = Budget(math.inf, 4, smooth_dim=4, smooth_squares=0.5, smooth_bias=0.0)
+    made = maker_of("auto", 1, budget, None)(4, generator())
+    assert isinstance(made, DenseICNN)
+    assert made.hidden == widths(4)
+    narrow = Budget(math.inf, 4, smooth_dim=4, widest_dim=1)
+    assert maker_of("auto", 1, narrow, None)(4, generator()).hidden == widths(1)
+    plain = DenseICNN(4, generator=generator())
+    torch.testing.assert_close(made.quadratic, 0.5 * plain.quadratic)
+    assert not made.bias.any()
+
+
+def test_a_field_says_from_which_dimension_on_it_is_residual() -> None:
+    fit = options(settings={"residual_dim": 2})
+    assert isinstance(initial_potential(2, fit, generator()), MeanPotential)
+    made = fit.make_potential(2, generator()).members()[0]
+    assert isinstance(made, ResidualPotential)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

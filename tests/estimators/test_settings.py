@@ -281,7 +281,8 @@ def test_layers_of_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_networks_from_so_many_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = runs(monkeypatch)
-    for told in ({}, {"two_networks_seconds": 0.2}):
+    sooner = {"two_networks_seconds": 0.2, "two_networks_steps": 1}
+    for told in ({}, sooner):
         ot = quick(max_steps=3, max_time=0.2, settings=told)
         ot.fit(*PAIR)
     assert [len(run.task.members()) for run in seen] == [1, 2]

@@ -464,3 +464,18 @@ def test_a_smaller_eps_allows_flatter_starts() -> None:
         torch.tensor([[1e-4, 1.0]]).double(),
     )
     assert potential.config() == {"dim": 2, "eps": 1e-5}
+
+
+def test_a_new_network_may_begin_with_small_squares_and_spread_biases() -> None:
+    first, second = (torch.Generator().manual_seed(0) for _ in range(2))
+    plain = DenseICNN(3, (8, 4), generator=first)
+    made = DenseICNN(3, (8, 4), generator=second, squares=0.5, bias=2.0)
+    torch.testing.assert_close(made.quadratic, 0.5 * plain.quadratic)
+    torch.testing.assert_close(made.linear, plain.linear)
+    assert not plain.bias.any()
+    assert 0.5 < made.bias.std() < 5
+    assert (
+        made.config() == plain.config()
+    )  # of a trained network nothing of that is left
+    x = normal(5, 3).float()
+    torch.testing.assert_close(made.value_and_gradient(x)[1], torch.zeros(5, 3))

@@ -111,7 +111,7 @@ def test_long_runs_on_many_rows_have_more_layers(
     assert potential.hidden == (64,) * (layers - 1) + (32,)
 
 
-@pytest.mark.parametrize(("dim", "layers"), [(8, 7), (9, 5), (16, 5), (64, 5)])
+@pytest.mark.parametrize(("dim", "layers"), [(8, 7), (9, 5), (16, 5), (95, 5)])
 def test_longer_runs_have_most_layers_where_they_are_narrow(
     dim: int, layers: int
 ) -> None:

@@ -32,8 +32,20 @@ class Budget:
             layers are narrow a seventh.
         long_layers, longer_layers, narrow_layers: these numbers of layers.
         narrow_width: units up to which a layer is narrow.
-        two_networks_seconds: seconds from which on the mean of two networks is mostly closer than one network in twice
-            the steps; so it is where neither steps nor seconds are given and rows are few.
+        two_networks_seconds, two_networks_steps: seconds, and steps expected in them, from which on the mean of two
+            networks is mostly closer than one network in twice the steps; so it is where neither steps nor seconds are
+            given and rows are few. Where steps are slow two networks only halve them (d = 128, 300 s: forward error
+            .90 % for two free ones, .53 % for one).
+        step_seconds, step_seconds_per_feature: of a core for a step of `first_batch` rows of the default network, as a
+            line in the dimension: through .05 s at d = 16 and .09 s at d = 128, which were measured.
+        smooth_dim: dimension, codes of conditions included, from which on the default network is a free one of
+            softplus, begun with small squares and spread biases. Forward and backward error at equal steps (%), d = 32:
+            benchmark 1.5 and .36, celu 1.7 and .45, residual 3.1 and .90; log-sum-exp .24 and .23, celu .85 and .49,
+            residual .28 and .25. d = 64: benchmark 2.9 and .70, residual 5.1 and 1.2.
+        residual_dim: the same, from which on it is a residual one, whose steps are cheaper: d = 128, log-sum-exp, 270
+            steps each: .36 and .34, free of softplus .70 and .43; of celu after the same seconds 2.1 and 1.1.
+        smooth_squares, smooth_bias: initial size of the squares' weights, and deviation of the biases, there.
+        widest_dim: dimension beyond which the layers of such a network are no wider: steps cost more than width gains.
         short_reuse, long_reuse: steps that a solved target row enters at most, in short and in long runs.
         max_passes: passes over all rows after which they may be overfitted.
         bandwidth_factor: of the kernel width that is best for a normal density: a map is smoother than the densities
@@ -64,6 +76,14 @@ class Budget:
     narrow_layers: int = 7
     narrow_width: int = 64
     two_networks_seconds: float = 300.0
+    two_networks_steps: int = 5000
+    step_seconds: float = 0.04
+    step_seconds_per_feature: float = 4e-4
+    smooth_dim: int = 24
+    residual_dim: int = 96
+    smooth_squares: float = 0.2
+    smooth_bias: float = 1.0
+    widest_dim: int = 64
     short_reuse: int = 3
     long_reuse: int = 1
     max_passes: int = 50
@@ -99,9 +119,10 @@ class Budget:
 
     @property
     def networks(self) -> int:
-        """How many free networks the potential is the mean of."""
+        """How many networks the potential is the mean of: two where each takes steps enough, or rows are few."""
         if self.seconds is not None:
-            return 2 if self.seconds >= self.two_networks_seconds else 1
+            long = self.seconds >= self.two_networks_seconds
+            return 2 if long and self.affordable_steps >= self.two_networks_steps else 1
         return 2 if self.steps is None and self.rows < self.many_rows else 1
 
     def folds(self, networks: int | None) -> int:
@@ -110,6 +131,15 @@ class Budget:
             return 0
         count = self.fold_count if networks is None else networks
         return count if count > 1 else 0
+
+    @property
+    def affordable_steps(self) -> float:
+        """About how many steps of the default network one core takes in the seconds, by the dimension alone."""
+        if self.seconds is None:
+            return math.inf
+        return self.seconds / (
+            self.step_seconds + self.step_seconds_per_feature * self.dim
+        )
 
     def layers(self, dim: int) -> int | None:
         """Return how many layers a free network of this dimension has, None for its own default."""

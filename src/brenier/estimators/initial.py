@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 
@@ -24,6 +25,7 @@ from brenier.potentials import (
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 POTENTIALS: dict[str, MakePotential] = {
+    "auto": lambda d, generator: default_maker(Budget(math.inf, d))(d, generator),
     "convex": lambda d, generator: DenseICNN(d, convex=True, generator=generator),
     "free": lambda d, generator: DenseICNN(d, generator=generator),
     "residual": lambda d, generator: ResidualPotential(d, generator=generator),
@@ -116,9 +118,8 @@ def new_potential(
 
 def network_maker(potential: str | MakePotential, budget: Budget) -> MakePotential:
     """Return what makes one network: as told, or as the budget allows."""
-    if potential == "free":
-        return _free(budget)
-    return POTENTIALS[potential] if isinstance(potential, str) else potential
+    makers = POTENTIALS | {"auto": default_maker(budget), "free": _free(budget)}
+    return makers[potential] if isinstance(potential, str) else potential
 
 
 def maker_of(
@@ -139,9 +140,30 @@ def maker_of(
         DataError: where another number of networks is asked for than the map to go on from has.
     """
     make = network_maker(potential, budget)
-    default = budget.networks if potential == "free" else 1
-    count = _count(n_networks, default, warm)
+    several = potential in ("auto", "free")
+    count = _count(n_networks, budget.networks if several else 1, warm)
     return make if count == 1 else mean_of(make, count)
+
+
+def default_maker(budget: Budget) -> MakePotential:
+    """Return what makes the default network: a free one, in more dimensions a smoother one, then a residual one."""
+
+    def make(dim: int, generator: torch.Generator) -> Potential:
+        if dim >= budget.residual_dim:
+            return ResidualPotential(dim, generator=generator)
+        if dim < budget.smooth_dim:
+            return _free(budget)(dim, generator)
+        narrow = min(dim, budget.widest_dim)
+        return DenseICNN(
+            dim,
+            widths(narrow, budget.layers(dim) or len(widths(narrow))),
+            activation="softplus",
+            generator=generator,
+            squares=budget.smooth_squares,
+            bias=budget.smooth_bias,
+        )
+
+    return make
 
 
 def _free(budget: Budget) -> MakePotential:

@@ -32,15 +32,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     are coercive by construction and start at the affine map between the Gaussian fits of both samples.
 
     Args:
-        potential: "convex" (a network whose psi is convex by construction: every inverse is unique, the lower bound of
-            the distance certain), "free" (signs unconstrained: often closer, no such guarantee; three layers;
-            with 100,000 rows a side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five,
-            or seven for d <= 8),
-            "residual", or a function (d, generator) -> `Potential` that starts at the identity. With labels, d counts
-            the code of the class as well.
+        potential: "auto" ("free"; from d = 24 on a free one of softplus, from d = 96 on "residual"), "convex" (a
+            network whose psi is convex by construction: every inverse is unique, the lower bound of the distance
+            certain), "free" (signs unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a
+            side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <=
+            8), "residual" (whose steps are cheaper in high dimensions), or a function (d, generator) -> `Potential`
+            that starts at the identity. With labels or covariates d counts their code as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
-            default two free ones with `max_time` from 5 minutes on, and with neither `max_time` nor `max_steps` where
-            a side has fewer than 100,000 rows; else one. A warm start keeps its number.
+            default, with "auto" or "free", two with `max_time` from 5 minutes on where that is 5,000 steps or more
+            (d < 50 or so), and with neither `max_time` nor `max_steps` where a side has fewer than 100,000 rows; else
+            one. A warm start keeps its number.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
             standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
@@ -96,7 +97,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        potential: str | Callable[[int, torch.Generator], Potential] = "free",
+        potential: str | Callable[[int, torch.Generator], Potential] = "auto",
         *,
         n_networks: int | None = None,
         start: str = "affine",

@@ -101,7 +101,7 @@ class Parameters:
         )
         settings = self._chosen(budget).overridden(overrides)
         method = validation.check_method(self.method or BFGS())
-        known = isinstance(self.potential, str) and self.potential == "free"
+        known = self.potential in ("auto", "free")
         folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),
@@ -125,7 +125,9 @@ class Parameters:
             keep_rows=bool(self.keep_rows),
             processes=validation.check_jobs(self.n_jobs),
             folds=folds,
-            entropic=self.potential == "free" and self.n_networks is None,
+            entropic=self.potential == "auto"
+            and self.n_networks is None
+            and self.keep_rows,
         )
 
     def _chosen(self, budget: Budget) -> FitSettings:

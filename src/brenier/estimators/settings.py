@@ -31,7 +31,7 @@ Group = TypeVar("Group")
 MAY_BE_ZERO = (
     *("few_rows", "many_rows", "min_steps", "long_steps", "longer_steps"),
     *("max_passes", "max_deferrals", "overfit_penalty", "max_polynomial_degree"),
-    *("narrow_width", "lent_rows"),
+    *("narrow_width", "lent_rows", "curvature_rows", "penalty_rows"),
 )
 
 

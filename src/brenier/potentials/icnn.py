@@ -68,6 +68,9 @@ class DenseICNN(Potential):
         shift: (d,), its constant part; zero by default.
         eps: smallest curvature the quadratic part can reach.
         generator: source of the initial weights.
+        squares: initial size of the weights A_i within the squares, beside that of the B_i. Random squares of many
+            features are noise to be unlearnt.
+        bias: initial deviation of the b_i.
 
     Raises:
         DataError: where the activation is unknown, or not convex though convex=True; where the matrix is not symmetric
@@ -85,6 +88,8 @@ class DenseICNN(Potential):
         shift: Tensor | None = None,
         eps: float = CURVATURE_FLOOR,
         generator: torch.Generator | None = None,
+        squares: float = 1.0,
+        bias: float = 0.0,
     ) -> None:
         super().__init__()
         self.dim, self.convex = dim, convex
@@ -107,6 +112,10 @@ class DenseICNN(Potential):
             _initial_weights(fan_in, fan_out, convex, generator)
             for fan_in, fan_out in zip(self.hidden, self.hidden[1:], strict=False)
         )
+        if squares != 1.0 or bias:
+            with torch.no_grad():
+                self.quadratic.mul_(squares)
+                self.bias.copy_(bias * torch.randn(total, generator=generator))
         # Zero, or for a convex network small: a new potential is its affine map, or near it.
         readout = DENSE.raw_readout if convex else 0.0
         self.readout = nn.Parameter(torch.full((self.hidden[-1],), readout))

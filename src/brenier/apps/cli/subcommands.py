@@ -62,7 +62,7 @@ def _add_fit(group: Commands) -> None:
 def _add_map_settings(parser: CommandParser) -> None:
     """Add the parameters of `OptimalTransport` that say which map is learnt."""
     group = parser.add_argument_group("the map")
-    text = "convex: unique inverses, a certified bound; free: often closer"
+    text = "convex: unique inverses, a certified bound; free: often closer; auto: by the dimension"
     add_setting(group, "--potential", text, choices=POTENTIALS)
     text = "networks whose mean is the potential (default: 1 or 2, by time and rows)"
     add_setting(group, "--n-networks", text, kind=int, metavar="N")

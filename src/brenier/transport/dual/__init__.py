@@ -3,6 +3,11 @@
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.conjugate import Conjugate, conjugate
 from brenier.transport.dual.convexity import convexity_penalty
+from brenier.transport.dual.curvature import (
+    Probe,
+    curvature_penalty,
+    least_curvature,
+)
 from brenier.transport.dual.objective import (
     Batch,
     DualObjective,
@@ -31,11 +36,14 @@ __all__ = [
     "MemberSamples",
     "ParallelDual",
     "ParallelSettings",
+    "Probe",
     "StartSettings",
     "best_initial_points",
     "conjugate",
     "convexity_penalty",
+    "curvature_penalty",
     "held_out_value",
+    "least_curvature",
     "shared_among",
     "uniform_weights",
 ]

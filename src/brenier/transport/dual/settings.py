@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from brenier.transport.dual.curvature import Probe
+
 
 @dataclasses.dataclass(frozen=True)
 class DualSettings:
@@ -27,6 +29,13 @@ class DualSettings:
             to this, as far as it can.
         max_unconverged: share of unconverged rows in a batch beyond which its gradient is not trusted.
         penalty_rows: rows of either side between which psi is held convex.
+        curvature_dim: features, codes of conditions included, from which on psi is held convex around single rows too
+            (see `brenier.transport.dual.curvature`). In few dimensions chords between rows see enough.
+        curvature_rows: rows of the source around which it is.
+        curvature_weight: what the penalty counts for in J, per feature: J is a sum over features, the penalty is not.
+            Rows that do not come back (benchmark, d = 32, 300 steps): 17 % without, 1.3 % at .06, .6 % at .2, where the
+            forward error is a quarter larger (1.5 and 1.8 %).
+        curvature_products, curvature_step, curvature_reach, least_curvature: how, see `Probe`.
     """
 
     bandwidth: float = 0.0
@@ -40,7 +49,23 @@ class DualSettings:
     target_evaluations: float = 5.5
     max_unconverged: float = 0.1
     penalty_rows: int = 1024
+    curvature_dim: int = 24
+    curvature_rows: int = 128
+    curvature_weight: float = 0.06
+    curvature_products: int = Probe.products
+    curvature_step: float = Probe.step
+    curvature_reach: float = Probe.reach
+    least_curvature: float = Probe.least
 
     def inner_tol(self, dim: int, rate: float) -> float:
         """Return the bound on inner residuals of points of this dimension at a factor of the learning rate."""
         return self.initial_inner_tol * math.sqrt(dim * rate)
+
+    def probe(self) -> Probe:
+        """Return how the least curvature is found and held."""
+        return Probe(
+            self.curvature_products,
+            self.curvature_step,
+            self.curvature_reach,
+            self.least_curvature,
+        )

@@ -2,7 +2,8 @@
 
 Every step draws a batch from either side, solves the inner problems to the current tolerance but for the last few
 (see `batches`), and gives the envelope gradient of J, its means weighted as `brenier.statistics.calibration` says, with
-the penalty of `convexity` where psi is not convex by construction. The tolerance follows the learning rate,
+the penalties of `convexity` and `curvature` where psi is not convex by construction. The tolerance follows the learning
+rate,
 
     tol_k = max(tol, initial_inner_tol * sqrt(d lr_k / lr_0)),
 
@@ -31,6 +32,7 @@ from brenier.statistics import Calibration, Smoothing
 from brenier.training import Evaluation, Loss, Task
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.convexity import convexity_penalty
+from brenier.transport.dual.curvature import curvature_penalty
 from brenier.transport.dual.objective import Batch, DualObjective, DualValue
 from brenier.transport.dual.settings import DualSettings
 
@@ -143,7 +145,8 @@ class DualTask(Task[Potential]):
                 if fault:
                     yield Loss(value.loss, records, fault)
                     return
-                values.append(value.loss + self._penalty(batch, value))
+                penalties = self._penalty(batch, value) + self._around_rows(batch)
+                values.append(value.loss + penalties)
             yield Loss(torch.stack(values).sum(), records)
 
     def evaluate(self, model: Potential) -> Evaluation:
@@ -224,6 +227,17 @@ class DualTask(Task[Potential]):
         return convexity_penalty(
             batch.potential, torch.cat([x, z]), heights, self.generator
         )
+
+    def _around_rows(self, batch: Batch) -> Tensor | float:
+        """Return how far psi is from convex around some rows of the source, where there are many features."""
+        settings = self.settings
+        rows = settings.curvature_rows
+        if self._convex or not rows or batch.potential.dim < settings.curvature_dim:
+            return 0.0
+        penalty = curvature_penalty(
+            batch.potential, batch.x[:rows], self.generator, settings.probe()
+        )
+        return settings.curvature_weight * batch.potential.transport_dim * penalty
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
