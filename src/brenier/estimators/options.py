@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
+from brenier.training import Progress
 from brenier.transport.dual import DualObjective
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -33,9 +35,10 @@ class Options:
         device: where to train.
         dtype: precision of the network.
         folder: where the unfinished run is kept, or None.
-        progress: whether to show a progress bar.
+        progress: the progress bar, which may be hidden.
         warm: a map to go on from, or None.
         processes: how many share the work of training, or None for as many as are worth it.
+        pace: how the fit keeps to its time.
         features: the names of the features, for messages, or None.
     """
 
@@ -49,9 +52,10 @@ class Options:
     device: torch.device
     dtype: torch.dtype
     folder: str | None
-    progress: bool
+    progress: Progress
     warm: TransportMap | ConditionalMap | None
     processes: int | None
+    pace: Pace
     features: tuple[str, ...] | None = None
 
 

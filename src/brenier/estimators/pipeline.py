@@ -8,12 +8,14 @@ the result and take part in nothing else. Where the trained network does not bea
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
+from brenier.estimators.pace import Pace
 from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
-from brenier.estimators.verdict import improves_on_start
+from brenier.estimators.verdict import Effort, improves_on_start
 from brenier.potentials import Potential
 from brenier.training import (
     Keeper,
@@ -26,7 +28,7 @@ from brenier.training import (
     threads_kept,
     train,
 )
-from brenier.transport.dual import shared_among
+from brenier.transport.dual import DualTask, shared_among
 from brenier.transport.maps import ConditionalMap, TransportMap, inverse_errors
 
 
@@ -61,8 +63,15 @@ class Prepared(NamedTuple):
 
 def _prepared(plan: Plan, options: Options, start: Start) -> Prepared:
     """Return the problem of a plan and its run, to be taken up from where an earlier one was."""
+    pace = options.pace
+    if start.state is not None and pace.limit is not None:
+        counters = start.state["run"]["counters"]
+        pace.batch_size, pace.clock.before = counters["batch_size"], counters["seconds"]
     problem = plan.prepare(options, start.generator)
-    run = Run(problem.task, options.settings.training, start.generator)
+    settings = options.settings.training
+    if pace.batch_size is not None:
+        settings = dataclasses.replace(settings, batch_size=pace.batch_size)
+    run = Run(problem.task, settings, start.generator, pace.clock.now)
     keeper = None
     if options.folder:
         coordinates = problem.coordinates
@@ -89,9 +98,42 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
         worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
         processes = options.processes or worthwhile
     patient = settings.training.max_time is None
+    keep_pace = functools.partial(_keep_pace, run, task, options)
     with shared_among(task, processes, patient, settings.parallel) as taking_part:
-        train(run, keeper, options.progress)
+        run.step_seconds = options.pace.step_seconds(run.batch_size)
+        keep_pace()
+        train(run, keeper, options.progress, keep_pace)
+        _warn_of_few_steps(run, options.pace)
         return taking_part()
+
+
+def _keep_pace(run: Run[Potential], task: DualTask, options: Options) -> None:
+    """Limit a run to the seconds that are left, less what the conclusion is expected to take."""
+    pace, settings = options.pace, options.settings
+    if pace.limit is None:
+        return
+    held_out = len(task.held_out[1])
+    selected = min(task.selected, held_out)
+    if run.history and pace.learnt != run.evaluation_seconds:
+        pace.learnt = run.evaluation_seconds
+        pace.learn(run.last_evaluation, selected, run.history[-1]["evaluations"])
+    rows = 3 * held_out + settings.control.fitted_rows
+    run.limit = pace.training_seconds(run.seconds, rows, selected)
+
+
+def _warn_of_few_steps(run: Run[Potential], pace: Pace) -> None:
+    """Warn where the seconds allowed too few steps to learn a map."""
+    few = pace.settings.few_steps
+    limited = run.finished == "budget" and run.step < run.settings.max_steps
+    if pace.limit is None or not limited or run.step >= few:
+        return
+    needed = pace.limit + (few - run.step) * run.step_seconds
+    warn(
+        f"max_time: {run.step} training steps fitted into {pace.limit:g} seconds, and a map needs {few} at least, "
+        f"which would take about {needed:,.0f} seconds here. Give more time, fewer features (from a PCA, for example), "
+        "a smaller network (potential='residual'), or more processes (n_jobs)",
+        ConvergenceWarning,
+    )
 
 
 def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fitted:
@@ -103,23 +145,46 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
         shared: by how many threads and processes it was trained.
     """
     problem, run, keeper = prepared
-    comparison = problem.compare()
-    better = options.warm is not None or improves_on_start(
-        run, problem.task, comparison, options.settings
-    )
+    options.progress.phase("judging")
+    better = options.warm is not None or _improves(prepared, options)
     network = run.result() if better else problem.identity()
     refit = not better and options.start == "affine"
+    options.progress.phase("measuring")
     transport = problem.certified_map(network, refit)
     selected = "network" if better else options.start
     fault = problem.fault(transport) if better else None
     if fault:
         transport, selected = _mended(problem, transport, selected, fault)
+    options.progress.phase("round trip")
+    trip, pace = problem.round_trip(), options.pace
+    if better:
+        most, share = len(trip.rows), pace.settings.round_trip_share
+        trip = trip.at_most(pace.rows(most, share, "round trip"))
     diagnostics = {
-        **_diagnostics(transport, run, selected, problem.round_trip()),
+        **_diagnostics(transport, run, selected, trip),
         **shared,
+        **pace.diagnostics(),
     }
     file = None if keeper is None else keeper.finish()
     return Fitted(transport, run.history, diagnostics, file)
+
+
+def _improves(prepared: Prepared, options: Options) -> bool:
+    """Say whether the network is better than the start, on as many rows as there is time for."""
+    problem, run, _ = prepared
+    pace, task = options.pace, problem.task
+    if not run.step and pace.limit is not None:
+        return False  # as new as it was
+    comparison = problem.compare()
+    most = len(task.held_out[1]) + options.settings.control.fitted_rows
+    rows = pace.rows(most, pace.settings.judged_share, "judged")
+    what = "judged without control variates"
+    adjusted = pace.affords(1, pace.settings.judged_share, what)
+    effort = Effort(rows / most, adjusted)
+    began = pace.clock.now()
+    better = improves_on_start(run, task, comparison, options.settings, effort)
+    pace.measured(rows, pace.clock.now() - began)
+    return better
 
 
 def _mended(

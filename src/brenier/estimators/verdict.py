@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from brenier.estimators.pace import some_of
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
 from brenier.statistics import (
@@ -38,8 +39,28 @@ class Comparison(NamedTuple):
     evidence: int | None = None
 
 
+class Effort(NamedTuple):
+    """What there is time for.
+
+    Attributes:
+        share: of the rows that are solved.
+        adjusted: whether noise is taken out by what many more rows tell of the moments.
+    """
+
+    share: float = 1.0
+    adjusted: bool = True
+
+    def of(self, rows: int) -> int:
+        """Return how many of some rows there is time for, two at least."""
+        return rows if self.share >= 1 else min(rows, max(2, int(self.share * rows)))
+
+
 def improves_on_start(
-    run: Run[Potential], task: DualTask, rows: Comparison, settings: FitSettings
+    run: Run[Potential],
+    task: DualTask,
+    rows: Comparison,
+    settings: FitSettings,
+    effort: Effort | None = None,
 ) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
@@ -52,28 +73,36 @@ def improves_on_start(
         task: what it trained.
         rows: many rows of either side.
         settings: `z_threshold`, `min_gain`, and those of the statistics.
+        effort: what there is time for; all of it by default.
     """
-    x, z = task.held_out
-    pipeline, fitted_rows = settings.pipeline, settings.control.fitted_rows
+    effort = effort or Effort()
+    x, z = (some_of(side, effort.of(len(side))) for side in task.held_out)
+    pipeline, fitted_rows = settings.pipeline, effort.of(settings.control.fitted_rows)
     potential = run.result()
     many_x = rows.source[torch.randperm(len(rows.source), generator=run.generator)]
     many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
     with torch.no_grad():
         value = task.objective(potential, x, z)
-        others = task.objective(
-            potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
-        )
+        if effort.adjusted:
+            others = task.objective(
+                potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
+            )
+        else:
+            others = value
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
-    difference, error = adjusted_difference(
-        SampleTerms(value.source, x, many_x, others.source),
-        SampleTerms(value.target, z, many_z, others.target),
-        settings.control,
-    )
+    if effort.adjusted:
+        difference, error = adjusted_difference(
+            SampleTerms(value.source, x, many_x, others.source),
+            SampleTerms(value.target, z, many_z, others.target),
+            settings.control,
+        )
+    else:
+        difference, error = float(value.loss), value.standard_error()
     if difference > -pipeline.min_gain * potential.transport_dim:
         return False
     held_out = min(len(x), len(z))
-    evidence = min(held_out, rows.evidence or held_out)
+    evidence = min(held_out, effort.of(rows.evidence or held_out))
     error *= math.sqrt(held_out / evidence)  # copies of a row are no evidence
     errors = -difference / error if error else math.inf
     gain = normal_score(errors, evidence)

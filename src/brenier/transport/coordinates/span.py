@@ -123,7 +123,7 @@ def _aligned(
     pairs: MomentPairs, unit: Tensor, settings: GaussianSettings
 ) -> Coordinates:
     """Return coordinates for classes that vary in every direction."""
-    return aligned_coordinates(_pooled(pairs, settings), unit)
+    return aligned_coordinates(_pooled(pairs, settings), unit, settings)
 
 
 def gaussian_fits(

@@ -62,6 +62,7 @@ class DualTask(Task[Potential]):
         self.model, self.objective, self.settings = potential, objective, settings
         self.held_out, self.generator = held_out, generator
         self.drawn = 0  # rows of the source, by all members together
+        self.selected = max(map(len, held_out))  # rows that are evaluated, at most
         self._members = potential.members()
         smoothing = [Smoothing(side, potential.transport_dim) for side in held_out]
         self._batches = [
@@ -105,12 +106,13 @@ class DualTask(Task[Potential]):
             yield Loss(torch.stack(values).sum(), records)
 
     def evaluate(self, model: Potential) -> Evaluation:
-        """Return J of a potential on the held-out samples.
+        """Return J of a potential on the held-out samples, or on `selected` of either side, at equal distances.
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
+        x, z = (_spread(side, self.selected) for side in self.held_out)
         value = self.objective(
-            model, *self.held_out, tol=self._tol(self.settings.evaluation_rate)
+            model, x, z, tol=self._tol(self.settings.evaluation_rate)
         )
         solution = value.solution
         record = {
@@ -136,12 +138,13 @@ class DualTask(Task[Potential]):
         """Return what is in flight, and how many rows were drawn."""
         return {
             "drawn": self.drawn,
+            "selected": self.selected,
             "batches": [batches.state_dict() for batches in self._batches],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what was in flight."""
-        self.drawn = state["drawn"]
+        self.drawn, self.selected = state["drawn"], state["selected"]
         for batches, known in zip(self._batches, state["batches"], strict=True):
             batches.load_state_dict(known, self.held_out[0].device)
 
@@ -185,6 +188,11 @@ class DualTask(Task[Potential]):
         """Return the bound on inner residuals at a factor of the learning rate."""
         dim = self.held_out[0].shape[-1]
         return max(self.objective.tol, self.settings.inner_tol(dim, rate))
+
+
+def _spread(rows: Tensor, n: int) -> Tensor:
+    """Return n of some rows at equal distances, or all where there are no more."""
+    return rows if n >= len(rows) else rows[torch.arange(n) * len(rows) // n]
 
 
 def _record(value: DualValue) -> dict[str, float]:
