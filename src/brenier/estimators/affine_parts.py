@@ -70,7 +70,9 @@ def _affordable(options: Options) -> CrossFitSettings | None:
     if pace.affords(of_fit * (settings.folds + 2), share, ""):
         return settings
     folds = min(2, settings.folds)
-    if pace.affords(of_fit * (folds + 2), share, "the affine part of the distance left out"):
+    if pace.affords(
+        of_fit * (folds + 2), share, "the affine part of the distance left out"
+    ):
         pace.shortened.append(f"the affine part of the distance in {folds} folds")
         return dataclasses.replace(settings, folds=folds)
     return None

@@ -71,20 +71,18 @@ class Pace:
         if self.limit is None or not len(rows):
             return
         self.per_row = self.settings.usual_evaluations
-        n = 1
-        while (
-            True
-        ):  # of few rows it takes longer per row, and of many it may take minutes
+        n, seconds = self.settings.first_trial_rows, 0.0
+        potential.value_and_gradient(rows[:n])  # the first call takes longer
+        # Of few rows it takes longer per row, and of many it may take minutes.
+        while seconds < self.settings.trial_seconds:
             some = rows[:n]
             began = self.clock.now()
             potential.value_and_gradient(some)
             seconds = self.clock.now() - began
             self.evaluation = seconds / len(some)
-            if seconds > self.settings.trial_seconds or n >= len(rows):
+            if n >= min(len(rows), self.settings.trial_rows):
                 return
-            n = min(8 * n, self.settings.trial_rows)
-            if n == len(some):
-                return
+            n *= 4
 
     def first_batch(self, rows: int) -> int:
         """Return how many rows the first batches have: as told, or fewer where too few steps of so many would fit."""

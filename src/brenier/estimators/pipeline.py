@@ -15,7 +15,7 @@ from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
 from brenier.estimators.pace import Pace
 from brenier.estimators.plan import FitProblem, Plan, RoundTripRows
-from brenier.estimators.verdict import Effort, improves_on_start
+from brenier.estimators.verdict import Extent, improves_on_start
 from brenier.potentials import Potential
 from brenier.training import (
     Keeper,
@@ -180,9 +180,9 @@ def _improves(prepared: Prepared, options: Options) -> bool:
     rows = pace.rows(most, pace.settings.judged_share, "judged")
     what = "judged without control variates"
     adjusted = pace.affords(1, pace.settings.judged_share, what)
-    effort = Effort(rows / most, adjusted)
+    extent = Extent(rows / most, adjusted)
     began = pace.clock.now()
-    better = improves_on_start(run, task, comparison, options.settings, effort)
+    better = improves_on_start(run, task, comparison, options.settings, extent)
     pace.measured(rows, pace.clock.now() - began)
     return better
 

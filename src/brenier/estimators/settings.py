@@ -129,7 +129,7 @@ class PaceSettings:
         least_rows: rows that are measured or judged by at least.
         few_steps: training steps below which a map is hardly learnt.
         small_batch: rows of the first batches where fewer steps than that would fit: they are then worth more.
-        trial_rows: rows that a potential is timed on, at most.
+        first_trial_rows, trial_rows: rows that a potential is timed on, at first and at most.
         trial_seconds: after which that is long enough to be exact.
         usual_evaluations: of the potential that a held-out inner problem takes as long as, before one was solved.
         step_evaluations: of the potential that a training step takes as long as, per row.
@@ -150,8 +150,9 @@ class PaceSettings:
     least_rows: int = 256
     few_steps: int = 100
     small_batch: int = 256
+    first_trial_rows: int = 16
     trial_rows: int = 1024
-    trial_seconds: float = 0.02
+    trial_seconds: float = 0.1
     usual_evaluations: float = 30.0
     step_evaluations: float = 16.0
     tighter: float = 2.0

@@ -39,7 +39,7 @@ class Comparison(NamedTuple):
     evidence: int | None = None
 
 
-class Effort(NamedTuple):
+class Extent(NamedTuple):
     """What there is time for.
 
     Attributes:
@@ -60,7 +60,7 @@ def improves_on_start(
     task: DualTask,
     rows: Comparison,
     settings: FitSettings,
-    effort: Effort | None = None,
+    extent: Extent | None = None,
 ) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
@@ -73,17 +73,17 @@ def improves_on_start(
         task: what it trained.
         rows: many rows of either side.
         settings: `z_threshold`, `min_gain`, and those of the statistics.
-        effort: what there is time for; all of it by default.
+        extent: what there is time for; all of it by default.
     """
-    effort = effort or Effort()
-    x, z = (some_of(side, effort.of(len(side))) for side in task.held_out)
-    pipeline, fitted_rows = settings.pipeline, effort.of(settings.control.fitted_rows)
+    extent = extent or Extent()
+    x, z = (some_of(side, extent.of(len(side))) for side in task.held_out)
+    pipeline, fitted_rows = settings.pipeline, extent.of(settings.control.fitted_rows)
     potential = run.result()
     many_x = rows.source[torch.randperm(len(rows.source), generator=run.generator)]
     many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
     with torch.no_grad():
         value = task.objective(potential, x, z)
-        if effort.adjusted:
+        if extent.adjusted:
             others = task.objective(
                 potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
             )
@@ -91,7 +91,7 @@ def improves_on_start(
             others = value
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
-    if effort.adjusted:
+    if extent.adjusted:
         difference, error = adjusted_difference(
             SampleTerms(value.source, x, many_x, others.source),
             SampleTerms(value.target, z, many_z, others.target),
@@ -102,7 +102,7 @@ def improves_on_start(
     if difference > -pipeline.min_gain * potential.transport_dim:
         return False
     held_out = min(len(x), len(z))
-    evidence = min(held_out, effort.of(rows.evidence or held_out))
+    evidence = min(held_out, extent.of(rows.evidence or held_out))
     error *= math.sqrt(held_out / evidence)  # copies of a row are no evidence
     errors = -difference / error if error else math.inf
     gain = normal_score(errors, evidence)
