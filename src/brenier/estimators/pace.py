@@ -97,7 +97,7 @@ class Pace:
         if self.limit is None or self.own_batch or rows <= small:
             return rows
         training = self.left - self.settings.conclusion_share * self.limit
-        if training < self.settings.few_steps * self.step_seconds(rows):
+        if training < self.settings.least_steps * self.step_seconds(rows):
             self.batch_size = small
             return small
         return rows

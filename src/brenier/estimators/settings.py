@@ -128,7 +128,9 @@ class PaceSettings:
         least_training_share: of them that training has even where the preparation took longer than expected.
         least_rows: rows that are measured or judged by at least.
         few_steps: training steps below which a map is hardly learnt.
-        small_batch: rows of the first batches where fewer steps than that would fit: they are then worth more.
+        small_batch: rows of the first batches where fewer than `least_steps` would fit.
+        least_steps: steps below which more of smaller batches are taken. From some tens on they are worth less: in
+            d = 128 the errors of 77 steps of 1,024 rows were 4.1 and 2.9 %, of 127 of 256 rows 7.0 and 4.2 %.
         first_trial_rows, trial_rows: rows that a potential is timed on, at first and at most.
         trial_seconds: after which that is long enough to be exact.
         usual_evaluations: of the potential that a held-out inner problem takes as long as, before one was solved.
@@ -150,6 +152,7 @@ class PaceSettings:
     least_rows: int = 256
     few_steps: int = 100
     small_batch: int = 256
+    least_steps: int = 10
     first_trial_rows: int = 16
     trial_rows: int = 1024
     trial_seconds: float = 0.1
