@@ -13,6 +13,7 @@ from benchmarks.harness.pages import update
 # The modules that hold a benchmark.
 MODULES = (
     "ablation",
+    "budget_time",
     "cells",
     "conditional",
     "cost",

@@ -30,6 +30,7 @@ def test_help_is_shown(name: str) -> None:
     "command",
     [
         "ablation --pairs tails",
+        "budget_time",
         "conditional",
         "cost",
         "finite --pairs tails",

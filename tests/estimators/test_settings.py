@@ -279,6 +279,7 @@ def test_layers_of_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(run.task.model.hidden) for run in seen] == [3, 6, 8]
 
 
+@pytest.mark.filterwarnings("ignore:max_time")  # so few seconds allow few steps
 def test_two_networks_from_so_many_seconds_on(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = runs(monkeypatch)
     sooner = {"two_networks_seconds": 0.2, "two_networks_steps": 1}

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from brenier import Loss, Run, Settings
 from brenier.training import train
-from brenier.training.resume import LogProgress, progress_bar
+from brenier.training.progress import LogProgress, progress_bar
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tasks import Regression

@@ -57,11 +57,80 @@ def test_a_run_ends_with_its_steps_after_a_last_evaluation() -> None:
     assert [row["step"] for row in run.history] == [0, 5, 10, 12]
 
 
-def test_a_run_ends_with_its_seconds() -> None:
-    run = ended(Told(falling()), max_steps=float("inf"), max_time=0.05)
-    assert run.finished == "budget"
-    assert run.step > 0
-    assert run.seconds >= 0.05
+class Slow(Told):
+    """Steps and evaluations take so many seconds, by a clock that only they move."""
+
+    def __init__(self, step: float, evaluation: float) -> None:
+        super().__init__(falling())
+        self.time, self.step, self.evaluation = 100.0, step, evaluation
+
+    def losses(self, rows: int, rate: float) -> Iterator[Loss]:
+        yield from super().losses(rows, rate)
+        self.time += self.step
+
+    def evaluate(self, model: nn.Linear) -> Evaluation:
+        self.time += self.evaluation
+        return super().evaluate(model)
+
+
+def slow_run(step: float, evaluation: float, max_time: float = 50.0) -> Run[nn.Linear]:
+    task = Slow(step, evaluation)
+    settings = Settings(
+        max_steps=float("inf"), max_time=max_time, batch_size=16, evaluate_every=5
+    )
+    return Run(task, settings, task.generator, lambda: task.time)
+
+
+@pytest.mark.parametrize(
+    ("step", "evaluation", "steps"),
+    [(1.0, 0.0, 50), (7.0, 0.0, 7), (30.0, 0.0, 2), (100.0, 0.0, 1), (1.0, 60.0, 0)],
+)
+def test_a_run_ends_with_its_seconds(
+    step: float, evaluation: float, steps: int
+) -> None:
+    """The step that would end more than half of itself too late is not taken, once it is known what one takes."""
+    run = slow_run(step, evaluation)
+    while not run.finished:
+        run.advance()
+    assert (run.finished, run.step) == ("budget", steps)
+    assert run.seconds == pytest.approx(steps * step + len(run.history) * evaluation)
+
+
+def test_a_step_known_to_take_too_long_is_not_taken() -> None:
+    run = slow_run(200.0, 0.0)
+    run.step_seconds = 200.0
+    run.advance()
+    assert (run.finished, run.step) == ("budget", 0)
+
+
+def test_evaluations_take_a_tenth_of_the_seconds() -> None:
+    run = slow_run(step=1.0, evaluation=2.0, max_time=200.0)
+    while not run.finished:
+        run.advance()
+    evaluated = [row["step"] for row in run.history]
+    assert evaluated[:4] == [0, 40, 60, 75]
+    assert run.evaluation_seconds <= 0.1 * run.seconds + 2.0
+
+
+def test_without_a_limit_evaluations_are_as_many_as_asked_for() -> None:
+    task = Slow(1.0, 100.0)
+    settings = Settings(max_steps=12, batch_size=16, evaluate_every=5)
+    run = Run(task, settings, task.generator, lambda: task.time)
+    while not run.finished:
+        run.advance()
+    assert [row["step"] for row in run.history] == [0, 5, 10, 12]
+
+
+def test_the_limit_may_change_on_the_way() -> None:
+    run = slow_run(1.0, 0.0)
+    rates = []
+    while not run.finished:
+        run.advance()
+        rates.append(run.optimizer.param_groups[0]["lr"])
+        if run.step == 10:
+            run.limit = 20.0
+    assert run.step == 20
+    assert min(rates) == rates[-1]
 
 
 @pytest.mark.parametrize(("above", "steps"), [(1e-6, 30), (100.0, 10)])

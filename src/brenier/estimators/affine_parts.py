@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 
@@ -10,28 +11,33 @@ from torch import Tensor
 
 from brenier.datasets import Population, Rows, Split
 from brenier.estimators.kept_rows import copied
-from brenier.estimators.settings import FitSettings
+from brenier.estimators.options import Options
 from brenier.transport.coordinates import gaussian_fits
-from brenier.transport.maps import AffinePart, cross_fitted
+from brenier.transport.maps import AffinePart, CrossFitSettings, cross_fitted
 
 
 def affine_parts(
     splits: Sequence[Split[Population]] | Sequence[Split[Rows]],
     unit: Tensor,
     generator: torch.Generator,
-    settings: FitSettings,
+    options: Options,
     gain: bool,
-) -> list[AffinePart]:
+) -> list[AffinePart] | list[None]:
     """Return the affine parts of the distances of some problems, whose Gaussians are fitted together.
 
     Args:
         splits: of every problem; the rows that certify come first in its terms.
         unit: (d,), of the coordinates.
         generator: where the fit's randomness stands; nothing is drawn from it.
-        settings: how Gaussians are fitted, and how many folds and rows there are: no more than determine coordinates.
+        options: how Gaussians are fitted, how many folds and rows there are, no more than determine coordinates, and
+            what there is time for: fewer folds, or nothing.
         gain: whether there is a network whose gain is measured.
     """
-    unit, cross_fit = unit.cpu(), settings.cross_fit
+    settings = options.settings
+    cross_fit = _affordable(options)
+    if cross_fit is None:
+        return [None] * len(splits)
+    unit = unit.cpu()
     most = min(cross_fit.rows(len(unit)), settings.pipeline.coordinate_rows)
     most //= len(splits)
     own = copied(generator)  # measuring is not to change what is drawn after it
@@ -53,6 +59,23 @@ def affine_parts(
         AffinePart(found, baseline, unit)
         for found, baseline in zip(terms, fit(training), strict=True)
     ]
+
+
+def _affordable(options: Options) -> CrossFitSettings | None:
+    """Return how there is time to cross-fit, or None where there is none."""
+    pace, settings = options.pace, options.settings.cross_fit
+    share = pace.settings.affine_share
+    # Fits to all rows, to those of training, and to all but one fold, each as dear as the coordinates.
+    of_fit = pace.settings.fit_share
+    if pace.affords(of_fit * (settings.folds + 2), share, ""):
+        return settings
+    folds = min(2, settings.folds)
+    if pace.affords(
+        of_fit * (folds + 2), share, "the affine part of the distance left out"
+    ):
+        pace.shortened.append(f"the affine part of the distance in {folds} folds")
+        return dataclasses.replace(settings, folds=folds)
+    return None
 
 
 def _measured_rows(

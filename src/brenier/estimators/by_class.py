@@ -12,6 +12,7 @@ certified one by one.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -62,11 +63,14 @@ class ClassPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> ClassProblem:
         """Return the problem, its samples split and encoded."""
+        options.progress.phase("inspecting")
         pairs = inspected_classes(self.pairs, self.labels, options)
+        options.progress.phase("preparing")
         plan = ClassPlan(pairs, self.labels)
         splits = _split_classes(plan.pairs, options.settings.split, generator)
         training = [(split.source, split.target) for split in splits]
-        coordinates = _class_coordinates(training, options, generator)
+        with options.pace.timed_coordinates():
+            coordinates = _class_coordinates(training, options, generator)
         classes = Classes(self.labels, coordinates.to(options.device))
         task = _class_task(splits, classes, options, generator)
         return ClassProblem(plan, splits, classes, task, options, generator)
@@ -123,25 +127,31 @@ class ClassProblem:
 
     def certified_map(self, network: Potential, refit: bool) -> ConditionalMap:
         """Return the maps of a network, with the distance of every class measured on rows of its own."""
-        rows = kept_rows(self._rows, network, self.options, self.generator)
+        kept = kept_rows(self._rows, network, self.options, self.generator)
         transport = conditional_map(
-            network, self.classes, self.task, self.options, rows
+            network, self.classes, self.task, self.options, kept
         )
         parts = affine_parts(
             self.splits,
             self.coordinates.unit,
             self.generator,
-            self.options.settings,
+            self.options,
             gain=not refit,
         )
         # Rows that are new to this fit may have been in the one it goes on from.
         unseen = [split.held_out and self.options.warm is None for split in self.splits]
+        share = 1.0 if refit else self._measured_share()
         for k, (split, affine) in enumerate(zip(self.splits, parts, strict=True)):
+            n = math.ceil(share * len(split.certify[0]))
             if len(split.certify[0]) > 1:
+                n = max(2, n)
+                rows = split.certify[0][:n], split.certify[1][:n]
                 transport.held_out_distance[k] = transport.at_index(
                     torch.tensor(k)
-                ).measure(*split.certify, held_out=unseen[k], affine=affine)
-        if refit:
+                ).measure(*rows, held_out=unseen[k], affine=affine)
+        pace = self.options.pace
+        what = "the affine maps rest on the rows of training alone"
+        if refit and pace.affords(1, pace.settings.affine_share, what):
             transport.conditions = self._refitted()
         return transport
 
@@ -168,6 +178,15 @@ class ClassProblem:
         each = max(1, n // len(self.splits))
         rows = [split.source.sample_distinct(each, generator) for split in self.splits]
         return side_points(rows, self.classes, False, self.options)
+
+    def _measured_share(self) -> float:
+        """Return the share of the rows that there is time to measure."""
+        pace, most = (
+            self.options.pace,
+            sum(len(split.certify[0]) for split in self.splits),
+        )
+        found = pace.rows(most, pace.settings.measured_share, "measured")
+        return found / max(1, most)
 
     def _refitted(self) -> Classes:
         """Return the classes with coordinates determined by all rows."""

@@ -62,10 +62,13 @@ class CovariatePlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> CovariateProblem:
         """Return the problem, its samples split and encoded."""
+        options.progress.phase("inspecting")
         plan = CovariatePlan(*inspected_covariates(self.source, self.target, options))
+        options.progress.phase("preparing")
         settings = options.settings
         train, select, certify = _split_sides(plan, settings.split, generator)
-        conditions = _covariate_coordinates(train, options)
+        with options.pace.timed_coordinates():
+            conditions = _covariate_coordinates(train, options)
         draws = _draws(train, conditions, options, generator)
         held_out = _draws(select, conditions, options, generator)
         most = min(settings.split.held_out_rows, held_out[0].size, held_out[1].size)
@@ -136,8 +139,10 @@ class CovariateProblem:
         transport = conditional_map(
             network, self.conditions, self.task, self.options, rows
         )
-        measured = self._measured(transport)
-        if refit:
+        pace = self.options.pace
+        measured = self._measured(transport, whole=refit)
+        what = "the affine maps rest on the rows of training alone"
+        if refit and pace.affords(1, pace.settings.affine_share, what):
             transport.conditions = self._refitted()
         transport.pooled_distance = measured
         return transport
@@ -157,12 +162,14 @@ class CovariateProblem:
             source.rows, (_own_or_lent(source, target, self.generator).covariates,)
         )
 
-    def _measured(self, transport: ConditionalMap) -> Distance:
+    def _measured(self, transport: ConditionalMap, whole: bool) -> Distance:
         """Return the distance over the values of both sides, at which rows of either side are drawn alike."""
         # A generator of its own: measuring is not to change what is drawn after it.
         generator = torch.Generator().manual_seed(self.generator.initial_seed())
         source, target = _draws(self.certify, self.conditions, self.options, generator)
-        n = min(source.size, target.size)
+        n, pace = min(source.size, target.size), self.options.pace
+        if not whole:
+            n = pace.rows(n, pace.settings.measured_share, "measured")
         return pooled_distance(
             transport,
             source.measured(n, generator),

@@ -50,7 +50,10 @@ def conditioned_task(
     settings = options.settings
     points = held_out[0].shape[1]
     potential = initial_potential(points, options, generator, dim)
-    batch = min(settings.training.batch_size, source.size, target.size)
+    options.pace.try_out(potential, held_out[0])
+    batch = options.pace.first_batch(
+        min(settings.training.batch_size, source.size, target.size)
+    )
     # Embeddings are features of a batch too, where it has rows enough for their products.
     bearable = batch // settings.calibration.rows_per_feature // 2
     seen = points if points <= bearable else dim
@@ -61,13 +64,15 @@ def conditioned_task(
         calibration.append(
             Calibration(features, rows, complete=False, settings=settings.calibration)
         )
-    return DualTask(
+    task = DualTask(
         potential,
         options.objective,
         MemberSamples(source, target, held_out, calibration),
         settings.dual,
         generator,
     )
+    task.selected = options.pace.selected_rows(task.selected)
+    return task
 
 
 def conditioned_identity(task: DualTask, options: Options) -> Potential:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from brenier.datasets import Population, Split
 from brenier.estimators.entropic_fit import (
+    CrossFittedPlan,
     annealed_potential,
     cross_fitted_plan,
 )
@@ -51,7 +52,9 @@ class FoldedPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its rows in folds, or where there are too few for that split once."""
+        options.progress.phase("inspecting")
         plan = PlainPlan(*inspected(self.source, self.target, options))
+        options.progress.phase("preparing")
         split = Split.of(plan.source, plan.target, generator, options.settings.split)
         fitted = min(side.size or 0 for side in (split.source, split.target))
         in_fold = fitted * (1 - 1 / options.folds)
@@ -88,7 +91,17 @@ class FoldedProblem(PlainProblem):
     ) -> None:
         task = _folded_task(coordinates.dim, samples, options, generator)
         super().__init__(plan, split, coordinates, task, options, generator)
-        self.rows, self.folds, self.samples = rows, folds, samples
+        self.rows, self.samples = rows, samples
+        self.entropic: CrossFittedPlan | None = None
+        if options.entropic:  # before training, which gets the time that is left
+            self.entropic = cross_fitted_plan(
+                folds,
+                samples,
+                options.objective,
+                self._tol(),
+                options.settings.entropic,
+                options.settings.sinkhorn,
+            )
 
     @staticmethod
     def of(
@@ -117,7 +130,10 @@ class FoldedProblem(PlainProblem):
         ]
         parts = [_parted(sides, numbers, k) for k in range(options.folds)]
         whole = (sides[0], sides[1])
-        *own, shared = _coordinates([fitted for fitted, _ in parts] + [whole], options)
+        with options.pace.timed_coordinates():
+            *own, shared = _coordinates(
+                [fitted for fitted, _ in parts] + [whole], options
+            )
         folds, samples = [], []
         for (fitted, left_out), coordinates in zip(parts, own, strict=True):
             rows = _encoded(fitted, coordinates, options)
@@ -141,15 +157,8 @@ class FoldedProblem(PlainProblem):
         settings = self.options.settings
         rivals = [self._judged("network", networks)]
         temperatures: Sequence[float] = ()
-        if self.options.entropic:
-            plan, temperatures = cross_fitted_plan(
-                self.folds,
-                self.samples,
-                self.task.objective,
-                self._tol(),
-                settings.entropic,
-                settings.sinkhorn,
-            )
+        if self.entropic:
+            plan, temperatures = self.entropic
             pairs = zip(networks, plan.potentials, strict=True)
             means = [MeanPotential(pair) for pair in pairs]
             rivals += [plan, self._judged("network and plan", means)]
@@ -249,6 +258,7 @@ def _folded_task(
     make = mean_of(options.make_network, options.folds)
     told = dataclasses.replace(options, make_potential=make)
     potential = initial_potential(dim, told, generator)
+    options.pace.try_out(potential, samples[0].held_out[0])
     return DualTask(
         potential, options.objective, samples, options.settings.dual, generator
     )

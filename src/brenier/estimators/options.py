@@ -10,8 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
+from brenier.training import Progress
 from brenier.transport.dual import DualObjective
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -34,12 +36,13 @@ class Options:
         device: where to train.
         dtype: precision of the network.
         folder: where the unfinished run is kept, or None.
-        progress: whether to show a progress bar.
+        progress: the progress bar, which may be hidden.
         warm: a map to go on from, or None.
         keep_rows: whether the map keeps source rows at which inverse problems start.
         processes: how many share the work of training, or None for as many as are worth it.
         folds: how many networks of few rows leave out a fold each; 0 where rows are held out once for all.
         entropic: whether the entropic plan of few rows is a rival of the networks.
+        pace: how the fit keeps to its time.
         features: the names of the features, for messages, or None.
     """
 
@@ -54,10 +57,11 @@ class Options:
     device: torch.device
     dtype: torch.dtype
     folder: str | None
-    progress: bool
+    progress: Progress
     warm: TransportMap | ConditionalMap | None
     keep_rows: bool
     processes: int | None
+    pace: Pace
     folds: int = 0
     entropic: bool = False
     features: tuple[str, ...] | None = None

@@ -18,9 +18,10 @@ from brenier.estimators import validation
 from brenier.estimators.budget import Budget
 from brenier.estimators.initial import POTENTIALS, maker_of, network_maker
 from brenier.estimators.options import MakePotential, Options
+from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings, check_settings, overridden
 from brenier.solve import BFGS, Method
-from brenier.training import Settings
+from brenier.training import Clock, Progress, Settings
 from brenier.transport.dual import DualObjective, DualSettings
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -82,13 +83,20 @@ class Parameters:
             validation.check_choice("potential", self.potential, tuple(POTENTIALS))
 
     def options(
-        self, source: Population, target: Population, warm: FittedMap | None
+        self,
+        source: Population,
+        target: Population,
+        warm: FittedMap | None,
+        clock: Clock | None = None,
+        progress: Progress | None = None,
     ) -> Options:
         """Return the parameters as a fit of two populations takes them.
 
         Args:
             source, target: the populations.
             warm: the map to go on from, or None.
+            clock: that began with the fit; a new one by default.
+            progress: its bar; by default a hidden one.
 
         Raises:
             DataError: for parameters that cannot be used.
@@ -100,6 +108,12 @@ class Parameters:
             Budget(rows, source.dim, self.max_steps, self.max_time), overrides
         )
         settings = self._chosen(budget).overridden(overrides)
+        pace = Pace(
+            settings.training.max_time,
+            clock or Clock(),
+            settings.pace,
+            own_batch=self.batch_size is not None or "batch_size" in overrides,
+        )
         method = validation.check_method(self.method or BFGS())
         known = self.potential in ("auto", "free")
         folds = budget.folds(self.n_networks) if known and warm is None else 0
@@ -120,7 +134,7 @@ class Parameters:
             device=self._device(source),
             dtype=getattr(torch, str(validation.name_of_dtype(self.dtype))),
             folder=self.checkpoint,
-            progress=bool(self.verbose),
+            progress=progress or Progress(),
             warm=warm,
             keep_rows=bool(self.keep_rows),
             processes=validation.check_jobs(self.n_jobs),
@@ -128,6 +142,7 @@ class Parameters:
             entropic=self.potential == "auto"
             and self.n_networks is None
             and self.keep_rows,
+            pace=pace,
         )
 
     def _chosen(self, budget: Budget) -> FitSettings:
@@ -152,7 +167,12 @@ class Parameters:
             fresh_rows=budget.fresh_rows,
             max_reuse=budget.max_reuse,
         )
-        return FitSettings(training=training, dual=dual)
+        chosen = FitSettings(training=training, dual=dual)
+        if self.max_time is None:
+            return chosen
+        quick = chosen.pace.quick_coordinates_from
+        gaussian = dataclasses.replace(chosen.gaussian, one_decomposition_from=quick)
+        return dataclasses.replace(chosen, gaussian=gaussian)
 
     def _device(self, source: Population) -> torch.device:
         """Return the device asked for, or the one the source samples lie on."""

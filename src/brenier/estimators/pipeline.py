@@ -8,12 +8,14 @@ the result and take part in nothing else. Where the trained network does not bea
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import NamedTuple
 
 import torch
 
 from brenier.errors import ConvergenceWarning, warn
 from brenier.estimators.options import Fitted, Options
+from brenier.estimators.pace import Pace
 from brenier.estimators.plan import FitProblem, Plan
 from brenier.potentials import Potential
 from brenier.training import (
@@ -27,7 +29,7 @@ from brenier.training import (
     threads_kept,
     train,
 )
-from brenier.transport.dual import shared_among
+from brenier.transport.dual import DualTask, shared_among
 from brenier.transport.maps import (
     MISSED,
     ConditionalMap,
@@ -68,8 +70,15 @@ class Prepared(NamedTuple):
 
 def _prepared(plan: Plan, options: Options, start: Start) -> Prepared:
     """Return the problem of a plan and its run, to be taken up from where an earlier one was."""
+    pace = options.pace
+    if start.state is not None and pace.limit is not None:
+        counters = start.state["run"]["counters"]
+        pace.batch_size, pace.clock.before = counters["batch_size"], counters["seconds"]
     problem = plan.prepare(options, start.generator)
-    run = Run(problem.task, options.settings.training, start.generator)
+    settings = options.settings.training
+    if pace.batch_size is not None:
+        settings = dataclasses.replace(settings, batch_size=pace.batch_size)
+    run = Run(problem.task, settings, start.generator, pace.clock.now)
     keeper = None
     if options.folder:
         coordinates = problem.coordinates
@@ -96,9 +105,42 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
         worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
         processes = options.processes or worthwhile
     patient = settings.training.max_time is None
+    keep_pace = functools.partial(_keep_pace, run, task, options)
     with shared_among(task, processes, patient, settings.parallel) as taking_part:
-        train(run, keeper, options.progress)
+        run.step_seconds = options.pace.step_seconds(run.batch_size)
+        keep_pace()
+        train(run, keeper, options.progress, keep_pace)
+        _warn_of_few_steps(run, options.pace)
         return taking_part()
+
+
+def _keep_pace(run: Run[Potential], task: DualTask, options: Options) -> None:
+    """Limit a run to the seconds that are left, less what the conclusion is expected to take."""
+    pace, settings = options.pace, options.settings
+    if pace.limit is None:
+        return
+    held_out = len(task.held_out[1])
+    selected = min(task.selected, held_out)
+    if run.history and pace.learnt != run.evaluation_seconds:
+        pace.learnt = run.evaluation_seconds
+        pace.learn(run.last_evaluation, selected, run.history[-1]["evaluations"])
+    rows = 3 * held_out + settings.control.fitted_rows
+    run.limit = pace.training_seconds(run.seconds, rows, selected)
+
+
+def _warn_of_few_steps(run: Run[Potential], pace: Pace) -> None:
+    """Warn where the seconds allowed too few steps to learn a map."""
+    few = pace.settings.few_steps
+    limited = run.finished == "budget" and run.step < run.settings.max_steps
+    if pace.limit is None or not limited or run.step >= few:
+        return
+    needed = pace.limit + (few - run.step) * run.step_seconds
+    warn(
+        f"max_time: {run.step} training steps fitted into {pace.limit:g} seconds, and a map needs {few} at least, "
+        f"which would take about {needed:,.0f} seconds here. Give more time, fewer features (from a PCA, for example), "
+        "a smaller network (potential='residual'), or more processes (n_jobs)",
+        ConvergenceWarning,
+    )
 
 
 def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fitted:
@@ -110,17 +152,29 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
         shared: by how many threads and processes it was trained.
     """
     problem, run, keeper = prepared
+    options.progress.phase("judging")
     potential, selected, facts = problem.choose(run)
     at_start = selected == options.start
+    options.progress.phase("measuring")
     transport = problem.certified_map(
         potential, refit=at_start and selected == "affine"
     )
     fault = None if at_start else problem.fault(transport)
     if fault:
         transport, selected = _mended(problem, transport, selected, fault)
-    held_out, settings = problem.round_trip(), options.settings.round_trip
+    options.progress.phase("round trip")
+    held_out, pace = problem.round_trip(), options.pace
+    if not at_start:
+        most, share = len(held_out.rows), pace.settings.round_trip_share
+        held_out = held_out.at_most(pace.rows(most, share, "round trip"))
+    settings = options.settings.round_trip
     trip = round_trip(transport, held_out.rows, *held_out.condition, settings=settings)
-    diagnostics = {**_diagnostics(run, selected, trip), **facts, **shared}
+    diagnostics = {
+        **_diagnostics(run, selected, trip),
+        **facts,
+        **shared,
+        **pace.diagnostics(),
+    }
     file = None if keeper is None else keeper.finish()
     return Fitted(transport, run.history, diagnostics, file)
 

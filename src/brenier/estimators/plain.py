@@ -42,7 +42,9 @@ class PlainPlan:
 
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its samples split and encoded."""
+        options.progress.phase("inspecting")
         plan = PlainPlan(*inspected(self.source, self.target, options))
+        options.progress.phase("preparing")
         split = Split.of(plan.source, plan.target, generator, options.settings.split)
         return plan.problem(split, options, generator)
 
@@ -50,7 +52,8 @@ class PlainPlan:
         self, split: Split[Population], options: Options, generator: torch.Generator
     ) -> PlainProblem:
         """Return the problem of a split of these populations."""
-        coordinates = _plain_coordinates(split, options, generator)
+        with options.pace.timed_coordinates():
+            coordinates = _plain_coordinates(split, options, generator)
         task = _plain_task(split, coordinates, options, generator)
         return PlainProblem(self, split, coordinates, task, options, generator)
 
@@ -118,17 +121,21 @@ class PlainProblem:
             [self.split],
             self.coordinates.unit,
             self.generator,
-            self.options.settings,
+            self.options,
             gain=not refit,
         )
         # Rows that are new to this fit may have been in the one it goes on from.
         unseen = self.split.held_out and self.options.warm is None
-        measured = transport.measure(
-            *self.split.certify, held_out=unseen, affine=affine
-        )
-        if refit:
-            rows = pipeline.coordinate_rows + self.task.drawn
-            transport.coordinates = self._refitted(min(rows, pipeline.refit_rows))
+        certify = self.split.certify
+        if not refit:
+            most = max(map(len, certify))
+            pace = self.options.pace
+            n = pace.rows(most, pace.settings.measured_share, "measured")
+            certify = certify[0][:n], certify[1][:n]
+        measured = transport.measure(*certify, held_out=unseen, affine=affine)
+        rows = min(pipeline.coordinate_rows + self.task.drawn, pipeline.refit_rows)
+        if refit and self._affords_refit(rows):
+            transport.coordinates = self._refitted(rows)
         transport.held_out_distance = measured
         return transport
 
@@ -139,7 +146,10 @@ class PlainProblem:
         _, fresh = self.split.certify
         x, condition = self.round_trip()
         rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
-        most = settings.compared_rows
+        pace = self.options.pace
+        most = pace.rows(
+            settings.compared_rows, pace.settings.moved_share, "looked at", 1
+        )
         moved = transport(x[:most].double(), *condition)
         stray = stray_share(
             encode(moved), encode(fresh[:most].double()), encode(rows), settings
@@ -176,6 +186,14 @@ class PlainProblem:
             self.coordinates.encode_source(x[:n].to(device)),
             self.coordinates.encode_target(z[:n].to(device)),
         )
+
+    def _affords_refit(self, rows: int) -> bool:
+        """Say whether there is time to determine the coordinates by so many rows."""
+        sizes = [side.size or rows for side in (self.plan.source, self.plan.target)]
+        times = min(rows, max(sizes)) / self.options.settings.pipeline.coordinate_rows
+        pace = self.options.pace
+        what = "the affine map rests on the rows of training alone"
+        return pace.affords(max(1.0, times), pace.settings.affine_share, what)
 
     def _refitted(self, rows: int) -> Coordinates:
         """Return the coordinates determined by many more rows."""
@@ -226,7 +244,10 @@ def _plain_task(
         _draw(source, encode_source),
         _draw(target, encode_target),
     )
-    batch = min(settings.training.batch_size, source.size or rows, target.size or rows)
+    options.pace.try_out(potential, held_out[0])
+    batch = options.pace.first_batch(
+        min(settings.training.batch_size, source.size or rows, target.size or rows)
+    )
     features = Features(batch, held_out[0], generator, settings.calibration)
     calibration = [
         Calibration(
@@ -238,7 +259,9 @@ def _plain_task(
         for side, encode in ((source, encode_source), (target, encode_target))
     ]
     samples = MemberSamples(draw_source, draw_target, held_out, calibration)
-    return DualTask(potential, options.objective, samples, settings.dual, generator)
+    task = DualTask(potential, options.objective, samples, settings.dual, generator)
+    task.selected = options.pace.selected_rows(task.selected)
+    return task
 
 
 def _draw(side: Population, encode: Encode) -> Draw:

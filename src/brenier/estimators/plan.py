@@ -5,14 +5,15 @@ A plan prepares a problem, and the one pipeline (see `pipeline`) trains, judges 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Hashable, Iterable, Mapping
+from typing import NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
 
 from brenier.datasets import LabelsLike
 from brenier.estimators.options import Options
+from brenier.estimators.pace import spread_numbers
 from brenier.potentials import Potential
 from brenier.training import Run
 from brenier.transport.coordinates import Coordinates
@@ -25,6 +26,22 @@ class RoundTripRows(NamedTuple):
 
     rows: Tensor
     condition: tuple[LabelsLike | Tensor, ...] = ()
+
+    def at_most(self, n: int) -> RoundTripRows:
+        """Return n of these rows at equal distances, or all where there are no more."""
+        if n >= len(self.rows):
+            return self
+        chosen = spread_numbers(len(self.rows), n)
+        condition = tuple(_chosen_of(part, chosen) for part in self.condition)
+        return RoundTripRows(self.rows[chosen], condition)
+
+
+def _chosen_of(condition: LabelsLike | Tensor, chosen: Tensor) -> LabelsLike | Tensor:
+    """Return the labels or covariates of the chosen rows."""
+    if isinstance(condition, Tensor):
+        return condition[chosen]
+    labels = list(cast(Iterable[Hashable], condition))
+    return [labels[i] for i in chosen.tolist()]
 
 
 class Choice(NamedTuple):

@@ -13,12 +13,13 @@ from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
 from brenier.estimators.folded import FoldedPlan
-from brenier.estimators.options import Fitted
+from brenier.estimators.options import Fitted, Options
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
 from brenier.potentials import UsualType, usual_modes
+from brenier.training import Clock, Progress
 
 
 class FittedSamples(NamedTuple):
@@ -48,6 +49,22 @@ def fit_samples(
         DataError: for samples, labels, covariates or parameters that cannot be used.
         ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
     """
+    clock = Clock()
+    with Progress(bool(parameters.verbose)) as progress:
+        return _read_and_fit(X, Y, given, parameters, previous, clock, progress)
+
+
+def _read_and_fit(
+    X: TableLike | Sampler,
+    Y: TableLike | Sampler,
+    given: GivenConditions,
+    parameters: Parameters,
+    previous: FittedMap | None,
+    clock: Clock,
+    progress: Progress,
+) -> FittedSamples:
+    """Return what a fit of two samples gives, against a clock and with a progress bar."""
+    progress.phase("reading")
     source, source_samples = population(X, "X")
     validation.check_no_labels_as_target(Y)
     target, target_samples = population(Y, "Y")
@@ -65,19 +82,23 @@ def fit_samples(
     names = None if source_samples is None else validation.feature_names(X, "X")
     features = None if names is None else tuple(map(str, names))
     with UsualType(), usual_modes(gradients=True):
-        fitted = _fit_populations(source, target, given, parameters, previous, features)
+        plan, options = _planned(
+            source, target, given, parameters, previous, clock, progress
+        )
+        fitted = fit_plan(plan, dataclasses.replace(options, features=features))
     return FittedSamples(fitted, source.dim, names)
 
 
-def _fit_populations(
+def _planned(
     source: Population,
     target: Population,
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
-    features: tuple[str, ...] | None,
-) -> Fitted:
-    """Return what a fit gives, one map or one for every condition."""
+    clock: Clock,
+    progress: Progress,
+) -> tuple[Plan, Options]:
+    """Return what is fitted, one map or one for every condition, and what the fit is told."""
 
     def warm(kind: tuple[Hashable, ...] | str | None) -> FittedMap | None:
         return None if previous is None else check_warm_map(previous, source.dim, kind)
@@ -88,9 +109,9 @@ def _fit_populations(
     if kind == "labels":
         plan = class_plan(source, target, given)
         told = plan.labels
-    options = parameters.options(source, target, warm(told))
+    options = parameters.options(source, target, warm(told), clock, progress)
     if kind == "covariates":
         plan = covariate_plan(source, target, given)
     elif kind is None and options.folds:
         plan = FoldedPlan(source, target)
-    return fit_plan(plan, dataclasses.replace(options, features=features))
+    return plan, options

@@ -140,6 +140,59 @@ class InspectionSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class PaceSettings:
+    """How a fit shares out the seconds of `max_time`.
+
+    Attributes:
+        conclusion_share: of them that the conclusion may take, from the end of training on; else it has fewer rows.
+        selection_share: of them that one held-out evaluation may take; else weights are selected on fewer rows.
+        least_training_share: of them that training has even where the preparation took longer than expected.
+        least_rows: rows that are measured or judged by at least.
+        few_steps: training steps below which a map is hardly learnt.
+        small_batch: rows of the first batches where fewer than `least_steps` would fit.
+        least_steps: steps below which more of smaller batches are taken. From some tens on they are worth less: in
+            d = 128 the errors of 77 steps of 1,024 rows were 4.1 and 2.9 %, of 127 of 256 rows 7.0 and 4.2 %.
+        first_trial_rows, trial_rows: rows that a potential is timed on, at first and at most.
+        trial_seconds: after which that is long enough to be exact.
+        usual_evaluations: of the potential that a held-out inner problem takes as long as, before one was solved.
+        step_evaluations: of the potential that a training step takes as long as, per row.
+        tighter: times as many evaluations as in training that an inner problem of the conclusion takes.
+        judged_share, affine_share, measured_share, moved_share, round_trip_share: of the seconds that are left, those
+            that the comparison with the start, the affine part or the affine map of all rows, the measurement, the
+            look at moved rows, and the round trip may take.
+        conclusion_decompositions: times that the conclusion decomposes covariances as the coordinates did.
+        other_seconds: of the conclusion, for what does not depend on the potential.
+        fit_share: of what the coordinates take that a fit of Gaussians takes when the distance is cross-fitted.
+        safety: factor on what the conclusion is expected to take.
+        quick_coordinates_from: features from which on Gaussian coordinates come of one eigendecomposition, not of six.
+    """
+
+    conclusion_share: float = 0.2
+    selection_share: float = 0.05
+    least_training_share: float = 0.1
+    least_rows: int = 256
+    few_steps: int = 100
+    small_batch: int = 256
+    least_steps: int = 10
+    first_trial_rows: int = 16
+    trial_rows: int = 1024
+    trial_seconds: float = 0.1
+    usual_evaluations: float = 30.0
+    step_evaluations: float = 16.0
+    tighter: float = 2.0
+    judged_share: float = 0.3
+    affine_share: float = 0.5
+    measured_share: float = 0.5
+    moved_share: float = 0.1
+    round_trip_share: float = 0.8
+    conclusion_decompositions: float = 6.0
+    other_seconds: float = 1.0
+    fit_share: float = 0.7
+    safety: float = 1.2
+    quick_coordinates_from: int = 128
+
+
+@dataclasses.dataclass(frozen=True)
 class FitSettings:
     """All settings of a fit.
 
@@ -163,6 +216,7 @@ class FitSettings:
         pipeline: how a fit goes from samples to a map.
         inspection: how samples are looked at before.
         extremes: what of them is told apart as extreme.
+        pace: how the seconds of `max_time` are shared out.
     """
 
     training: Settings = dataclasses.field(default_factory=Settings)
@@ -194,6 +248,7 @@ class FitSettings:
         default_factory=InspectionSettings
     )
     extremes: ExtremesSettings = dataclasses.field(default_factory=ExtremesSettings)
+    pace: PaceSettings = dataclasses.field(default_factory=PaceSettings)
 
     def overridden(self, overrides: Mapping[str, object]) -> FitSettings:
         """Return these settings with some fields of their groups set, whichever group a field belongs to."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from brenier.estimators.options import Options
+from brenier.estimators.pace import some_of
 from brenier.estimators.plan import Choice
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
@@ -38,6 +39,22 @@ class Comparison(NamedTuple):
     target: Tensor
     distinct: bool = True
     evidence: int | None = None
+
+
+class Extent(NamedTuple):
+    """What there is time for.
+
+    Attributes:
+        share: of the rows that are solved.
+        adjusted: whether noise is taken out by what many more rows tell of the moments.
+    """
+
+    share: float = 1.0
+    adjusted: bool = True
+
+    def of(self, rows: int) -> int:
+        """Return how many of some rows there is time for, two at least."""
+        return rows if self.share >= 1 else min(rows, max(2, int(self.share * rows)))
 
 
 class ComparedProblem(Protocol):
@@ -67,16 +84,34 @@ def network_or_start(
         run: its training.
         options: what the fit is told.
     """
-    rows = problem.compare()
-    if options.warm is None and not improves_on_start(
-        run, problem.task, rows, options.settings
-    ):
+    if options.warm is None and not _improves(problem, run, options):
         return Choice(problem.identity(), options.start)
     return Choice(run.result(), "network")
 
 
+def _improves(problem: ComparedProblem, run: Run[Potential], options: Options) -> bool:
+    """Say whether the network is better than the start, on as many rows as there is time for."""
+    pace, task, settings = options.pace, problem.task, options.settings
+    if not run.step and pace.limit is not None:
+        return False  # as new as it was
+    comparison = problem.compare()
+    most = len(task.held_out[1]) + settings.control.fitted_rows
+    rows = pace.rows(most, pace.settings.judged_share, "judged")
+    what = "judged without control variates"
+    adjusted = pace.affords(1, pace.settings.judged_share, what)
+    extent = Extent(rows / most, adjusted)
+    began = pace.clock.now()
+    better = improves_on_start(run, task, comparison, settings, extent)
+    pace.measured(rows, pace.clock.now() - began)
+    return better
+
+
 def improves_on_start(
-    run: Run[Potential], task: DualTask, rows: Comparison, settings: FitSettings
+    run: Run[Potential],
+    task: DualTask,
+    rows: Comparison,
+    settings: FitSettings,
+    extent: Extent | None = None,
 ) -> bool:
     """Say whether held-out J is below the start's, which is zero row by row in its coordinates.
 
@@ -89,28 +124,36 @@ def improves_on_start(
         task: what it trained.
         rows: many rows of either side.
         settings: `z_threshold`, `min_gain`, and those of the statistics.
+        extent: what there is time for; all of it by default.
     """
-    x, z = task.held_out
-    pipeline, fitted_rows = settings.pipeline, settings.control.fitted_rows
+    extent = extent or Extent()
+    x, z = (some_of(side, extent.of(len(side))) for side in task.held_out)
+    pipeline, fitted_rows = settings.pipeline, extent.of(settings.control.fitted_rows)
     potential = run.result()
     many_x = rows.source[torch.randperm(len(rows.source), generator=run.generator)]
     many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
     with torch.no_grad():
         value = task.objective(potential, x, z)
-        others = task.objective(
-            potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
-        )
+        if extent.adjusted:
+            others = task.objective(
+                potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
+            )
+        else:
+            others = value
     if not (value.loss.isfinite() and others.loss.isfinite()):
         return False
-    difference, error = adjusted_difference(
-        SampleTerms(value.source, x, many_x, others.source),
-        SampleTerms(value.target, z, many_z, others.target),
-        settings.control,
-    )
+    if extent.adjusted:
+        difference, error = adjusted_difference(
+            SampleTerms(value.source, x, many_x, others.source),
+            SampleTerms(value.target, z, many_z, others.target),
+            settings.control,
+        )
+    else:
+        difference, error = float(value.loss), value.standard_error()
     if difference > -pipeline.min_gain * potential.transport_dim:
         return False
     held_out = min(len(x), len(z))
-    evidence = min(held_out, rows.evidence or held_out)
+    evidence = min(held_out, extent.of(rows.evidence or held_out))
     error *= math.sqrt(held_out / evidence)  # copies of a row are no evidence
     errors = -difference / error if error else math.inf
     gain = normal_score(errors, evidence)

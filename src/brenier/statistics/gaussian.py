@@ -35,10 +35,13 @@ class GaussianSettings:
         min_relative_variance: smallest variance in any direction, relative to the mean one.
         log_concentration_bounds: between these lies log kappa, of how alike the covariances of classes are: the first
             leaves each class its own, the second gives all of them the common one.
+        one_decomposition_from: features from which on coordinates come of one eigendecomposition instead of six; they
+            are the same, up to signs and rounding.
     """
 
     min_relative_variance: float = 1e-9
     log_concentration_bounds: tuple[float, float] = (-3.0, 18.0)
+    one_decomposition_from: float = math.inf
 
 
 class Gaussian(NamedTuple):

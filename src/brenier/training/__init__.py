@@ -7,9 +7,10 @@ from brenier.training.checkpoint import (
     remove_run,
     reopen_run,
 )
+from brenier.training.clock import Clock
+from brenier.training.progress import PatientStream, Progress
 from brenier.training.resume import (
     Keeper,
-    PatientStream,
     Start,
     resume_or_start,
     start_anew,
@@ -27,10 +28,12 @@ from brenier.training.workers import (
 )
 
 __all__ = [
+    "Clock",
     "Evaluation",
     "Keeper",
     "Loss",
     "PatientStream",
+    "Progress",
     "Run",
     "Settings",
     "Start",

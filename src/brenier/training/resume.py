@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from brenier.errors import DataWarning, ModelFileError, warn
 from brenier.training import checkpoint
+from brenier.training.progress import Progress
 from brenier.training.run import Run
 
 
@@ -110,7 +107,12 @@ class Keeper:
         return checkpoint.finish_run(self.folder, self.fingerprint, self.seed)
 
 
-def train(run: Run[Any], keeper: Keeper | None = None, progress: bool = False) -> None:
+def train(
+    run: Run[Any],
+    keeper: Keeper | None = None,
+    progress: Progress | bool = False,
+    after_step: Callable[[], None] | None = None,
+) -> None:
     """Advance a run to its end, written down at every evaluation and at the end if there is a keeper.
 
     An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
@@ -118,93 +120,26 @@ def train(run: Run[Any], keeper: Keeper | None = None, progress: bool = False) -
     Args:
         run: the run.
         keeper: where it is kept, or None.
-        progress: whether to show a progress bar.
+        progress: the bar to show it on, or whether to show one.
+        after_step: what is called after every step, or nothing.
     """
+    if isinstance(progress, bool):
+        with Progress(progress) as own:
+            train(run, keeper, own, after_step)
+        return
     evaluated, written = -1, bool(run.finished)
-    with progress_bar(run.settings.max_steps, run.step, progress) as bar:
-        while not run.finished:
-            run.advance()
-            written = False
-            bar.update(run.step - bar.n)
-            if run.history and run.history[-1]["step"] > evaluated:
-                evaluated = int(run.history[-1]["step"])
-                summary = run.task.summary(run.history[-1])
-                bar.set_postfix_str(summary, refresh=not isinstance(bar, LogProgress))
-                if keeper is not None:
-                    keeper.save(run)
-                    written = True
+    progress.training(run.settings.max_steps, run.step)
+    while not run.finished:
+        run.advance()
+        written = False
+        progress.at(run.step)
+        if run.history and run.history[-1]["step"] > evaluated:
+            evaluated = int(run.history[-1]["step"])
+            progress.tell(run.task.summary(run.history[-1]))
+            if keeper is not None:
+                keeper.save(run)
+                written = True
+        if after_step is not None:
+            after_step()
     if keeper is not None and not written:  # it gave up between two evaluations
         keeper.save(run)
-
-
-class PatientStream:
-    """Standard error, for a progress bar: where it is closed, broken, full or missing, nothing is shown."""
-
-    def __init__(self) -> None:
-        self.encoding = getattr(sys.stderr, "encoding", None) or "ascii"
-
-    def write(self, text: str) -> int:
-        """Write what can be written."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush what can be flushed."""
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.flush()
-
-    def isatty(self) -> bool:
-        """Say whether it is a terminal."""
-        try:
-            return sys.stderr.isatty()
-        except (OSError, ValueError, AttributeError):
-            return False
-
-    def fileno(self) -> int:
-        """Return the number by which the system knows it, for the width of a terminal.
-
-        Raises:
-            OSError: where there is none.
-        """
-        try:
-            return sys.stderr.fileno()
-        except (ValueError, AttributeError) as error:
-            raise OSError(str(error)) from error
-
-
-class LogProgress(tqdm):  # type: ignore[type-arg]
-    """A progress bar for logs: now and then a line of its own, instead of one line that is drawn again and again."""
-
-    @staticmethod
-    def status_printer(file: TextIO) -> Callable[[str], None]:
-        """Return what writes a line."""
-
-        def write_line(text: str) -> None:
-            file.write(f"{text.strip()}\n")
-            file.flush()
-
-        return write_line
-
-    def close(self) -> None:
-        """End without a last line, which would come too soon after the one before."""
-        self.delay = math.inf  # as if nothing was written yet, so that nothing is added
-        super().close()
-
-
-def progress_bar(total: float, initial: int, shown: bool) -> tqdm[Any]:
-    """Return a progress bar; where standard error is no terminal it writes a line every ten seconds at most."""
-    stream = PatientStream()
-    if not shown or stream.isatty():
-        return tqdm(
-            total=total, initial=initial, disable=not shown, unit="step", file=stream
-        )
-    return LogProgress(
-        total=total,
-        initial=initial,
-        unit="step",
-        mininterval=10.0,
-        miniters=1,  # looks at the clock at every step; else the thread of tqdm adds lines where steps slow down
-        delay=10.0,
-        file=stream,
-    )

@@ -16,6 +16,7 @@ from typing import Any, Generic
 import torch
 from torch import Tensor, nn
 
+from brenier.training.clock import Now
 from brenier.training.optimiser import take_step
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
@@ -25,6 +26,8 @@ from brenier.training.workers.threads import in_one_thread
 COUNTERS = (
     "step",
     "seconds",
+    "evaluation_seconds",
+    "batch_size",
     "rate_factor",
     "rollbacks",
     "evaluations_without_improvement",
@@ -59,20 +62,32 @@ class Run(Generic[Model]):
         task: what to train; its model is changed in place.
         settings: how to train.
         generator: the only source of randomness, the one that the task draws from.
+        now: source of time.
 
     Attributes:
+        limit: seconds of steps and evaluations at most, or None; it may be changed on the way. Steps end where the next
+            would take them beyond it by more than half; the evaluation that then follows comes on top.
+        step_seconds: what a step takes, as far as is known.
+        last_evaluation: seconds of the last evaluation.
         history: one row for every evaluation.
         finished: why training stopped, empty until it has.
     """
 
     def __init__(
-        self, task: Task[Model], settings: Settings, generator: torch.Generator
+        self,
+        task: Task[Model],
+        settings: Settings,
+        generator: torch.Generator,
+        now: Now = time.perf_counter,
     ) -> None:
         self.task, self.settings, self.generator = task, settings, generator
+        self._now, self.limit, self.step_seconds = now, settings.max_time, 0.0
         self.average = copy.deepcopy(task.model).requires_grad_(False)
         self.selection = Selection(task.model.state_dict(), settings)
         self.step = 0
         self.seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.batch_size = settings.batch_size
         self.rate_factor = 1.0
         self.rollbacks = 0
         self.evaluations_without_improvement = 0
@@ -81,15 +96,16 @@ class Run(Generic[Model]):
         self._records: list[
             Mapping[str, float]
         ] = []  # of batches since the last evaluation
+        self.last_evaluation = 0.0
         self._new_optimizer()
 
     def advance(self) -> None:
         """Take one training step, evaluating first whenever one is due."""
-        if self.step % self.settings.evaluate_every == 0 or self._spent():
+        if self._evaluation_is_due():
             self._evaluate()
             if self.finished:
                 return
-        began = time.perf_counter()
+        began = self._now()
         rate = self._set_rate()
         self.optimizer.zero_grad()
         fault = self._differentiate(self.settings.rows(self.step), rate)
@@ -102,7 +118,7 @@ class Run(Generic[Model]):
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )
         self.step += 1
-        self.seconds += time.perf_counter() - began
+        self._count_step(self._now() - began)
 
     def result(self) -> Model:
         """Return a copy of the model with the selected weights."""
@@ -156,8 +172,8 @@ class Run(Generic[Model]):
     def _set_rate(self) -> float:
         """Set the scheduled learning rate; return its factor."""
         progress = self.step / max(1, self.settings.max_steps)
-        if self.settings.max_time is not None:
-            progress = max(progress, self.seconds / self.settings.max_time)
+        if self.limit is not None:
+            progress = max(progress, min(1.0, self.seconds / self.limit))
         factor = self.settings.schedule(progress) * self.rate_factor
         expected_steps = self.step / progress if progress else self.settings.max_steps
         power = self.settings.short_run_factor(expected_steps)
@@ -169,7 +185,7 @@ class Run(Generic[Model]):
 
     def _evaluate(self) -> None:
         """Evaluate the averaged weights on the held-out samples, select, and decide whether to stop."""
-        began = time.perf_counter()
+        began = self._now()
         with torch.no_grad():
             evaluation = self.task.evaluate(self.average)
         if self.selection.consider(evaluation, self.average.state_dict()):
@@ -178,7 +194,9 @@ class Run(Generic[Model]):
             self.evaluations_without_improvement += self.settings.overfit_penalty
         elif self.settings.max_time is None:
             self.evaluations_without_improvement += 1
-        self.seconds += time.perf_counter() - began
+        self.last_evaluation = self._now() - began
+        self.evaluation_seconds += self.last_evaluation
+        self.seconds += self.last_evaluation
         self.history.append(self._row(evaluation))
         self._records = []
         if self._spent():
@@ -188,10 +206,30 @@ class Run(Generic[Model]):
 
     def _spent(self) -> bool:
         """Say whether the steps or the seconds are used up."""
-        limit = self.settings.max_time
+        end = self.seconds + 0.5 * self.step_seconds
         return self.step >= self.settings.max_steps or (
-            limit is not None and self.seconds >= limit
+            self.limit is not None and end >= self.limit
         )
+
+    def _evaluation_is_due(self) -> bool:
+        """Say whether to evaluate before the next step.
+
+        Where seconds are limited, evaluations that would take more than their share of them are left out.
+        """
+        if self._spent():
+            return True
+        if self.step % self.settings.evaluate_every:
+            return False
+        if self.limit is None or not self.history:
+            return True
+        spent = self.evaluation_seconds + self.last_evaluation
+        return spent <= self.settings.evaluation_share * self.seconds
+
+    def _count_step(self, seconds: float) -> None:
+        """Take in what a step took."""
+        self.seconds += seconds
+        known = self.step_seconds or seconds
+        self.step_seconds = 0.7 * known + 0.3 * seconds
 
     def _row(self, evaluation: Evaluation) -> dict[str, float]:
         """Return the row of the history for an evaluation and the steps before it."""

@@ -45,6 +45,8 @@ class Settings:
         ema_decay: largest decay of the running average of the weights, 0 for none; it covers about a ninth of the
             steps taken, and so no more than a thousand of them.
         evaluate_every: steps between two evaluations on held-out samples.
+        evaluation_share: of the seconds, where these are limited, that evaluations take at most; beyond, some are left
+            out, but for the first and the last.
         patience: evaluations without a better held-out value after which training stops. With `max_time` only those
             that are significantly worse count: seconds given are used, down to a rate of zero.
         overfit_penalty: evaluations that one with a significantly worse held-out value counts for.
@@ -67,6 +69,7 @@ class Settings:
     clip: float = 10.0
     ema_decay: float = 0.999
     evaluate_every: int = 50
+    evaluation_share: float = 0.1
     patience: int = 12
     overfit_penalty: int = 3
     significant_errors: float = 3.0

@@ -12,7 +12,14 @@ from problems import (
     normal,
 )
 
-from brenier import BFGS, DualObjective, DualSettings, DualTask, Potential
+from brenier import (
+    BFGS,
+    DualObjective,
+    DualSettings,
+    DualTask,
+    MemberSamples,
+    Potential,
+)
 from brenier.potentials import Conditional, Quadratic
 from brenier.transport.dual import Probe, curvature_penalty, least_curvature
 
@@ -154,9 +161,7 @@ def loss(dim: int, **fields: Any) -> float:
     task = DualTask(
         Saddle(Probe.least / 2, dim),
         DualObjective(BFGS()),
-        lambda n, generator: x[:n],
-        lambda n, generator: z[:n],
-        (x, z),
+        MemberSamples(lambda n, generator: x[:n], lambda n, generator: z[:n], (x, z)),
         DualSettings(penalty_rows=0, **fields),
         generator(),
     )

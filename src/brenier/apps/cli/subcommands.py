@@ -87,7 +87,7 @@ def _add_training_settings(parser: CommandParser) -> None:
     add_setting(group, "--tol", text, kind=float, metavar="X")
     text = "training steps at most (default: 3000, fewer for few rows, or as --max-time allows)"
     add_setting(group, "--max-steps", text, kind=int, metavar="N")
-    text = "training seconds at most"
+    text = "seconds of wall time that the whole fit may take, reading of files aside"
     add_setting(group, "--max-time", text, kind=float, metavar="S")
     text = "processes, -1 for one per core (default: as many as save time)"
     add_setting(group, "--n-jobs", text, kind=int, metavar="N")

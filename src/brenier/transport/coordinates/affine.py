@@ -161,7 +161,9 @@ def _square(a: Tensor) -> Tensor:
 
 
 def aligned_coordinates(
-    pairs: Sequence[tuple[Gaussian, Gaussian]], unit: Tensor
+    pairs: Sequence[tuple[Gaussian, Gaussian]],
+    unit: Tensor,
+    settings: GaussianSettings | None = None,
 ) -> Coordinates:
     """Return coordinates for each of k pairs of Gaussians, with the k in front of means, basis and inverse.
 
@@ -171,7 +173,11 @@ def aligned_coordinates(
     Args:
         pairs: source and target, in units of the cost.
         unit: (d,), of the cost.
+        settings: whether those of one pair come of one eigendecomposition.
     """
+    many = (settings or GaussianSettings()).one_decomposition_from
+    if len(pairs) == 1 and len(unit) >= many:
+        return _at_once(*pairs[0], unit)
     matrices = [gaussian_map(source, target) for source, target in pairs]
     roots = torch.stack([matrix_power(matrix, 0.5) for matrix in matrices])
     inverse_roots = torch.stack([matrix_power(matrix, -0.5) for matrix in matrices])
@@ -186,6 +192,30 @@ def aligned_coordinates(
         target_mean=torch.stack([target.mean for _, target in pairs]) * unit,
         basis=inverse_roots @ vectors,
         inverse=vectors.mT @ roots,
+        scale=torch.tensor(scale, dtype=torch.float64),
+    )
+
+
+def _at_once(source: Gaussian, target: Gaussian, unit: Tensor) -> Coordinates:
+    """Return the coordinates of one pair, with one in front of means, basis and inverse.
+
+    With S0 = L L' and L' S1 L = V D V' the optimal map is M = L^-T V D^(1/2) V' L^-1. So A = L V D^(-1/4) has
+    A' M A = I, and both covariances are D^(1/2) in its coordinates, as with A = M^(-1/2) Q.
+    """
+    factor = torch.linalg.cholesky(source.covariance)
+    values, vectors = torch.linalg.eigh(factor.mT @ target.covariance @ factor)
+    least = values[-1].clamp(min=torch.finfo(values.dtype).tiny)
+    values = values.clamp(min=least * torch.finfo(values.dtype).eps)
+    scale = float(values.sqrt().mean()) ** 0.5
+    inverse = torch.linalg.solve_triangular(
+        factor.mT, vectors * values**0.25, upper=True
+    )
+    return Coordinates(
+        unit=unit * scale,
+        source_mean=(source.mean * unit).unsqueeze(0),
+        target_mean=(target.mean * unit).unsqueeze(0),
+        basis=(factor @ (vectors * values**-0.25)).unsqueeze(0),
+        inverse=inverse.mT.unsqueeze(0),
         scale=torch.tensor(scale, dtype=torch.float64),
     )
 

@@ -128,9 +128,9 @@ def _aligned(
 ) -> Coordinates:
     """Return coordinates for classes that vary in every direction."""
     if pooled:
-        return aligned_coordinates(_pooled(pairs, settings), unit)
+        return aligned_coordinates(_pooled(pairs, settings), unit, settings)
     alone = [_pooled([pair], settings)[0] for pair in pairs]
-    return aligned_coordinates(alone, unit)
+    return aligned_coordinates(alone, unit, settings)
 
 
 def gaussian_fits(

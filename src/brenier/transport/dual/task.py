@@ -107,6 +107,8 @@ class DualTask(Task[Potential]):
             drawn = self._own = list(samples)
             x, z = zip(*(each.held_out for each in drawn), strict=True)
             self.held_out = torch.cat(x), torch.cat(z)
+        # Rows that are evaluated, at most, where all members have the same.
+        self.selected = max(map(len, self.held_out))
         smoothing = [Smoothing(side, potential.transport_dim) for side in self.held_out]
         self._batches = [
             Batches(
@@ -150,13 +152,14 @@ class DualTask(Task[Potential]):
             yield Loss(torch.stack(values).sum(), records)
 
     def evaluate(self, model: Potential) -> Evaluation:
-        """Return J of a potential on the held-out samples.
+        """Return J of a potential on the held-out samples, or on `selected` of either side, at equal distances.
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
         tol = self._tol(self.settings.evaluation_rate)
         if self._own is None:
-            value = self.objective(model, *self.held_out, tol=tol)
+            x, z = (_spread(side, self.selected) for side in self.held_out)
+            value = self.objective(model, x, z, tol=tol)
         else:
             value = held_out_value(self.objective, model.members(), self._own, tol)
         solution = value.solution
@@ -183,12 +186,13 @@ class DualTask(Task[Potential]):
         """Return what is in flight, and how many rows were drawn."""
         return {
             "drawn": self.drawn,
+            "selected": self.selected,
             "batches": [batches.state_dict() for batches in self._batches],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what was in flight."""
-        self.drawn = state["drawn"]
+        self.drawn, self.selected = state["drawn"], state["selected"]
         for batches, known in zip(self._batches, state["batches"], strict=True):
             batches.load_state_dict(known, self.held_out[0].device)
 
@@ -266,6 +270,11 @@ def held_out_value(
     solution = Solution.concatenate([value.solution for value in values])
     usable = torch.isfinite(solution.residual)
     return DualValue(source.mean() - target[usable].mean(), source, target, solution)
+
+
+def _spread(rows: Tensor, n: int) -> Tensor:
+    """Return n of some rows at equal distances, or all where there are no more."""
+    return rows if n >= len(rows) else rows[torch.arange(n) * len(rows) // n]
 
 
 def _record(value: DualValue) -> dict[str, float]:
