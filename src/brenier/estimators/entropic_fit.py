@@ -8,15 +8,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from brenier.estimators.options import Options
 from brenier.estimators.rivals import Rival, best_of, judged
-from brenier.estimators.settings import EntropicSettings
+from brenier.estimators.settings import FitSettings
 from brenier.potentials import EntropicPotential
 from brenier.statistics import (
     SinkhornSettings,
     entropic_plan,
     entropic_self_potential,
 )
-from brenier.transport.dual import DualObjective, MemberSamples
+from brenier.transport.dual import MemberSamples
 
 
 class AnnealedPlan:
@@ -62,25 +63,25 @@ class CrossFittedPlan(NamedTuple):
 def cross_fitted_plan(
     folds: Sequence[tuple[Tensor, Tensor]],
     samples: Sequence[MemberSamples],
-    objective: DualObjective,
     tol: float,
-    settings: EntropicSettings,
-    sinkhorn: SinkhornSettings,
-) -> CrossFittedPlan:
-    """Return the plans at the temperature that serves the rows left out best.
+    options: Options,
+) -> CrossFittedPlan | None:
+    """Return the plans at the temperature that serves the rows left out best, or None where there is nothing to move.
 
     Temperatures fall until some in a row were worse than the best, beyond noise.
 
     Args:
         folds: u (n, d) and w (m, d) of every fold, those that it is fitted to.
         samples: of every fold, with the rows that it left out.
-        objective: J and its inner solver.
         tol: bound on the inner residual.
-        settings: which temperatures are tried.
-        sinkhorn: how potentials are found.
+        options: which temperatures are tried, how potentials are found, and J with its inner solver.
     """
-    plans = [AnnealedPlan(u, w, sinkhorn) for u, w in folds]
+    settings, sinkhorn = options.settings.entropic, options.settings.sinkhorn
+    most = settings.entropic_rows
+    plans = [AnnealedPlan(u[:most], w[:most], sinkhorn) for u, w in folds]
     unit = plans[0].mean_cost()
+    if not unit > 0:  # all rows of both sides are one point
+        return None
     like = samples[0].held_out[0]
     tried: list[float] = []
     rivals: list[Rival] = []
@@ -91,20 +92,20 @@ def cross_fitted_plan(
             plan.potential(tried[-1]).to(like).eval().requires_grad_(False)
             for plan in plans
         ]
-        rivals.append(judged("plan", potentials, samples, objective, tol))
-        least = min(rivals, key=lambda rival: rival.loss)
-        behind = rivals[-1].behind(least)
+        rivals.append(judged("plan", potentials, samples, options.objective, tol))
+        behind = rivals[-1].behind(best_of(rivals))
         worse = worse + 1 if behind > settings.choice_errors else 0
         if worse == settings.worse_temperatures:
             break
-    best = best_of(rivals, settings.choice_errors)
+    best = best_of(rivals)
     return CrossFittedPlan(best, tried[: rivals.index(best) + 1])
 
 
 def annealed_potential(
-    u: Tensor, w: Tensor, temperatures: Sequence[float], sinkhorn: SinkhornSettings
+    rows: tuple[Tensor, Tensor], temperatures: Sequence[float], settings: FitSettings
 ) -> EntropicPotential:
     """Return the potential of the plan between rows u (n, d) and w (m, d) at the last of some falling temperatures."""
-    plan = AnnealedPlan(u, w, sinkhorn)
+    u, w = (side[: settings.entropic.entropic_rows] for side in rows)
+    plan = AnnealedPlan(u, w, settings.sinkhorn)
     found = [plan.potential(temperature) for temperature in temperatures][-1]
     return found.to(u).eval().requires_grad_(False)

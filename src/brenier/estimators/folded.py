@@ -11,7 +11,8 @@ those the one with the least J on rows left out is taken, unless the affine map 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,6 +40,7 @@ from brenier.transport.coordinates import (
     without_choice,
 )
 from brenier.transport.dual import DualTask, MemberSamples
+from brenier.transport.maps import TransportMap
 
 RowPairs = Sequence[tuple[Tensor, Tensor]]
 
@@ -92,16 +94,10 @@ class FoldedProblem(PlainProblem):
         task = _folded_task(coordinates.dim, samples, options, generator)
         super().__init__(plan, split, coordinates, task, options, generator)
         self.rows, self.samples = rows, samples
+        self._of_all_rows: Callable[[tuple[Tensor, Tensor]], Potential] | None = None
         self.entropic: CrossFittedPlan | None = None
         if options.entropic:  # before training, which gets the time that is left
-            self.entropic = cross_fitted_plan(
-                folds,
-                samples,
-                options.objective,
-                self._tol(),
-                options.settings.entropic,
-                options.settings.sinkhorn,
-            )
+            self.entropic = cross_fitted_plan(folds, samples, self._tol(), options)
 
     @staticmethod
     def of(
@@ -154,7 +150,6 @@ class FoldedProblem(PlainProblem):
     def choose(self, run: Run[Potential]) -> Choice:
         """Return the best of networks, plan and their mean on rows left out, or the start where it is as good."""
         networks = run.result().members()
-        settings = self.options.settings
         rivals = [self._judged("network", networks)]
         temperatures: Sequence[float] = ()
         if self.entropic:
@@ -163,11 +158,33 @@ class FoldedProblem(PlainProblem):
             means = [MeanPotential(pair) for pair in pairs]
             rivals += [plan, self._judged("network and plan", means)]
         facts = {"cross_fitted": {rival.name: rival.loss for rival in rivals}}
-        errors = settings.entropic.choice_errors
-        best = best_of(rivals, errors)
+        errors = self.options.settings.entropic.choice_errors
+        best = best_of(rivals)
         if not -best.loss > errors * best.value.standard_error():
             return Choice(self.identity(), self.options.start, facts)
-        return Choice(self._fitted(best.name, networks, temperatures), best.name, facts)
+        chosen = Choice(
+            self._fitted(best.name, networks, temperatures, self.rows), best.name, facts
+        )
+        if best.name != "network":
+            self._of_all_rows = functools.partial(
+                self._fitted, best.name, networks, temperatures
+            )
+        return chosen
+
+    def certified_map(self, network: Potential, refit: bool) -> TransportMap:
+        """Return the map of a potential, certified; of a plan it is then that of all rows, those that certify too."""
+        transport = super().certified_map(network, refit)
+        if self._of_all_rows is not None:
+            certify = _encoded(self.split.certify, self.coordinates, self.options)
+            pairs = zip(self.rows, certify, strict=True)
+            u, w = (torch.cat(pair) for pair in pairs)
+            transport.network = self._of_all_rows((u, w))
+        return transport
+
+    def of_exact_plan(self) -> Potential | None:
+        """Return the potential of the exact plan between some training rows."""
+        self._of_all_rows = None  # what was chosen is given up
+        return super().of_exact_plan()
 
     def _judged(self, name: str, potentials: Sequence[Potential]) -> Rival:
         """Return potentials, one for each fold, judged by the rows that it left out."""
@@ -178,14 +195,13 @@ class FoldedProblem(PlainProblem):
         name: str,
         networks: Sequence[Potential],
         temperatures: Sequence[float],
+        rows: tuple[Tensor, Tensor],
     ) -> Potential:
-        """Return the potential of a name, the plan that of all rows."""
+        """Return the potential of a name, with the plan of some rows."""
         mean = MeanPotential(networks).eval().requires_grad_(False)
         if name == "network":
             return mean
-        of_plan = annealed_potential(
-            *self.rows, temperatures, self.options.settings.sinkhorn
-        )
+        of_plan = annealed_potential(rows, temperatures, self.options.settings)
         if name == "plan":
             return of_plan
         weights = [0.5 / len(networks)] * len(networks) + [0.5]

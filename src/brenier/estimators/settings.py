@@ -101,6 +101,7 @@ class EntropicSettings:
         choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
             refused is lost: one is enough.
         rows_per_dimension: of either side in a fold, below which there are no folds.
+        entropic_rows: of either side that a plan is between, at most: it takes time and memory like their square.
     """
 
     largest_entropic_temperature: float = 2.0
@@ -108,6 +109,7 @@ class EntropicSettings:
     worse_temperatures: int = 2
     choice_errors: float = 1.0
     rows_per_dimension: float = 2.0
+    entropic_rows: int = 1500
 
 
 @dataclasses.dataclass(frozen=True)
