@@ -244,6 +244,17 @@ def test_fields_decide_on_layers_and_bandwidths() -> None:
     assert half == pytest.approx(budget(1000).bandwidth("affine") / 2)
 
 
+def test_few_rows_fall_into_folds_unless_told_otherwise() -> None:
+    assert budget(4999).folds(None) == 3
+    assert budget(4999, fold_count=5).folds(None) == 5
+    assert budget(4999).folds(4) == 4
+    assert budget(4999).folds(1) == 0
+    assert budget(4999, steps=100).folds(None) == 0
+    assert budget(4999, seconds=10.0).folds(None) == 3
+    assert budget(5000).folds(None) == 0
+    assert budget(5000, folded_rows=6000).folds(None) == 3
+
+
 def test_every_field_is_among_these() -> None:
     facts = {"rows", "dim", "steps", "seconds"}
     known = {field.name for field in dataclasses.fields(Budget)} - facts
@@ -251,4 +262,5 @@ def test_every_field_is_among_these() -> None:
     others = {"long_layers", "longer_layers", "narrow_layers", "narrow_width"}
     own = {"bandwidth_factor", "first_batch", "residual_dim", "widest_dim"}
     own |= {"smooth_dim", "smooth_squares", "smooth_bias"}
+    own |= {"folded_rows", "fold_count"}
     assert known == tested | others | own

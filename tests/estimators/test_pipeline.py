@@ -282,7 +282,7 @@ def test_a_fault_after_training_keeps_the_unfinished_run(
     whole = quick(max_steps=30).fit(*PAIR, **told)
     ot = quick(max_steps=30, checkpoint=str(tmp_path))
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "improves_on_start", raised)
+        patch.setattr(verdict, "improves_on_start", raised)
         with pytest.raises(BrokenError):
             ot.fit(*PAIR, **told)
     assert (tmp_path / checkpoint.FILE).exists()

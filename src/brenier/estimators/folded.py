@@ -135,7 +135,7 @@ class FoldedProblem(PlainProblem):
             rows = _encoded(fitted, coordinates, options)
             held_out = _encoded(left_out, coordinates, options)
             folds.append(rows)
-            samples.append(_samples(rows, held_out, options, generator))
+            samples.append(_member_samples(rows, held_out, options, generator))
         return FoldedProblem(
             plan,
             split,
@@ -246,7 +246,7 @@ def _encoded(
     return u.to(options.dtype), w.to(options.dtype)
 
 
-def _samples(
+def _member_samples(
     rows: tuple[Tensor, Tensor],
     held_out: tuple[Tensor, Tensor],
     options: Options,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,23 @@ from brenier.errors import DataError
 from brenier.potentials.base import Potential
 
 CURVATURE_FLOOR = 1e-3  # numerical floor: smallest curvature of psi that any parameters can reach, by default
+
+
+@dataclasses.dataclass(frozen=True)
+class QuadraticSettings:
+    """From which dimension on the product L L' is kept: below it costs less than to see whether L is the same."""
+
+    kept_from_dim: int = 128
+
+
+QUADRATIC = QuadraticSettings()
+
+
+class KeptProduct(NamedTuple):
+    """A factor and its matrix."""
+
+    factor: Tensor
+    matrix: Tensor
 
 
 class Quadratic(Potential):
@@ -41,9 +59,24 @@ class Quadratic(Potential):
         shift = torch.zeros(dim) if shift is None else shift.detach()
         self.factor = nn.Parameter(_factor(matrix.detach(), eps))
         self.shift = nn.Parameter(shift.to(matrix).clone())
+        self._kept: KeptProduct | None = None
 
     def matrix(self) -> Tensor:
-        """Return M - I: (d, d)."""
+        """Return M - I: (d, d). Without a graph it is found once for one factor: the product takes d^3 operations."""
+        if torch.is_grad_enabled() or self.dim < QUADRATIC.kept_from_dim:
+            return self._matrix()
+        kept = self._kept
+        same = kept is not None and kept.factor.device == self.factor.device
+        if kept is None or not (same and torch.equal(kept.factor, self.factor)):
+            factor = self.factor.detach().clone()
+            kept = self._kept = KeptProduct(factor, self._matrix())
+        return kept.matrix
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs, which is not what was kept."""
+        return {**self.__dict__, "_kept": None}
+
+    def _matrix(self) -> Tensor:
         eye = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
         return self.factor @ self.factor.mT + (self.eps - 1) * eye
 
