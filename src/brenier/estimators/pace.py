@@ -38,6 +38,7 @@ class Pace:
         per_row: evaluations that the inner problem of a row takes at the tolerance of held-out evaluations.
         learnt: evaluation seconds of the run when it was last learnt from.
         coordinates: seconds that the coordinates took, and with them the decompositions.
+        draws: seconds that it took to draw the rows held out.
         shortened: what was done on fewer rows or left out, in words.
     """
 
@@ -50,6 +51,7 @@ class Pace:
     per_row: float = 0.0
     learnt: float = 0.0
     coordinates: float = 0.0
+    draws: float = 0.0
     shortened: list[str] = dataclasses.field(default_factory=list)
 
     @property
@@ -65,6 +67,28 @@ class Pace:
         began = self.clock.now()
         yield
         self.coordinates = self.clock.now() - began
+
+    @contextlib.contextmanager
+    def timed_draws(self) -> Iterator[None]:
+        """Time the block as that in which rows are held out."""
+        began = self.clock.now()
+        yield
+        self.draws = self.clock.now() - began
+
+    def drawn_rows(self, most: int, drawn: int) -> int:
+        """Return how many rows of a stream there is time to draw for the coordinates.
+
+        Args:
+            most: rows of either side, at most.
+            drawn: rows that were held out.
+        """
+        if self.limit is None or not self.draws:
+            return most
+        affordable = self.settings.drawing_share * self.limit * drawn / self.draws
+        found = _between(affordable / 2, self.settings.least_drawn_rows, most)
+        if found < most:
+            self.shortened.append(f"coordinates of {found:,} of {most:,} rows")
+        return found
 
     def try_out(self, potential: Potential, rows: Tensor) -> None:
         """Time evaluations of a potential on some rows; nothing where there is no limit."""

@@ -45,16 +45,20 @@ class PlainPlan:
         options.progress.phase("inspecting")
         plan = PlainPlan(*inspected(self.source, self.target, options))
         options.progress.phase("preparing")
-        split = Split.of(plan.source, plan.target, generator, options.settings.split)
+        with options.pace.timed_draws():
+            split = Split.of(
+                plan.source, plan.target, generator, options.settings.split
+            )
         return plan.problem(split, options, generator)
 
     def problem(
         self, split: Split[Population], options: Options, generator: torch.Generator
     ) -> PlainProblem:
         """Return the problem of a split of these populations."""
+        rows = _known_rows(split, options, generator)
         with options.pace.timed_coordinates():
-            coordinates = _plain_coordinates(split, options, generator)
-        task = _plain_task(split, coordinates, options, generator)
+            coordinates = _plain_coordinates(rows, options)
+        task = _plain_task(split, rows, coordinates, options, generator)
         return PlainProblem(self, split, coordinates, task, options, generator)
 
 
@@ -204,16 +208,24 @@ class PlainProblem:
         return coordinates.to(self.options.device)
 
 
-def _plain_coordinates(
+def _known_rows(
     split: Split[Population], options: Options, generator: torch.Generator
-) -> Coordinates:
+) -> tuple[Tensor, Tensor]:
+    """Return the training rows that determine coordinates, and what is known of the moments of batches."""
+    most = options.settings.pipeline.coordinate_rows
+    if split.source.size is None or split.target.size is None:
+        held_out = sum(map(len, (*split.select, *split.certify)))
+        most = options.pace.drawn_rows(most, held_out)
+    x = split.source.sample_distinct(most, generator)
+    return x, split.target.sample_distinct(most, generator)
+
+
+def _plain_coordinates(rows: tuple[Tensor, Tensor], options: Options) -> Coordinates:
     """Return the coordinates to train in, determined by training rows alone."""
     if isinstance(options.warm, TransportMap):
         return options.warm.coordinates.to(options.device)
     settings = options.settings
-    rows = settings.pipeline.coordinate_rows
-    x = split.source.sample_distinct(rows, generator).cpu()
-    z = split.target.sample_distinct(rows, generator).cpu()
+    x, z = (side.cpu() for side in rows)
     unit = cost_units(x, z, options.scale, settings.coordinates)
     if options.start == "affine":
         coordinates = gaussian_coordinates(x, z, unit, settings.gaussian)
@@ -225,11 +237,12 @@ def _plain_coordinates(
 
 def _plain_task(
     split: Split[Population],
+    known: tuple[Tensor, Tensor],
     coordinates: Coordinates,
     options: Options,
     generator: torch.Generator,
 ) -> DualTask:
-    """Return the training of a new potential in these coordinates."""
+    """Return the training of a new potential in these coordinates, which batches of known rows are calibrated by."""
 
     def encoding(encode: Encode) -> Encode:
         return lambda rows: encode(rows.to(options.device)).to(options.dtype)
@@ -252,11 +265,14 @@ def _plain_task(
     calibration = [
         Calibration(
             features,
-            encode(side.sample_distinct(rows, generator)),
+            encode(given),
             complete=side.size is not None and side.size <= rows,
             settings=settings.calibration,
         )
-        for side, encode in ((source, encode_source), (target, encode_target))
+        for side, given, encode in (
+            (source, known[0], encode_source),
+            (target, known[1], encode_target),
+        )
     ]
     samples = MemberSamples(draw_source, draw_target, held_out, calibration)
     task = DualTask(potential, options.objective, samples, settings.dual, generator)

@@ -164,6 +164,8 @@ class PaceSettings:
             look at moved rows, and the round trip may take.
         conclusion_decompositions: times that the conclusion decomposes covariances as the coordinates did.
         other_seconds: of the conclusion, for what does not depend on the potential.
+        drawing_share: of the seconds that drawing a stream's rows for the coordinates may take; else they are fewer.
+        least_drawn_rows: of either side, however long that takes.
         fit_share: of what the coordinates take that a fit of Gaussians takes when the distance is cross-fitted.
         safety: factor on what the conclusion is expected to take.
         quick_coordinates_from: features from which on Gaussian coordinates come of one eigendecomposition, not of six.
@@ -189,6 +191,8 @@ class PaceSettings:
     round_trip_share: float = 0.8
     conclusion_decompositions: float = 6.0
     other_seconds: float = 1.0
+    drawing_share: float = 0.15
+    least_drawn_rows: int = 10_000
     fit_share: float = 0.7
     safety: float = 1.2
     quick_coordinates_from: int = 128

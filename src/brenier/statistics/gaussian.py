@@ -23,7 +23,6 @@ from typing import NamedTuple
 
 import torch
 from scipy.optimize import minimize_scalar
-from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
 
@@ -83,18 +82,29 @@ def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Mome
         own = torch.where(constant, chunk[0], own)
         centred, step = chunk - own, own - mean
         between = torch.outer(step, step) * (count * n / (count + n))
-        scatter = scatter + centred.mT @ centred + between
+        own_scatter = centred.mT @ centred
+        scatter = scatter + own_scatter + between
         mean = mean + step * (n / (count + n))
         count += n
-        shrinkage += n**2 * _shrinkage(centred)
+        shrinkage += n**2 * _shrinkage(centred, own_scatter / n)
     return Moments(mean, scatter / count, shrinkage / count**2, count)
 
 
-def _shrinkage(centred: Tensor) -> float:
+def _shrinkage(centred: Tensor, covariance: Tensor) -> float:
+    """Return the share by which the covariance (d, d) of centred rows (n, d) is to be shrunk.
+
+    "A well-conditioned estimator for large-dimensional covariance matrices" (Ledoit and Wolf, 2004), Lemma 3.2 to 3.4,
+    in n d operations, since the covariance is known; scikit-learn's, which finds it anew, takes n d^2.
+    """
+    n, d = centred.shape
     # Two centred rows are each other's opposite, which the formula takes for perfect agreement.
-    if len(centred) <= 2 or not bool(centred.any()):
+    if n <= 2 or not bool(centred.any()):
         return 1.0
-    return float(ledoit_wolf_shrinkage(centred.numpy(), assume_centered=True))
+    squares = float(covariance.square().sum())
+    between = squares - float(covariance.diagonal().sum()) ** 2 / d
+    fourth = float(torch.linalg.vecdot(centred, centred).square().mean())
+    noise = min((fourth - squares) / n, between)
+    return noise / between if noise > 0 else 0.0
 
 
 def regularised(
