@@ -1,6 +1,6 @@
 """Four shapes become four others: a gallery of maps, each learnt from 1,000 rows a side with the default settings.
 
-    python examples/shapes.py [FILE]        # writes shapes.png, or FILE; about two minutes of one core
+    python examples/shapes.py [FILE]        # writes shapes.png, or FILE; a minute or two of one core
 
 One line of panels per job. A colour is a place in the source, and a row keeps its colour wherever it goes:
 
