@@ -95,13 +95,20 @@ TABLE = Table(
         Column("peak memory, MiB", "peak_mib", ",.0f", max),
     ),
 )
+SHORT = TABLE.short(
+    lambda row: row.method.startswith("free") and row.get("max_time") == 30,
+    "over max_time",
+    "share of a core",
+    "steps",
+    "peak memory, MiB",
+)
 BENCHMARK = Benchmark(
     "budget_time",
     __doc__,
     problems,
     methods,
     measure,
-    (TABLE,),
+    (TABLE, SHORT),
     Arguments(
         (
             choices("--potentials", ("free", "residual", "convex"), ("free",)),

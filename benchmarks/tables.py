@@ -28,6 +28,7 @@ MODULES = (
     "peers.race",
     "plans",
     "processes",
+    "shapes",
     "throughput",
     "tolerance",
     "w2hd",

@@ -44,6 +44,7 @@ def test_help_is_shown(name: str) -> None:
         "parametrisation",
         "peers --pairs tails --peers brenier pot",
         "processes",
+        "shapes",
         "throughput",
         "tolerance",
         "w2hd --pair separable",

@@ -2,7 +2,7 @@
 
 Tables, labels and covariates of any kind are checked and become tensors (`containers`, `conditions`); batches come from
 rows in memory, files larger than memory or endless samplers (`populations`); files are read and written (`files`,
-`tables`, `images`); and there are pairs of laws whose optimal maps are known (`pairs`).
+`tables`, `images`); and there are pairs of laws whose optimal maps are known, and shapes in the plane (`pairs`).
 """
 
 from brenier.datasets.cells import is_number
@@ -39,8 +39,10 @@ from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,
     RINGS,
+    SHAPES,
     CovariateGaussians,
     Pair,
+    ShapePair,
     clusters_pair,
     gaussian_classes,
     gaussian_pair,
@@ -76,6 +78,7 @@ __all__ = [
     "ARRAYS",
     "NEUTRAL",
     "RINGS",
+    "SHAPES",
     "TABLES",
     "UNTOLD",
     "CheckedSamples",
@@ -90,6 +93,7 @@ __all__ = [
     "Rows",
     "Sampler",
     "Samples",
+    "ShapePair",
     "Split",
     "SplitSettings",
     "TableFile",

@@ -1,8 +1,9 @@
-"""Pairs of laws whose optimal maps are known, to measure maps against.
+"""Pairs of laws to measure maps against, most of them with a known optimal map.
 
 Closed forms in any dimension (`synthetic`), maps outside the family of this library's potentials (`neutral`,
 `clusters`), the published high-dimensional benchmark (`benchmark`), and pairs given a condition (`conditioned`). Each
 is a `Pair`, or a `Pair` per class: a source to sample, the optimal map, its inverse where known, and both variances.
+Shapes in the plane (`shapes`) have no known map: a `ShapePair` is a source and a target to sample.
 """
 
 from brenier.datasets.pairs.benchmark import w2hd_pair
@@ -21,6 +22,7 @@ from brenier.datasets.pairs.neutral import (
     mixture_pair,
     tails_pair,
 )
+from brenier.datasets.pairs.shapes import SHAPES, ShapePair
 from brenier.datasets.pairs.synthetic import (
     Pair,
     gaussian_pair,
@@ -33,8 +35,10 @@ from brenier.datasets.pairs.synthetic import (
 __all__ = [
     "NEUTRAL",
     "RINGS",
+    "SHAPES",
     "CovariateGaussians",
     "Pair",
+    "ShapePair",
     "clusters_pair",
     "gaussian_classes",
     "gaussian_pair",
