@@ -54,10 +54,28 @@ class AnnealedPlan:
 
 
 class CrossFittedPlan(NamedTuple):
-    """The entropic plans of all folds at one temperature, and the falling temperatures that led to it."""
+    """The entropic plans of all folds at falling temperatures, judged by the rows left out.
 
-    rival: Rival
+    Attributes:
+        temperatures: those that were tried.
+        rivals: the plans at each.
+    """
+
     temperatures: Sequence[float]
+    rivals: Sequence[Rival]
+
+    def best(self) -> Rival:
+        """Return the plans at the temperature with the least J."""
+        return best_of(self.rivals)
+
+    def sharpest(self, most: float) -> Rival | None:
+        """Return the plans at the lowest temperature whose J is no more than this, or None."""
+        near = [rival for rival in self.rivals if rival.loss <= most]
+        return near[-1] if near else None
+
+    def up_to(self, rival: Rival) -> Sequence[float]:
+        """Return the temperatures that led to some of the plans."""
+        return self.temperatures[: self.rivals.index(rival) + 1]
 
 
 def cross_fitted_plan(
@@ -66,9 +84,9 @@ def cross_fitted_plan(
     tol: float,
     options: Options,
 ) -> CrossFittedPlan | None:
-    """Return the plans at the temperature that serves the rows left out best, or None where there is nothing to move.
+    """Return plans at falling temperatures, or None where there is nothing to move.
 
-    Temperatures fall until some in a row were worse than the best, beyond noise.
+    They fall until some in a row were worse than the best, beyond noise and by more than sharpness is worth.
 
     Args:
         folds: u (n, d) and w (m, d) of every fold, those that it is fitted to.
@@ -93,12 +111,13 @@ def cross_fitted_plan(
             for plan in plans
         ]
         rivals.append(judged("plan", potentials, samples, options.objective, tol))
-        behind = rivals[-1].behind(best_of(rivals))
-        worse = worse + 1 if behind > settings.choice_errors else 0
+        best = best_of(rivals)
+        too_late = rivals[-1].behind(best) > settings.choice_errors
+        too_late &= rivals[-1].loss > settings.worth(best.loss)
+        worse = worse + 1 if too_late else 0
         if worse == settings.worse_temperatures:
             break
-    best = best_of(rivals)
-    return CrossFittedPlan(best, tried[: rivals.index(best) + 1])
+    return CrossFittedPlan(tried, rivals)
 
 
 def annealed_potential(

@@ -152,16 +152,21 @@ class FoldedProblem(PlainProblem):
         networks = run.result().members()
         rivals = [self._judged("network", networks)]
         temperatures: Sequence[float] = ()
-        if self.entropic:
-            plan, temperatures = self.entropic
+        plans = self.entropic
+        if plans:
+            plan = plans.best()
+            temperatures = plans.up_to(plan)
             pairs = zip(networks, plan.potentials, strict=True)
             means = [MeanPotential(pair) for pair in pairs]
             rivals += [plan, self._judged("network and plan", means)]
         facts = {"cross_fitted": {rival.name: rival.loss for rival in rivals}}
-        errors = self.options.settings.entropic.choice_errors
+        settings = self.options.settings.entropic
         best = best_of(rivals)
-        if not -best.loss > errors * best.value.standard_error():
+        if not -best.loss > settings.choice_errors * best.value.standard_error():
             return Choice(self.identity(), self.options.start, facts)
+        sharp = plans.sharpest(settings.worth(best.loss)) if plans else None
+        if plans and sharp:
+            best, temperatures = sharp, plans.up_to(sharp)
         chosen = Choice(
             self._fitted(best.name, networks, temperatures, self.rows), best.name, facts
         )
