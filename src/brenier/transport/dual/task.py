@@ -147,7 +147,7 @@ class DualTask(Task[Potential]):
                 if fault:
                     yield Loss(value.loss, records, fault)
                     return
-                penalties = self._penalty(batch, value) + self._around_rows(batch)
+                penalties = self._penalty(batch, value) + self._around_rows(batch, rate)
                 values.append(value.loss + penalties)
             yield Loss(torch.stack(values).sum(), records)
 
@@ -232,7 +232,7 @@ class DualTask(Task[Potential]):
             batch.potential, torch.cat([x, z]), heights, self.generator
         )
 
-    def _around_rows(self, batch: Batch) -> Tensor | float:
+    def _around_rows(self, batch: Batch, rate: float) -> Tensor | float:
         """Return how far psi is from convex around some rows of the source, where there are many features."""
         settings = self.settings
         rows = settings.curvature_rows
@@ -241,7 +241,10 @@ class DualTask(Task[Potential]):
         penalty = curvature_penalty(
             batch.potential, batch.x[:rows], self.generator, settings.probe()
         )
-        return settings.curvature_weight * batch.potential.transport_dim * penalty
+        weight = settings.curvature_weight * (
+            1 + settings.curvature_growth * (1 - rate)
+        )
+        return weight * batch.potential.transport_dim * penalty
 
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
