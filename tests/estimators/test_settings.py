@@ -16,8 +16,9 @@ from brenier import Budget, DataError, FitSettings, OptimalTransport, load
 from brenier.datasets import Rows, SplitSettings
 from brenier.estimators import pipeline
 from brenier.estimators.options import Options
+from brenier.estimators.overrides import check_settings, known_fields
 from brenier.estimators.parameters import Parameters
-from brenier.estimators.settings import PipelineSettings, check_settings, known_fields
+from brenier.estimators.settings import PipelineSettings
 from brenier.training import Settings
 from brenier.training.settings import cosine_schedule
 from brenier.transport.dual import DualSettings

@@ -18,8 +18,9 @@ from brenier.estimators import validation
 from brenier.estimators.budget import Budget
 from brenier.estimators.initial import POTENTIALS, maker_of, network_maker
 from brenier.estimators.options import MakePotential, Options
+from brenier.estimators.overrides import check_settings
 from brenier.estimators.pace import Pace
-from brenier.estimators.settings import FitSettings, check_settings, overridden
+from brenier.estimators.settings import FitSettings, overridden
 from brenier.solve import BFGS, Method
 from brenier.training import Clock, Progress, Settings
 from brenier.transport.dual import DualObjective, DualSettings

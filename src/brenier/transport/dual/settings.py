@@ -35,9 +35,9 @@ class DualSettings:
         curvature_weight: what the penalty counts for in J, per feature: J is a sum over features, the penalty is not.
             Rows that do not come back (benchmark, d = 32, 300 steps): 17 % without, 1.3 % at .06, .6 % at .2, where the
             forward error is a quarter larger (1.5 and 1.8 %).
-        curvature_growth: by how many times itself that has grown when the learning rate has fallen to zero. Rows that do
-            not come back and forward error (a product of two benchmark pairs, d = 32, 300 steps): 3.0 and 2.6 % at 0,
-            1.9 and 2.9 % at 3, .85 and 3.2 % at 9; in d = 128, 150 steps: 29 and 22 % at 0, 6.5 and 24 % at 4.
+        curvature_growth: by how many times itself that has grown when the learning rate has fallen to zero. Rows that
+            do not come back and forward error (a product of two benchmark pairs, d = 32, 300 steps): 3.0 and 2.6 % at
+            0, 1.9 and 2.9 % at 3, .85 and 3.2 % at 9; in d = 128, 150 steps: 29 and 22 % at 0, 6.5 and 24 % at 4.
         curvature_products, curvature_step, curvature_reach, least_curvature: how, see `Probe`.
     """
 
