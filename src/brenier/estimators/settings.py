@@ -101,6 +101,7 @@ class EntropicSettings:
         choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
             refused is lost: one is enough.
         rows_per_dimension: of either side in a fold, below which there are no folds.
+        most_folded_rows: of either side, beyond which there are none: all of them are judged by, again and again.
         entropic_rows: of either side that a plan is between, at most: it takes time and memory like their square.
     """
 
@@ -109,6 +110,7 @@ class EntropicSettings:
     worse_temperatures: int = 2
     choice_errors: float = 1.0
     rows_per_dimension: float = 2.0
+    most_folded_rows: int = 50_000
     entropic_rows: int = 1500
 
 
