@@ -198,7 +198,7 @@ def _mended(
         other = problem.certified_map(potential, refit=False)
         if not problem.fault(other):
             warn(
-                f"the map of the network is wrong: {fault}. The map of the exact plan between rows of both "
+                f"the map of the {selected} is wrong: {fault}. The map of the exact plan between rows of both "
                 "sides, which it contains, is taken instead; for a network give more steps",
                 ConvergenceWarning,
             )

@@ -22,7 +22,9 @@ NETWORK = partial(make, DenseICNN, 2, 0.1, hidden=(8, 4), convex=True)
 EXACT = DualObjective(tol=1e-10)
 
 
-def samples(seed: int, n: int = 30, m: int = 20, starts: int | None = 15) -> MemberSamples:
+def samples(
+    seed: int, n: int = 30, m: int = 20, starts: int | None = 15
+) -> MemberSamples:
     """Samples of one member, each from its own normal law."""
     x, z = normal(n, 2, seed=seed), 1 + 2 * normal(m, 2, seed=seed + 50)
 
@@ -30,7 +32,9 @@ def samples(seed: int, n: int = 30, m: int = 20, starts: int | None = 15) -> Mem
         return side[:k]
 
     own = None if starts is None else normal(starts, 2, seed=seed + 90)
-    return MemberSamples(partial(draw, 10 + x), partial(draw, 10 + z), (x, z), starts=own)
+    return MemberSamples(
+        partial(draw, 10 + x), partial(draw, 10 + z), (x, z), starts=own
+    )
 
 
 def networks(count: int = 3) -> list[Potential]:
