@@ -1,8 +1,9 @@
 """The one pipeline of every kind of fit: prepare, train, judge, certify, finish.
 
 Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
-the result and take part in nothing else. Where the trained network does not beat the map training started from (see
-`verdict`), that is returned, refitted to all samples, or to as many of a stream as training drew.
+the result and take part in nothing else; of few rows all that do not certify do both (see `folded`). Where the trained
+network does not beat the map training started from (see `verdict`), that is returned, refitted to all samples, or to as
+many of a stream as training drew.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class EntropicSettings:
         worse_temperatures: that were worse than the best in a row, after which none is tried any more.
         choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
             refused is lost: one is enough.
-        rows_per_dimension: of either side in a fold, below which there are no folds.
+        rows_per_dimension: of either side that a network is trained on, per feature, below which there are no folds.
         most_folded_rows: of either side, beyond which there are none: all of them are judged by, again and again.
         entropic_rows: of either side that a plan is between, at most: it takes time and memory like their square.
     """
