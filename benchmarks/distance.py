@@ -77,7 +77,8 @@ def fitted(x: Tensor, z: Tensor, draw: int, **arguments: Any) -> Claim:
     found = ot.map_.distance()
     lower = Root(found.lower, found.lower_error, 0.0, 0.0)
     root = Root(found.w2, found.w2_error, *found.interval)
-    return Claim(root, lower, ot.diagnostics_["selected"] == "network")
+    kept = ot.diagnostics_["selected"] not in ("affine", "identity")
+    return Claim(root, lower, network=kept)
 
 
 METHODS: Mapping[str, tuple[str, Callable[[Tensor, Tensor, int], Claim]]] = {

@@ -23,7 +23,15 @@ from mutations import BYTES, KINDS, Files, become, bounded, change, signed
 from safetensors.torch import load as read
 from safetensors.torch import save
 
-from brenier import BrenierError, OptimalTransport, load
+from brenier import (
+    BrenierError,
+    DenseICNN,
+    MeanPotential,
+    OptimalTransport,
+    Potential,
+    load,
+)
+from brenier.potentials import EntropicPotential
 from brenier.training import checkpoint
 
 pytestmark = pytest.mark.skipif(
@@ -44,6 +52,7 @@ FITS: dict[str, tuple[str, dict[str, Any]]] = {
     "convex": ("plain", {"potential": "convex", "dtype": "float64"}),
     "residual": ("plain", {"potential": "residual"}),
     "mean": ("plain", {"n_networks": 2}),
+    "plan": ("plain", {}),
     "start": ("plain", {"settings": {"z_threshold": np.inf}}),
     "labels": ("labels", {}),
     "covariates": ("covariates", {}),
@@ -57,9 +66,21 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Files]:
     for name, (kind, parameters) in FITS.items():
         folder = tmp_path_factory.mktemp(name)
         ot = quick(max_steps=3, **parameters).fit(X, Y, **CONDITIONS[kind])
+        if name == "plan":
+            ot.map_.network = with_plan()
         ot.save(folder)
         found[name] = {path.name: path.read_bytes() for path in folder.iterdir()}
     return found
+
+
+def with_plan() -> Potential:
+    """The mean of two networks and a plan between some rows."""
+    x, z = (torch.from_numpy(side[:20]).float() for side in (X, Y))
+    plan = EntropicPotential.of_potentials(
+        (x, torch.zeros(20)), (z, torch.ones(20)), 0.5
+    )
+    networks = [DenseICNN(2, (8, 4)) for _ in range(2)]
+    return MeanPotential([*networks, plan], [0.25, 0.25, 0.5])
 
 
 def weights_of(files: Files) -> str:

@@ -32,7 +32,7 @@ from brenier.estimators.initial import (
 )
 from brenier.estimators.options import Options
 from brenier.estimators.parameters import Parameters
-from brenier.potentials import widths
+from brenier.potentials import EntropicPotential, widths
 from brenier.transport.coordinates import Classes, identity_coordinates
 
 
@@ -229,6 +229,33 @@ def test_an_affine_map_has_no_potential_to_go_on_from() -> None:
         assert warm_potential(warm) is None
         made = initial_potential(2, options(warm), generator())
         assert len(made.members()) == 2  # a new one, as the budget allows
+
+
+def plan() -> EntropicPotential:
+    """The potential of some plan."""
+    return EntropicPotential(2, 3, 4, temperature=0.5)
+
+
+def test_of_a_plan_there_is_no_potential_to_go_on_from() -> None:
+    for network in (plan(), MeanPotential([plan(), plan()])):
+        assert warm_potential(TransportMap(network)) is None
+
+
+def test_of_networks_and_a_plan_the_networks_go_on() -> None:
+    networks = [DenseICNN(2, (8, 4)), DenseICNN(2, (8, 4))]
+    both = MeanPotential([*networks, plan()], [0.25, 0.25, 0.5])
+    found = warm_potential(TransportMap(both))
+    assert isinstance(found, MeanPotential)
+    assert found.members() == networks
+    assert found.weights is None
+    made = initial_potential(2, options(TransportMap(both)), generator())
+    assert len(made.members()) == 2
+
+
+def test_weights_without_a_plan_are_kept() -> None:
+    networks = [DenseICNN(2, (8, 4)), DenseICNN(2, (8, 4))]
+    told = MeanPotential(networks, [0.25, 0.75])
+    assert warm_potential(TransportMap(told)) is told
 
 
 def test_a_network_goes_on_as_it_is_and_is_copied() -> None:

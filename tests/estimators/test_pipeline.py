@@ -20,7 +20,7 @@ from brenier import (
     TransportMap,
 )
 from brenier.datasets import labelled, ring_classes
-from brenier.estimators import pipeline
+from brenier.estimators import pipeline, verdict
 from brenier.estimators.by_class import ClassPlan
 from brenier.estimators.by_covariate import CovariatePlan
 from brenier.estimators.plain import PlainPlan
@@ -300,7 +300,7 @@ def test_a_run_of_another_kind_is_refused(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "improves_on_start", raised)
+        patch.setattr(verdict, "improves_on_start", raised)
         with pytest.raises(BrokenError):
             quick(max_steps=3, checkpoint=str(tmp_path)).fit(*PAIR, **KINDS[kind][0])
     other = {} if kind != "plain" else LABELS

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,6 +61,80 @@ def test_j_of_a_mean_is_at_most_the_mean_of_j(new: Callable[..., Potential]) -> 
     apart = torch.stack([exact(network, x, z).loss for network in networks]).mean()
     together = exact(MeanPotential(networks), x, z).loss
     assert together < apart - 1e-3
+
+
+def convex(size: float) -> Quadratic:
+    """One whose psi is exactly so convex."""
+    return Quadratic(2, size * torch.eye(2).double())
+
+
+WEIGHTS = (0.2, 0.5, 0.3)
+
+
+def weighted(*potentials: Potential) -> MeanPotential:
+    return MeanPotential(potentials, WEIGHTS)
+
+
+def test_a_weighted_mean_is_that_of_values_maps_and_curvatures() -> None:
+    parts = [mean(2), convex(2.0), DenseICNN(2, (8,)).double()]
+    potential, x, v = weighted(*parts), normal(9, 2), normal(9, 2, seed=1)
+    asked: dict[str, Callable[[Potential], Tensor]] = {
+        "value": lambda each: each(x),
+        "same value": lambda each: each.value_and_gradient(x)[0],
+        "gradient": lambda each: each.value_and_gradient(x)[1],
+        "curvature": lambda each: each.hessian_product(x, v),
+    }
+    for found in asked.values():
+        shares = [
+            share * found(part) for share, part in zip(WEIGHTS, parts, strict=True)
+        ]
+        torch.testing.assert_close(found(potential), sum(shares))
+
+
+def test_equal_weights_are_those_by_default() -> None:
+    parts, x = [convex(1.0), convex(3.0)], normal(5, 2)
+    told = MeanPotential(parts, [0.5, 0.5])
+    torch.testing.assert_close(told(x), MeanPotential(parts)(x))
+    assert MeanPotential(parts).config()["weights"] is None
+    assert told.config()["weights"] == (0.5, 0.5)
+
+
+def test_a_mean_is_as_convex_as_the_mean_of_its_members() -> None:
+    parts = [convex(1.0), convex(2.0), convex(4.0)]
+    assert weighted(*parts).strong_convexity() == pytest.approx(0.2 + 1.0 + 1.2)
+    assert MeanPotential(parts).strong_convexity() == pytest.approx(7 / 3)
+
+
+def test_with_one_that_may_be_concave_it_may_be_so_too() -> None:
+    """By any amount: what the others are above zero does not make up for it."""
+    free = DenseICNN(2, (8,)).double()
+    free.readout.data.fill_(-100.0)
+    for made in (
+        MeanPotential([convex(2.0), free]),
+        weighted(free, *[convex(2.0)] * 2),
+    ):
+        assert made.strong_convexity() == 0.0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        [1.0],
+        [0.5, 0.5],
+        [0.5, 0.5, 0.5],
+        [1.0, 0.0, 0.0],
+        [1.5, 0.5, -1.0],
+        [np.nan, 0.5, 0.5],
+        [np.inf, 0.5, 0.5],
+        ["a", 0.5, 0.5],
+        [None, 0.5, 0.5],
+    ],
+    ids=str,
+)
+def test_weights_are_positive_and_of_sum_one(wrong: Any) -> None:
+    with pytest.raises(DataError, match=r"^weights: must be 3 positive .* sum one"):
+        MeanPotential([convex(1.0)] * 3, wrong)
 
 
 def test_networks_are_of_one_dimension() -> None:

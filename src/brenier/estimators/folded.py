@@ -23,6 +23,7 @@ from brenier.estimators.entropic_fit import (
     annealed_potential,
     cross_fitted_plan,
 )
+from brenier.estimators.exact import plan_potential
 from brenier.estimators.initial import initial_potential, mean_of
 from brenier.estimators.inspection import inspected
 from brenier.estimators.options import Options
@@ -53,17 +54,23 @@ class FoldedPlan:
     target: Population
 
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
-        """Return the problem, its rows in folds, or where there are too few for that split once."""
+        """Return the problem, its rows in folds, or where there are too few or too many for that split once."""
         options.progress.phase("inspecting")
         plan = PlainPlan(*inspected(self.source, self.target, options))
         options.progress.phase("preparing")
         split = Split.of(plan.source, plan.target, generator, options.settings.split)
-        fitted = min(side.size or 0 for side in (split.source, split.target))
-        in_fold = fitted * (1 - 1 / options.folds)
-        least = options.settings.entropic.rows_per_dimension * plan.source.dim
-        if not split.held_out or in_fold < least:
-            return plan.problem(split, options, generator)
-        return FoldedProblem.of(plan, split, options, generator)
+        if split.held_out and self._fits(split, options):
+            return FoldedProblem.of(plan, split, options, generator)
+        return plan.problem(split, options, generator)
+
+    @staticmethod
+    def _fits(split: Split[Population], options: Options) -> bool:
+        """Say whether there are neither too few nor too many rows for folds."""
+        settings, folds = options.settings.entropic, options.folds
+        fewest, most = sorted(side.size or 0 for side in (split.source, split.target))
+        least = settings.rows_per_dimension * split.source.dim
+        enough = fewest >= folds and fewest * (1 - 1 / folds) >= least
+        return enough and most <= settings.most_folded_rows
 
 
 class FoldedProblem(PlainProblem):
@@ -179,7 +186,8 @@ class FoldedProblem(PlainProblem):
     def certified_map(self, network: Potential, refit: bool) -> TransportMap:
         """Return the map of a potential, certified; of a plan it is then that of all rows, those that certify too."""
         transport = super().certified_map(network, refit)
-        if self._of_all_rows is not None:
+        most = self.options.settings.entropic.entropic_rows
+        if self._of_all_rows is not None and min(map(len, self.rows)) < most:
             certify = _encoded(self.split.certify, self.coordinates, self.options)
             pairs = zip(self.rows, certify, strict=True)
             u, w = (torch.cat(pair) for pair in pairs)
@@ -187,9 +195,11 @@ class FoldedProblem(PlainProblem):
         return transport
 
     def of_exact_plan(self) -> Potential | None:
-        """Return the potential of the exact plan between some training rows."""
+        """Return the potential of the exact plan between some rows, as smooth as other rows want it."""
         self._of_all_rows = None  # what was chosen is given up
-        return super().of_exact_plan()
+        held_out = _encoded(self.split.select, self.coordinates, self.options)
+        rows = self._some_rows(self.options.settings.plan.plan_rows)
+        return plan_potential(rows, held_out, self.options)
 
     def _judged(self, name: str, potentials: Sequence[Potential]) -> Rival:
         """Return potentials, one for each fold, judged by the rows that it left out."""

@@ -69,13 +69,11 @@ def warm_potential(warm: TransportMap | ConditionalMap | None) -> Potential | No
     if warm is None:
         return None
     potential = warm.network
-    if isinstance(potential, MeanPotential) and potential.weights is not None:
-        networks = [
-            member
-            for member in potential.members()
-            if not isinstance(member, EntropicPotential)
-        ]
-        return MeanPotential(networks)  # the plan is of other rows
+    if isinstance(potential, MeanPotential):
+        members = potential.members()
+        networks = [each for each in members if not isinstance(each, EntropicPotential)]
+        if len(networks) < len(members):  # the plan is of other rows
+            return MeanPotential(networks) if networks else None
     network = potential.network if isinstance(potential, Conditional) else potential
     untrained = Quadratic, EntropicPotential, MaxAffine
     return None if isinstance(network, untrained) else potential

@@ -19,7 +19,7 @@ def kept_rows(
 ) -> Tensor | None:
     """Return training rows (k, d) in the coordinates for the map of a network to keep, or None.
 
-    Where psi is certainly convex, as that of an affine map and that of a plan, every start leads to the one minimum.
+    Where psi is certainly convex, as that of an affine map or an exact plan, every start leads to the one minimum.
 
     Args:
         draw: how rows are drawn.

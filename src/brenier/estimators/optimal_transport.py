@@ -32,28 +32,30 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     are coercive by construction and start at the affine map between the Gaussian fits of both samples.
 
     Args:
-        potential: "auto" ("free"; from d = 24 on a free one of softplus, from d = 96 on "residual"), "convex" (a
-            network whose psi is convex by construction: every inverse is unique, the lower bound of the distance
-            certain), "free" (signs unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a
-            side four from 3 minutes or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <=
-            8), "residual" (whose steps are cheaper in high dimensions), or a function (d, generator) -> `Potential`
-            that starts at the identity. With labels or covariates d counts their code as well.
-        n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. By
-            default, with "auto" or "free", two with `max_time` from 5 minutes on where that is 5,000 steps or more
-            (d < 50 or so), and with neither `max_time` nor `max_steps` where a side has fewer than 100,000 rows; else
-            one. A warm start keeps its number.
+        potential: "auto" ("free"; from d = 24 on a free one of softplus, from d = 96 on "residual"), "convex" (psi is
+            convex by construction: every inverse is unique, the lower bound of the distance certain), "free" (signs
+            unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a side four from 3 minutes
+            or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <= 8), "residual" (whose
+            steps are cheaper in high dimensions), or a function (d, generator) -> `Potential` that starts at the
+            identity. With labels or covariates d counts their code as well.
+        n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. With
+            "auto" or "free", fewer than 5,000 rows on a side and no `max_steps`, labels or covariates, each of several
+            leaves out a fold of the rows, by default three a third each; and with "auto" the entropic plan of the rows
+            is by default a rival. The best on rows left out is taken: networks, plan, their mean or the start. Else two
+            by default with `max_time` from 5 minutes on where that is 5,000 steps or more (d < 50 or so), and with
+            neither `max_time` nor `max_steps` below 100,000 rows; else one. A warm start keeps its number.
         start: "affine", the optimal map between the two Gaussian fits, or "identity".
-        scale: units of the cost per feature: "common" (the plain squared distance), "feature" (each feature's pooled
-            standard deviation), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an
-            array (d,).
+        scale: units of the cost per feature: "common" (the plain squared distance), "feature" (pooled standard
+            deviations), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an array
+            (d,).
         method: inner solver, `BFGS()` by default.
         tol: bound on the residual of inner problems at the end of training, in coordinates where the average feature
             has variance one; the inverse is solved to a tenth of it.
         max_steps: training steps at most, over which the learning rate falls; by default 3,000 (or fewer: 300 for 1,000
             rows), or where `max_time` is given as many as it allows.
-        max_time: seconds of wall time that the whole fit may take, from preparing to measuring, or None; from 30 s on
-            kept to within a tenth, with hundreds of features less closely. Where it is short fewer rows are measured,
-            and a `ConvergenceWarning` says if under 100 steps fit. Such runs are not reproducible to the bit.
+        max_time: seconds of wall time that the whole fit may take, or None; from 30 s on kept to within a tenth, with
+            hundreds of features less closely. Where it is short fewer rows are measured, and a `ConvergenceWarning`
+            says if under 100 steps fit. Such runs are not reproducible to the bit.
         batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
             8,192 or an eighth of the smaller side.
         bandwidth: standard deviations by which rows are jittered whenever they are drawn, so that few rows are not
@@ -65,9 +67,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             gain after which training stops; one significantly worse counts threefold, and with `max_time` only such do.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
         checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
-            again. After an interruption, another estimator with the same samples and settings goes on from it, and is
-            done at once where only saving was left. A run that has ended gives way to one of other samples.
-        keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at.
+            again. After an interruption, another estimator with the same samples and settings goes on from it. A run
+            that has ended gives way to one of other samples.
+        keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at, and
+            of an entropic plan up to 1,500 rows of both sides; if False no such plan is tried.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
@@ -183,9 +186,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         )
         previous = getattr(self, "map_", None) if self.warm_start else None
         fitted, dim, names = fit_samples(X, Y, given, parameters, previous)
-        self.map_ = fitted.map
+        self.map_, self._run_file = fitted.map, fitted.run_file
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
-        self._run_file = fitted.run_file
         validation.remember_features(self, dim, names)
         return self
 
@@ -205,9 +207,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         Raises:
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
-        return self._apply(
-            self._read(X, "X"), self._fitted(), self._condition(labels, covariates)
-        )
+        condition = self._condition(labels, covariates)
+        return self._apply(self._read(X, "X"), self._fitted(), condition)
 
     def fit_transform(
         self,
@@ -219,9 +220,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         fitted = (
             self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
         )
-        own = {
-            name: conditions.get(f"source_{name}") for name in ("labels", "covariates")
-        }
+        names = ("labels", "covariates")
+        own = {name: conditions.get(f"source_{name}") for name in names}
         return fitted.transform(X, **own)  # type: ignore[arg-type]
 
     def inverse_transform(
@@ -254,12 +254,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         transport = self._fitted()
         if self.labels_ is None:
-            conditional = hasattr(transport, "conditions")
-            validation.check_no_label(label, conditional)
+            validation.check_no_label(label, hasattr(transport, "conditions"))
             return transport.distance()
-        return transport.distance(
-            *condition_of(transport, {"labels": label, "covariates": None})
-        )
+        condition = condition_of(transport, {"labels": label, "covariates": None})
+        return transport.distance(*condition)
 
     def score(
         self,
@@ -283,12 +281,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         transport = self._fitted()
-        conditions = (
-            *self._condition(source_labels, source_covariates),
-            *self._condition(target_labels, target_covariates),
-        )
+        of_x = self._condition(source_labels, source_covariates)
+        of_y = self._condition(target_labels, target_covariates)
         source, target = self._read(X, "X"), self._read(Y, "Y")
-        phi, phi_c, _ = transport.dual_terms(source, target, *conditions)
+        phi, phi_c, _ = transport.dual_terms(source, target, *of_x, *of_y)
         return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
 
     @property
@@ -299,7 +295,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Anyone can read the source rows in it, unless `keep_rows` is False. Functions and objects of yours are left out.
+        Anyone can read the rows in it: of the source unless `keep_rows` is False, of the target where a plan was
+        selected. Functions and objects of yours are left out.
 
         Raises:
             DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.
@@ -338,9 +335,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self, labels: LabelsLike | None, covariates: TableLike | None
     ) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        return condition_of(
-            self._fitted(), {"labels": labels, "covariates": covariates}
-        )
+        given = {"labels": labels, "covariates": covariates}
+        return condition_of(self._fitted(), given)
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")

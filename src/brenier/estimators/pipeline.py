@@ -1,8 +1,9 @@
 """The one pipeline of every kind of fit: prepare, train, judge, certify, finish.
 
 Each side is split three ways: rows to train on, rows to select by (held-out J, early stopping), and rows that certify
-the result and take part in nothing else. Where the trained network does not beat the map training started from (see
-`verdict`), that is returned, refitted to all samples, or to as many of a stream as training drew.
+the result and take part in nothing else; of few rows all that do not certify do both (see `folded`). Where the trained
+network does not beat the map training started from (see `verdict`), that is returned, refitted to all samples, or to as
+many of a stream as training drew.
 """
 
 from __future__ import annotations
@@ -198,7 +199,7 @@ def _mended(
         other = problem.certified_map(potential, refit=False)
         if not problem.fault(other):
             warn(
-                f"the map of the network is wrong: {fault}. The map of the exact plan between rows of both "
+                f"the map of the {selected} is wrong: {fault}. The map of the exact plan between rows of both "
                 "sides, which it contains, is taken instead; for a network give more steps",
                 ConvergenceWarning,
             )

@@ -9,6 +9,7 @@ and fell by an eighth at best, where the map jumps (README of the benchmarks, `s
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import torch
@@ -23,7 +24,7 @@ from brenier.transport.dual import (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Rival:
     """Potentials of one kind, one for each fold, and J on the rows that it left out, fold by fold."""
 
@@ -69,4 +70,4 @@ def judged(
 
 def best_of(rivals: Sequence[Rival]) -> Rival:
     """Return the one with the least J; one without a finite J is none."""
-    return min(rivals, key=lambda rival: (rival.loss != rival.loss, rival.loss))
+    return min(rivals, key=lambda rival: (not math.isfinite(rival.loss), rival.loss))

@@ -92,7 +92,8 @@ class EntropicSettings:
             circles, 1,000 rows a side, 12 % at the best temperature and 2 % at an eighth of it.
         choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
             refused is lost: one is enough.
-        rows_per_dimension: of either side in a fold, below which there are no folds.
+        rows_per_dimension: of either side that a network is trained on, per feature, below which there are no folds.
+        most_folded_rows: of either side, beyond which there are none: all of them are judged by, again and again.
         entropic_rows: of either side that a plan is between, at most: it takes time and memory like their square.
     """
 
@@ -102,6 +103,7 @@ class EntropicSettings:
     sharpness_share: float = 0.025
     choice_errors: float = 1.0
     rows_per_dimension: float = 2.0
+    most_folded_rows: int = 50_000
     entropic_rows: int = 1500
 
     def worth(self, loss: float) -> float:

@@ -12,6 +12,7 @@ which the affine map is the identity, t leads from the exact plan to the affine 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -31,15 +32,17 @@ class EntropicPotential(Potential):
         temperature: t.
 
     Raises:
-        DataError: where the temperature is not positive.
+        DataError: where the temperature is not positive and finite.
     """
 
     def __init__(
         self, dim: int, source_count: int, target_count: int, *, temperature: float
     ) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise DataError(f"temperature: must be positive, got {temperature}")
+        if not (math.isfinite(temperature) and temperature > 0):
+            raise DataError(
+                f"temperature: must be positive and finite, got {temperature}"
+            )
         self.dim, self.temperature = dim, temperature
         self.source_points = nn.Parameter(torch.zeros(source_count, dim))
         self.source_heights = nn.Parameter(torch.zeros(source_count))

@@ -10,6 +10,7 @@ Scalable Predictive Uncertainty Estimation using Deep Ensembles", Lakshminarayan
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -77,8 +78,10 @@ class MeanPotential(Potential):
         return groups
 
     def strong_convexity(self) -> float:
-        """Return the mean of the bounds of the networks."""
+        """Return the mean of the bounds of the networks, 0.0 where any has none."""
         bounds = [network.strong_convexity() for network in self.members()]
+        if min(bounds) == 0:  # of one whose psi may be concave in places, by any amount
+            return 0.0
         if self.weights is None:
             return sum(bounds) / len(bounds)
         return sum(map(operator.mul, self.weights, bounds))
@@ -100,5 +103,7 @@ class MeanPotential(Potential):
 
 def _are_weights(weights: Sequence[float], count: int) -> bool:
     """Say whether there are so many numbers, positive and of sum one."""
-    fitting = len(weights) == count and all(weight > 0 for weight in weights)
+    fitting = len(weights) == count and all(
+        isinstance(weight, numbers.Real) and weight > 0 for weight in weights
+    )
     return fitting and math.isclose(sum(weights), 1.0, abs_tol=1e-6)

@@ -66,8 +66,7 @@ class Quadratic(Potential):
         if torch.is_grad_enabled() or self.dim < QUADRATIC.kept_from_dim:
             return self._matrix()
         kept = self._kept
-        same = kept is not None and kept.factor.device == self.factor.device
-        if kept is None or not (same and torch.equal(kept.factor, self.factor)):
+        if kept is None or not _equal_in_type(kept.factor, self.factor):
             factor = self.factor.detach().clone()
             kept = self._kept = KeptProduct(factor, self._matrix())
         return kept.matrix
@@ -101,6 +100,12 @@ class Quadratic(Potential):
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         return {"dim": self.dim, "eps": self.eps}
+
+
+def _equal_in_type(first: Tensor, second: Tensor) -> bool:
+    """Say whether two tensors are the same numbers, of one type and in one place."""
+    alike = (first.dtype, first.device) == (second.dtype, second.device)
+    return alike and torch.equal(first, second)  # which compares across types
 
 
 def _factor(matrix: Tensor, eps: float) -> Tensor:

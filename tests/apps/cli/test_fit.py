@@ -20,6 +20,7 @@ from fits import PAIR
 
 from brenier import OptimalTransport, load
 from brenier.apps.cli import main
+from brenier.apps.cli.fit import _print_outcome
 
 
 def test_fit_writes_a_model_and_a_report(here: Path, capsys: Any) -> None:
@@ -65,6 +66,23 @@ def test_rows_are_kept_or_not(here: Path, capsys: Any) -> None:
         _, out, _ = run(capsys, "info", f"m{rows}", "--json")
         assert json.loads(out)["start_rows"] == rows
     assert load("m0").keep_rows is False
+
+
+@pytest.mark.parametrize(
+    ("selected", "told"),
+    [
+        *(("affine", True), ("identity", True)),
+        *(("network", False), ("plan", False), ("network and plan", False)),
+    ],
+)
+def test_only_a_start_is_said_to_be_no_better(
+    selected: str, told: bool, capsys: Any
+) -> None:
+    ot = OptimalTransport(max_steps=2, random_state=0).fit(X, Y)
+    ot.diagnostics_["selected"] = selected
+    _print_outcome(ot, Path("model"))
+    out = capsys.readouterr().out
+    assert (f"certainly better than the map it started from: {selected}" in out) == told
 
 
 def test_fit_takes_columns_of_tables_in_any_order(

@@ -4,8 +4,10 @@ import torch
 from problems import normal
 from torch import Tensor
 
+from brenier.statistics import moments
 from brenier.transport.coordinates import (
     gaussian_coordinates,
+    moment_coordinates,
     plain_coordinates,
     without_choice,
 )
@@ -88,3 +90,39 @@ def test_few_rows_do_not_make_directions_constant() -> None:
     found = gaussian_coordinates(x, z, ONES)
     eye = torch.eye(3, dtype=torch.float64)
     torch.testing.assert_close(found.inverse @ found.basis, eye)
+
+
+# ---- several pairs of sides
+
+
+def pairs(constant: bool = False) -> list[tuple[Tensor, Tensor]]:
+    """Sides of three pairs, each of a law of its own."""
+    found = []
+    for k in range(3):
+        x, z = sides(60 + 20 * k)
+        x, z = x * (1 + k), (z + k).flip(-1)
+        if constant:
+            x[:, 1], z[:, 1] = 4.0, 5.0
+        found.append((x, z))
+    return found
+
+
+def test_pairs_that_are_not_pooled_have_the_affine_maps_of_their_own() -> None:
+    for constant in (False, True):
+        given = pairs(constant)
+        found = [(moments(x, ONES), moments(z, ONES)) for x, z in given]
+        together = moment_coordinates(found, ONES, pooled=False)
+        for k, (x, z) in enumerate(given):
+            own = together.pick(k)
+            there = own.decode_target(own.encode_source(x))
+            torch.testing.assert_close(there, moved(x, z, x), rtol=1e-9, atol=1e-9)
+            assert torch.equal(own.scale, together.pick(0).scale)  # they share units
+
+
+def test_pooled_pairs_borrow_from_each_other() -> None:
+    given = pairs()
+    found = [(moments(x, ONES), moments(z, ONES)) for x, z in given]
+    pooled = moment_coordinates(found, ONES).pick(0)
+    x, z = given[0]
+    there = pooled.decode_target(pooled.encode_source(x))
+    assert (there - moved(x, z, x)).abs().max() > 1e-3

@@ -280,6 +280,7 @@ def mean_of_two(dim: int, generator: torch.Generator) -> Potential:
     return mean(dim, size=0.1).float()
 
 
+@pytest.mark.filterwarnings("ignore:max_time. .* training steps fitted")
 def test_a_fit_limited_by_time_does_not_wait_for_workers(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

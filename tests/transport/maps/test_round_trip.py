@@ -5,8 +5,8 @@ import pytest
 import torch
 from fits import quick
 
-from brenier import DenseICNN, OptimalTransport, TransportMap
-from brenier.potentials import MaxAffine
+from brenier import DenseICNN, MeanPotential, OptimalTransport, TransportMap
+from brenier.potentials import EntropicPotential, MaxAffine
 from brenier.transport.maps import RoundTrip, inverse_errors, round_trip
 
 RNG = np.random.default_rng(0)
@@ -58,6 +58,7 @@ def test_a_map_with_classes_is_given_their_labels() -> None:
         ("free", "not one-to-one there"),
         ("convex", "one-to-one, but so flat there"),
         ("plan", "the map of a plan sends many rows to nearly one point"),
+        ("entropic", "not one-to-one there"),
     ],
 )
 def test_rows_that_do_not_come_back_are_counted(kind: str, reason: str) -> None:
@@ -76,6 +77,11 @@ def test_the_kind_of_a_map_is_seen_by_its_potential(ot: OptimalTransport) -> Non
     plan = MaxAffine.of_plan(x, x.square().sum(-1) / 2, 1e-2)
     assert round_trip(ot.map_, x).kind == "convex"
     assert round_trip(TransportMap(plan), x).kind == "plan"
+    rows = x, x.square().sum(-1) / 2
+    entropic = EntropicPotential.of_potentials(rows, rows, 0.5)
+    assert round_trip(TransportMap(entropic), x).kind == "entropic"
+    both = MeanPotential([DenseICNN(3, (8,)).to(x), entropic])
+    assert round_trip(TransportMap(both), x).kind == "entropic"
     assert round_trip(TransportMap(DenseICNN(3, (8,))), x).kind == "free"
 
 

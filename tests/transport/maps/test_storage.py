@@ -28,6 +28,7 @@ from brenier import (
     TransportMap,
     load,
 )
+from brenier.potentials import EntropicPotential, MaxAffine
 from brenier.transport.maps import load_map, save_map
 from brenier.transport.maps.files import digest_of
 
@@ -37,6 +38,9 @@ POTENTIALS: dict[str, Callable[[], Potential]] = {
         2, (8, 6), convex=True, activation="softplus", eps=0.01
     ),
     "residual": lambda: ResidualPotential(2, 8, 1, activation="tanh"),
+    "weighted mean": lambda: MeanPotential(
+        [DenseICNN(2, (8, 4)), ResidualPotential(2, 8)], [0.25, 0.75]
+    ),
     "mean": lambda: MeanPotential([DenseICNN(2, (8, 4)), ResidualPotential(2, 8)]),
     "quadratic": lambda: Quadratic(
         2, torch.tensor([[2.0, 0.5], [0.5, 1.0]]), torch.ones(2)
@@ -73,7 +77,8 @@ def test_a_map_comes_back_to_the_bit(
     )
     assert loaded.held_out_distance is None
     assert loaded.start_rows is None
-    assert description["format"] == 1  # which 0.1 reads
+    weighted = name == "weighted mean"  # which 0.1 would read as a plain one
+    assert description["format"] == (2 if weighted else 1)
     assert description["note"] == [1, "two"]
     assert np.array_equal(loaded(X), saved(X))
 
@@ -289,6 +294,40 @@ def test_kept_rows_are_finite(tmp_path: Path) -> None:
     rows = torch.tensor([[0.0, torch.nan]])
     save_map(tmp_path, new_map(DenseICNN(2, (8,)), start_rows=rows), {})
     with pytest.raises(ModelFileError, match="start_rows: holds NaN or inf"):
+        load_map(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *([0.5], [0.5, 0.4], [1.0, 0.0], [-1.0, 2.0], [0.5, None], ["a", "b"], [], {}),
+        *(5, 0, True, "ab", "", [float("nan"), 0.5], [[0.5], [0.5]], [10**400, 0.5]),
+    ],
+    ids=str,
+)
+def test_weights_of_members_are_checked(wrong: Any, tmp_path: Path) -> None:
+    save_map(tmp_path, new_map(POTENTIALS["weighted mean"]()), {})
+    described = description_of(tmp_path)["potential"]
+    describe(tmp_path, potential={**described, "weights": wrong})
+    with pytest.raises(ModelFileError, match="do not fit together"):
+        load_map(tmp_path)
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, "1", None, True, float("inf"), 10**400])
+@pytest.mark.parametrize("name", ["EntropicPotential", "MaxAffine"])
+def test_temperatures_of_plans_are_checked(
+    name: str, wrong: Any, tmp_path: Path
+) -> None:
+    points = torch.ones(3, 2), torch.zeros(3)
+    made: dict[str, Potential] = {
+        "EntropicPotential": EntropicPotential.of_potentials(points, points, 0.5),
+        "MaxAffine": MaxAffine.of_plan(*points, 0.5),
+    }
+    save_map(tmp_path, TransportMap(made[name]), {})
+    described = description_of(tmp_path)["potential"]
+    config = {**described["config"], "temperature": wrong}
+    describe(tmp_path, potential={**described, "config": config})
+    with pytest.raises(ModelFileError, match=r"do not fit together.*temperature"):
         load_map(tmp_path)
 
 

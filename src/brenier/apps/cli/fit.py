@@ -204,7 +204,7 @@ def _print_outcome(ot: OptimalTransport, out: Path) -> None:
         f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed}; {unconverged} of {rows} rows "
         "unconverged."
     )
-    if found["selected"] != "network":
+    if found["selected"] in ("affine", "identity"):
         print(
             f"Training found nothing certainly better than the map it started from: {found['selected']}."
         )

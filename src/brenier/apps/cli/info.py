@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,11 +83,11 @@ def _format_summary(summary: Mapping[str, Any]) -> str:
 
 def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what the map is, as names and values."""
-    networks = summary["potential"].get("mean", [summary["potential"]])
-    network, features = networks[0], summary["features"]
-    kind = network["class"]
-    if len(networks) > 1:
-        kind = f"mean of {len(networks)} {kind}"
+    members = summary["potential"].get("mean", [summary["potential"]])
+    kinds = Counter(member["class"] for member in members)
+    kind, features = members[0]["class"], summary["features"]
+    if len(members) > 1:
+        kind = f"mean of {' and '.join(f'{n} {name}' for name, n in kinds.items())}"
     dim, rows = summary["dimension"], summary["start_rows"]
     facts = [
         ("model", summary["model"]),
@@ -102,8 +103,10 @@ def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             for least, most in zip(low, high, strict=True)
         ]
         facts.append(("covariates", ", ".join(ranges)))
-    config = dict(network["config"])
-    config.pop("dim", None)  # said already
+    # One of every kind tells of all, and the dimension is said already.
+    told = {member["class"]: member["config"] for member in reversed(members)}
+    config = {name: told[kind][name] for kind in kinds for name in told[kind]}
+    config.pop("dim", None)
     facts += [(name, format_cell(value)) for name, value in config.items()]
     return facts
 

@@ -70,7 +70,7 @@ def _add_map_settings(parser: CommandParser) -> None:
     add_setting(group, "--start", text, choices=["affine", "identity"])
     text = "what one unit of cost is in each feature"
     add_setting(group, "--scale", text, choices=["auto", "common", "feature"])
-    text = "keep no source rows in the model (default: up to 1,024, at which inverses start)"
+    text = "keep no source rows in the model (default: up to 1,024, where inverses start, and of few those of a plan)"
     group.add_argument(
         "--no-rows",
         dest="keep_rows",

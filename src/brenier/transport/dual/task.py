@@ -66,7 +66,9 @@ class MemberSamples(NamedTuple):
         x, z = self.held_out
         if self.starts is None:
             return objective(potential, x, z, tol=tol)
-        value = objective(potential, torch.cat([x, self.starts]), z, tol=tol)
+        # J looks at no more of them
+        starts = self.starts[: max(0, objective.starts.max_candidates - len(x))]
+        value = objective(potential, torch.cat([x, starts]), z, tol=tol)
         source = value.source[: len(x)]
         usable = torch.isfinite(value.solution.residual)
         loss = source.mean() - value.target[usable].mean()

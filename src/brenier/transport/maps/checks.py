@@ -110,8 +110,8 @@ def check_described_potential(spec: object, most: int, parts: int = 1) -> int:
             check_whole("potential: layers", len(value), 1, most)
             for width in value:
                 check_whole("potential: hidden", width, 1)
-        elif name == "eps":
-            check_real("potential: eps", value, 0.0)
+        elif name in ("eps", "temperature"):
+            check_real(f"potential: {name}", value, 0.0)
         elif name == "convex":
             check_is("potential: convex", value, bool)
     return 1

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from brenier.datasets import LabelsLike, TableLike
-from brenier.potentials import MaxAffine, Potential
+from brenier.potentials import EntropicPotential, MaxAffine, Potential
 from brenier.solve import Solution
 
 
@@ -55,6 +55,10 @@ MISSED = {
     "convex": MissedRows(
         "the map is one-to-one, but so flat there that the tolerance of the inverse does not tell points apart",
         "Lower `map_.tol`, or give more steps",
+    ),
+    "entropic": MissedRows(
+        "the map is not one-to-one there, and their inverse is another point with the same image",
+        "It is one of a plan between rows: give more rows, or use potential='convex', whose inverses are unique",
     ),
     "plan": MissedRows(
         "the map of a plan sends many rows to nearly one point, and the inverse of that is one of them",
@@ -171,6 +175,8 @@ def round_trip(
     kind, network = "free", transport.network
     if isinstance(network, MaxAffine):
         kind = "plan"
+    elif any(isinstance(member, EntropicPotential) for member in network.members()):
+        kind = "entropic"
     elif network.strong_convexity() > 0:
         kind = "convex"
     return RoundTrip(errors.cpu().numpy(), solution.unconverged, kind, settings)

@@ -1,7 +1,8 @@
 """A saved model: a folder with `model.json` and one safetensors file. Nothing is pickled.
 
 Of the samples there are inside: their moments, in the coordinates; some rows of the source, where the map has kept any
-(`start_rows`, see `OptimalTransport(keep_rows=)`); and of a map of a plan the target rows it leads to.
+(`start_rows`, see `OptimalTransport(keep_rows=)`); of a map of an exact plan the target rows it leads to, of that of an
+entropic plan the rows of both sides.
 
 The weights are written first, under a name that contains their checksum; replacing `model.json` is the one step that
 makes them the model. So a save that fails at any moment leaves the old model as it was, and processes that save into
@@ -55,15 +56,15 @@ class ModelFiles:
     """The files of a saved model.
 
     Attributes:
-        format: the number of the format of models with kept rows; lower ones are read too.
-        without_rows: that of models without, which version 0.1 reads.
+        format: the number of the format of models with kept rows or weighted members; lower ones are read too.
+        plain: that of models without, which version 0.1 reads.
         description: the name of the file that describes the model.
         largest_description, largest_header: bytes beyond which what is read can be neither that nor the header of
             weights, and is not read.
     """
 
     format: int = 2
-    without_rows: int = 1
+    plain: int = 1
     description: str = "model.json"
     largest_description: int = 2**26
     largest_header: int = 2**24
@@ -184,7 +185,8 @@ def _checked_folder(folder: object) -> Path:
 
 def _described_map(weights: str, told: Description) -> bytes:
     """Return the description of a model as its file holds it."""
-    number = MODEL_FILES.format if START_ROWS in told else MODEL_FILES.without_rows
+    newer = START_ROWS in told or _is_weighted(told["potential"])
+    number = MODEL_FILES.format if newer else MODEL_FILES.plain
     description = {"format": number, "weights": weights, **told}
     description["sha256"] = digest_of(description)
     content = json.dumps(description, indent=2).encode()
@@ -194,6 +196,11 @@ def _described_map(weights: str, told: Description) -> bytes:
             "with fewer classes, or evaluate less often"
         )
     return content
+
+
+def _is_weighted(spec: Description) -> bool:
+    """Say whether a potential that is described has members of other than equal weights, which 0.1 would overlook."""
+    return "weights" in spec or any(map(_is_weighted, spec.get("mean", ())))
 
 
 def _named_weights(folder: Path) -> str | None:
