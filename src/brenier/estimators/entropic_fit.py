@@ -113,7 +113,7 @@ def cross_fitted_plan(
         rivals.append(judged("plan", potentials, samples, options.objective, tol))
         best = best_of(rivals)
         too_late = rivals[-1].behind(best) > settings.choice_errors
-        too_late &= rivals[-1].loss > settings.worth(best.loss)
+        too_late &= rivals[-1].loss > settings.worth(best.loss, like.shape[1])
         worse = worse + 1 if too_late else 0
         if worse == settings.worse_temperatures:
             break

@@ -171,7 +171,8 @@ class FoldedProblem(PlainProblem):
         best = best_of(rivals)
         if not -best.loss > settings.choice_errors * best.value.standard_error():
             return Choice(self.identity(), self.options.start, facts)
-        sharp = plans.sharpest(settings.worth(best.loss)) if plans else None
+        most = settings.worth(best.loss, self.coordinates.dim)
+        sharp = plans.sharpest(most) if plans else None
         if plans and sharp:
             best, temperatures = sharp, plans.up_to(sharp)
         chosen = Choice(

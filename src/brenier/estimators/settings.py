@@ -87,7 +87,8 @@ class EntropicSettings:
         largest_entropic_temperature: in mean costs between the sides, where the plan is hardly more than a translation.
         entropic_temperatures: how many are tried, each half the one before: the last is a thousandth of the mean cost.
         worse_temperatures: that were worse than the best in a row, after which none is tried any more.
-        sharpness_share: of the gain in J that a sharper plan is worth. Where the map jumps J is nearly the same for all
+        sharp_dim: features up to which a sharper plan is worth some J: in so few samples fill space, and gaps show.
+        sharpness_share: of the gain in J that it is worth there. Where the map jumps J is nearly the same for all
             low temperatures, and the lower the fewer rows end between the parts of the target: of moons moved to
             circles, 1,000 rows a side, 12 % at the best temperature and 2 % at an eighth of it.
         choice_errors: standard errors within which J of two maps is as good as equal. It rests on all rows, and what is
@@ -100,15 +101,17 @@ class EntropicSettings:
     largest_entropic_temperature: float = 2.0
     entropic_temperatures: int = 12
     worse_temperatures: int = 2
-    sharpness_share: float = 0.025
+    sharp_dim: int = 3
+    sharpness_share: float = 0.04
     choice_errors: float = 1.0
     rows_per_dimension: float = 2.0
     most_folded_rows: int = 50_000
     entropic_rows: int = 1500
 
-    def worth(self, loss: float) -> float:
-        """Return the J up to which a sharper plan is taken for one of this J."""
-        return loss + self.sharpness_share * abs(loss)
+    def worth(self, loss: float, dim: int) -> float:
+        """Return the J up to which a sharper plan is taken for a potential of this J and dimension."""
+        share = self.sharpness_share if dim <= self.sharp_dim else 0.0
+        return loss + share * abs(loss)
 
 
 @dataclasses.dataclass(frozen=True)
