@@ -198,7 +198,6 @@ def test_more_features_than_rows_are_split_once() -> None:
         ({"potential": lambda d, g: DenseICNN(d, (8,), generator=g)}, None),
         ({"settings": {**FEW, "folded_rows": 100}}, None),
     ],
-    ids=str,
 )
 @pytest.mark.filterwarnings("ignore:max_time. .* training steps fitted")
 @NOT_INJECTIVE
