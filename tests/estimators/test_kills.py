@@ -265,11 +265,8 @@ def test_a_command_that_could_not_save_saves_the_next_time(
     assert same(weights(load("m")), weights(load("straight")))
 
 
-@pytest.mark.parametrize(
-    ("kills", "seed"),
-    [(2, 0), pytest.param(60, 1, marks=pytest.mark.slow)],
-    ids=["short", "full"],
-)
+@pytest.mark.parametrize(("kills", "seed"), [(2, 0), (60, 1)], ids=["short", "full"])
+@pytest.mark.slow
 def test_commands_that_are_killed_come_to_the_same_end(
     kills: int, seed: int, pair: list[str]
 ) -> None:

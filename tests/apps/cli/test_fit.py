@@ -165,6 +165,7 @@ def unfinished(here: Path) -> str:
     return told.partition("goes on with: ")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_keeps_the_run_and_the_command_told_resumes_it(
     unfinished: str, here: Path, capsys: Any

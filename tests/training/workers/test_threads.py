@@ -33,6 +33,7 @@ sys.exit(process.exitcode)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows does not fork")
 def test_a_fit_in_a_forked_process_ends() -> None:
     here = str(Path(__file__).parents[2])
