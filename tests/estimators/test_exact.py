@@ -59,6 +59,7 @@ def test_clusters_whose_shares_change_are_matched(dim: int, tmp_path: Path) -> N
     assert torch.equal(load(tmp_path).transform(x), ot.transform(x))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::brenier.ConvergenceWarning")
 @pytest.mark.parametrize("seed", range(3))
 def test_ordinary_maps_are_kept(seed: int) -> None:

@@ -61,6 +61,7 @@ def test_every_class_has_rows() -> None:
     assert min(counts) > 200
 
 
+@pytest.mark.slow
 @EVERY
 def test_without_them_all_else_is_the_same(kind: str) -> None:
     ot, without = fitted(kind), fitted(kind, keep_rows=False)

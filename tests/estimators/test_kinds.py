@@ -165,6 +165,7 @@ def test_set_output_asks_for_another_kind(kind: str, container: str) -> None:
         np.testing.assert_array_equal(np.asarray(moved), array_of(plain))
 
 
+@pytest.mark.slow
 def test_the_affine_map_of_streams_is_refitted_to_as_many_rows_as_training_drew() -> (
     None
 ):

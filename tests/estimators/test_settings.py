@@ -306,6 +306,7 @@ def test_one_row_in_so_many_is_held_out() -> None:
     assert ot.map_.distance().rows == (100, 75)
 
 
+@pytest.mark.slow
 def test_a_threshold_beyond_all_evidence_keeps_the_affine_map() -> None:
     sure = quick(max_steps=60).fit(*PAIR)
     assert sure.diagnostics_["selected"] == "network"

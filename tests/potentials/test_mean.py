@@ -288,6 +288,7 @@ def test_a_fit_of_several_networks_is_saved_and_gone_on_with(tmp_path: Path) -> 
         again.set_params(n_networks=1).fit(*PAIR)
 
 
+@pytest.mark.slow
 def test_several_networks_with_labels(tmp_path: Path) -> None:
     x, z = PAIR
     labels = np.arange(len(x)) % 2

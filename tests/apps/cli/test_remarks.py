@@ -45,6 +45,7 @@ def test_features_and_what_is_left_out_are_told(
     assert told in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "values", "what"),
     [

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from apps.colour.photographs import pixels
 
@@ -13,6 +14,7 @@ from brenier.apps.cli import main
 from brenier.apps.colour import Photo
 
 
+@pytest.mark.slow
 def test_colour_grades_both_ways_and_reports(
     photos: tuple[Photo, Photo], capsys: Any
 ) -> None:
