@@ -111,7 +111,7 @@ BENCHMARK = Benchmark(
     (TABLE, SHORT),
     Arguments(
         (
-            choices("--potentials", ("free", "residual", "convex"), ("free",)),
+            choices("--potentials", ("auto", "free", "residual", "convex"), ("auto",)),
             flag("--rows", type=int, default=5000, help="of either side"),
             flag(
                 "--seconds", type=float, nargs="+", default=[30.0], help="of max_time"
