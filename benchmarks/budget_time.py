@@ -96,7 +96,7 @@ TABLE = Table(
     ),
 )
 SHORT = TABLE.short(
-    lambda row: row.method.startswith("free") and row.get("max_time") == 30,
+    lambda row: row.method.startswith("auto") and row.get("max_time") == 30,
     "over max_time",
     "share of a core",
     "steps",
