@@ -1,9 +1,10 @@
 """Maps that are judged by the same rows left out: each kind has a potential for every fold, and the least J is best.
 
 Every row is left out once, so the value rests on all rows. Among maps close to each other it says little, for it is of
-second order in the error of a map; a distance of the moved rows to the target does not help there. With the energy
-distance to decide among values within one standard error, errors rose by up to two thirds where the source has modes
-and fell by an eighth at best, where the map jumps (README of the benchmarks, `shapes`).
+second order in the error of a map. A distance of the moved rows to the target was no help in the trials made: where the
+energy distance decided among plans within one standard error, of 22 sets of samples three had another plan, with a
+forward error of 37 for 26 % (a mixture, d = 5, 1,000 rows) and of 7.2 for 7.8 % (tails, d = 5, 200), and for circles
+moved to moons a sliced distance of .019 for .016.
 """
 
 from __future__ import annotations
