@@ -10,8 +10,9 @@ from fits import PAIR, quick
 
 from brenier import ConvergenceWarning, OptimalTransport, Quadratic
 from brenier.estimators import samples
-from brenier.estimators.pace import Pace, some_of
+from brenier.estimators.pace import Pace
 from brenier.estimators.plan import RoundTripRows
+from brenier.statistics import some_of
 from brenier.training import Clock, Progress
 
 LABELS, VALUES = [0, 1] * 500, np.linspace(0, 1, 1000)

@@ -25,7 +25,6 @@ from brenier.estimators.entropic_fit import (
 )
 from brenier.estimators.exact import plan_potential
 from brenier.estimators.initial import initial_potential, mean_of
-from brenier.estimators.inspection import inspected
 from brenier.estimators.options import Options
 from brenier.estimators.plain import PlainPlan, PlainProblem, draw_from
 from brenier.estimators.plan import Choice
@@ -46,22 +45,16 @@ from brenier.transport.maps import TransportMap
 RowPairs = Sequence[tuple[Tensor, Tensor]]
 
 
-@dataclasses.dataclass(frozen=True)
-class FoldedPlan:
+class FoldedPlan(PlainPlan):
     """Two populations of few rows."""
 
-    source: Population
-    target: Population
-
-    def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
+    def problem(
+        self, split: Split[Population], options: Options, generator: torch.Generator
+    ) -> PlainProblem:
         """Return the problem, its rows in folds, or where there are too few or too many for that split once."""
-        options.progress.phase("inspecting")
-        plan = PlainPlan(*inspected(self.source, self.target, options))
-        options.progress.phase("preparing")
-        split = Split.of(plan.source, plan.target, generator, options.settings.split)
         if split.held_out and self._fits(split, options):
-            return FoldedProblem.of(plan, split, options, generator)
-        return plan.problem(split, options, generator)
+            return FoldedProblem.of(self, split, options, generator)
+        return super().problem(split, options, generator)
 
     @staticmethod
     def _fits(split: Split[Population], options: Options) -> bool:
@@ -104,7 +97,9 @@ class FoldedProblem(PlainProblem):
         self._of_all_rows: Callable[[tuple[Tensor, Tensor]], Potential] | None = None
         self.entropic: CrossFittedPlan | None = None
         if options.entropic:  # before training, which gets the time that is left
-            self.entropic = cross_fitted_plan(folds, samples, self._tol(), options)
+            self.entropic = cross_fitted_plan(
+                folds, samples, task.evaluation_tol, options
+            )
 
     @staticmethod
     def of(
@@ -204,7 +199,13 @@ class FoldedProblem(PlainProblem):
 
     def _judged(self, name: str, potentials: Sequence[Potential]) -> Rival:
         """Return potentials, one for each fold, judged by the rows that it left out."""
-        return judged(name, potentials, self.samples, self.task.objective, self._tol())
+        return judged(
+            name,
+            potentials,
+            self.samples,
+            self.task.objective,
+            self.task.evaluation_tol,
+        )
 
     def _fitted(
         self,
@@ -223,12 +224,6 @@ class FoldedProblem(PlainProblem):
         weights = [0.5 / len(networks)] * len(networks) + [0.5]
         both = MeanPotential([*networks, of_plan], weights)
         return both.eval().requires_grad_(False)
-
-    def _tol(self) -> float:
-        """Return the bound on inner residuals when potentials are judged."""
-        dual = self.options.settings.dual
-        rate = dual.evaluation_rate
-        return max(self.task.objective.tol, dual.inner_tol(self.coordinates.dim, rate))
 
 
 def _parted(

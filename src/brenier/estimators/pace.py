@@ -16,7 +16,6 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 from brenier.estimators.settings import PaceSettings
@@ -231,17 +230,6 @@ class Pace:
         if self.limit is None:
             return {}
         return {"seconds": self.clock.gone(), "shortened": list(self.shortened)}
-
-
-def some_of(rows: Tensor, n: int) -> Tensor:
-    """Return n rows at equal distances among some, or all where there are no more."""
-    return rows if n >= len(rows) else rows[spread_numbers(len(rows), n)]
-
-
-def spread_numbers(rows: int, n: int) -> Tensor:
-    """Return the numbers of at most n of some rows, at equal distances: (min(n, rows),)."""
-    n = min(n, rows)
-    return torch.arange(n) * rows // max(1, n)
 
 
 def _between(affordable: float, least: int, most: int) -> int:

@@ -43,7 +43,7 @@ class PlainPlan:
     def prepare(self, options: Options, generator: torch.Generator) -> PlainProblem:
         """Return the problem, its samples split and encoded."""
         options.progress.phase("inspecting")
-        plan = PlainPlan(*inspected(self.source, self.target, options))
+        plan = type(self)(*inspected(self.source, self.target, options))
         options.progress.phase("preparing")
         with options.pace.timed_draws():
             split = Split.of(

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from brenier.datasets import LabelsLike
 from brenier.estimators.options import Options
-from brenier.estimators.pace import spread_numbers
 from brenier.potentials import Potential
+from brenier.statistics import spread_numbers
 from brenier.training import Run
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.dual import DualTask

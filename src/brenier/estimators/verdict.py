@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from brenier.estimators.options import Options
-from brenier.estimators.pace import some_of
 from brenier.estimators.plan import Choice
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
@@ -20,6 +19,7 @@ from brenier.statistics import (
     SampleTerms,
     adjusted_difference,
     normal_score,
+    some_of,
     two_sample_score,
 )
 from brenier.training import Run

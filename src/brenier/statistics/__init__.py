@@ -39,6 +39,7 @@ from brenier.statistics.sinkhorn import (
     entropic_self_potential,
 )
 from brenier.statistics.smoothing import Smoothing, reference_bandwidth
+from brenier.statistics.spread import some_of, spread_numbers
 from brenier.statistics.ties import TopRow, TopValues, top_row, top_values
 from brenier.statistics.two_sample import (
     TwoSampleSettings,
@@ -82,6 +83,8 @@ __all__ = [
     "reference_bandwidth",
     "regularised",
     "root_of",
+    "some_of",
+    "spread_numbers",
     "standard_error",
     "top_row",
     "top_values",

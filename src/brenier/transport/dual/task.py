@@ -28,7 +28,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Solution
-from brenier.statistics import Calibration, Smoothing
+from brenier.statistics import Calibration, Smoothing, some_of
 from brenier.training import Evaluation, Loss, Task
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.convexity import convexity_penalty
@@ -158,9 +158,9 @@ class DualTask(Task[Potential]):
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
-        tol = self._tol(self.settings.evaluation_rate)
+        tol = self.evaluation_tol
         if self._own is None:
-            x, z = (_spread(side, self.selected) for side in self.held_out)
+            x, z = (some_of(side, self.selected) for side in self.held_out)
             value = self.objective(model, x, z, tol=tol)
         else:
             value = held_out_value(self.objective, model.members(), self._own, tol)
@@ -248,6 +248,11 @@ class DualTask(Task[Potential]):
         )
         return weight * batch.potential.transport_dim * penalty
 
+    @property
+    def evaluation_tol(self) -> float:
+        """The bound on inner residuals when potentials are judged."""
+        return self._tol(self.settings.evaluation_rate)
+
     def _tol(self, rate: float) -> float:
         """Return the bound on inner residuals at a factor of the learning rate."""
         dim = self.held_out[0].shape[-1]
@@ -275,11 +280,6 @@ def held_out_value(
     solution = Solution.concatenate([value.solution for value in values])
     usable = torch.isfinite(solution.residual)
     return DualValue(source.mean() - target[usable].mean(), source, target, solution)
-
-
-def _spread(rows: Tensor, n: int) -> Tensor:
-    """Return n of some rows at equal distances, or all where there are no more."""
-    return rows if n >= len(rows) else rows[torch.arange(n) * len(rows) // n]
 
 
 def _record(value: DualValue) -> dict[str, float]:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Method, detached, implicit
+from brenier.statistics import some_of
 from brenier.transport.dual import (
     Conjugate,
     InitialPoints,
@@ -68,7 +69,7 @@ class Starts:
         starts = []
         for k in (0, 1):
             others = found.solution.point[1 - k :: 2][usable[1 - k :: 2]]
-            others = others[self._spread(len(others), w.device)]
+            others = some_of(others, self.settings.max_candidates)
             starts.append(self._best(w[k::2], others, self.potential(others)).rows())
         mixed = torch.empty_like(w)
         mixed[0::2], mixed[1::2] = starts
@@ -77,12 +78,6 @@ class Starts:
     def _best(self, w: Tensor, rows: Tensor, values: Tensor) -> InitialPoints:
         penalty = self.settings.condition_penalty
         return best_initial_points(self.potential, w, rows, values, penalty)
-
-    def _spread(self, n: int, device: torch.device) -> Tensor:
-        """Return the numbers of as many of n rows as may serve the others, evenly spread."""
-        count = min(n, self.settings.max_candidates)
-        places = torch.arange(count, device=device)
-        return places * n // max(1, count)
 
 
 @dataclasses.dataclass(frozen=True)
