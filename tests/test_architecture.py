@@ -28,6 +28,7 @@ ROWS: dict[str, set[str]] = {
     "datasets": {"errors", "atomic", "statistics"},
     "metrics": {"errors", "statistics", "datasets"},
     "transport": {"transport.costs"},
+    "transport.costs": {"errors"},
     "transport.coordinates": {"errors", "statistics", "datasets"},
     "transport.dual": {
         "statistics",

@@ -28,7 +28,15 @@ from brenier.solve import (
 )
 from brenier.training import Evaluation, Loss, Run, Settings, Task
 from brenier.transport.coordinates import Coordinates
-from brenier.transport.costs import SquaredEuclidean
+from brenier.transport.costs import (
+    Cost,
+    Elastic,
+    LogCosh,
+    Mahalanobis,
+    Power,
+    SeparablePower,
+    SquaredEuclidean,
+)
 from brenier.transport.dual import (
     Conjugate,
     DualObjective,
@@ -56,6 +64,7 @@ __all__ = [
     "ConvergenceError",
     "ConvergenceWarning",
     "Coordinates",
+    "Cost",
     "DataError",
     "DataWarning",
     "DenseICNN",
@@ -64,10 +73,13 @@ __all__ = [
     "DualSettings",
     "DualTask",
     "DualValue",
+    "Elastic",
     "Evaluation",
     "FitSettings",
     "GradientStep",
+    "LogCosh",
     "Loss",
+    "Mahalanobis",
     "Mean",
     "MeanPotential",
     "MemberSamples",
@@ -75,9 +87,11 @@ __all__ = [
     "NewtonCG",
     "OptimalTransport",
     "Potential",
+    "Power",
     "Quadratic",
     "ResidualPotential",
     "Run",
+    "SeparablePower",
     "Settings",
     "Solution",
     "SquaredEuclidean",

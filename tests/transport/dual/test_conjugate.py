@@ -20,7 +20,6 @@ from torch import Tensor
 
 from brenier import BFGS, GradientStep, Potential, Quadratic, Status, conjugate
 from brenier.solve import Method
-from brenier.transport.costs import SquaredEuclidean
 
 New = Callable[..., Potential]
 EVERY = pytest.mark.parametrize("new", POTENTIALS.values(), ids=POTENTIALS)
@@ -304,18 +303,3 @@ def test_bfgs_is_the_default() -> None:
         == same.solution.evaluations
         != other.solution.evaluations
     )
-
-
-# ---- the cost
-
-
-def test_the_cost_is_half_the_squared_distance_and_its_twist_inverts_its_gradient() -> (
-    None
-):
-    cost, x, y = SquaredEuclidean(), normal(6, 3).requires_grad_(), normal(6, 3, seed=1)
-    torch.testing.assert_close(
-        cost(x, y), torch.linalg.vector_norm(x - y, dim=-1) ** 2 / 2
-    )
-    (slope,) = torch.autograd.grad(cost(x, y).sum(), x)
-    torch.testing.assert_close(cost.twist(x, slope), y)
-    torch.testing.assert_close(cost(x, y), cost(y, x))

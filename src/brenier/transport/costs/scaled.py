@@ -1,0 +1,79 @@
+"""A cost in coordinates where features have variance about one, and its values are of order one."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.transport.costs.base import Cost, CostFacts, KnownCost
+from brenier.transport.costs.known import Elastic
+from brenier.transport.costs.quadratic import SquaredEuclidean
+
+
+@dataclasses.dataclass(frozen=True)
+class ScaledCost(KnownCost):
+    """h(scale v) / level, of a cost h and displacements v in coordinates.
+
+    The change of variables changes neither which map is optimal nor, up to the factor `level`, its cost.
+
+    Attributes:
+        cost: h, of displacements in units of the data.
+        scale: units of the data per unit of the coordinates.
+        level: cost per unit of cost in the coordinates.
+    """
+
+    cost: Cost
+    scale: float
+    level: float
+
+    @classmethod
+    def of(cls, cost: Cost, scale: float, dim: int) -> ScaledCost:
+        """Return the cost in units of `scale`, with the level at which <grad h(v), v> is |v|^2 for usual v.
+
+        Of a cost with a quadratic part the level is that at which this stays what it is.
+        """
+        if isinstance(cost, SquaredEuclidean | Elastic):
+            return cls(cost, scale, scale**2)
+        generator = torch.Generator().manual_seed(0)
+        v = torch.randn(1024, dim, generator=generator, dtype=torch.float64)
+        slopes = torch.linalg.vecdot(cost.gradient(scale * v), scale * v)
+        level = float(slopes.mean() / torch.linalg.vecdot(v, v).mean())
+        return cls(cost, scale, level)
+
+    @property
+    def _facts(self) -> CostFacts:
+        return CostFacts.of(self.cost)
+
+    @property
+    def degree(self) -> float | None:  # type: ignore[override]
+        """That of the cost."""
+        return self._facts.degree
+
+    @property
+    def kink(self) -> float:  # type: ignore[override]
+        """That of the cost, in the coordinates."""
+        return self._facts.kink * self.scale / self.level
+
+    @property
+    def dominates_square(self) -> bool:  # type: ignore[override]
+        """That of the cost."""
+        return self._facts.dominates_square
+
+    @property
+    def largest_slope(self) -> float:  # type: ignore[override]
+        """That of the cost, in the coordinates."""
+        return self._facts.largest_slope * self.scale / self.level
+
+    def value(self, v: Tensor) -> Tensor:
+        """Return h(scale v) / level: (n, d) -> (n,)."""
+        return self.cost.value(self.scale * v) / self.level
+
+    def gradient(self, v: Tensor) -> Tensor:
+        """Return the gradient of that in v: (n, d)."""
+        return self.cost.gradient(self.scale * v) * (self.scale / self.level)
+
+    def conjugate_gradient(self, s: Tensor) -> Tensor:
+        """Return the v of which that is s: (n, d)."""
+        return self.cost.conjugate_gradient(s * (self.level / self.scale)) / self.scale
