@@ -67,6 +67,7 @@ class DenseICNN(Potential):
         matrix: (d, d), linear part of the affine map to start at; the identity by default.
         shift: (d,), its constant part; zero by default.
         eps: smallest curvature the quadratic part can reach.
+        bounded_below: whether g is, and not only psi, as costs other than the squared distance ask.
         generator: source of the initial weights.
         squares: initial size of the weights A_i within the squares, beside that of the B_i. Random squares of many
             features are noise to be unlearnt.
@@ -87,6 +88,7 @@ class DenseICNN(Potential):
         matrix: Tensor | None = None,
         shift: Tensor | None = None,
         eps: float = CURVATURE_FLOOR,
+        bounded_below: bool = False,
         generator: torch.Generator | None = None,
         squares: float = 1.0,
         bias: float = 0.0,
@@ -99,7 +101,9 @@ class DenseICNN(Potential):
                 f"activation: {activation!r} is not convex; with convex=True choose celu or softplus"
             )
         self.hidden = tuple(hidden or widths(dim))
-        self.affine = Quadratic(dim, matrix, shift, eps=eps)
+        self.affine = Quadratic(
+            dim, matrix, shift, eps=eps, bounded_below=bounded_below
+        )
         total = sum(self.hidden)
         self.quadratic = nn.Parameter(
             torch.randn(dim, total, generator=generator) / math.sqrt(dim)
@@ -163,12 +167,14 @@ class DenseICNN(Potential):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
+        own = {"bounded_below": True} if self.affine.bounded_below else {}
         return {
             "dim": self.dim,
             "hidden": list(self.hidden),
             "convex": self.convex,
             "activation": self.activation.name,
             "eps": self.affine.eps,
+            **own,
         }
 
     def _value(self, x: Tensor) -> Tensor:

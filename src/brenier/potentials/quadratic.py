@@ -16,9 +16,17 @@ CURVATURE_FLOOR = 1e-3  # numerical floor: smallest curvature of psi that any pa
 
 @dataclasses.dataclass(frozen=True)
 class QuadraticSettings:
-    """From which dimension on the product L L' is kept: below it costs less than to see whether L is the same."""
+    """How quadratic parts are worked with.
+
+    Attributes:
+        kept_from_dim: dimension from which on the product L L' is kept: below it costs less than to see whether L is
+            the same.
+        first_curvature: of a part that is bounded below, which should start at zero: so small that it moves nothing,
+            large enough that L, whose product it is, has a gradient.
+    """
 
     kept_from_dim: int = 128
+    first_curvature: float = 0.01
 
 
 QUADRATIC = QuadraticSettings()
@@ -34,11 +42,15 @@ class KeptProduct(NamedTuple):
 class Quadratic(Potential):
     """g(x) = x'(M - I)x/2 + c.x with M = L L' + eps I: the map T(x) = M x + c.
 
+    Where g itself is to be bounded below, g(x) = x'Mx/2 + c.x, which for other costs than the squared distance makes
+    inner problems coercive.
+
     Args:
         dim: d.
         matrix: (d, d) symmetric positive definite, the M to start at; the identity by default.
         shift: (d,), the c to start at; zero by default.
         eps: smallest eigenvalue M can reach, whatever the parameters.
+        bounded_below: whether g is, and not only psi; M then starts at a small multiple of the identity.
 
     Raises:
         DataError: where the matrix is not symmetric with eigenvalues above eps.
@@ -51,18 +63,24 @@ class Quadratic(Potential):
         shift: Tensor | None = None,
         *,
         eps: float = CURVATURE_FLOOR,
+        bounded_below: bool = False,
     ) -> None:
         super().__init__()
-        self.dim, self.eps = dim, eps
+        self.dim, self.eps, self.bounded_below = dim, eps, bounded_below
         if matrix is None:
             matrix = torch.eye(dim) if shift is None else torch.eye(dim).to(shift)
+            if bounded_below:
+                matrix = QUADRATIC.first_curvature * matrix
         shift = torch.zeros(dim) if shift is None else shift.detach()
         self.factor = nn.Parameter(_factor(matrix.detach(), eps))
         self.shift = nn.Parameter(shift.to(matrix).clone())
         self._kept: KeptProduct | None = None
 
     def matrix(self) -> Tensor:
-        """Return M - I: (d, d). Without a graph it is found once for one factor: the product takes d^3 operations."""
+        """Return M - I, or M where g is bounded below: (d, d).
+
+        Without a graph it is found once for one factor: the product takes d^3 operations.
+        """
         if torch.is_grad_enabled() or self.dim < QUADRATIC.kept_from_dim:
             return self._matrix()
         kept = self._kept
@@ -77,7 +95,8 @@ class Quadratic(Potential):
 
     def _matrix(self) -> Tensor:
         eye = torch.eye(self.dim, dtype=self.factor.dtype, device=self.factor.device)
-        return self.factor @ self.factor.mT + (self.eps - 1) * eye
+        less = 0 if self.bounded_below else 1
+        return self.factor @ self.factor.mT + (self.eps - less) * eye
 
     def forward(self, x: Tensor) -> Tensor:
         """Return g(x): (n, d) -> (n,)."""
@@ -93,13 +112,15 @@ class Quadratic(Potential):
         return (v @ self.matrix()).detach()
 
     def strong_convexity(self) -> float:
-        """Return the smallest eigenvalue of M."""
+        """Return the smallest eigenvalue of the Hessian of psi: that of M, or of I + M where g is bounded below."""
         smallest = torch.linalg.eigvalsh(self.matrix().detach().double())[0]
-        return max(self.eps, 1 + float(smallest))  # rounding may take it below eps
+        least = self.eps + 1 if self.bounded_below else self.eps
+        return max(least, 1 + float(smallest))  # rounding may take it below
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"dim": self.dim, "eps": self.eps}
+        own = {"bounded_below": True} if self.bounded_below else {}
+        return {"dim": self.dim, "eps": self.eps, **own}
 
 
 def _equal_in_type(first: Tensor, second: Tensor) -> bool:

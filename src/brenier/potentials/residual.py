@@ -30,6 +30,7 @@ class ResidualPotential(Potential):
         matrix: (d, d), linear part of the affine map to start at; the identity by default.
         shift: (d,), its constant part; zero by default.
         eps: smallest curvature the quadratic part can reach.
+        bounded_below: whether g is, and not only psi, as costs other than the squared distance ask.
         generator: source of the initial weights.
 
     Raises:
@@ -46,12 +47,15 @@ class ResidualPotential(Potential):
         matrix: Tensor | None = None,
         shift: Tensor | None = None,
         eps: float = CURVATURE_FLOOR,
+        bounded_below: bool = False,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.dim, self.layers = dim, layers
         self.activation = activation_named(activation)
-        self.affine = Quadratic(dim, matrix, shift, eps=eps)
+        self.affine = Quadratic(
+            dim, matrix, shift, eps=eps, bounded_below=bounded_below
+        )
         self.opening = nn.Parameter(
             torch.randn(dim, width, generator=generator) / math.sqrt(dim)
         )
@@ -95,12 +99,14 @@ class ResidualPotential(Potential):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
+        own = {"bounded_below": True} if self.affine.bounded_below else {}
         return {
             "dim": self.dim,
             "width": self.opening.shape[1],
             "layers": self.layers,
             "activation": self.activation.name,
             "eps": self.affine.eps,
+            **own,
         }
 
     def _residual(self) -> list[tuple[Tensor, Tensor]]:

@@ -12,7 +12,7 @@ nothing more. A method gives up on a row by proposing NaN.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -45,6 +45,15 @@ class Problem(Protocol):
 
     def rows(self, index: Tensor) -> Problem:
         """Return the problem restricted to the rows in index."""
+        ...
+
+
+@runtime_checkable
+class MeasuresErrors(Protocol):
+    """A problem that says itself how far a row is from solved, where the norm of the residual says little."""
+
+    def errors(self, at: Iterate) -> Tensor:
+        """Return the error of every row at an evaluated iterate: (n,)."""
         ...
 
 
@@ -91,6 +100,11 @@ class _Counted:
         self.tally.append(2 * y.shape[0])
         return self.problem.hessian_product(y, v)
 
+    def errors(self, at: Iterate) -> Tensor:
+        if isinstance(self.problem, MeasuresErrors):
+            return self.problem.errors(at)
+        return torch.linalg.vector_norm(at.residual, dim=-1)
+
     def rows(self, index: Tensor) -> _Counted:
         return _Counted(self.problem.rows(index), self.tally)
 
@@ -109,10 +123,10 @@ class _Active(NamedTuple):
     )
 
     @classmethod
-    def at_start(cls, at: Iterate, tol: float | Tensor) -> _Active:
+    def at_start(cls, problem: _Counted, at: Iterate, tol: float | Tensor) -> _Active:
         """Return all rows, at their first iterates."""
         n, device = len(at.y), at.y.device
-        norm = _norm(at)
+        norm = _norm(problem, at)
         return cls(
             torch.arange(n, device=device),
             torch.as_tensor(tol, dtype=at.y.dtype, device=device).expand(n),
@@ -123,9 +137,9 @@ class _Active(NamedTuple):
             torch.zeros_like(norm, dtype=torch.bool),
         )
 
-    def moved_to(self, at: Iterate) -> _Active:
+    def moved_to(self, problem: _Counted, at: Iterate) -> _Active:
         """Return the rows after one more evaluated trial."""
-        norm = _norm(at)
+        norm = _norm(problem, at)
         gave_up = torch.isnan(at.y[:, 0]) & torch.isfinite(self.norm)
         better = norm < self.best_norm
         return _Active(
@@ -187,7 +201,7 @@ def minimise(
         return solution
     if not isinstance(start, Iterate):
         start = Iterate(first, *counted.evaluate(first))
-    active = _Active.at_start(start, tol)
+    active = _Active.at_start(counted, start, tol)
     may_defer = skip_fraction * len(first)
     state: State | None = None
     for steps in range(max_steps + 1):
@@ -207,13 +221,13 @@ def minimise(
             state, trial = method.init(counted, active.at)
         else:
             state, trial = method.step(counted, state, active.at)
-        active = active.moved_to(Iterate(trial, *counted.evaluate(trial)))
+        active = active.moved_to(counted, Iterate(trial, *counted.evaluate(trial)))
     return dataclasses.replace(solution, evaluations=sum(tally))
 
 
-def _norm(at: Iterate) -> Tensor:
-    """Residual norms (n,), infinite where anything is not finite."""
-    norm = torch.linalg.vector_norm(at.residual, dim=-1)
+def _norm(problem: _Counted, at: Iterate) -> Tensor:
+    """Residual norms, or the errors that the problem measures (n,), infinite where anything is not finite."""
+    norm = problem.errors(at)
     return torch.where(torch.isfinite(norm + at.value), norm, torch.inf)
 
 

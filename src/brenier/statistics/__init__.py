@@ -11,6 +11,7 @@ from brenier.statistics.control_variates import (
     adjusted_difference,
 )
 from brenier.statistics.estimates import (
+    INTERVALS,
     Root,
     root_of,
     standard_error,
@@ -48,6 +49,7 @@ from brenier.statistics.two_sample import (
 )
 
 __all__ = [
+    "INTERVALS",
     "Calibration",
     "CalibrationSettings",
     "ControlVariateSettings",

@@ -134,10 +134,12 @@ def test_levels_leave_quadratic_parts_as_they_are() -> None:
 
 
 def test_costs_say_what_a_fit_wants_to_know() -> None:
-    assert CostFacts.of(Power(3)) == CostFacts(3.0, 0.0, True, math.inf)
+    assert CostFacts.of(Power(3)) == CostFacts(3.0, 0.0, False, True, True, math.inf)
     assert CostFacts.of(Power(1.5)).dominates_square is False
     assert CostFacts.of(LogCosh(2.0)).largest_slope == 2.0
-    assert CostFacts.of(Own(Elastic(0.3))) == CostFacts(None, 0.0, False, math.inf)
+    assert CostFacts.of(Own(Elastic(0.3))) == CostFacts(
+        None, 0.0, False, False, False, math.inf
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,12 @@
 """Costs c(x, z) = h(z - x): what is known of h, and how users give their own."""
 
-from brenier.transport.costs.base import Cost, CostFacts, KnownCost, conjugate_value
+from brenier.transport.costs.base import (
+    Cost,
+    CostFacts,
+    KnownCost,
+    conjugate_value,
+    pairwise_cost,
+)
 from brenier.transport.costs.check import CostCheck, check_cost
 from brenier.transport.costs.known import Elastic, LogCosh, Power, SeparablePower
 from brenier.transport.costs.named import (
@@ -30,4 +36,5 @@ __all__ = [
     "cost_from_json",
     "cost_named",
     "cost_to_json",
+    "pairwise_cost",
 ]

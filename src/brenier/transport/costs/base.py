@@ -44,14 +44,19 @@ class KnownCost(abc.ABC):
         degree: p, where h(a v) = |a|^p h(v) and p h(v) is the p-th power of a norm; then the p-th root of p OT_c is a
             distance, W_p. Else None.
         kink: lambda, where h(v) is a smooth function plus lambda sum |v_i|, which makes displacements sparse; else 0.
+        contains_square: whether h(v) - |v|^2/2 is convex: then a convex psi makes every inner problem convex; else
+            a convex g does.
         dominates_square: whether h(v) - |v|^2/2 is bounded below, whatever the units of v. Where it is not, potentials
             must be bounded below by themselves.
+        of_distance: whether h(v) is a function of |v|, so that the costs of all pairs of rows are cheap.
         largest_slope: what no partial derivative of h reaches; infinity where h is superlinear.
     """
 
     degree: float | None = None
     kink: float = 0.0
+    contains_square: bool = False
     dominates_square: bool = False
+    of_distance: bool = False
     largest_slope: float = math.inf
 
     def __call__(self, x: Tensor, z: Tensor) -> Tensor:
@@ -70,6 +75,10 @@ class KnownCost(abc.ABC):
     def conjugate_gradient(self, s: Tensor) -> Tensor:
         """Return grad h*(s): (n, d) -> (n, d)."""
 
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        return self.value(z.unsqueeze(1) - x)
+
 
 @dataclasses.dataclass(frozen=True)
 class CostFacts:
@@ -77,7 +86,9 @@ class CostFacts:
 
     degree: float | None
     kink: float
+    contains_square: bool
     dominates_square: bool
+    of_distance: bool
     largest_slope: float
 
     @classmethod
@@ -94,3 +105,11 @@ def conjugate_value(cost: Cost, s: Tensor) -> Tensor:
     """Return h*(s) = <s, v> - h(v) with v = grad h*(s), row by row: (n, d) -> (n,)."""
     v = cost.conjugate_gradient(s)
     return torch.linalg.vecdot(s, v) - cost.value(v)
+
+
+def pairwise_cost(cost: Cost, x: Tensor, z: Tensor) -> Tensor:
+    """Return c(x, z) of all pairs of rows, of any cost: (n, d), (m, d) -> (m, n)."""
+    if isinstance(cost, KnownCost):
+        return cost.pairwise(x, z)
+    v = (z.unsqueeze(1) - x).flatten(0, 1)  # a user's cost takes rows (n, d)
+    return cost.value(v).view(len(z), len(x))

@@ -31,6 +31,8 @@ class Power(KnownCost):
 
     p: float
 
+    of_distance = True
+
     def __post_init__(self) -> None:
         check_above("p", self.p, 1.0, "of p <= 1 maps are not determined by a gradient")
 
@@ -55,6 +57,10 @@ class Power(KnownCost):
     def conjugate_gradient(self, s: Tensor) -> Tensor:
         """Return |s|^(q-2) s with 1/p + 1/q = 1, zero at zero: (n, d)."""
         return _with_length_to(s, 1 / (self.p - 1))
+
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        return torch.cdist(z, x) ** self.p / self.p
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +101,10 @@ class SeparablePower(KnownCost):
         """Return sign(s_i) |s_i|^(q-1) with 1/p + 1/q = 1: (n, d)."""
         return _signed_power(s, 1 / (self.p - 1))
 
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        return torch.cdist(z, x, p=self.p) ** self.p / self.p
+
 
 @dataclasses.dataclass(frozen=True)
 class Elastic(KnownCost):
@@ -112,6 +122,7 @@ class Elastic(KnownCost):
 
     sparsity: float
 
+    contains_square = True
     dominates_square = True
 
     def __post_init__(self) -> None:
@@ -134,6 +145,11 @@ class Elastic(KnownCost):
     def conjugate_gradient(self, s: Tensor) -> Tensor:
         """Return s less sparsity, towards zero and no further: (n, d)."""
         return functional.softshrink(s, self.sparsity)
+
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        squares = torch.cdist(z, x).square() / 2
+        return squares + self.sparsity * torch.cdist(z, x, p=1.0)
 
 
 @dataclasses.dataclass(frozen=True)

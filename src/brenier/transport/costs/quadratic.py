@@ -23,7 +23,9 @@ class SquaredEuclidean(KnownCost):
     """
 
     degree = 2.0
+    contains_square = True
     dominates_square = True
+    of_distance = True
 
     def value(self, v: Tensor) -> Tensor:
         """Return |v|^2 / 2: (n, d) -> (n,)."""
@@ -36,6 +38,10 @@ class SquaredEuclidean(KnownCost):
     def conjugate_gradient(self, s: Tensor) -> Tensor:
         """Return s: (n, d)."""
         return s
+
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return c(x, z) of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        return torch.cdist(z, x).square() / 2
 
 
 class Mahalanobis(KnownCost):

@@ -7,9 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from brenier.transport.costs.base import Cost, CostFacts, KnownCost
-from brenier.transport.costs.known import Elastic
-from brenier.transport.costs.quadratic import SquaredEuclidean
+from brenier.transport.costs.base import Cost, CostFacts, KnownCost, pairwise_cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +32,7 @@ class ScaledCost(KnownCost):
 
         Of a cost with a quadratic part the level is that at which this stays what it is.
         """
-        if isinstance(cost, SquaredEuclidean | Elastic):
+        if CostFacts.of(cost).contains_square:
             return cls(cost, scale, scale**2)
         generator = torch.Generator().manual_seed(0)
         v = torch.randn(1024, dim, generator=generator, dtype=torch.float64)
@@ -57,9 +55,19 @@ class ScaledCost(KnownCost):
         return self._facts.kink * self.scale / self.level
 
     @property
+    def contains_square(self) -> bool:  # type: ignore[override]
+        """That of the cost, whose level leaves the square as it is."""
+        return self._facts.contains_square
+
+    @property
     def dominates_square(self) -> bool:  # type: ignore[override]
         """That of the cost."""
         return self._facts.dominates_square
+
+    @property
+    def of_distance(self) -> bool:  # type: ignore[override]
+        """That of the cost."""
+        return self._facts.of_distance
 
     @property
     def largest_slope(self) -> float:  # type: ignore[override]
@@ -77,3 +85,7 @@ class ScaledCost(KnownCost):
     def conjugate_gradient(self, s: Tensor) -> Tensor:
         """Return the v of which that is s: (n, d)."""
         return self.cost.conjugate_gradient(s * (self.level / self.scale)) / self.scale
+
+    def pairwise(self, x: Tensor, z: Tensor) -> Tensor:
+        """Return the costs of all pairs of rows: (n, d), (m, d) -> (m, n)."""
+        return pairwise_cost(self.cost, self.scale * x, self.scale * z) / self.level

@@ -8,6 +8,8 @@ from brenier.transport.dual.curvature import (
     curvature_penalty,
     least_curvature,
 )
+from brenier.transport.dual.inner import usual_method
+from brenier.transport.dual.marginals import UnbalancedMass, priced, share_of_mass
 from brenier.transport.dual.objective import (
     Batch,
     DualObjective,
@@ -38,12 +40,16 @@ __all__ = [
     "ParallelSettings",
     "Probe",
     "StartSettings",
+    "UnbalancedMass",
     "best_initial_points",
     "conjugate",
     "convexity_penalty",
     "curvature_penalty",
     "held_out_value",
     "least_curvature",
+    "priced",
+    "share_of_mass",
     "shared_among",
     "uniform_weights",
+    "usual_method",
 ]

@@ -1,4 +1,4 @@
-"""The conjugate of a potential, and with it the inverse map.
+"""The conjugate of a potential, and with it the inverse map; here for the squared distance, for others see `inner`.
 
 For g: R^d -> R and a target point z,
 
@@ -16,13 +16,13 @@ import dataclasses
 import torch
 from torch import Tensor
 
+from brenier.errors import DataError
 from brenier.potentials import Potential
-from brenier.solve import BFGS, Iterate, Method, Rule, Solution, detached, minimise
-from brenier.transport.costs import SquaredEuclidean
+from brenier.solve import Iterate, Method, Rule, Solution, detached, minimise
+from brenier.transport.costs import Cost, CostFacts, SquaredEuclidean
+from brenier.transport.dual.inner import InnerProblem, usual_method
 from brenier.transport.dual.rounding import without_rounded
 from brenier.transport.dual.starts import InitialPoints
-
-COST = SquaredEuclidean()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,15 +35,7 @@ class Proximal:
     def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return F(y) (n,) and R(y) (n, d)."""
         value, gradient = self.potential.value_and_gradient(y)
-        return self._objective_from(y, value, gradient)
-
-    def initial_iterate(self, starts: InitialPoints) -> Iterate:
-        """Return the first iterates with F and R there, g evaluated once at each of the points."""
-        y = starts.rows()
-        value, gradient = self.potential.value_and_gradient(starts.points)
-        value = value.index_select(0, starts.index)
-        gradient = gradient.index_select(0, starts.index)
-        return Iterate(y, *self._objective_from(y, value, gradient))
+        return self.objective_from(y, value, gradient)
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (I + Hess g(y)) v: (n, d)."""
@@ -53,7 +45,7 @@ class Proximal:
         """Return the problem for some of the target points."""
         return Proximal(self.potential, self.z.index_select(0, index))
 
-    def _objective_from(
+    def objective_from(
         self, y: Tensor, value: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return F and R at y, of g and grad g there."""
@@ -80,6 +72,7 @@ def conjugate(
     potential: Potential,
     z: Tensor,
     *,
+    cost: Cost | None = None,
     method: Method | None = None,
     start: Tensor | InitialPoints | None = None,
     tol: float | Tensor = 1e-3,
@@ -94,10 +87,11 @@ def conjugate(
     Args:
         potential: g.
         z: (n, d), target points.
-        method: inner solver, `BFGS()` by default.
+        cost: c, the squared distance |x - z|^2/2 by default.
+        method: inner solver, by default `BFGS()`, or for a cost with a kink `OrthantBFGS()`.
         start: (n, d), first iterates, or `InitialPoints` where rows share them, for then g is evaluated once at each; z
             itself by default. Rows of z far from it only cost more steps.
-        tol: bound on |R(y)|, one number or one per row.
+        tol: bound on |R(y)|, for other costs on |R'(y)| (see `inner`), one number or one per row.
         max_steps: steps after which a row is given up, and says so in `solution.status`.
         check_every: steps between two stop tests (see `minimise`).
         skip_fraction: share of the rows that may be left unfinished (see `minimise`).
@@ -116,13 +110,15 @@ def conjugate(
     >>> round(found.point.item(), 3), found.solution.report()
     (1.5, 'all 1 rows converged')
     """
-    problem = Proximal(potential, z.detach())
+    if isinstance(cost, SquaredEuclidean):
+        cost = None
+    problem = inner_problem(potential, z.detach(), cost)
     if not isinstance(start, InitialPoints):
         start = InitialPoints.per_row((z if start is None else start).detach())
     solution = minimise(
         problem,
-        method or BFGS(),
-        problem.initial_iterate(start),
+        method or usual_method(cost),
+        _initial_iterate(problem, start),
         tol=tol,
         max_steps=max_steps,
         check_every=check_every,
@@ -131,18 +127,55 @@ def conjugate(
     evaluations = len(start.points) + solution.evaluations
     solution = dataclasses.replace(solution, evaluations=evaluations)
     solution = without_rounded(
-        potential, problem.z, solution, tol, evaluate=evaluate_again
+        potential, problem.z, solution, tol, evaluate=evaluate_again, cost=cost
     )
     y = solution.point
     usable = torch.isfinite(solution.residual)
     # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
-    value = COST(y, z) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
+    of_move = SquaredEuclidean() if cost is None else cost
+    value = of_move.value(z - y) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
     value = torch.where(usable, value, torch.nan)
+    if cost is None:
+        point = gradients(lambda at: _proximal_residual(potential, at, z), y)
+    else:
+        point = gradients(lambda at: _residual(potential, cost, at, z), y)
+    return Conjugate(value, point, solution)
 
-    def residual(at: Tensor) -> Tensor:
-        # With a condition held fixed dR/dy is symmetric, as the rules of differentiation ask.
-        fixed = at[:, potential.transport_dim :].detach()
-        held = torch.cat([at[:, : potential.transport_dim], fixed], -1)
-        return at - z + potential.gradient(held if fixed.numel() else at)
 
-    return Conjugate(value, gradients(residual, y), solution)
+def inner_problem(
+    potential: Potential, z: Tensor, cost: Cost | None = None
+) -> Proximal | InnerProblem:
+    """Return the inner problem of every row of z (n, d): for the squared distance where no other cost is given."""
+    return Proximal(potential, z) if cost is None else InnerProblem(potential, cost, z)
+
+
+def _initial_iterate(
+    problem: Proximal | InnerProblem, starts: InitialPoints
+) -> Iterate:
+    """Return the first iterates with F and R there, g evaluated once at each of the points."""
+    y = starts.rows()
+    value, gradient = problem.potential.value_and_gradient(starts.points)
+    value = value.index_select(0, starts.index)
+    gradient = gradient.index_select(0, starts.index)
+    return Iterate(y, *problem.objective_from(y, value, gradient))
+
+
+def _proximal_residual(potential: Potential, at: Tensor, z: Tensor) -> Tensor:
+    """Return R at points (n, d), with a graph."""
+    # With a condition held fixed dR/dy is symmetric, as the rules of differentiation ask.
+    fixed = at[:, potential.transport_dim :].detach()
+    held = torch.cat([at[:, : potential.transport_dim], fixed], -1)
+    return at - z + potential.gradient(held if fixed.numel() else at)
+
+
+def _residual(potential: Potential, cost: Cost, at: Tensor, z: Tensor) -> Tensor:
+    """Return R at points (n, d) for a cost of any kind, with a graph.
+
+    Raises:
+        DataError: for a cost with a kink, of which R has no derivative.
+    """
+    if CostFacts.of(cost).kink:
+        raise DataError(
+            "z: the inverse under a cost with a kink cannot be differentiated; give z.detach(), or another cost"
+        )
+    return potential.gradient(at) - cost.gradient(z - at)

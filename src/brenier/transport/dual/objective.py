@@ -1,6 +1,9 @@
-"""The dual objective of quadratic optimal transport.
+"""The dual objective of optimal transport.
 
     J(g) = E_mu g(x) - E_nu env(z),     env(z) = min over y of |y - z|^2/2 + g(y)
+
+(another cost takes the place of |y - z|^2/2, see `inner`, and unbalanced mass makes something else of both terms, see
+`marginals`).
 
 -J(g) <= W2^2(mu, nu)/2 for every g whose inner minima are exact, with equality at the Brenier potential ("Fixed-Point
 Neural Optimal Transport...", Park et al., 2026, (15), (18)). The loss returned *is* J, quadratic term included, and its
@@ -18,9 +21,11 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import BFGS, Method, Solution, Status
+from brenier.solve import Method, Solution, Status
 from brenier.statistics import standard_error
+from brenier.transport.costs import Cost, CostFacts
 from brenier.transport.dual.conjugate import conjugate
+from brenier.transport.dual.marginals import UnbalancedMass
 from brenier.transport.dual.starts import (
     InitialPoints,
     StartSettings,
@@ -46,13 +51,22 @@ class SolverOptions:
         max_steps: inner steps after which a row is given up.
         check_every: inner steps between two stop tests.
         starts: where rows without a first iterate of their own start.
+        cost: the cost, in the coordinates; None for the squared distance.
     """
 
-    method: Method
+    method: Method | None
     tol: float
     max_steps: int
     check_every: int
     starts: StartSettings
+    cost: Cost | None = None
+
+    @property
+    def most_candidates(self) -> int:
+        """How many source points inner problems may start at."""
+        if self.cost is None or CostFacts.of(self.cost).of_distance:
+            return self.starts.max_candidates
+        return self.starts.max_candidates_by_feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,16 +107,25 @@ class DualValue:
         source: (n,), g(x), whose mean is the first term.
         target: (m,), env(z), whose mean is the second.
         solution: how the inner solves went.
+        mass: unbalanced mass, or None.
     """
 
     loss: Tensor
     source: Tensor
     target: Tensor
     solution: Solution
+    mass: UnbalancedMass | None = None
 
     def terms(self) -> tuple[Tensor, Tensor]:
-        """Return g(x) and minus env(z), the latter of rows that have one: J is the sum of their means."""
-        return self.source, -self.target[torch.isfinite(self.solution.residual)]
+        """Return the terms of either side, the target's of rows that have one: J is the sum of their means.
+
+        They are g(x) and minus env(z), or what unbalanced mass makes of these.
+        """
+        target = self.target[torch.isfinite(self.solution.residual)]
+        if self.mass is None:
+            return self.source, -target
+        weights = uniform_weights(self.source), uniform_weights(target)
+        return self.mass.terms(self.source, target, weights)
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
@@ -140,8 +163,8 @@ def sequential(
 def terms_of(batch: Batch, options: SolverOptions) -> Terms:
     """Return the terms of J on a batch, differentiable in the parameters."""
     source = batch.potential(batch.x)
-    candidates = batch.x[: options.starts.max_candidates]
-    values = source[: options.starts.max_candidates].detach()
+    candidates = batch.x[: options.most_candidates]
+    values = source[: options.most_candidates].detach()
     target, solution = envelope(
         batch.potential,
         batch.z,
@@ -180,10 +203,12 @@ def envelope(
         candidates,
         values,
         options.starts.condition_penalty,
+        options.cost,
     )
     found = conjugate(
         potential,
         z,
+        cost=options.cost,
         method=options.method,
         start=InitialPoints.per_row(start).concatenate(others),
         tol=options.tol,
@@ -200,20 +225,24 @@ class DualObjective:
     """J with a given inner solver: `objective(potential, x, z).loss.backward()`.
 
     Attributes:
-        method: inner solver, `BFGS()` by default.
+        method: inner solver, by default that of the cost (see `conjugate`).
         tol: bound on the inner residual.
         max_steps: inner steps after which a row is given up. Such rows enter the loss with their best iterate and are
             counted in `solution`; rows without any finite iterate are left out of it.
         check_every: inner steps between two stop tests.
         starts: where inner problems may start.
+        cost: the cost, in the coordinates of the points; None for the squared distance.
+        mass: unbalanced mass, in the units of that cost, or None.
         evaluator: how the terms of batches are found; nothing that J depends on.
     """
 
-    method: Method = dataclasses.field(default_factory=BFGS)
+    method: Method | None = None
     tol: float = 1e-3
     max_steps: int = 200
     check_every: int = 1
     starts: StartSettings = dataclasses.field(default_factory=StartSettings)
+    cost: Cost | None = None
+    mass: UnbalancedMass | None = None
     evaluator: Evaluator = dataclasses.field(
         default=sequential, repr=False, compare=False
     )
@@ -263,16 +292,22 @@ class DualObjective:
             max_steps=self.max_steps,
             check_every=self.check_every,
             starts=self.starts,
+            cost=self.cost,
         )
         for together in self.evaluator(batches, count, options):
-            yield [(batch, _value(batch, terms)) for batch, terms in together]
+            yield [
+                (batch, _value(batch, terms, self.mass)) for batch, terms in together
+            ]
 
 
-def _value(batch: Batch, terms: Terms) -> DualValue:
+def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue:
     """Return J, of its terms."""
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
     weigh_source, weigh_target = batch.weights
-    first = source @ weigh_source(batch.x)
-    second = target[usable] @ weigh_target(batch.z[usable])
-    return DualValue(first - second, source, target, solution)
+    weights = weigh_source(batch.x), weigh_target(batch.z[usable])
+    if mass is None:
+        loss = source @ weights[0] - target[usable] @ weights[1]
+    else:
+        loss = mass.value(source, target[usable], weights)
+    return DualValue(loss, source, target, solution, mass)

@@ -122,7 +122,7 @@ class ParallelDual:
         self,
         processes: int,
         potentials: Sequence[Potential],
-        method: Method,
+        method: Method | None,
         patient: bool,
         settings: ParallelSettings | None = None,
     ) -> None:
@@ -252,7 +252,7 @@ class ParallelDual:
         own_source = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
 
-        candidates = x[: options.starts.max_candidates]
+        candidates = x[: options.most_candidates]
         values = _interleaved([own_source.detach(), *sources])[: len(candidates)]
         for i, worker in enumerate(workers, 1):
             points = (*_every(batch, i, k), candidates, values)
@@ -309,7 +309,9 @@ class _Request:
         return self.batch, Terms(*found, solution_of(fields))
 
 
-def _handshake(potentials: dict[int, Potential], method: Method) -> bytes | WorkerError:
+def _handshake(
+    potentials: dict[int, Potential], method: Method | None
+) -> bytes | WorkerError:
     """Return what workers read first, or why it cannot be sent."""
     try:
         return serialise(potentials, method)

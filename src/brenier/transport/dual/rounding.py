@@ -15,6 +15,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Solution, Status
+from brenier.transport.costs import Cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +43,7 @@ def without_rounded(
     tol: float | Tensor,
     *,
     evaluate: bool,
+    cost: Cost | None = None,
     settings: RoundingSettings | None = None,
 ) -> Solution:
     """Return a solution where rows whose convergence is an effect of rounding have stalled, with what is known of |R|.
@@ -52,6 +54,7 @@ def without_rounded(
         solution: how the inner problems ended.
         tol: the bound on |R|, one number or one per row.
         evaluate: whether rows are evaluated again; else only those have stalled where eps (|y| + |z|) exceeds tol.
+        cost: another one than the squared distance; |R| is then |R'| (see `inner`).
         settings: how many rows are evaluated again.
     """
     y, norm = solution.point, torch.linalg.vector_norm
@@ -64,7 +67,7 @@ def without_rounded(
     if evaluate and y.dtype != torch.float64:
         settings = settings or RoundingSettings()
         index, exact = _evaluated(
-            potential, z, solution, floor / bound, bound, settings
+            (potential, cost), z, solution, floor / bound, bound, settings
         )
         faulty = unresolved[index] | ~(exact <= settings.slack * bound[index])
         residual[index] = torch.where(faulty, exact.to(residual), residual[index])
@@ -74,7 +77,7 @@ def without_rounded(
 
 
 def _evaluated(
-    potential: Potential,
+    problem: tuple[Potential, Cost | None],
     z: Tensor,
     solution: Solution,
     risk: Tensor,
@@ -84,7 +87,8 @@ def _evaluated(
     """Return which of the converged rows were evaluated again, and |R| there in double precision.
 
     Args:
-        potential, z, solution: as in `without_rounded`.
+        problem: g and the cost.
+        z, solution: as in `without_rounded`.
         risk: (n,), rounding of the terms of R beside the bound.
         bound: (n,), on |R|.
         settings: how many rows are evaluated.
@@ -94,22 +98,25 @@ def _evaluated(
     if len(rows) > 2 * count:
         largest = rows[risk[rows].topk(count).indices]
         first = torch.cat([largest, rows[:: len(rows) // count]]).unique()
-    exact = _double_precision(potential, solution.point[first], z[first])
+    exact = _double_precision(*problem, solution.point[first], z[first])
     if exact is None:
         return rows[:0], bound[:0].double()
     error = (exact - solution.residual[first]).abs()
     if len(first) == len(rows) or bool((error * settings.margin <= bound[first]).all()):
         return first, exact
-    exact = _double_precision(potential, solution.point[rows], z[rows])
+    exact = _double_precision(*problem, solution.point[rows], z[rows])
     return (rows[:0], bound[:0].double()) if exact is None else (rows, exact)
 
 
-def _double_precision(potential: Potential, y: Tensor, z: Tensor) -> Tensor | None:
+def _double_precision(
+    potential: Potential, cost: Cost | None, y: Tensor, z: Tensor
+) -> Tensor | None:
     """Return |R(y)| evaluated in double precision, or None where the potential, or its device, cannot be: (k,)."""
     at = y.double()
     try:
         _, gradient = copy.deepcopy(potential).double().value_and_gradient(at)
-        norm = torch.linalg.vector_norm(at - z.double() + gradient, dim=-1)
+        moved = gradient if cost is None else cost.conjugate_gradient(gradient)
+        norm = torch.linalg.vector_norm(at - z.double() + moved, dim=-1)
     except (RuntimeError, TypeError):  # a potential of one's own, of one precision
         return None
     return norm

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential, rows_at_once
+from brenier.transport.costs import Cost, pairwise_cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +17,14 @@ class StartSettings:
 
     Attributes:
         max_candidates: source points at which an inner problem may start; more cost more than they save.
+        max_candidates_by_feature: the same for costs that are not functions of the distance, which take as many
+            operations per candidate as there are features, and slow ones.
         condition_penalty: what a squared difference of conditions counts in the choice of a start, where points carry
             conditions: so much that a start of the same condition is taken wherever there is one.
     """
 
     max_candidates: int = 1024
+    max_candidates_by_feature: int = 256
     condition_penalty: float = 1e5
     bearable_penalty: float = 1.0
 
@@ -59,6 +63,7 @@ def best_initial_points(
     x: Tensor,
     values: Tensor,
     condition_penalty: float = StartSettings.condition_penalty,
+    cost: Cost | None = None,
 ) -> InitialPoints:
     """Return for every row of z where F is least among z itself and some points.
 
@@ -71,9 +76,12 @@ def best_initial_points(
         x: (n, d), candidates.
         values: (n,), g at the candidates.
         condition_penalty: see `StartSettings`.
+        cost: another one than the squared distance, which knows no conditions.
     """
     if not len(x):
         return InitialPoints.per_row(z)
+    if cost is not None:
+        return _best_by_cost(potential, z, x, values, cost)
     d = potential.transport_dim
     conditioned = d < potential.dim
     y, w = x[:, :d], z[:, :d]
@@ -96,6 +104,19 @@ def best_initial_points(
         moved = torch.cat([y[nearest], z[:, d:]], -1)
         return InitialPoints.per_row(torch.where(lower.unsqueeze(-1), moved, z))
     return _shared_points(x, z, nearest, lower)
+
+
+def _best_by_cost(
+    potential: Potential, z: Tensor, x: Tensor, values: Tensor, cost: Cost
+) -> InitialPoints:
+    """Return the best initial points under another cost than the squared distance."""
+    least, index = [], []
+    for rows in z.split(rows_at_once(z, len(x))):
+        lowest = (values + pairwise_cost(cost, x, rows)).min(-1)
+        least.append(lowest.values)
+        index.append(lowest.indices)
+    lower = torch.cat(least) < potential(z)  # h(0) = 0
+    return _shared_points(x, z, torch.cat(index), lower)
 
 
 def _shared_points(

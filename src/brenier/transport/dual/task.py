@@ -123,7 +123,8 @@ class DualTask(Task[Potential]):
             )
             for each in drawn
         ]
-        self._convex = potential.strong_convexity() > 0
+        # Other costs do not ask that psi is convex.
+        self._convex = objective.cost is not None or potential.strong_convexity() > 0
 
     def members(self) -> Sequence[Potential]:
         """Return the potentials that each have a J of their own."""

@@ -1,6 +1,7 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
 from brenier.transport.maps.conditional import ConditionalMap
+from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cross_fit import (
     AffinePart,
     CrossFitSettings,
@@ -9,6 +10,7 @@ from brenier.transport.maps.cross_fit import (
 )
 from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.ground import Ground
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
 from brenier.transport.maps.round_trip import (
@@ -24,9 +26,11 @@ __all__ = [
     "MISSED",
     "AffinePart",
     "ConditionalMap",
+    "CostDistance",
     "CountedRows",
     "CrossFitSettings",
     "Distance",
+    "Ground",
     "RoundTrip",
     "RoundTripSettings",
     "TransportMap",

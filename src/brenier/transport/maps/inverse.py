@@ -17,6 +17,7 @@ from torch import Tensor
 from brenier.potentials import Potential
 from brenier.solve import Method, detached, implicit
 from brenier.statistics import some_of
+from brenier.transport.costs import Cost, CostFacts
 from brenier.transport.dual import (
     Conjugate,
     InitialPoints,
@@ -33,17 +34,22 @@ class Starts:
     Attributes:
         potential: g.
         rows: (k, d), source rows in the coordinates, or None.
+        cost: in the coordinates, or None for the squared distance.
         settings: how many rows of a batch serve the others, and what a difference of conditions counts.
     """
 
     potential: Potential
     rows: Tensor | None = None
+    cost: Cost | None = None
     settings: StartSettings = dataclasses.field(default_factory=StartSettings)
 
     @functools.cached_property
     def one_minimum(self) -> bool:
-        """Whether psi is certainly convex, so that any start will do."""
-        return self.potential.strong_convexity() > 0
+        """Whether inner problems are certainly convex, so that any start will do."""
+        convexity = self.potential.strong_convexity()
+        if self.cost is None or CostFacts.of(self.cost).contains_square:
+            return convexity > 0
+        return convexity >= 1
 
     @functools.cached_property
     def values(self) -> Tensor:
@@ -77,7 +83,7 @@ class Starts:
 
     def _best(self, w: Tensor, rows: Tensor, values: Tensor) -> InitialPoints:
         penalty = self.settings.condition_penalty
-        return best_initial_points(self.potential, w, rows, values, penalty)
+        return best_initial_points(self.potential, w, rows, values, penalty, self.cost)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,12 +96,14 @@ class InverseSolver:
             share of their distance, since rounding grows with it.
         max_steps: inner steps after which a row is unconverged.
         starts: where problems may start; None where the map has no rows for that.
+        cost: in the coordinates, or None for the squared distance.
     """
 
-    method: Method
+    method: Method | None
     tol: float
     max_steps: int
     starts: Starts | None = None
+    cost: Cost | None = None
 
     def solve(self, network: Potential, w: Tensor) -> Conjugate:
         """Return the conjugate of a potential at points w (n, d); where these have a graph, so has its point.
@@ -106,7 +114,7 @@ class InverseSolver:
         """
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = (self.tol * distance.clamp(min=1.0)).detach()
-        starts, at = self.starts or Starts(network), w.detach()
+        starts, at = self.starts or Starts(network, cost=self.cost), w.detach()
         found = self._from(network, w, starts.of_points(at), tol)
         if starts.one_minimum or starts.rows is not None:
             return found
@@ -126,6 +134,7 @@ class InverseSolver:
         return conjugate(
             network,
             w,
+            cost=self.cost,
             method=self.method,
             start=start,
             tol=tol,

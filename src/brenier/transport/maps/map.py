@@ -3,6 +3,8 @@
 forward   T(x) = x + grad g(x)
 inverse   T^{-1}(z) = argmin_y |y - z|^2/2 + g(y)
 between   x_t = (1 - t) x + t T(x)          displacement interpolation (McCann, 1997)
+
+for the squared distance; for other costs see `cost_rows`.
 """
 
 from __future__ import annotations
@@ -17,11 +19,16 @@ from torch import Tensor
 from brenier.datasets import CheckedSamples, TableLike, read
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
-from brenier.solve import BFGS, Method, Solution
+from brenier.solve import Method, Solution
 from brenier.transport.coordinates import Coordinates, identity_coordinates
+from brenier.transport.costs import SquaredEuclidean
+from brenier.transport.dual import usual_method
 from brenier.transport.maps.batched import in_batches, with_solutions
+from brenier.transport.maps.cost_distance import CostDistance
+from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.cross_fit import AffinePart, combined
 from brenier.transport.maps.distance import Distance, Measured
+from brenier.transport.maps.ground import Ground, check_plain, measured_cost
 from brenier.transport.maps.inverse import InverseSolver, Starts
 from brenier.transport.maps.rows import RowMap
 
@@ -45,13 +52,15 @@ class TransportMap:
         max_steps: inner steps after which a row is reported as unconverged.
         batch_size: rows per batch.
         held_out_distance: the distance measured on held-out samples at fit time, if any.
+        ground: the cost and the mass, where these are not the squared distance and balanced; the coordinates then only
+            centre and scale, both sides alike.
         start_rows: (k, d), source rows in the coordinates; inverse problems start at the best of z and these, which
             matters where F has several minima. Of no rows, (0, d), they start at z. With None, and a psi that is not
             certainly convex, rows of a batch are solved a second time from the minima found for others: that serves
             nearly as well, costs twice as much, and depends on the batch. No rows are saved as None.
 
     Raises:
-        DataError: where the rows are not (k, d).
+        DataError: where the rows are not (k, d), or coordinates would change the cost.
     """
 
     def __init__(
@@ -63,7 +72,8 @@ class TransportMap:
         tol: float = 1e-4,
         max_steps: int = 500,
         batch_size: int = 8192,
-        held_out_distance: Distance | None = None,
+        held_out_distance: Distance | CostDistance | None = None,
+        ground: Ground | None = None,
         start_rows: Tensor | None = None,
     ) -> None:
         parameter = next(potential.parameters())
@@ -71,7 +81,9 @@ class TransportMap:
         self.network = potential
         self.coordinates = coordinates.to(parameter.device)
         self.dim = coordinates.dim
-        self.method, self.tol, self.max_steps = method or BFGS(), tol, max_steps
+        self.ground = None if ground is None else check_plain(ground, coordinates)
+        self.method = method or usual_method(None if ground is None else ground.cost)
+        self.tol, self.max_steps = tol, max_steps
         self.batch_size, self.held_out_distance = batch_size, held_out_distance
         self.start_rows = checked_rows(start_rows, potential)
         self._type = parameter.dtype
@@ -114,23 +126,42 @@ class TransportMap:
     def potential(self, x: TableLike) -> Any:
         """Return g(x), with T(x) = x + s^2 grad g(x) for the feature units s: (n,).
 
-        Where all features share one unit, g is in squared units of the data and T(x) = x + grad g(x).
+        Where all features share one unit, g is in squared units of the data and T(x) = x + grad g(x). Of another cost
+        c(x, z) = h(z - x) it is in its units, and T(x) = x + grad h*(grad g(x)).
         """
         samples, rows = self._read(x, "x"), self._rows()
-        scale = self.coordinates.squared_unit()
+        scale = self.unit_of_values()
         found = self._in_batches(
             lambda x: -scale * rows.phi(x), samples, samples.dtype, keep_graph=True
         )
         return samples.restore(found)
 
     def cost(self, x: TableLike) -> Any:
-        """Return c(x, T(x)) = |x - T(x)|^2/2 in the units of the data, or in feature units where those differ: (n,)."""
+        """Return c(x, T(x)), the cost of moving every row: (n,).
+
+        By default |x - T(x)|^2/2 in the units of the data, or in feature units where those differ.
+        """
         samples, rows = self._read(x, "x"), self._rows()
-        scale = self.coordinates.squared_unit()
+        scale = self.unit_of_values()
         found = self._in_batches(
             lambda x: scale * rows.cost(x), samples, samples.dtype, keep_graph=True
         )
         return samples.restore(found)
+
+    def growth(self, x: TableLike) -> Any:
+        """Return how much of each source row's mass is transported, one everywhere where mass is balanced: (n,)."""
+        samples, rows = self._read(x, "x"), self._rows()
+        found = self._in_batches(
+            lambda x: self._ground().growth(rows.phi(x)), samples, samples.dtype
+        )
+        return samples.restore(found)
+
+    def explained(self, z: TableLike) -> Any:
+        """Return how much of each target row's mass is explained, one everywhere where mass is balanced: (m,)."""
+        samples = self._read(z, "z")
+        found, solution = self.phi_c(samples)
+        warn_unconverged(solution)
+        return samples.restore(self._ground().explained(found).to(samples.dtype))
 
     def dual_terms(self, x: TableLike, z: TableLike) -> tuple[Tensor, Tensor, Solution]:
         """Return phi(x) (n,), phi^c(z) (m,) in cost units, float64, and how the inner solves went.
@@ -147,10 +178,10 @@ class TransportMap:
         """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
         return self._solved(self._rows().phi_c, self._read(z, "z"))
 
-    def distance(
-        self, x: TableLike | None = None, z: TableLike | None = None
-    ) -> Distance:
+    def distance(self, x: TableLike | None = None, z: TableLike | None = None) -> Any:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
+
+        Of another cost than the squared distance, or of unbalanced mass, the transport cost OT_c.
 
         Raises:
             DataError: where only one of x and z is given, or neither and the map was not fitted with held-out samples.
@@ -169,8 +200,8 @@ class TransportMap:
         z: TableLike,
         held_out: bool,
         affine: AffinePart | None = None,
-    ) -> Distance:
-        """Return the distance on samples.
+    ) -> Any:
+        """Return the distance on samples, a `Distance`, or a `CostDistance` where there is a `ground`.
 
         Args:
             x, z: (n, d), (m, d), source and target samples.
@@ -180,10 +211,16 @@ class TransportMap:
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self.phi(source)
         phi_c, solution = self.phi_c(target)
+        cost = self._in_batches(self._rows().cost, source)
+        if self.ground is not None:
+            certain = Starts(self.network, cost=self.ground.cost).one_minimum
+            return measured_cost(
+                self.ground, (phi, phi_c), cost, solution, certain, held_out
+            )
         measured = Measured(
             phi=phi,
             phi_c=phi_c,
-            cost=self._in_batches(self._rows().cost, source),
+            cost=cost,
             residual=solution.residual,
             unconverged=solution.unconverged,
             strong_convexity=self.network.strong_convexity(),
@@ -213,11 +250,22 @@ class TransportMap:
             self.start_rows = self.start_rows.to(device)
         return self
 
-    def _rows(self) -> RowMap:
+    def unit_of_values(self) -> float:
+        """Return the factor from g in the coordinates to costs as they are reported, one where there is a `ground`."""
+        return 1.0 if self.ground is not None else self.coordinates.squared_unit()
+
+    def _ground(self) -> Ground:
+        """Return the cost and the mass, whatever they are."""
+        return self.ground or Ground(SquaredEuclidean())
+
+    def _rows(self) -> RowMap | CostRowMap:
         """Return the map of rows in memory."""
-        starts = Starts(self.network, self.start_rows)
-        solver = InverseSolver(self.method, self.tol, self.max_steps, starts)
-        return RowMap(self.network, self.coordinates, solver)
+        cost = None if self.ground is None else self.ground.scaled(self.coordinates)
+        starts = Starts(self.network, self.start_rows, cost)
+        solver = InverseSolver(self.method, self.tol, self.max_steps, starts, cost)
+        if cost is None:
+            return RowMap(self.network, self.coordinates, solver)
+        return CostRowMap(self.network, self.coordinates, cost, solver)
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)

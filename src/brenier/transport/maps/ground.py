@@ -1,0 +1,107 @@
+"""The cost and the mass of a map, where these are other than the squared distance and balanced mass."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from brenier.errors import DataError
+from brenier.solve import Solution
+from brenier.transport.coordinates import Coordinates
+from brenier.transport.costs import Cost, CostFacts, ScaledCost
+from brenier.transport.dual import UnbalancedMass, priced, share_of_mass
+from brenier.transport.maps.cost_distance import CostDistance, MeasuredCost
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """A cost, and what becomes of mass.
+
+    Attributes:
+        cost: h, of displacements in the units of the cost.
+        mass: unbalanced mass, in the units of h, or None for balanced.
+        constant: what is added to g and to env, in the units of h, so that with unbalanced mass both sides agree.
+    """
+
+    cost: Cost
+    mass: UnbalancedMass | None = None
+    constant: float = 0.0
+
+    def scaled(self, coordinates: Coordinates) -> ScaledCost:
+        """Return the cost in plain coordinates."""
+        return ScaledCost.of(self.cost, float(coordinates.scale), coordinates.dim)
+
+    def growth(self, phi: Tensor) -> Tensor:
+        """Return how much of each row's mass is transported, of phi(x) = -g(x) in the units of h: (n,)."""
+        if self.mass is None:
+            return torch.ones_like(phi)
+        return share_of_mass(self.constant - phi, self.mass.source)
+
+    def explained(self, phi_c: Tensor) -> Tensor:
+        """Return how much of each row's mass is explained, of phi^c(z) = env(z) in the units of h: (m,)."""
+        if self.mass is None:
+            return torch.ones_like(phi_c)
+        return share_of_mass(-phi_c - self.constant, self.mass.target)
+
+    def priced(self, phi: Tensor, phi_c: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the terms of J with unbalanced mass, of phi(x) and phi^c(z): (n,), (m,)."""
+        if self.mass is None:
+            return -phi, -phi_c
+        return (
+            priced(self.constant - phi, self.mass.source),
+            priced(-phi_c - self.constant, self.mass.target),
+        )
+
+
+def check_plain(ground: Ground, coordinates: Coordinates) -> Ground:
+    """Return the cost and mass of a map, whose coordinates leave its displacements what they are but for a factor.
+
+    Raises:
+        DataError: where they do not.
+    """
+    eye = torch.eye(coordinates.dim).to(coordinates.basis)
+    same = torch.equal(coordinates.basis, eye) and torch.equal(
+        coordinates.source_mean, coordinates.target_mean
+    )
+    if not same:
+        raise DataError(
+            "coordinates: change a cost that is not the squared distance; give `plain_coordinates`, or none"
+        )
+    return ground
+
+
+def measured_cost(
+    ground: Ground,
+    terms: tuple[Tensor, Tensor],
+    cost: Tensor,
+    solution: Solution,
+    certified: bool,
+    held_out: bool,
+) -> CostDistance:
+    """Return the transport cost that a map was measured at.
+
+    Args:
+        ground: the cost and the mass.
+        terms: phi(x) (n,) and phi^c(z) (m,).
+        cost: (n,), c(x, T(x)).
+        solution: of the inner problems of the target.
+        certified: whether all inner minima are certainly global.
+        held_out: whether training never saw these rows.
+    """
+    phi, phi_c = terms
+    shares = ground.growth(phi), ground.explained(phi_c)
+    if ground.mass is not None:
+        # The constant of these rows would be chosen to make J small.
+        source, target = ground.priced(phi, phi_c)
+        terms = -source, -target
+    return MeasuredCost(
+        terms=terms,
+        cost=cost,
+        shares=shares,
+        balanced=ground.mass is None,
+        certified=certified,
+        unconverged=solution.unconverged,
+        unit="units of the cost",
+    ).distance(CostFacts.of(ground.cost).degree, held_out)
