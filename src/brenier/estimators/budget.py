@@ -22,6 +22,7 @@ class Budget:
         dim: of the points that the network sees.
         steps: training steps asked for, or None.
         seconds: training seconds asked for, or None.
+        bounded_below: whether potentials have to be, as costs ask that grow more slowly than a square.
         default_steps: steps where neither is given and rows are many.
         min_steps: steps at least where neither is given: the fewer the rows, the sooner they are overfitted.
         many_rows: rows from which on a side has enough for the default number of steps and for deeper networks.
@@ -64,6 +65,7 @@ class Budget:
     dim: int
     steps: int | None = None
     seconds: float | None = None
+    bounded_below: bool = False
     default_steps: int = 3000
     min_steps: int = 100
     many_rows: int = 100_000
@@ -174,7 +176,7 @@ class Budget:
 
     def bandwidth(self, start: str) -> float:
         """Return the width of kernels for so many rows; zero outside Gaussian coordinates, where spreads say little."""
-        if start != "affine":
+        if start == "identity":
             return 0.0
         return self.bandwidth_factor * reference_bandwidth(self.rows, self.dim)
 

@@ -116,7 +116,12 @@ def new_potential(
 
 def network_maker(potential: str | MakePotential, budget: Budget) -> MakePotential:
     """Return what makes one network: as told, or as the budget allows."""
-    makers = POTENTIALS | {"auto": default_maker(budget), "free": _free(budget)}
+    makers = {
+        "auto": default_maker(budget),
+        "convex": _convex(budget),
+        "free": _free(budget),
+        "residual": _residual(budget),
+    }
     return makers[potential] if isinstance(potential, str) else potential
 
 
@@ -148,7 +153,7 @@ def default_maker(budget: Budget) -> MakePotential:
 
     def make(dim: int, generator: torch.Generator) -> Potential:
         if dim >= budget.residual_dim:
-            return ResidualPotential(dim, generator=generator)
+            return _residual(budget)(dim, generator)
         if dim < budget.smooth_dim:
             return _free(budget)(dim, generator)
         narrow = min(dim, budget.widest_dim)
@@ -159,6 +164,7 @@ def default_maker(budget: Budget) -> MakePotential:
             generator=generator,
             squares=budget.smooth_squares,
             bias=budget.smooth_bias,
+            bounded_below=budget.bounded_below,
         )
 
     return make
@@ -170,9 +176,27 @@ def _free(budget: Budget) -> MakePotential:
     def make(dim: int, generator: torch.Generator) -> Potential:
         layers = budget.layers(dim)
         hidden = None if layers is None else widths(dim, layers)
-        return DenseICNN(dim, hidden, generator=generator)
+        return DenseICNN(
+            dim, hidden, generator=generator, bounded_below=budget.bounded_below
+        )
 
     return make
+
+
+def _convex(budget: Budget) -> MakePotential:
+    """Return what makes convex networks: psi is convex, or where they have to be bounded below g itself."""
+    below = budget.bounded_below
+    return lambda dim, generator: DenseICNN(
+        dim, convex=True, generator=generator, bounded_below=below
+    )
+
+
+def _residual(budget: Budget) -> MakePotential:
+    """Return what makes residual networks."""
+    below = budget.bounded_below
+    return lambda dim, generator: ResidualPotential(
+        dim, generator=generator, bounded_below=below
+    )
 
 
 def _count(

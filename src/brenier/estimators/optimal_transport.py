@@ -22,6 +22,8 @@ from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples
 from brenier.potentials import Potential
 from brenier.solve import Method
+from brenier.transport.costs import Cost
+from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import Distance, save_map
 
 
@@ -44,7 +46,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             is by default a rival. The best on rows left out is taken: networks, plan, their mean or the start. Else two
             by default with `max_time` from 5 minutes on where that is 5,000 steps or more (d < 50 or so), and with
             neither `max_time` nor `max_steps` below 100,000 rows; else one. A warm start keeps its number.
-        start: "affine", the optimal map between the two Gaussian fits, or "identity".
+        start: "affine", the optimal map between the two Gaussian fits (for other costs "shift"), or "identity".
+        cost: c(x, z) that transport is optimal for: "squared_euclidean" (|x - z|^2/2), "log_cosh", or an object:
+            `Mahalanobis(matrix)`, `Power(p)`, `SeparablePower(p)`, `Elastic(sparsity)`, `LogCosh(scale)`, or your own
+            (see `brenier.Cost`).
+        mass: "balanced", or `UnbalancedMass(source, target)`, whose rows need not all be transported or explained.
         scale: units of the cost per feature: "common" (the plain squared distance), "feature" (pooled standard
             deviations), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an array
             (d,).
@@ -106,7 +112,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         potential: str | Callable[[int, torch.Generator], Potential] = "auto",
         *,
         n_networks: int | None = None,
-        start: str = "affine",
+        start: str = "auto",
+        cost: str | Cost = "squared_euclidean",
+        mass: str | UnbalancedMass = "balanced",
         scale: str | Sequence[float] | np.ndarray | Tensor = "auto",
         method: Method | None = None,
         tol: float = 1e-3,
@@ -130,6 +138,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self.potential = potential
         self.n_networks = n_networks
         self.start = start
+        self.cost = cost
+        self.mass = mass
         self.scale = scale
         self.method = method
         self.tol = tol
@@ -285,7 +295,9 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         of_y = self._condition(target_labels, target_covariates)
         source, target = self._read(X, "X"), self._read(Y, "Y")
         phi, phi_c, _ = transport.dual_terms(source, target, *of_x, *of_y)
-        return transport.coordinates.squared_unit() * float(phi.mean() + phi_c.mean())
+        unit = getattr(transport, "ground", None) and 1.0
+        unit = unit or transport.coordinates.squared_unit()
+        return unit * float(phi.mean() + phi_c.mean())
 
     @property
     def labels_(self) -> tuple[Hashable, ...] | None:

@@ -14,7 +14,8 @@ from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
 from brenier.training import Progress
-from brenier.transport.dual import DualObjective
+from brenier.transport.costs import Cost, SquaredEuclidean
+from brenier.transport.dual import DualObjective, UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 MakePotential = Callable[[int, torch.Generator], Potential]
@@ -40,6 +41,8 @@ class Options:
         warm: a map to go on from, or None.
         keep_rows: whether the map keeps source rows at which inverse problems start.
         processes: how many share the work of training, or None for as many as are worth it.
+        cost: that transport is optimal for.
+        mass: unbalanced mass, or None.
         folds: how many networks of few rows leave out a fold each; 0 where rows are held out once for all.
         entropic: whether the entropic plan of few rows is a rival of the networks.
         pace: how the fit keeps to its time.
@@ -62,6 +65,8 @@ class Options:
     keep_rows: bool
     processes: int | None
     pace: Pace
+    cost: Cost = dataclasses.field(default_factory=SquaredEuclidean)
+    mass: UnbalancedMass | None = None
     folds: int = 0
     entropic: bool = False
     features: tuple[str, ...] | None = None

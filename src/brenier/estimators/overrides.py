@@ -30,7 +30,13 @@ def known_fields() -> dict[str, object]:
         for field in dataclasses.fields(group)
     }
     chosen = dataclasses.fields(Budget)
-    facts = ("rows", "dim", "steps", "seconds")  # of the fit, which are no settings
+    facts = (
+        "rows",
+        "dim",
+        "steps",
+        "seconds",
+        "bounded_below",
+    )  # of the fit, which are no settings
     return known | {
         field.name: field.default for field in chosen if field.name not in facts
     }

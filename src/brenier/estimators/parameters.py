@@ -16,14 +16,23 @@ from brenier.datasets import Population, Rows
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.budget import Budget
+from brenier.estimators.given_cost import (
+    check_mass,
+    check_method_for,
+    check_scale_for,
+    checked_cost,
+    is_costed,
+    start_of,
+)
 from brenier.estimators.initial import POTENTIALS, maker_of, network_maker
 from brenier.estimators.options import MakePotential, Options
 from brenier.estimators.overrides import check_settings
 from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings, overridden
-from brenier.solve import BFGS, Method
+from brenier.solve import Method
 from brenier.training import Clock, Progress, Settings
-from brenier.transport.dual import DualObjective, DualSettings
+from brenier.transport.costs import CostFacts
+from brenier.transport.dual import DualObjective, DualSettings, usual_method
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 FittedMap: TypeAlias = TransportMap | ConditionalMap
@@ -41,6 +50,8 @@ class Parameters:
     potential: str | MakePotential
     n_networks: int | None
     start: str
+    cost: object
+    mass: object
     scale: object
     method: Method | None
     tol: float
@@ -68,7 +79,9 @@ class Parameters:
             if value is not None or name not in OPTIONAL:
                 whole, zero = name in WHOLE, name == "bandwidth"
                 validation.check_positive(name, value, whole=whole, zero=zero)
-        validation.check_choice("start", self.start, ("affine", "identity"))
+        starts = ("auto", "affine", "shift", "identity")
+        validation.check_choice("start", self.start, starts)
+        check_mass(self.mass)
         validation.check_choice(
             "dtype", validation.name_of_dtype(self.dtype), ("float32", "float64")
         )
@@ -105,9 +118,16 @@ class Parameters:
         self.check()
         overrides = check_settings(self.settings)
         rows = min(source.size or math.inf, target.size or math.inf)
-        budget = overridden(
-            Budget(rows, source.dim, self.max_steps, self.max_time), overrides
+        cost, mass = checked_cost(self.cost, source.dim), check_mass(self.mass)
+        check_scale_for(cost, self.scale)
+        budget = Budget(
+            rows,
+            source.dim,
+            self.max_steps,
+            self.max_time,
+            bounded_below=not CostFacts.of(cost).dominates_square,
         )
+        budget = overridden(budget, overrides)
         settings = self._chosen(budget).overridden(overrides)
         pace = Pace(
             settings.training.max_time,
@@ -115,13 +135,15 @@ class Parameters:
             settings.pace,
             own_batch=self.batch_size is not None or "batch_size" in overrides,
         )
-        method = validation.check_method(self.method or BFGS())
-        known = self.potential in ("auto", "free")
+        method = validation.check_method(self.method or usual_method(cost))
+        check_method_for(cost, method)
+        start = start_of(self.start, cost, mass)
+        known = self.potential in ("auto", "free") and not is_costed(cost, mass)
         folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),
             make_network=network_maker(self.potential, budget),
-            start=self.start,
+            start=start,
             scale=validation.check_scale(self.scale, source.dim),
             objective=DualObjective(
                 method,
@@ -139,6 +161,8 @@ class Parameters:
             warm=warm,
             keep_rows=bool(self.keep_rows),
             processes=validation.check_jobs(self.n_jobs),
+            cost=cost,
+            mass=mass,
             folds=folds,
             entropic=self.potential == "auto"
             and self.n_networks is None

@@ -225,6 +225,8 @@ def _description(options: Options, run: Run[Potential]) -> str:
         potential = type(model).__name__
     told = (
         options.start,
+        options.cost,
+        options.mass,
         options.objective,
         groups,
         options.dtype,

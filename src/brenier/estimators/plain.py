@@ -55,10 +55,10 @@ class PlainPlan:
         self, split: Split[Population], options: Options, generator: torch.Generator
     ) -> PlainProblem:
         """Return the problem of a split of these populations."""
-        rows = _known_rows(split, options, generator)
+        rows = known_rows(split, options, generator)
         with options.pace.timed_coordinates():
             coordinates = _plain_coordinates(rows, options)
-        task = _plain_task(split, rows, coordinates, options, generator)
+        task = plain_task(split, rows, coordinates, options, generator)
         return PlainProblem(self, split, coordinates, task, options, generator)
 
 
@@ -208,7 +208,7 @@ class PlainProblem:
         return coordinates.to(self.options.device)
 
 
-def _known_rows(
+def known_rows(
     split: Split[Population], options: Options, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Return the training rows that determine coordinates, and what is known of the moments of batches."""
@@ -235,7 +235,7 @@ def _plain_coordinates(rows: tuple[Tensor, Tensor], options: Options) -> Coordin
     return coordinates.to(options.device)
 
 
-def _plain_task(
+def plain_task(
     split: Split[Population],
     known: tuple[Tensor, Tensor],
     coordinates: Coordinates,

@@ -12,7 +12,9 @@ from brenier.datasets import Population, Sampler, TableLike, population
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
+from brenier.estimators.costed import CostPlan
 from brenier.estimators.folded import FoldedPlan
+from brenier.estimators.given_cost import is_costed
 from brenier.estimators.options import Fitted, Options
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
@@ -110,8 +112,15 @@ def _planned(
         plan = class_plan(source, target, given)
         told = plan.labels
     options = parameters.options(source, target, warm(told), clock, progress)
+    if kind is not None and is_costed(options.cost, options.mass):
+        raise DataError(
+            f"source_{kind}: fits with {kind} know quadratic costs and balanced mass only; fit every class by itself, "
+            "or leave cost and mass out"
+        )
     if kind == "covariates":
         plan = covariate_plan(source, target, given)
+    elif kind is None and is_costed(options.cost, options.mass):
+        plan = CostPlan(source, target)
     elif kind is None and options.folds:
         plan = FoldedPlan(source, target)
     return plan, options

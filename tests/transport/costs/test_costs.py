@@ -41,9 +41,9 @@ COSTS = {
     "elastic": Elastic(0.3),
     "log-cosh": LogCosh(),
     "log-cosh of scale 2": LogCosh(2.0),
-    "scaled power": ScaledCost.of(Power(1.5), 3.0, 3),
-    "scaled elastic": ScaledCost.of(Elastic(0.3), 0.2, 3),
-    "scaled log-cosh": ScaledCost.of(LogCosh(), 4.0, 3),
+    "scaled power": ScaledCost(Power(1.5), 3.0, 2.0),
+    "scaled elastic": ScaledCost(Elastic(0.3), 0.2, 0.04),
+    "scaled log-cosh": ScaledCost(LogCosh(), 4.0, 3.0),
 }
 
 
@@ -118,17 +118,19 @@ def test_long_moves_overflow_nothing() -> None:
 
 @pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
 def test_scaled_costs_are_those_of_scaled_moves(cost: KnownCost) -> None:
-    scaled = ScaledCost.of(cost, 2.5, 3)
     v = normal(20, 3) / 4
+    scaled = ScaledCost(cost, 2.5, ScaledCost.level_of(cost, 2.5, v))
     torch.testing.assert_close(scaled.level * scaled.value(v), cost.value(2.5 * v))
     torch.testing.assert_close(scaled.conjugate_gradient(scaled.gradient(v)), v)
 
 
 def test_levels_leave_quadratic_parts_as_they_are() -> None:
     v = normal(20, 3)
-    squared = ScaledCost.of(SquaredEuclidean(), 7.0, 3)
+    level = ScaledCost.level_of(SquaredEuclidean(), 7.0, v)
+    squared = ScaledCost(SquaredEuclidean(), 7.0, level)
     torch.testing.assert_close(squared.value(v), SquaredEuclidean().value(v))
-    elastic = ScaledCost.of(Elastic(0.7), 7.0, 3)
+    level = ScaledCost.level_of(Elastic(0.7), 7.0, v)
+    elastic = ScaledCost(Elastic(0.7), 7.0, level)
     assert elastic.kink == pytest.approx(0.1)
     torch.testing.assert_close(elastic.value(v), Elastic(0.1).value(v))
 

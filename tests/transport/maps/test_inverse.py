@@ -69,7 +69,7 @@ def test_the_dual_value_takes_the_lower_minimum() -> None:
     assert (gap < -1e-3).all()
     # Along the map the terms of both sides meet its cost.
     terms = right.phi(X) + right.phi_c(moved)[0]
-    torch.testing.assert_close(terms, right._rows().cost(X), rtol=0, atol=1e-9)
+    torch.testing.assert_close(terms, right.rows().cost(X), rtol=0, atol=1e-9)
     assert right.distance(X, moved).w2 < wrong.distance(X, moved).w2
 
 

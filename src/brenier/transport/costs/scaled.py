@@ -26,19 +26,22 @@ class ScaledCost(KnownCost):
     scale: float
     level: float
 
-    @classmethod
-    def of(cls, cost: Cost, scale: float, dim: int) -> ScaledCost:
-        """Return the cost in units of `scale`, with the level at which <grad h(v), v> is |v|^2 for usual v.
+    @staticmethod
+    def level_of(cost: Cost, scale: float, moves: Tensor) -> float:
+        """Return the level at which <grad h(v), v> is |v|^2 on average over usual displacements.
 
-        Of a cost with a quadratic part the level is that at which this stays what it is.
+        Of a cost with a quadratic part it is that at which this stays what it is.
+
+        Args:
+            cost: h.
+            scale: units of the data per unit of the coordinates.
+            moves: (n, d), usual displacements, in the coordinates.
         """
-        if CostFacts.of(cost).contains_square:
-            return cls(cost, scale, scale**2)
-        generator = torch.Generator().manual_seed(0)
-        v = torch.randn(1024, dim, generator=generator, dtype=torch.float64)
-        slopes = torch.linalg.vecdot(cost.gradient(scale * v), scale * v)
-        level = float(slopes.mean() / torch.linalg.vecdot(v, v).mean())
-        return cls(cost, scale, level)
+        squares = float(torch.linalg.vecdot(moves, moves).mean())
+        if CostFacts.of(cost).contains_square or not squares > 0:
+            return scale**2
+        slopes = torch.linalg.vecdot(cost.gradient(scale * moves), scale * moves)
+        return float(slopes.mean()) / squares
 
     @property
     def _facts(self) -> CostFacts:

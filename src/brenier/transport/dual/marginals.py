@@ -95,11 +95,10 @@ class UnbalancedMass:
         return apart / (1 / self.source + 1 / self.target)
 
     def terms(
-        self, source: Tensor, target: Tensor, weights: Weights
+        self, source: Tensor, target: Tensor, constant: float
     ) -> tuple[Tensor, Tensor]:
-        """Return terms of either side, float64, whose (weighted) means add up to J at the best constant: (n,), (m,)."""
-        k = self.constant(source, target, weights)
-        shifted = source.double() + k, -target.double() - k
+        """Return terms of either side, float64, whose means add up to J at a constant: (n,), (m,)."""
+        shifted = source.double() + constant, -target.double() - constant
         return priced(shifted[0], self.source), priced(shifted[1], self.target)
 
 

@@ -121,11 +121,17 @@ class DualValue:
 
         They are g(x) and minus env(z), or what unbalanced mass makes of these.
         """
-        target = self.target[torch.isfinite(self.solution.residual)]
+        source, target = self.row_terms()
+        return source, target[torch.isfinite(self.solution.residual)]
+
+    def row_terms(self) -> tuple[Tensor, Tensor]:
+        """Return the terms of all rows, of which those of rows without a finite iterate are not finite."""
         if self.mass is None:
-            return self.source, -target
-        weights = uniform_weights(self.source), uniform_weights(target)
-        return self.mass.terms(self.source, target, weights)
+            return self.source, -self.target
+        usable = self.target[torch.isfinite(self.solution.residual)]
+        weights = uniform_weights(self.source), uniform_weights(usable)
+        constant = self.mass.constant(self.source, usable, weights)
+        return self.mass.terms(self.source, self.target, constant)
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""

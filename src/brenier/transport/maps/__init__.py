@@ -2,6 +2,7 @@
 
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cost_distance import CostDistance
+from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.cross_fit import (
     AffinePart,
     CrossFitSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "AffinePart",
     "ConditionalMap",
     "CostDistance",
+    "CostRowMap",
     "CountedRows",
     "CrossFitSettings",
     "Distance",

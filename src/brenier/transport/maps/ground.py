@@ -11,7 +11,12 @@ from brenier.errors import DataError
 from brenier.solve import Solution
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.costs import Cost, CostFacts, ScaledCost
-from brenier.transport.dual import UnbalancedMass, priced, share_of_mass
+from brenier.transport.dual import (
+    UnbalancedMass,
+    priced,
+    share_of_mass,
+    uniform_weights,
+)
 from brenier.transport.maps.cost_distance import CostDistance, MeasuredCost
 
 
@@ -23,15 +28,26 @@ class Ground:
         cost: h, of displacements in the units of the cost.
         mass: unbalanced mass, in the units of h, or None for balanced.
         constant: what is added to g and to env, in the units of h, so that with unbalanced mass both sides agree.
+        level: cost, in the units of h, per unit of cost in the coordinates; by default the square of their scale.
     """
 
     cost: Cost
     mass: UnbalancedMass | None = None
     constant: float = 0.0
+    level: float | None = None
 
     def scaled(self, coordinates: Coordinates) -> ScaledCost:
         """Return the cost in plain coordinates."""
-        return ScaledCost.of(self.cost, float(coordinates.scale), coordinates.dim)
+        scale = float(coordinates.scale)
+        return ScaledCost(self.cost, scale, self.level or scale**2)
+
+    def with_constant_of(self, phi: Tensor, phi_c: Tensor) -> Ground:
+        """Return the ground with the best constant for terms phi(x) (n,) and phi^c(z) (m,)."""
+        if self.mass is None:
+            return self
+        weights = uniform_weights(phi), uniform_weights(phi_c)
+        constant = self.mass.constant(-phi, phi_c, weights)
+        return dataclasses.replace(self, constant=constant)
 
     def growth(self, phi: Tensor) -> Tensor:
         """Return how much of each row's mass is transported, of phi(x) = -g(x) in the units of h: (n,)."""

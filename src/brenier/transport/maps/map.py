@@ -92,7 +92,7 @@ class TransportMap:
         """Return T(x): (n, d) -> (n, d)."""
         samples = self._read(x, "x")
         moved = self._in_batches(
-            self._rows().forward, samples, samples.dtype, keep_graph=True
+            self.rows().forward, samples, samples.dtype, keep_graph=True
         )
         return samples.restore(moved)
 
@@ -103,7 +103,7 @@ class TransportMap:
         """
         samples = self._read(z, "z")
         points, solution = self._solved(
-            self._rows().backward, samples, samples.dtype, keep_graph=True
+            self.rows().backward, samples, samples.dtype, keep_graph=True
         )
         if return_solution:
             return samples.restore(points), solution
@@ -117,7 +117,7 @@ class TransportMap:
             DataError: where t is not a finite number.
         """
         t = finite_time(t)
-        samples, rows = self._read(x, "x"), self._rows()
+        samples, rows = self._read(x, "x"), self.rows()
         between = self._in_batches(
             lambda x: rows.between(x, t), samples, samples.dtype, keep_graph=True
         )
@@ -129,7 +129,7 @@ class TransportMap:
         Where all features share one unit, g is in squared units of the data and T(x) = x + grad g(x). Of another cost
         c(x, z) = h(z - x) it is in its units, and T(x) = x + grad h*(grad g(x)).
         """
-        samples, rows = self._read(x, "x"), self._rows()
+        samples, rows = self._read(x, "x"), self.rows()
         scale = self.unit_of_values()
         found = self._in_batches(
             lambda x: -scale * rows.phi(x), samples, samples.dtype, keep_graph=True
@@ -141,7 +141,7 @@ class TransportMap:
 
         By default |x - T(x)|^2/2 in the units of the data, or in feature units where those differ.
         """
-        samples, rows = self._read(x, "x"), self._rows()
+        samples, rows = self._read(x, "x"), self.rows()
         scale = self.unit_of_values()
         found = self._in_batches(
             lambda x: scale * rows.cost(x), samples, samples.dtype, keep_graph=True
@@ -150,7 +150,7 @@ class TransportMap:
 
     def growth(self, x: TableLike) -> Any:
         """Return how much of each source row's mass is transported, one everywhere where mass is balanced: (n,)."""
-        samples, rows = self._read(x, "x"), self._rows()
+        samples, rows = self._read(x, "x"), self.rows()
         found = self._in_batches(
             lambda x: self._ground().growth(rows.phi(x)), samples, samples.dtype
         )
@@ -172,11 +172,11 @@ class TransportMap:
 
     def phi(self, x: TableLike) -> Tensor:
         """Return the terms of the source in cost units, float64: (n,)."""
-        return self._in_batches(self._rows().phi, self._read(x, "x"))
+        return self._in_batches(self.rows().phi, self._read(x, "x"))
 
     def phi_c(self, z: TableLike) -> tuple[Tensor, Solution]:
         """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
-        return self._solved(self._rows().phi_c, self._read(z, "z"))
+        return self._solved(self.rows().phi_c, self._read(z, "z"))
 
     def distance(self, x: TableLike | None = None, z: TableLike | None = None) -> Any:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
@@ -211,7 +211,7 @@ class TransportMap:
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self.phi(source)
         phi_c, solution = self.phi_c(target)
-        cost = self._in_batches(self._rows().cost, source)
+        cost = self._in_batches(self.rows().cost, source)
         if self.ground is not None:
             certain = Starts(self.network, cost=self.ground.cost).one_minimum
             return measured_cost(
@@ -258,7 +258,7 @@ class TransportMap:
         """Return the cost and the mass, whatever they are."""
         return self.ground or Ground(SquaredEuclidean())
 
-    def _rows(self) -> RowMap | CostRowMap:
+    def rows(self) -> RowMap | CostRowMap:
         """Return the map of rows in memory."""
         cost = None if self.ground is None else self.ground.scaled(self.coordinates)
         starts = Starts(self.network, self.start_rows, cost)

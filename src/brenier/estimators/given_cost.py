@@ -1,0 +1,94 @@
+"""The cost and the mass that a user asks for, checked against each other and against the start."""
+
+from __future__ import annotations
+
+from brenier.errors import DataError
+from brenier.solve import BFGS, Method
+from brenier.transport.costs import (
+    Cost,
+    CostFacts,
+    Mahalanobis,
+    SquaredEuclidean,
+    check_cost,
+    cost_named,
+)
+from brenier.transport.dual import UnbalancedMass
+
+
+def check_mass(mass: object) -> UnbalancedMass | None:
+    """Return unbalanced mass, or None for "balanced".
+
+    Raises:
+        DataError: where it is neither.
+    """
+    if isinstance(mass, UnbalancedMass):
+        return mass
+    if isinstance(mass, str) and mass == "balanced":
+        return None
+    raise DataError(
+        f"mass: must be 'balanced' or UnbalancedMass(source=..., target=...), got {mass!r}"
+    )
+
+
+def checked_cost(cost: object, dim: int) -> Cost:
+    """Return a cost for samples of so many features, given as an object or, where it needs no parameter, by name.
+
+    Raises:
+        DataError: where it is none, or its parts disagree.
+    """
+    return check_cost(cost_named(cost) if isinstance(cost, str) else cost, dim)
+
+
+def is_costed(cost: Cost, mass: UnbalancedMass | None) -> bool:
+    """Say whether a fit is one of a cost of its own (see `costed`): not the squared distance with balanced mass.
+
+    That of Mahalanobis is the default fit of other variables, unless mass is unbalanced.
+    """
+    return mass is not None or not isinstance(cost, SquaredEuclidean | Mahalanobis)
+
+
+def check_method_for(cost: Cost, method: Method | None) -> None:
+    """Raise where an inner solver needs a smooth objective and the cost has a kink.
+
+    Raises:
+        DataError: then.
+    """
+    if CostFacts.of(cost).kink and isinstance(method, BFGS):
+        raise DataError(
+            f"method: BFGS needs a smooth cost, and {cost!r} has a kink; leave the method out, or give OrthantBFGS()"
+        )
+
+
+def start_of(start: str, cost: Cost, mass: UnbalancedMass | None) -> str:
+    """Return the start that is asked for, or the usual one: the affine map where that is optimal, else a shift.
+
+    Raises:
+        DataError: where the cost does not allow it.
+    """
+    costed = is_costed(cost, mass)
+    if start == "auto":
+        return "shift" if costed else "affine"
+    if start == "affine" and costed:
+        raise DataError(
+            "start: the affine map between Gaussian fits is optimal only for quadratic costs and balanced mass; leave "
+            "start='auto', which begins with the shift of the means, or give 'identity'"
+        )
+    if start == "shift" and not costed:
+        raise DataError(
+            "start: 'shift' is for other costs than quadratic ones; give 'affine', which holds the shift, or 'identity'"
+        )
+    return start
+
+
+def check_scale_for(cost: Cost, scale: object) -> None:
+    """Raise where units of features are asked for beside a cost that says them itself.
+
+    Raises:
+        DataError: then.
+    """
+    by_name = isinstance(scale, str) and scale in ("auto", "common")
+    if isinstance(cost, Mahalanobis) and not by_name:
+        raise DataError(
+            "scale: the matrix of a Mahalanobis cost says what features count; leave the scale out, or put it into the "
+            "matrix"
+        )
