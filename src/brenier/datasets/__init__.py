@@ -64,6 +64,7 @@ from brenier.datasets.populations import (
     Sampler,
     Split,
     SplitSettings,
+    Stream,
     population,
 )
 from brenier.datasets.tables import (
@@ -96,6 +97,7 @@ __all__ = [
     "ShapePair",
     "Split",
     "SplitSettings",
+    "Stream",
     "TableFile",
     "TableLike",
     "alike_as_text",

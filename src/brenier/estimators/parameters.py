@@ -120,12 +120,13 @@ class Parameters:
         rows = min(source.size or math.inf, target.size or math.inf)
         cost, mass = checked_cost(self.cost, source.dim), check_mass(self.mass)
         check_scale_for(cost, self.scale)
+        costed = is_costed(cost, mass)
         budget = Budget(
             rows,
             source.dim,
             self.max_steps,
             self.max_time,
-            bounded_below=not CostFacts.of(cost).dominates_square,
+            bounded_below=costed and not CostFacts.of(cost).dominates_square,
         )
         budget = overridden(budget, overrides)
         settings = self._chosen(budget).overridden(overrides)
@@ -138,7 +139,7 @@ class Parameters:
         method = validation.check_method(self.method or usual_method(cost))
         check_method_for(cost, method)
         start = start_of(self.start, cost, mass)
-        known = self.potential in ("auto", "free") and not is_costed(cost, mass)
+        known = self.potential in ("auto", "free") and not costed
         folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),

@@ -14,7 +14,13 @@ from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
 from brenier.estimators.costed import CostPlan
 from brenier.estimators.folded import FoldedPlan
-from brenier.estimators.given_cost import is_costed
+from brenier.estimators.given_cost import check_mass, checked_cost, is_costed
+from brenier.estimators.metric import (
+    fitted_in_data,
+    in_metric,
+    metric_of,
+    without_metric,
+)
 from brenier.estimators.options import Fitted, Options
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
@@ -22,6 +28,7 @@ from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
 from brenier.potentials import UsualType, usual_modes
 from brenier.training import Clock, Progress
+from brenier.transport.costs import Mahalanobis
 
 
 class FittedSamples(NamedTuple):
@@ -83,11 +90,19 @@ def _read_and_fit(
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
     features = None if names is None else tuple(map(str, names))
+    metric = None
+    if isinstance(parameters.cost, Mahalanobis) and check_mass(parameters.mass) is None:
+        checked_cost(parameters.cost, source.dim)
+        metric = metric_of(parameters.cost)
+        source, target = in_metric(source, metric), in_metric(target, metric)
+    previous = without_metric(previous, metric)
     with UsualType(), usual_modes(gradients=True):
         plan, options = _planned(
             source, target, given, parameters, previous, clock, progress
         )
         fitted = fit_plan(plan, dataclasses.replace(options, features=features))
+        if metric is not None:
+            fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
 
 

@@ -96,29 +96,36 @@ def measure(
             "target rows",
             argument=side,
         )
-    unit, common = transport.coordinates.unit.cpu(), transport.coordinates.common
-    # Metrics weigh features as the cost does.
-    scale = torch.ones_like(unit) if common else unit
+    coordinates = transport.coordinates.to("cpu")
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     k = min(len(x), len(z) // 2)
     reference, fresh = z[order[:k]], z[order[k : 2 * k]]
-    baseline = gaussian_coordinates(x, z[order[k:]], scale)
+    # Metrics weigh features as the cost does, and the affine map is that between rows so weighed.
+    weigh, unit = coordinates.comparable, torch.ones_like(coordinates.unit)
+    baseline = gaussian_coordinates(weigh(x), weigh(z[order[k:]]), unit)
     compared = {
-        "identity (source)": x[:k],
-        "affine map": baseline.decode_target(baseline.encode_source(x[:k])),
-        "this map": transport(x[:k]),
-        "fresh target samples": fresh,
+        "identity (source)": weigh(x[:k]),
+        "affine map": baseline.decode_target(baseline.encode_source(weigh(x[:k]))),
+        "this map": weigh(transport(x[:k])),
+        "fresh target samples": weigh(fresh),
     }
-    scores = {}
-    for name, rows in compared.items():
-        scores[name] = _scores(rows / scale, reference / scale)
+    scores = {name: _scores(rows, weigh(reference)) for name, rows in compared.items()}
     return MapEvaluation(
         distance=transport.distance(x, z),
         trip=round_trip(transport, x[: EVALUATION.max_inverted]),
         scores=scores,
         rows=k,
-        unit="units of the data" if common else "units of each feature's scale",
+        unit=_unit_of(transport),
     )
+
+
+def _unit_of(transport: TransportMap) -> str:
+    """Return what metrics are measured in."""
+    if transport.coordinates.metric is not None:
+        return "units of the metric"
+    if transport.coordinates.common:
+        return "units of the data"
+    return "units of each feature's scale"
 
 
 def has_enough_rows(x: Tensor, z: Tensor) -> bool:

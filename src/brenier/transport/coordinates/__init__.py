@@ -2,6 +2,7 @@
 
 from brenier.transport.coordinates.affine import (
     Coordinates,
+    Metric,
     aligned_coordinates,
     identity_coordinates,
     plain_coordinates,
@@ -40,6 +41,7 @@ __all__ = [
     "Coordinates",
     "CovariateRows",
     "Covariates",
+    "Metric",
     "aligned_coordinates",
     "cost_units",
     "covariate_coordinates",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,6 +34,22 @@ PER_ROW = (
 
 
 @dataclasses.dataclass(frozen=True)
+class Metric:
+    """The change of variables x -> root x after which a Mahalanobis cost is the squared distance.
+
+    Attributes:
+        root, inverse_root: (d, d), of the cost's matrix; symmetric.
+    """
+
+    root: Tensor
+    inverse_root: Tensor
+
+    def to(self, device: torch.device | str) -> Metric:
+        """Return the same on a device."""
+        return Metric(self.root.to(device), self.inverse_root.to(device))
+
+
+@dataclasses.dataclass(frozen=True)
 class Coordinates:
     """Affine coordinates of both sides, float64.
 
@@ -42,6 +59,7 @@ class Coordinates:
         basis: (d, d), A.
         inverse: (d, d), A^{-1}.
         scale: (), the normaliser in `unit`, so that unit / scale are the units of cost that were asked for.
+        metric: what all of this is after, or None; rows are then taken through it first.
 
     Means, basis and inverse may have one more dimension in front: each row of points then has its own.
     """
@@ -52,22 +70,27 @@ class Coordinates:
     basis: Tensor
     inverse: Tensor
     scale: Tensor
+    metric: Metric | None = None
 
     def encode_source(self, x: Tensor) -> Tensor:
         """Return u = A^{-1} (x - m0)/s: (n, d)."""
+        x = self.measured(x)
         return _through((x - self.source_mean) / self.unit, self.inverse.mT)
 
     def decode_source(self, u: Tensor) -> Tensor:
         """Return x, the inverse of `encode_source`: (n, d)."""
-        return _through(u, self.basis.mT) * self.unit + self.source_mean
+        x = _through(u, self.basis.mT) * self.unit + self.source_mean
+        return x if self.metric is None else x @ self.metric.inverse_root
 
     def encode_target(self, z: Tensor) -> Tensor:
         """Return w = A' (z - m1)/s: (n, d)."""
+        z = self.measured(z)
         return _through((z - self.target_mean) / self.unit, self.basis)
 
     def decode_target(self, w: Tensor) -> Tensor:
         """Return z, the inverse of `encode_target`: (n, d)."""
-        return _through(w, self.inverse) * self.unit + self.target_mean
+        z = _through(w, self.inverse) * self.unit + self.target_mean
+        return z if self.metric is None else z @ self.metric.inverse_root
 
     def source_terms(self, x: Tensor, u: Tensor, value: Tensor) -> Tensor:
         """Return phi(x) = |a|^2/2 - |u|^2/2 - g~(u) + <delta, a> + |delta|^2/4, given value = g~(u): (n,).
@@ -75,6 +98,7 @@ class Coordinates:
         Here delta = (m0 - m1)/s. With `target_terms`, E phi + E phi^c is the dual value of the cost between x and z;
         written in centred quantities it loses no digits when the data lie far from the origin.
         """
+        x = self.measured(x)
         a, delta = (x - self.source_mean) / self.unit, self._delta()
         return (
             0.5 * (_square(a) - _square(u))
@@ -85,6 +109,7 @@ class Coordinates:
 
     def target_terms(self, z: Tensor, w: Tensor, envelope: Tensor) -> Tensor:
         """Return phi^c(z) = |b|^2/2 - |w|^2/2 + env~(w) - <delta, b> + |delta|^2/4, given env~(w): (n,)."""
+        z = self.measured(z)
         b, delta = (z - self.target_mean) / self.unit, self._delta()
         return (
             0.5 * (_square(b) - _square(w))
@@ -95,7 +120,20 @@ class Coordinates:
 
     def cost(self, x: Tensor, z: Tensor) -> Tensor:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
-        return 0.5 * _square((x - z) / self.unit)
+        return 0.5 * _square(self.measured(x - z) / self.unit)
+
+    def measured(self, rows: Tensor) -> Tensor:
+        """Return rows, or differences of rows, of the data in the variables of the metric: (n, d)."""
+        return rows if self.metric is None else rows @ self.metric.root
+
+    def comparable(self, rows: Tensor) -> Tensor:
+        """Return rows in units in which every feature counts as it does in the cost, up to a factor: (n, d)."""
+        rows = self.measured(rows)
+        return rows if self.common else rows / self.unit
+
+    def lengths(self, differences: Tensor) -> Tensor:
+        """Return the lengths of differences of rows (n, d), in the units of the cost: (n,)."""
+        return torch.linalg.vector_norm(self.measured(differences) / self.unit, dim=-1)
 
     @property
     def dim(self) -> int:
@@ -116,9 +154,9 @@ class Coordinates:
 
     def to(self, device: torch.device | str) -> Coordinates:
         """Return the same coordinates on a device."""
-        return Coordinates(
-            **{name: part.to(device) for name, part in self.tensors().items()}
-        )
+        metric = None if self.metric is None else self.metric.to(device)
+        tensors = {name: part.to(device) for name, part in self.tensors().items()}
+        return Coordinates(**tensors, metric=metric)
 
     def pick(self, index: int | Tensor) -> Coordinates:
         """Return what differs from row to row for one row or for some, given all."""
@@ -128,18 +166,20 @@ class Coordinates:
 
     def repeated(self, k: int) -> Coordinates:
         """Return these coordinates k times, with the k in front of what may differ."""
-        stacked = {name: torch.stack([getattr(self, name)] * k) for name in PER_ROW}
+        stacked: dict[str, Any] = {
+            name: torch.stack([getattr(self, name)] * k) for name in PER_ROW
+        }
         return dataclasses.replace(self, **stacked)
 
     def unit_of_cost(self) -> Tensor:
         """Return the units of the cost that were asked for: (d,)."""
         return self.unit / self.scale
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the fields by name."""
-        return {
-            field.name: getattr(self, field.name) for field in dataclasses.fields(self)
-        }
+    def tensors(self) -> dict[str, Any]:
+        """Return the fields by name, but for the metric."""
+        names = [field.name for field in dataclasses.fields(self)]
+        names.remove("metric")
+        return {name: getattr(self, name) for name in names}
 
     def _delta(self) -> Tensor:
         return (self.source_mean - self.target_mean) / self.unit

@@ -70,6 +70,10 @@ class Classes:
         """Return the coordinates of one class."""
         return self.coordinates.pick(int(index))
 
+    def after(self, coordinates: Coordinates) -> Classes:
+        """Return the same conditions with other coordinates."""
+        return dataclasses.replace(self, coordinates=coordinates)
+
     def to(self, device: torch.device | str) -> Classes:
         """Return the same on a device."""
         return Classes(self.labels, self.coordinates.to(device))

@@ -94,6 +94,10 @@ class Covariates:
         """Return the coordinates for one scaled value (p,)."""
         return self._row_coordinates(index.unsqueeze(0)).pick(0)
 
+    def after(self, coordinates: Coordinates) -> Covariates:
+        """Return the same conditions with other coordinates."""
+        return dataclasses.replace(self, coordinates=coordinates)
+
     def to(self, device: torch.device | str) -> Covariates:
         """Return the same on a device; what is interpolated stays on the CPU."""
         return dataclasses.replace(self, coordinates=self.coordinates.to(device))

@@ -97,6 +97,10 @@ class Conditions(Protocol):
         """Return the coordinates of one condition."""
         ...
 
+    def after(self, coordinates: Coordinates) -> Conditions:
+        """Return the same conditions with other coordinates."""
+        ...
+
     def to(self, device: torch.device | str) -> Conditions:
         """Return the same on a device."""
         ...

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -67,12 +66,16 @@ MISSED = {
 }
 
 
-class HasUnit(Protocol):
-    """Coordinates that say how long one unit of the cost is in every feature."""
+class MeasuresLengths(Protocol):
+    """Coordinates that say how long differences of rows are in the units of the cost."""
 
     @property
     def unit(self) -> Tensor:
         """The unit of the cost in every feature: (d,)."""
+        ...
+
+    def lengths(self, differences: Tensor) -> Tensor:
+        """Return the lengths of differences of rows (n, d): (n,)."""
         ...
 
 
@@ -88,7 +91,7 @@ class InvertibleMap(Protocol):
         ...
 
     @property
-    def coordinates(self) -> HasUnit:
+    def coordinates(self) -> MeasuresLengths:
         """The coordinates that the map works in."""
         ...
 
@@ -113,16 +116,15 @@ def inverse_errors(
         x: (n, d), source rows.
         condition: their labels or covariates, where the map takes any.
     """
-    unit = transport.coordinates.unit
-    x = x.detach().to(unit)
+    coordinates = transport.coordinates
+    x = x.detach().to(coordinates.unit)
     moved = transport(x, *condition)
     back, solution = transport.inverse(moved, *condition, return_solution=True)
-    from_mean = torch.linalg.vector_norm((x - x.mean(0)) / unit, dim=-1)
+    from_mean = coordinates.lengths(x - x.mean(0))
     spread = float(from_mean.square().mean().sqrt())
     if not spread:
         spread = 1.0  # all rows are equal: errors are absolute
-    errors = torch.linalg.vector_norm((back - x) / unit, dim=-1)
-    return errors / spread, solution
+    return coordinates.lengths(back - x) / spread, solution
 
 
 @dataclasses.dataclass(frozen=True)

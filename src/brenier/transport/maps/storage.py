@@ -241,9 +241,10 @@ def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
 def _coordinates_from(tensors: dict[str, Tensor]) -> Coordinates:
     """Return the coordinates of tensors by their names in the file."""
     fields = {filed: name for name, filed in FILED_AS.items()}
-    return Coordinates(
-        **{fields.get(filed, filed): part for filed, part in tensors.items()}
-    )
+    parts: dict[str, Any] = {
+        fields.get(filed, filed): part for filed, part in tensors.items()
+    }
+    return Coordinates(**parts)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
