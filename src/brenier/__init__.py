@@ -44,9 +44,15 @@ from brenier.transport.dual import (
     DualTask,
     DualValue,
     MemberSamples,
+    UnbalancedMass,
     conjugate,
 )
-from brenier.transport.maps import ConditionalMap, Distance, TransportMap
+from brenier.transport.maps import (
+    ConditionalMap,
+    CostDistance,
+    Distance,
+    TransportMap,
+)
 
 __version__ = "0.2.0.dev0"
 
@@ -65,6 +71,7 @@ __all__ = [
     "ConvergenceWarning",
     "Coordinates",
     "Cost",
+    "CostDistance",
     "DataError",
     "DataWarning",
     "DenseICNN",
@@ -98,6 +105,7 @@ __all__ = [
     "Status",
     "Task",
     "TransportMap",
+    "UnbalancedMass",
     "conjugate",
     "load",
 ]

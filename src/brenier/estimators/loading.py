@@ -13,8 +13,10 @@ import torch
 from brenier.errors import ModelFileError
 from brenier.estimators import validation
 from brenier.estimators.optimal_transport import OptimalTransport
-from brenier.estimators.parameters import Parameters
-from brenier.transport.maps import load_map, method_from_json
+from brenier.estimators.parameters import FittedMap, Parameters
+from brenier.transport.costs import Cost, Mahalanobis
+from brenier.transport.dual import UnbalancedMass
+from brenier.transport.maps import TransportMap, load_map, method_from_json
 
 # What summaries of a training record are made of.
 NEEDED = ("step", "seconds", "value", "held_out_unconverged")
@@ -60,10 +62,24 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Loaded
     ot = OptimalTransport(**parameters)
     ot.map_, ot.history_, ot.diagnostics_ = transport, history, diagnostics
     ot.method = method_from_json(description["method"])
+    ot.cost, ot.mass = _ground_of(transport, ot)
     ot.n_features_in_ = transport.dim
     if features is not None:
         ot.feature_names_in_ = np.asarray(features, dtype=object)
     return LoadedModel(ot, description)
+
+
+def _ground_of(
+    transport: FittedMap, ot: OptimalTransport
+) -> tuple[str | Cost, str | UnbalancedMass]:
+    """Return the cost and the mass of a map as the parameters of its estimator."""
+    metric = transport.coordinates.metric
+    if metric is not None:
+        return Mahalanobis(metric.matrix), ot.mass
+    ground = transport.ground if isinstance(transport, TransportMap) else None
+    if ground is None:
+        return ot.cost, ot.mass
+    return ground.cost, ground.mass or "balanced"
 
 
 def _parameters(description: Mapping[str, Any]) -> dict[str, Any]:

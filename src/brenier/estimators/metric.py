@@ -19,7 +19,7 @@ from brenier.transport.maps import ConditionalMap, Distance
 
 def metric_of(cost: Mahalanobis) -> Metric:
     """Return the change of variables after which a cost is the squared distance."""
-    return Metric(cost.root, cost.inverse_root)
+    return Metric(cost.matrix, cost.root, cost.inverse_root)
 
 
 def in_metric(side: Population, metric: Metric) -> Population:

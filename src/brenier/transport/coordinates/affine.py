@@ -38,15 +38,18 @@ class Metric:
     """The change of variables x -> root x after which a Mahalanobis cost is the squared distance.
 
     Attributes:
-        root, inverse_root: (d, d), of the cost's matrix; symmetric.
+        matrix: (d, d), that of the cost.
+        root, inverse_root: (d, d), of it; symmetric.
     """
 
+    matrix: Tensor
     root: Tensor
     inverse_root: Tensor
 
     def to(self, device: torch.device | str) -> Metric:
         """Return the same on a device."""
-        return Metric(self.root.to(device), self.inverse_root.to(device))
+        parts = self.matrix, self.root, self.inverse_root
+        return Metric(*(part.to(device) for part in parts))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,8 +27,14 @@ from brenier.transport.maps.checks import (
     require_finite,
 )
 from brenier.transport.maps.conditional import ConditionalMap
+from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.files import DTYPES, TensorShape
+from brenier.transport.maps.ground_files import (
+    ground_from_json,
+    ground_to_json,
+    with_metric,
+)
 from brenier.transport.maps.map import TransportMap
 
 START_ROWS = "start_rows"  # the name of the kept rows in either file
@@ -51,6 +57,7 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
         "tol": transport.tol,
         "max_steps": transport.max_steps,
         **kept,
+        **ground_to_json(transport),
         **_conditions_to_json(transport),
     }
 
@@ -113,6 +120,7 @@ def rebuild(
     check_coordinates(coordinates)
     if start_rows is not None:
         require_finite(START_ROWS, start_rows)
+    coordinates = with_metric(coordinates, description)
     settings: dict[str, Any] = {
         "method": method_from_json(description["method"]),
         "tol": check_real("tol", description["tol"], 0.0),
@@ -121,8 +129,14 @@ def rebuild(
     }
     held_out = description["held_out"]
     if not isinstance(network, Conditional):
-        found = None if held_out is None else _distance_from_json(held_out)
-        return TransportMap(network, coordinates, **settings, held_out_distance=found)
+        ground = ground_from_json(description, coordinates)
+        found: Distance | CostDistance | None = None
+        if held_out is not None:
+            from_json = _cost_distance_from_json if ground else _distance_from_json
+            found = from_json(held_out)
+        return TransportMap(
+            network, coordinates, **settings, held_out_distance=found, ground=ground
+        )
     if "covariates" in description:
         covariates = _covariates_from_json(description["covariates"], coordinates)
         _check_embedding(network, covariates.embedding(covariates.knots[:1]))
@@ -286,6 +300,11 @@ def _covariates_from_json(told: Json, coordinates: Coordinates) -> Covariates:
 def _distance_from_json(held: Json) -> Distance:
     check_fields("held_out", held, Distance)
     return Distance.from_json(held)
+
+
+def _cost_distance_from_json(held: Json) -> CostDistance:
+    check_fields("held_out", held, CostDistance)
+    return CostDistance.from_json(held)
 
 
 def _label_to_json(label: Hashable) -> Any:

@@ -46,6 +46,7 @@ from brenier.transport.maps.files import (
     read_shapes,
     read_tensors,
 )
+from brenier.transport.maps.ground_files import GROUND, METRIC
 from brenier.transport.maps.map import TransportMap
 
 Description: TypeAlias = dict[str, Any]  # as JSON holds it
@@ -56,14 +57,16 @@ class ModelFiles:
     """The files of a saved model.
 
     Attributes:
-        format: the number of the format of models with kept rows or weighted members; lower ones are read too.
+        format: the number of the format of models of another cost or mass; lower ones are read too.
+        with_rows: that of models with kept rows or weighted members.
         plain: that of models without, which version 0.1 reads.
         description: the name of the file that describes the model.
         largest_description, largest_header: bytes beyond which what is read can be neither that nor the header of
             weights, and is not read.
     """
 
-    format: int = 2
+    format: int = 3
+    with_rows: int = 2
     plain: int = 1
     description: str = "model.json"
     largest_description: int = 2**26
@@ -186,7 +189,9 @@ def _checked_folder(folder: object) -> Path:
 def _described_map(weights: str, told: Description) -> bytes:
     """Return the description of a model as its file holds it."""
     newer = START_ROWS in told or _is_weighted(told["potential"])
-    number = MODEL_FILES.format if newer else MODEL_FILES.plain
+    number = MODEL_FILES.with_rows if newer else MODEL_FILES.plain
+    if GROUND in told or METRIC in told:
+        number = MODEL_FILES.format
     description = {"format": number, "weights": weights, **told}
     description["sha256"] = digest_of(description)
     content = json.dumps(description, indent=2).encode()
