@@ -1,9 +1,10 @@
 """The only loop: minimise many independent objectives, one per row, with any method.
 
 A row i has its own objective F_i: R^d -> R. The *residual* is its gradient; a row has converged when
-|residual| <= tol, or where the problem measures errors of its own, when those are at most tol. A *problem* evaluates value and residual of its rows and can be restricted to some of them.
-A *method* is a pair (init, step): from an evaluated iterate it proposes the next trial point, so that every step
-costs one evaluation, and the residual tested is the one the next step uses.
+|residual| <= tol, or where the problem measures errors of its own, when that is at most tol. A *problem* evaluates
+value and residual of its rows and can be restricted to some of them. A *method* is a pair (init, step): from an
+evaluated iterate it proposes the next trial point, so that every step costs one evaluation, and the residual tested is
+the one the next step uses.
 
 Rows are independent: nothing here or in a method may look across rows. A finished row leaves the batch and costs
 nothing more. A method gives up on a row by proposing NaN.
