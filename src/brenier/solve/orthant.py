@@ -14,15 +14,16 @@ log-linear models" (Andrew and Gao, 2007), which calls the method OWL-QN. A coor
 
 A step minimises the quadratic model <p, d> + <d, B d>/2 over the free coordinates within the orthant, B being an
 estimate of the Hessian of q: coordinates that would leave the orthant stop at the centre, exactly, and the others are
-solved for again. To solve with the free part of B, rather than to take that part of its inverse, makes steps superlinear
-once the right coordinates rest at the centre. Where the step does not lead downhill, or B is not positive definite, it
-is the best multiple of -p, projected onto the orthant, which always does: without such a rule steps may jam at a point
-that is no minimum ("Projected Newton methods for optimization problems with simple constraints", Bertsekas, 1982; "A
-Modified Orthant-Wise Limited Memory Quasi-Newton Method with Convergence Analysis", Gong and Ye, 2015).
+solved for again. To solve with the free part of B, rather than to take that part of its inverse, makes steps
+superlinear once the right coordinates rest at the centre. Where the step does not lead downhill, or B is not positive
+definite, it is the best multiple of -p, projected onto the orthant, which always does: without such a rule steps may
+jam at a point that is no minimum ("Projected Newton methods for optimization problems with simple constraints",
+Bertsekas, 1982; "A Modified Orthant-Wise Limited Memory Quasi-Newton Method with Convergence Analysis", Gong and Ye,
+2015).
 
-With s a move and u the change of grad q, the update is B - B s s'B / s'B s + u u' / s'u. Where s'u < c s'B s, as where q
-is not convex, u is first mixed with B s so that equality holds ("Numerical Optimization", Nocedal and Wright, procedure
-18.2): B stays positive definite and of bounded growth, and steps lengthen where the slope falls.
+With s a move and u the change of grad q, the update is B - B s s'B / s'B s + u u' / s'u. Where s'u < c s'B s, as it may
+be where q is not convex, u is first mixed with B s so that equality holds ("Numerical Optimization", Nocedal and
+Wright, procedure 18.2): B stays positive definite and of bounded growth, and steps lengthen where the slope falls.
 
 How far a row is from a minimum is told by the *natural residual*, the length of the plain proximal step,
 
@@ -160,7 +161,9 @@ class OrthantBFGS:
         secant = Secant.between(state.current, at)
         rejections = torch.where(accepted, 0.0, state.rejections + 1)
         restart = rejections == self.patience
-        hessian = _restarted(_updated(state.hessian, secant, self.damping), secant, restart)
+        hessian = _restarted(
+            _updated(state.hessian, secant, self.damping), secant, restart
+        )
         excused = torch.where(restart, rejections, state.excused)
         excused = torch.minimum(excused, rejections)  # none once a trial is accepted
         face = state.kinks.face(current)
@@ -211,9 +214,7 @@ def _updated(hessian: Tensor, secant: Secant, damping: float) -> Tensor:
 def _restarted(hessian: Tensor, secant: Secant, restart: Tensor) -> Tensor:
     """Return B, in rows that restart the identity times the curvature of the secant: (n, d, d)."""
     curvature = torch.where(secant.useful, secant.square / secant.curvature, 1.0)
-    identity = torch.eye(
-        hessian.shape[-1], dtype=hessian.dtype, device=hessian.device
-    )
+    identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
     return torch.where(
         restart[:, None, None], curvature[:, None, None] * identity, hessian
     )
