@@ -29,7 +29,7 @@ from brenier import (
     Quadratic,
     ResidualPotential,
 )
-from brenier.solve import Method, Problem
+from brenier.solve import Iterate, Method, OrthantBFGS, Problem, natural_residual
 
 
 class Answered(Problem, Protocol):
@@ -269,6 +269,74 @@ class Counting:
         return Counting(self.problem.rows(index), self.tally)
 
 
+@dataclasses.dataclass(frozen=True)
+class Kinked:
+    """F(y) = smooth(y) + <tilt, y> + kink sum_j |y_j - centre_j|, the tilt such that `answer` is the minimiser."""
+
+    smooth: Problem
+    tilt: Tensor
+    centre: Tensor
+    kink: float
+    answer: Tensor
+    convexity: float
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        value, residual = self.smooth.evaluate(y)
+        kinks = self.kink * (y - self.centre).abs().sum(-1)
+        return value + vecdot(self.tilt, y) + kinks, residual + self.tilt
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return self.smooth.hessian_product(y, v)
+
+    def errors(self, at: Iterate) -> Tensor:
+        return natural_residual(at, self.centre, self.kink)
+
+    def rows(self, index: Tensor) -> Kinked:
+        return Kinked(
+            self.smooth.rows(index),
+            self.tilt[index],
+            self.centre[index],
+            self.kink,
+            self.answer[index],
+            self.convexity,
+        )
+
+
+def kinked(problem: Answered, kink: float, steepest: float = 9.0) -> Kinked:
+    """A problem with kinks added: every other coordinate of its answer moves to its centre, beside the smooth answer.
+
+    The natural residual bounds the distance to the answer by (1 + steepest) / convexity, of curvatures up to steepest.
+    """
+    answer = problem.answer
+    resting = torch.arange(answer.numel()).view(answer.shape) % 2 == 0
+    centre = torch.where(
+        resting, answer, answer + normal(*answer.shape, seed=7).to(answer)
+    )
+    pulls = torch.where(
+        resting,
+        torch.tanh(normal(*answer.shape, seed=8).to(answer)),
+        torch.sign(answer - centre),
+    )
+    tilt = -problem.evaluate(answer)[1] - kink * pulls
+    return Kinked(
+        problem, tilt, centre, kink, answer, problem.convexity / (1 + steepest)
+    )
+
+
+def counting(problem: Problem, tally: Tally) -> Problem:
+    """A problem with a tally of what is asked of it, its kinks seen as before."""
+    if isinstance(problem, Kinked):
+        return dataclasses.replace(problem, smooth=Counting(problem.smooth, tally))
+    return Counting(problem, tally)
+
+
+def corrupted(problem: Problem, broken: Tensor) -> Problem:
+    """A problem with NaN for every result in the broken rows (n,), its kinks seen as before."""
+    if isinstance(problem, Kinked):
+        return dataclasses.replace(problem, smooth=Corrupted(problem.smooth, broken))
+    return Corrupted(problem, broken)
+
+
 def quadratics(
     condition: float, largest: float = 2.0, n: int = 5, d: int = 5
 ) -> Quadratics:
@@ -292,6 +360,10 @@ HARD_PROBLEMS: dict[str, Answered] = {
     "barrier": Barrier(0.5 + normal(5, 5, seed=1).sigmoid()),
 }
 
+KINKED_PROBLEMS: dict[str, Answered] = {
+    name: kinked(problem, 0.5) for name, problem in PROBLEMS.items()
+}
+
 METHODS: dict[str, Method] = {
     "gradient step": GradientStep(),
     "paper": GradientStep.paper(),
@@ -302,9 +374,11 @@ METHODS: dict[str, Method] = {
     "lbfgs": LBFGS(),
     "lbfgs, short memory": LBFGS(memory=3),
     "newton": NewtonCG(),
+    "orthant": OrthantBFGS(),
 }
 CURVED_METHODS = {
-    name: METHODS[name] for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton")
+    name: METHODS[name]
+    for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton", "orthant")
 }
 # The published step size is shared by the batch: the only method whose rows are not independent.
 ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}

@@ -1,7 +1,8 @@
 """The inner loop: many small independent minimisations at once, one per row of a batch.
 
 `minimise` runs a *method* on a *problem* and returns a `Solution`. Methods: `BFGS` (the default), `LBFGS`, `NewtonCG`,
-`Anderson`, `GradientStep`. Rules for differentiating the solution: `detached`, `one_step`, `implicit`, `unrolled`.
+`Anderson`, `GradientStep`; `OrthantBFGS` for objectives with
+kinks. Rules for differentiating the solution: `detached`, `one_step`, `implicit`, `unrolled`.
 Nothing here knows of transport; any objective that is evaluated row by row will do.
 """
 
@@ -9,8 +10,16 @@ from brenier.solve.bfgs import BFGS
 from brenier.solve.firstorder import Anderson, GradientStep
 from brenier.solve.gradients import Rule, detached, implicit, one_step, unrolled
 from brenier.solve.lbfgs import LBFGS
-from brenier.solve.loop import Iterate, Method, Problem, minimise
+from brenier.solve.loop import (
+    Iterate,
+    KinkedProblem,
+    MeasuresErrors,
+    Method,
+    Problem,
+    minimise,
+)
 from brenier.solve.newton import NewtonCG
+from brenier.solve.orthant import OrthantBFGS, natural_residual
 from brenier.solve.solution import Solution, Status
 
 __all__ = [
@@ -19,8 +28,11 @@ __all__ = [
     "Anderson",
     "GradientStep",
     "Iterate",
+    "KinkedProblem",
+    "MeasuresErrors",
     "Method",
     "NewtonCG",
+    "OrthantBFGS",
     "Problem",
     "Rule",
     "Solution",
@@ -28,6 +40,7 @@ __all__ = [
     "detached",
     "implicit",
     "minimise",
+    "natural_residual",
     "one_step",
     "unrolled",
 ]

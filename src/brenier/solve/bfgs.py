@@ -11,16 +11,7 @@ from torch.linalg import vecdot
 
 from brenier.solve.linesearch import LineSearch, accept
 from brenier.solve.loop import Iterate, Problem
-
-
-class _Secant(NamedTuple):
-    """What a trial, accepted or not, tells about the curvature of its row."""
-
-    s: Tensor  # (n, d), the move
-    q: Tensor  # (n, d), the change of the residual
-    curvature: Tensor  # (n,), <s, q>
-    square: Tensor  # (n,), <q, q>
-    useful: Tensor  # (n,) bool, whether the curvature is positive, beyond rounding
+from brenier.solve.secant import Secant
 
 
 class _Term(NamedTuple):
@@ -135,7 +126,7 @@ class BFGS:
         """Accept or reject the trial, update H by its curvature either way, and propose the next trial."""
         accepted = self.line_search.accepts(state.current, at)
         current = accept(accepted, state.current, at)
-        secant = _secant(state.current, at)
+        secant = Secant.between(state.current, at)
         restart = state.inverse_hessian.terms >= self.memory
         inverse_hessian, step = _update_inverse_hessian(
             state, at, accepted, current, secant, restart=restart
@@ -158,16 +149,7 @@ class BFGS:
         return self.line_search.give_up(trial, state.rejections)
 
 
-def _secant(old: Iterate, trial: Iterate) -> _Secant:
-    """Return what the trial tells about the curvature of every row."""
-    s, q = trial.y - old.y, trial.residual - old.residual
-    curvature, square = vecdot(s, q), vecdot(q, q)
-    # The update divides by <s, q>, which where it is all rounding says nothing.
-    useful = (curvature > torch.finfo(s.dtype).eps * square) & torch.isfinite(square)
-    return _Secant(s, q, curvature, square, useful)
-
-
-def _rank_two_term(secant: _Secant, w: Tensor) -> _Term:
+def _rank_two_term(secant: Secant, w: Tensor) -> _Term:
     """Return the term that makes H q = s, given w = H q (n, d) before."""
     column = secant.useful.unsqueeze(-1)
     s, w = torch.where(column, secant.s, 0.0), torch.where(column, w, 0.0)
@@ -181,7 +163,7 @@ def _update_inverse_hessian(
     trial: Iterate,
     accepted: Tensor,
     current: Iterate,
-    secant: _Secant,
+    secant: Secant,
     *,
     restart: bool,
 ) -> tuple[_InverseHessian, Tensor]:

@@ -1,9 +1,10 @@
 """The only loop: minimise many independent objectives, one per row, with any method.
 
 A row i has its own objective F_i: R^d -> R. The *residual* is its gradient; a row has converged when
-|residual| <= tol. A *problem* evaluates value and residual of its rows and can be restricted to some of them.
-A *method* is a pair (init, step): from an evaluated iterate it proposes the next trial point, so that every step
-costs one evaluation, and the residual tested is the one the next step uses.
+|residual| <= tol, or where the problem measures errors of its own, when that is at most tol. A *problem* evaluates
+value and residual of its rows and can be restricted to some of them. A *method* is a pair (init, step): from an
+evaluated iterate it proposes the next trial point, so that every step costs one evaluation, and the residual tested is
+the one the next step uses.
 
 Rows are independent: nothing here or in a method may look across rows. A finished row leaves the batch and costs
 nothing more. A method gives up on a row by proposing NaN.
@@ -50,10 +51,29 @@ class Problem(Protocol):
 
 @runtime_checkable
 class MeasuresErrors(Protocol):
-    """A problem that says itself how far a row is from solved, where the norm of the residual says little."""
+    """A problem that says itself how far a row is from done, in place of the norm of the residual."""
 
     def errors(self, at: Iterate) -> Tensor:
-        """Return the error of every row at an evaluated iterate: (n,)."""
+        """Return the error of every row, zero at its answer and compared with tol: (n,)."""
+        ...
+
+
+@runtime_checkable
+class KinkedProblem(Problem, MeasuresErrors, Protocol):
+    """Objectives F(y) = q(y) + kink * sum_j |y_j - centre_j| with q smooth: see `brenier.solve.OrthantBFGS`.
+
+    `evaluate` returns F with the kinks, but as residual the gradient of q alone; `hessian_product` is that of q;
+    `rows` restricts the centre as well. `errors` may be `natural_residual`.
+    """
+
+    @property
+    def kink(self) -> float:
+        """The factor of the sum, not negative."""
+        ...
+
+    @property
+    def centre(self) -> Tensor:
+        """Where the kinks are: (n, d)."""
         ...
 
 
@@ -100,13 +120,33 @@ class _Counted:
         self.tally.append(2 * y.shape[0])
         return self.problem.hessian_product(y, v)
 
-    def errors(self, at: Iterate) -> Tensor:
-        if isinstance(self.problem, MeasuresErrors):
-            return self.problem.errors(at)
-        return torch.linalg.vector_norm(at.residual, dim=-1)
-
     def rows(self, index: Tensor) -> _Counted:
         return _Counted(self.problem.rows(index), self.tally)
+
+    def errors(self, at: Iterate) -> Tensor:
+        """Return what is compared with tol, infinite where anything is not finite: (n,)."""
+        norm = torch.linalg.vector_norm(at.residual, dim=-1)
+        finite = torch.isfinite(norm + at.value)
+        if isinstance(self.problem, MeasuresErrors):
+            norm = self.problem.errors(at)
+            finite &= torch.isfinite(norm)
+        return torch.where(finite, norm, torch.inf)
+
+
+def as_kinked(problem: Problem) -> KinkedProblem | None:
+    """Return the problem, or the one that the loop counts the evaluations of, if it has kinks.
+
+    Raises:
+        DataError: where its kink is negative or NaN.
+    """
+    whole = problem.problem if isinstance(problem, _Counted) else problem
+    if not isinstance(whole, KinkedProblem):
+        return None
+    if not whole.kink >= 0:
+        raise DataError(
+            f"kink: must not be negative, got {whole.kink}; a concave kink has no minimum to find"
+        )
+    return whole
 
 
 class _Active(NamedTuple):
@@ -115,40 +155,38 @@ class _Active(NamedTuple):
     row: Tensor  # (n,), which rows of the whole problem these are
     tol: Tensor  # (n,)
     at: Iterate  # the last trial
-    norm: Tensor  # (n,), residual norm there
-    best: Tensor  # (n, d), the iterate of smallest residual norm
-    best_norm: Tensor  # (n,)
+    error: Tensor  # (n,), its error: the residual norm, or what the problem measures
+    best: Tensor  # (n, d), the iterate of smallest error
+    best_error: Tensor  # (n,)
     stalled: (
         Tensor  # (n,) bool, whether the method gave up though the iterate was finite
     )
 
     @classmethod
-    def at_start(cls, problem: _Counted, at: Iterate, tol: float | Tensor) -> _Active:
-        """Return all rows, at their first iterates."""
+    def at_start(cls, at: Iterate, error: Tensor, tol: float | Tensor) -> _Active:
+        """Return all rows, at their first iterates of these errors."""
         n, device = len(at.y), at.y.device
-        norm = _norm(problem, at)
         return cls(
             torch.arange(n, device=device),
             torch.as_tensor(tol, dtype=at.y.dtype, device=device).expand(n),
             at,
-            norm,
+            error,
             at.y,
-            norm,
-            torch.zeros_like(norm, dtype=torch.bool),
+            error,
+            torch.zeros_like(error, dtype=torch.bool),
         )
 
-    def moved_to(self, problem: _Counted, at: Iterate) -> _Active:
-        """Return the rows after one more evaluated trial."""
-        norm = _norm(problem, at)
-        gave_up = torch.isnan(at.y[:, 0]) & torch.isfinite(self.norm)
-        better = norm < self.best_norm
+    def moved_to(self, at: Iterate, error: Tensor) -> _Active:
+        """Return the rows after one more evaluated trial, and its errors."""
+        gave_up = torch.isnan(at.y[:, 0]) & torch.isfinite(self.error)
+        better = error < self.best_error
         return _Active(
             self.row,
             self.tol,
             at,
-            norm,
+            error,
             torch.where(better.unsqueeze(-1), at.y, self.best),
-            torch.where(better, norm, self.best_norm),
+            torch.where(better, error, self.best_error),
             self.stalled | gave_up,
         )
 
@@ -157,7 +195,7 @@ class _Active(NamedTuple):
         lost = ~torch.isfinite(self.at.y.sum(-1))
         status = torch.where(lost, int(Status.NON_FINITE), -1)
         status = torch.where(lost & self.stalled, int(Status.STALLED), status)
-        return torch.where(self.best_norm <= self.tol, int(Status.CONVERGED), status)
+        return torch.where(self.best_error <= self.tol, int(Status.CONVERGED), status)
 
 
 @torch.no_grad()
@@ -171,13 +209,15 @@ def minimise(
     check_every: int = 1,
     skip_fraction: float = 0.0,
 ) -> Solution:
-    """Minimise every row's objective until its residual norm is at most tol, or max_steps have been taken.
+    """Minimise every row's objective until its error is at most tol, or max_steps have been taken.
+
+    The error is the residual norm, or what the problem measures (`MeasuresErrors`).
 
     Args:
         problem: the rows' objectives.
         method: how to step, for example `BFGS()`.
         start: (n, d), first iterates; or these with what is known there, which then is not asked for again.
-        tol: bound on the residual norm, one number or one per row (n,).
+        tol: bound on the error, one number or one per row (n,).
         max_steps: steps after which a row is given up as `Status.OUT_OF_STEPS`.
         check_every: steps between two stop tests. A test reads the device, so a GPU may prefer 4 or 8; rows then
             run at most check_every - 1 steps longer than needed, and their best iterate is kept.
@@ -201,7 +241,7 @@ def minimise(
         return solution
     if not isinstance(start, Iterate):
         start = Iterate(first, *counted.evaluate(first))
-    active = _Active.at_start(counted, start, tol)
+    active = _Active.at_start(start, counted.errors(start), tol)
     may_defer = skip_fraction * len(first)
     state: State | None = None
     for steps in range(max_steps + 1):
@@ -221,14 +261,9 @@ def minimise(
             state, trial = method.init(counted, active.at)
         else:
             state, trial = method.step(counted, state, active.at)
-        active = active.moved_to(counted, Iterate(trial, *counted.evaluate(trial)))
+        at = Iterate(trial, *counted.evaluate(trial))
+        active = active.moved_to(at, counted.errors(at))
     return dataclasses.replace(solution, evaluations=sum(tally))
-
-
-def _norm(problem: _Counted, at: Iterate) -> Tensor:
-    """Residual norms, or the errors that the problem measures (n,), infinite where anything is not finite."""
-    norm = problem.errors(at)
-    return torch.where(torch.isfinite(norm + at.value), norm, torch.inf)
 
 
 def _stop_test(active: _Active, may_defer: float, *, last: bool) -> Tensor:
@@ -269,6 +304,6 @@ def _record_finished(
     done = (status >= 0).nonzero().squeeze(-1)
     row = active.row[done]
     solution.point[row] = active.best[done]
-    solution.residual[row] = active.best_norm[done]
+    solution.residual[row] = active.best_error[done]
     solution.steps[row] = steps
     solution.status[row] = status[done]

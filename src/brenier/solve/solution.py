@@ -52,7 +52,8 @@ class Solution:
 
     Attributes:
         point: (n, d), the iterate of smallest residual norm seen in each row.
-        residual: (n,), that norm (Euclidean).
+        residual: (n,), that norm (Euclidean). Both are of the error instead, where the problem measures its own
+            (`brenier.solve.MeasuresErrors`).
         steps: (n,), steps taken by each row.
         status: (n,), a `Status` per row.
         evaluations: gradient evaluations of all rows together; a Hessian product counts as two.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import BFGS, Iterate, Method
+from brenier.solve import BFGS, Iterate, Method, OrthantBFGS
 from brenier.transport.costs import Cost, CostFacts
 
 
@@ -87,5 +87,5 @@ class InnerProblem:
 def usual_method(cost: Cost | None) -> Method:
     """Return the inner solver of a cost where none is asked for: `BFGS`, or where it has a kink `OrthantBFGS`."""
     if cost is not None and CostFacts.of(cost).kink:
-        return BFGS()
+        return OrthantBFGS()
     return BFGS()
