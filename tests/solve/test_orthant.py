@@ -265,9 +265,10 @@ def test_it_needs_far_fewer_evaluations_than_proximal_gradients() -> None:
     smooth = Quadratics(hessian, 2 * normal(20, 16, seed=1), 0.0)
     for kink, share in ((0.1, 15), (1.0, 8)):
         problem = around(smooth, torch.zeros(20, 16).double(), kink)
+        methods: tuple[Method, ...] = (OrthantBFGS(), ProximalGradient(kink, 0.5))
         few, many = (
             minimise(problem, method, problem.centre, tol=1e-8, max_steps=5000).check()
-            for method in (OrthantBFGS(), ProximalGradient(kink, 0.5))
+            for method in methods
         )
         assert share * few.evaluations < many.evaluations
 
