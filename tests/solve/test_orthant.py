@@ -167,11 +167,8 @@ def test_it_agrees_with_the_lasso(kink: float) -> None:
         assert torch.equal(row == 0, expected == 0)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
-def test_without_a_kink_it_finds_what_bfgs_finds(
-    problem: Answered, dtype: torch.dtype
-) -> None:
+def test_without_a_kink_it_finds_what_bfgs_finds(problem: Answered) -> None:
     flat = dataclasses.replace(kinked(problem, 0.0), centre=start(problem))
     first, tol = start(problem), DTYPES[torch.float64]
     smooth = minimise(problem, BFGS(), first, tol=tol).check()
@@ -219,7 +216,7 @@ def test_where_q_is_not_convex_it_stops_where_f_is_stationary(
         # From afar a trial that would be rejected may be stationary itself, and the row is done.
         assert first is not q.z or (descent >= 0).all()
         # A curvature estimate that cannot shrink again would make some rows creep for hundreds of steps.
-        assert solution.steps.max() < 200
+        assert solution.steps.max() < 120
 
 
 def test_a_row_alone_takes_the_same_steps() -> None:
@@ -250,11 +247,13 @@ def test_whatever_the_quadratic_rows_end_at_a_minimum(
     smooth = Quadratics(hessian.to(dtype), 3 * goal.to(dtype), 0.0)
     problem = around(smooth, centre.to(dtype), kink)
     first = problem.centre + away * normal(4, d, seed=seed + 2).to(dtype)
-    best = problem.evaluate(solved(problem, first).check().point)[0]
-    for probe in range(5):
-        near = normal(4, d, seed=probe).to(dtype) * 10.0**-probe
-        other = problem.evaluate(problem.centre + near)[0]
-        assert (best <= other + 1e-3 * (1 + other.abs())).all()
+    found = solved(problem, first).check().point
+    best, slack = problem.evaluate(found)[0], 1e-5 if single else 1e-8
+    for probe in range(4):
+        away_from = normal(4, d, seed=probe).to(dtype) * 10.0**-probe
+        for middle in (found, problem.centre):
+            other = problem.evaluate(middle + away_from)[0]
+            assert (best <= other + slack * (1 + other.abs())).all()
 
 
 # ---- how fast, and how rows end
@@ -265,9 +264,10 @@ def test_it_needs_far_fewer_evaluations_than_proximal_gradients() -> None:
     smooth = Quadratics(hessian, 2 * normal(20, 16, seed=1), 0.0)
     for kink, share in ((0.1, 15), (1.0, 8)):
         problem = around(smooth, torch.zeros(20, 16).double(), kink)
+        methods: tuple[Method, ...] = (OrthantBFGS(), ProximalGradient(kink, 0.5))
         few, many = (
             minimise(problem, method, problem.centre, tol=1e-8, max_steps=5000).check()
-            for method in (OrthantBFGS(), ProximalGradient(kink, 0.5))
+            for method in methods
         )
         assert share * few.evaluations < many.evaluations
 
