@@ -20,7 +20,7 @@ from brenier.estimators.options import Options
 from brenier.estimators.plain import PlainPlan, PlainProblem, known_rows, plain_task
 from brenier.estimators.plan import Choice
 from brenier.potentials import Potential, Quadratic
-from brenier.statistics import normal_score, standard_error
+from brenier.statistics import normal_score, some_of, standard_error
 from brenier.training import Run
 from brenier.transport.coordinates import Coordinates, cost_units
 from brenier.transport.costs import CostFacts, ScaledCost, SquaredEuclidean
@@ -72,6 +72,8 @@ class CostPlan(PlainPlan):
         slope = torch.zeros(coordinates.dim, dtype=torch.float64)
         if options.start != "identity" and options.warm is None:
             slope = _slope(x, z, coordinates, cost, options)
+            if mass is not None and not _pays(slope, task):
+                slope = torch.zeros_like(slope)
             task.model = begin_at(task.model, slope)
         return CostProblem(
             self, split, coordinates, task, own, generator, ground, slope
@@ -110,9 +112,7 @@ class CostProblem(PlainProblem):
 
     def identity(self) -> Potential:
         """Return the potential of the shift that training started from."""
-        made = Quadratic(len(self.slope), shift=self.slope)
-        made = made.to(self.options.device, self.options.dtype)
-        return made.eval().requires_grad_(False)
+        return _linear(self.slope, self.task.held_out[0])
 
     def certified_map(self, network: Potential, refit: bool) -> TransportMap:
         """Return the map of a network, with its cost measured on rows that took part in nothing else."""
@@ -186,6 +186,22 @@ class CostProblem(PlainProblem):
             )
 
 
+def _pays(slope: Tensor, task: DualTask) -> bool:
+    """Say whether J of a shift is below that of the identity, on rows held out: mass need not be moved."""
+    x, z = (some_of(side, COSTED.level_pairs) for side in task.held_out)
+    with torch.no_grad():
+        shift, identity = (
+            task.objective(_linear(each, x), x, z, tol=task.evaluation_tol).value()
+            for each in (slope, torch.zeros_like(slope))
+        )
+    return shift < identity
+
+
+def _linear(slope: Tensor, like: Tensor) -> Potential:
+    """Return the potential of a shift, of one precision and device with some rows."""
+    return Quadratic(len(slope), shift=slope).to(like).eval().requires_grad_(False)
+
+
 def begin_at(potential: Potential, slope: Tensor) -> Potential:
     """Return a potential whose networks begin with a linear part of this slope (d,), where they have an affine part."""
     for member in potential.members():
@@ -234,7 +250,10 @@ def _ground(x: Tensor, z: Tensor, coordinates: Coordinates, options: Options) ->
     unit = coordinates.unit.cpu()
     moves = (z[:n] - x[:n]) / unit
     level = ScaledCost.level_of(options.cost, float(coordinates.scale), moves)
-    return Ground(options.cost, options.mass, level=level)
+    reach = float(
+        torch.stack([z.amax(0) - x.amin(0), x.amax(0) - z.amin(0)]).div(unit).max()
+    )
+    return Ground(options.cost, options.mass, level=level, reach=reach)
 
 
 def _slope(

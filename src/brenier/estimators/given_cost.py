@@ -13,6 +13,7 @@ from brenier.transport.costs import (
     cost_named,
 )
 from brenier.transport.dual import UnbalancedMass
+from brenier.transport.maps import ConditionalMap, TransportMap
 
 
 def check_mass(mass: object) -> UnbalancedMass | None:
@@ -91,4 +92,26 @@ def check_scale_for(cost: Cost, scale: object) -> None:
         raise DataError(
             "scale: the matrix of a Mahalanobis cost says what features count; leave the scale out, or put it into the "
             "matrix"
+        )
+
+
+def check_warm_ground(
+    warm: TransportMap | ConditionalMap | None, cost: Cost, mass: UnbalancedMass | None
+) -> None:
+    """Raise where the map to go on from is one of another cost or mass.
+
+    Raises:
+        DataError: then.
+    """
+    if warm is None:
+        return
+    ground = warm.ground if isinstance(warm, TransportMap) else None
+    costed = is_costed(cost, mass)
+    alike = costed == (ground is not None)
+    if ground is not None:
+        alike = costed and ground.cost == cost and ground.mass == mass
+    if not alike:
+        raise DataError(
+            "warm_start: the map to go on from was fitted with another cost or mass; give the same, or set "
+            "warm_start=False"
         )

@@ -24,7 +24,7 @@ from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.costs import Cost
 from brenier.transport.dual import UnbalancedMass
-from brenier.transport.maps import Distance, save_map
+from brenier.transport.maps import save_map
 
 
 class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -252,7 +252,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         condition = self._condition(labels, covariates)
         return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
 
-    def distance(self, label: Hashable = None) -> Distance:
+    def distance(self, label: Hashable = None) -> Any:
         """Return W2 with its bounds, as measured on held-out samples at fit time.
 
         With labels that of one class. After a fit with covariates the distance over all their values,

@@ -20,6 +20,7 @@ from brenier.estimators.given_cost import (
     check_mass,
     check_method_for,
     check_scale_for,
+    check_warm_ground,
     checked_cost,
     is_costed,
     start_of,
@@ -139,6 +140,7 @@ class Parameters:
         method = validation.check_method(self.method or usual_method(cost))
         check_method_for(cost, method)
         start = start_of(self.start, cost, mass)
+        check_warm_ground(warm, cost, mass)
         known = self.potential in ("auto", "free") and not costed
         folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(

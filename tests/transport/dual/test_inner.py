@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from problems import normal
 from torch import Tensor
 from torch.autograd.functional import hessian
 
@@ -22,7 +23,6 @@ from brenier.solve import implicit
 from brenier.transport.costs import Cost
 from brenier.transport.dual import best_initial_points, conjugate
 from brenier.transport.dual.inner import InnerProblem
-from tests.problems import normal
 
 SMOOTH = {
     "mahalanobis": Mahalanobis([[2.0, 0.5], [0.5, 1.0]]),

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from problems import normal
 from torch import Tensor
 
 from brenier import DataError, UnbalancedMass
 from brenier.transport.dual import priced, share_of_mass, uniform_weights
 from brenier.transport.dual.marginals import soft_mean
-from tests.problems import normal
 
 SOURCE, TARGET = normal(40), normal(30, seed=1)
 WEIGHTS = uniform_weights(SOURCE), uniform_weights(TARGET)
@@ -19,6 +19,12 @@ MASSES = {
     "exact source": UnbalancedMass(math.inf, 0.7),
     "exact target": UnbalancedMass(0.5, math.inf),
 }
+
+
+def value_of(mass: UnbalancedMass, source: Tensor, target: Tensor) -> float:
+    """J at the best constant."""
+    weights = uniform_weights(source), uniform_weights(target)
+    return mass.value(float(mass.loss(source, target, weights)))
 
 
 def of_constant(mass: UnbalancedMass, k: float) -> float:
@@ -30,13 +36,13 @@ def of_constant(mass: UnbalancedMass, k: float) -> float:
 
 @pytest.mark.parametrize("mass", MASSES.values(), ids=MASSES)
 def test_the_value_is_that_at_the_best_constant(mass: UnbalancedMass) -> None:
-    found = float(mass.value(SOURCE, TARGET, WEIGHTS))
+    found = value_of(mass, SOURCE, TARGET)
     k = mass.constant(SOURCE, TARGET, WEIGHTS)
     assert found == pytest.approx(of_constant(mass, k))
     for other in np.linspace(k - 1, k + 1, 21):
         assert of_constant(mass, float(other)) >= found - 1e-12
     # Adding a constant to g changes nothing.
-    assert float(mass.value(SOURCE + 3, TARGET + 3, WEIGHTS)) == pytest.approx(found)
+    assert value_of(mass, SOURCE + 3, TARGET + 3) == pytest.approx(found)
 
 
 @pytest.mark.parametrize("mass", MASSES.values(), ids=MASSES)
@@ -44,14 +50,17 @@ def test_terms_add_up_to_the_value(mass: UnbalancedMass) -> None:
     k = mass.constant(SOURCE, TARGET, WEIGHTS)
     source, target = mass.terms(SOURCE, TARGET, k)
     total = float(source.mean() + target.mean())
-    assert total == pytest.approx(float(mass.value(SOURCE, TARGET, WEIGHTS)))
+    assert total == pytest.approx(value_of(mass, SOURCE, TARGET))
 
 
 @pytest.mark.parametrize("mass", MASSES.values(), ids=MASSES)
 def test_the_gradient_weighs_rows_by_the_mass_they_have(mass: UnbalancedMass) -> None:
     source, target = SOURCE.clone().requires_grad_(), TARGET.clone().requires_grad_()
-    value = mass.value(source, target, WEIGHTS)
-    of_source, of_target = torch.autograd.grad(value, (source, target))
+    loss = mass.loss(source, target, WEIGHTS)
+    of_source, of_target = torch.autograd.grad(loss, (source, target))
+    # J is R (e^(loss/R) - 1), so its gradient is that of the loss times this.
+    factor = 1 + value_of(mass, SOURCE, TARGET) / mass.total
+    of_source, of_target = factor * of_source, factor * of_target
     k = mass.constant(SOURCE, TARGET, WEIGHTS)
     transported = share_of_mass(SOURCE + k, mass.source)
     explained = share_of_mass(-TARGET - k, mass.target)
@@ -65,8 +74,8 @@ def test_balanced_mass_is_the_limit(dtype: torch.dtype) -> None:
     source, target = SOURCE.to(dtype), TARGET.to(dtype)
     balanced = float(SOURCE.mean() - TARGET.mean())
     for rho in (1e6, 1e12):
-        found = UnbalancedMass(rho, rho).value(source, target, WEIGHTS)
-        assert float(found) == pytest.approx(balanced, rel=3e-5)
+        found = value_of(UnbalancedMass(rho, rho), source, target)
+        assert found == pytest.approx(balanced, rel=3e-5)
 
 
 def test_soft_means_lose_no_digits_and_do_not_overflow() -> None:
@@ -101,8 +110,7 @@ def test_the_value_at_the_best_potentials_is_that_of_an_independent_solver() -> 
         primal += source * divergence(first) + target * divergence(second)
         g = _best_dual(cost, source, target, Tensor(np.zeros(40)).double())
         env = (torch.from_numpy(cost) + g.unsqueeze(1)).min(0).values
-        weights = uniform_weights(g), uniform_weights(env)
-        dual = -float(UnbalancedMass(source, target).value(g, env, weights))
+        dual = -value_of(UnbalancedMass(source, target), g, env)
         assert dual == pytest.approx(primal, rel=2e-3)
         assert dual <= primal + 1e-6
 
@@ -115,7 +123,7 @@ def _best_dual(cost: np.ndarray, source: float, target: float, g: Tensor) -> Ten
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 1500)
     for _ in range(1500):
         env = (table + g.unsqueeze(1)).min(0).values
-        loss = mass.value(g, env, (uniform_weights(g), uniform_weights(env)))
+        loss = mass.loss(g, env, (uniform_weights(g), uniform_weights(env)))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -69,19 +69,23 @@ class UnbalancedMass:
         """Return the same in units of cost in which so many are one."""
         return UnbalancedMass(self.source / level, self.target / level)
 
-    def value(self, source: Tensor, target: Tensor, weights: Weights) -> Tensor:
-        """Return J, a scalar that is differentiable in its terms.
+    def loss(self, source: Tensor, target: Tensor, weights: Weights) -> Tensor:
+        """Return S_s + S_t, a scalar that is differentiable in its terms and least where J is.
+
+        Far from the best g it grows linearly where J grows exponentially.
 
         Args:
             source, target: g(x) (n,), env(z) (m,).
             weights: of either side, each of sum one.
         """
         first = soft_mean(source, self.source, weights[0])
-        second = soft_mean(-target, self.target, weights[1])
-        together = first + second
-        if math.isinf(self.total):
-            return together
-        return self.total * torch.expm1(together / self.total)
+        return first + soft_mean(-target, self.target, weights[1])
+
+    def value(self, loss: float) -> float:
+        """Return J at the best constant, of that loss."""
+        if math.isinf(self.total) or not math.isfinite(loss):
+            return loss
+        return self.total * math.expm1(min(loss / self.total, EXPONENT))
 
     def constant(self, source: Tensor, target: Tensor, weights: Weights) -> float:
         """Return the best constant to add to g and to env."""
@@ -104,10 +108,16 @@ class UnbalancedMass:
 
 Weights = tuple[Tensor, Tensor]
 
+EXPONENT = (
+    700.0  # numerical floor: the largest whole hundred whose exponential a double holds
+)
+
 
 def soft_mean(values: Tensor, rho: float, weights: Tensor) -> Tensor:
     """Return rho log E e^(values / rho) in float64, the mean for infinite rho; (n,) -> ()."""
     values, weights = values.double(), weights.double()
+    if not len(values):
+        return values.new_full((), torch.nan)
     mean = values @ weights
     if math.isinf(rho):
         return mean

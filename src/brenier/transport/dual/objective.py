@@ -103,7 +103,7 @@ class DualValue:
     """J on a batch.
 
     Attributes:
-        loss: J, a scalar with the envelope gradient.
+        loss: J, a scalar with the envelope gradient; with unbalanced mass what is least where J is.
         source: (n,), g(x), whose mean is the first term.
         target: (m,), env(z), whose mean is the second.
         solution: how the inner solves went.
@@ -115,6 +115,11 @@ class DualValue:
     target: Tensor
     solution: Solution
     mass: UnbalancedMass | None = None
+
+    def value(self) -> float:
+        """Return J."""
+        loss = float(self.loss.detach())
+        return loss if self.mass is None else self.mass.value(loss)
 
     def terms(self) -> tuple[Tensor, Tensor]:
         """Return the terms of either side, the target's of rows that have one: J is the sum of their means.
@@ -315,5 +320,5 @@ def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue
     if mass is None:
         loss = source @ weights[0] - target[usable] @ weights[1]
     else:
-        loss = mass.value(source, target[usable], weights)
+        loss = mass.loss(source, target[usable], weights)
     return DualValue(loss, source, target, solution, mass)

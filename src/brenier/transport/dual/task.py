@@ -171,7 +171,7 @@ class DualTask(Task[Potential]):
             "held_out_unconverged": solution.unconverged,
         }
         return Evaluation(
-            value.loss.item(),
+            value.value(),
             value.terms(),
             record,
             trusted=not solution.unconverged,
@@ -286,7 +286,7 @@ def held_out_value(
 def _record(value: DualValue) -> dict[str, float]:
     """Return what a person wants to see of a batch."""
     return {
-        "train_value": value.loss.item(),
+        "train_value": value.value(),
         "inner_evaluations": value.solution.evaluations_per_row,
         "unconverged": _unconverged(value),
     }

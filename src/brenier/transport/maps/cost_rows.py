@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -30,12 +31,14 @@ class CostRowMap:
         coordinates: plain ones, of both sides alike.
         ground: h in the coordinates.
         solver: of inverse problems.
+        reach: the longest displacement of a feature where h has a largest slope (see `Ground`).
     """
 
     network: Potential
     coordinates: Coordinates
     ground: ScaledCost
     solver: InverseSolver
+    reach: float = math.inf
 
     def forward(self, x: Tensor) -> Tensor:
         """Return T(x): (n, d) -> (n, d)."""
@@ -80,7 +83,10 @@ class CostRowMap:
         u = self.coordinates.encode_source(x).to(self._dtype)
         slopes = self._constant(u).gradient(u)
         # In double precision: displacements far out in the domain of h* magnify rounding.
-        return self.ground.conjugate_gradient(slopes.to(x)) * self.coordinates.unit
+        moves = self.ground.conjugate_gradient(slopes.to(x))
+        if math.isfinite(CostFacts.of(self.ground).largest_slope):
+            moves = moves.clamp(-self.reach, self.reach)
+        return moves * self.coordinates.unit
 
     def _constant(self, rows: Tensor) -> Potential:
         """Return the potential, or for rows with a graph one like it whose parameters take no gradients."""

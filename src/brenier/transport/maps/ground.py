@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -28,6 +29,8 @@ class Ground:
         cost: h, of displacements in the units of the cost.
         mass: unbalanced mass, in the units of h, or None for balanced.
         constant: what is added to g and to env, in the units of h, so that with unbalanced mass both sides agree.
+        reach: the longest displacement of a feature, in the coordinates, of costs that have a largest slope, where a
+            steeper slope of g would ask for any length.
         level: cost, in the units of h, per unit of cost in the coordinates; by default the square of their scale.
     """
 
@@ -35,6 +38,7 @@ class Ground:
     mass: UnbalancedMass | None = None
     constant: float = 0.0
     level: float | None = None
+    reach: float = math.inf
 
     def scaled(self, coordinates: Coordinates) -> ScaledCost:
         """Return the cost in plain coordinates."""

@@ -34,6 +34,7 @@ def ground_to_json(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
             "mass": None if ground.mass is None else _mass_to_json(ground.mass),
             "constant": ground.constant,
             "level": ground.level,
+            "reach": None if math.isinf(ground.reach) else ground.reach,
         }
     return told
 
@@ -50,12 +51,13 @@ def ground_from_json(description: Json, coordinates: Coordinates) -> Ground | No
     cost, mass = cost_from_json(told["cost"]), told["mass"]
     if isinstance(cost, Mahalanobis) and cost.dim != coordinates.dim:
         raise ValueError("ground: its matrix is for other features")
-    level = told["level"]
+    level, reach = told["level"], told["reach"]
     return Ground(
         cost,
         None if mass is None else _mass_from_json(mass),
         check_real("ground: constant", told["constant"]),
         None if level is None else check_real("ground: level", level, 0.0),
+        math.inf if reach is None else check_real("ground: reach", reach, 0.0),
     )
 
 
