@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from brenier.solve.linesearch import LineSearch, accept
-from brenier.solve.loop import Iterate, Problem
+from brenier.solve.loop import Iterate, Problem, first_scale
 from brenier.solve.secant import Secant
 
 
@@ -111,14 +111,15 @@ class BFGS:
     shrink: float = 0.3
 
     def init(self, problem: Problem, at: Iterate) -> tuple[_BFGSState, Tensor]:
-        """Propose the plain step y - R(y)."""
+        """Propose the plain step y - R(y), scaled where the problem knows how."""
         n, d = at.y.shape
         no_terms, zero = at.y.new_zeros(n, 0), torch.zeros_like(at.value)
-        identity = _InverseHessian(
-            1 + zero.unsqueeze(-1), at.y.new_zeros(n, 0, d), no_terms, no_terms
-        )
-        state = _BFGSState(at, at.residual, zero, zero, identity)
-        return state, at.y - at.residual
+        known = first_scale(problem, at)
+        scale = (1 + zero if known is None else known).unsqueeze(-1)
+        identity = _InverseHessian(scale, at.y.new_zeros(n, 0, d), no_terms, no_terms)
+        step = at.residual if known is None else identity.apply(at.residual)
+        state = _BFGSState(at, step, zero, zero, identity)
+        return state, at.y - step
 
     def step(
         self, problem: Problem, state: _BFGSState, at: Iterate

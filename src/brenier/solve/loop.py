@@ -134,6 +134,21 @@ class _Counted:
         return torch.where(finite, norm, torch.inf)
 
 
+@runtime_checkable
+class ScalesSteps(Protocol):
+    """A problem that knows about how far a step should go, along minus the residual of a first iterate."""
+
+    def first_scale(self, at: Iterate) -> Tensor:
+        """Return the factor of the residual that a first step should have: (n,)."""
+        ...
+
+
+def first_scale(problem: Problem, at: Iterate) -> Tensor | None:
+    """Return the scale of first steps that a problem knows, itself or counted by the loop, or None: (n,)."""
+    whole = problem.problem if isinstance(problem, _Counted) else problem
+    return whole.first_scale(at) if isinstance(whole, ScalesSteps) else None
+
+
 def as_kinked(problem: Problem) -> KinkedProblem | None:
     """Return the problem, or the one that the loop counts the evaluations of, if it has kinks.
 

@@ -66,6 +66,20 @@ class InnerProblem:
         missed = self.cost.conjugate_gradient(gradient) - v
         return torch.linalg.vector_norm(missed, dim=-1)
 
+    def first_scale(self, at: Iterate) -> Tensor:
+        """Return |grad h*(s)| / |s| for s = grad g(y): about the inverse curvature of h at the displacement of y: (n,).
+
+        For costs below a square at most one, since their curvature at short displacements says too little.
+        """
+        s = at.residual + self._slope(self.z - at.y)
+        moves, length = self.cost.conjugate_gradient(s), torch.linalg.vector_norm
+        sizes = length(s, dim=-1)
+        scale = length(moves, dim=-1) / sizes
+        if not CostFacts.of(self.cost).dominates_square:
+            scale = scale.clamp(max=1.0)
+        usable = (sizes > 0) & (scale > 0) & torch.isfinite(scale)
+        return torch.where(usable, scale, 1.0)
+
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return (Hess h(z - y) + Hess g(y)) v, the former by a central difference: (n, d)."""
         length = torch.linalg.vector_norm(v, dim=-1, keepdim=True)
