@@ -73,6 +73,7 @@ from brenier.datasets.tables import (
     read_csv_rows,
 )
 from brenier.datasets.text_files import kind_of, open_binary
+from brenier.datasets.weights import WeightsLike, read_weights, with_weights
 
 __all__ = [
     "ARRAYS",
@@ -98,6 +99,7 @@ __all__ = [
     "SplitSettings",
     "TableFile",
     "TableLike",
+    "WeightsLike",
     "alike_as_text",
     "check_finite",
     "clusters_pair",
@@ -128,11 +130,13 @@ __all__ = [
     "read_csv_rows",
     "read_labels",
     "read_samples",
+    "read_weights",
     "ring_classes",
     "scaling_pair",
     "separable_pair",
     "tails_pair",
     "translation_pair",
     "w2hd_pair",
+    "with_weights",
     "write_samples",
 ]

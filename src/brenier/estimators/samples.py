@@ -7,8 +7,17 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from brenier.datasets import Population, Sampler, TableLike, population
+from brenier.datasets import (
+    Population,
+    Rows,
+    Sampler,
+    TableLike,
+    WeightsLike,
+    population,
+    read_weights,
+)
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
@@ -19,6 +28,7 @@ from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
 from brenier.potentials import UsualType, usual_modes
+from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
 
 
@@ -79,13 +89,17 @@ def _read_and_fit(
     validation.warn_if_transposed(source, target)
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
+    source, target = given.weighted(source, target)
     names = None if source_samples is None else validation.feature_names(X, "X")
     features = None if names is None else tuple(map(str, names))
     with UsualType(), usual_modes(gradients=True):
         plan, options = _planned(
             source, target, given, parameters, previous, clock, progress
         )
-        fitted = fit_plan(plan, dataclasses.replace(options, features=features))
+        weights = _weights_of_side(source), _weights_of_side(target)
+        fitted = fit_plan(
+            plan, dataclasses.replace(options, features=features, weights=weights)
+        )
     return FittedSamples(fitted, source.dim, names)
 
 
@@ -115,3 +129,23 @@ def _planned(
     elif kind is None and options.folds:
         plan = FoldedPlan(source, target)
     return plan, options
+
+
+def _weights_of_side(side: Population) -> Tensor | None:
+    """Return the weights of the rows that belong to a population, or None where all count alike."""
+    return side.own_weights if isinstance(side, Rows) else None
+
+
+def value_of(phi: Tensor, phi_c: Tensor, *weights: WeightsLike | None) -> float:
+    """Return the dual value of terms phi (n,) and phi^c (m,), their means by the weights of source and target.
+
+    Raises:
+        DataError: for weights that cannot be used.
+    """
+    of_x, of_z = (
+        read_weights(given, name, len(terms))
+        for given, name, terms in zip(
+            weights, ("source_weight", "target_weight"), (phi, phi_c), strict=True
+        )
+    )
+    return float(weighted_mean(phi, of_x) + weighted_mean(phi_c, of_z))

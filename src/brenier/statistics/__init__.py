@@ -1,4 +1,6 @@
-"""Numbers from samples: Gaussian fits, regression, jittering, extremes, ties, estimates and tests. Knows no networks.
+"""Numbers from samples, plain or weighted: Gaussian fits, regression, jittering, extremes, ties, estimates and tests.
+
+Knows no networks.
 
 What a fit depends on is a field of a settings class (`GaussianSettings`, `RegressionSettings`, `CalibrationSettings`,
 `ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
@@ -46,6 +48,22 @@ from brenier.statistics.two_sample import (
     normal_score,
     two_sample_score,
 )
+from brenier.statistics.weighted import (
+    RowWeights,
+    Weighted,
+    as_weighted,
+    balanced,
+    drawn_positions,
+    effective_rows,
+    in_proportion,
+    joined,
+    joined_weights,
+    rows_of,
+    some_weights,
+    thinned,
+    weighted_mean,
+    weights_of,
+)
 
 __all__ = [
     "Calibration",
@@ -63,19 +81,28 @@ __all__ = [
     "Moments",
     "RegressionSettings",
     "Root",
+    "RowWeights",
     "SampleTerms",
     "SinkhornSettings",
     "Smoothing",
     "TopRow",
     "TopValues",
     "TwoSampleSettings",
+    "Weighted",
     "adjusted_difference",
+    "as_weighted",
+    "balanced",
+    "drawn_positions",
+    "effective_rows",
     "entropic_plan",
     "entropic_self_potential",
     "exact_plan",
     "extremes",
     "fit_gaussian",
     "gaussian_map",
+    "in_proportion",
+    "joined",
+    "joined_weights",
     "matrix_power",
     "moments",
     "normal_score",
@@ -83,12 +110,17 @@ __all__ = [
     "reference_bandwidth",
     "regularised",
     "root_of",
+    "rows_of",
     "some_of",
+    "some_weights",
     "spread_numbers",
     "standard_error",
+    "thinned",
     "top_row",
     "top_values",
     "two_sample_score",
+    "weighted_mean",
+    "weights_of",
     "widened_error",
     "widening",
     "with_error",

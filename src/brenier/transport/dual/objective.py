@@ -19,7 +19,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution, Status
-from brenier.statistics import standard_error
+from brenier.statistics import RowWeights, balanced, standard_error
 from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.starts import (
     InitialPoints,
@@ -93,16 +93,32 @@ class DualValue:
         source: (n,), g(x), whose mean is the first term.
         target: (m,), env(z), whose mean is the second.
         solution: how the inner solves went.
+        weights: (n,), (m,), of rows that are no batch, None where they count alike (see `weighted`).
     """
 
     loss: Tensor
     source: Tensor
     target: Tensor
     solution: Solution
+    weights: RowWeights = (None, None)
 
     def terms(self) -> tuple[Tensor, Tensor]:
-        """Return g(x) and minus env(z), the latter of rows that have one: J is the sum of their means."""
-        return self.source, -self.target[torch.isfinite(self.solution.residual)]
+        """Return numbers such that J is the sum of their means: g(x) and minus env(z) of rows that have one.
+
+        Of weighted rows their spread gives the error of J (see `brenier.statistics.balanced`).
+        """
+        usable = torch.isfinite(self.solution.residual)
+        of_x, of_z = self.weights
+        chosen = None if of_z is None else of_z[usable.to(of_z.device)]
+        return balanced(self.source, of_x), -balanced(self.target[usable], chosen)
+
+    def weighted(self, weights: RowWeights) -> DualValue:
+        """Return J on the same rows where each counts by its weight; itself where all count alike."""
+        if all(side is None for side in weights):
+            return self
+        value = dataclasses.replace(self, weights=weights)
+        first, second = value.terms()
+        return dataclasses.replace(value, loss=first.mean() + second.mean())
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""

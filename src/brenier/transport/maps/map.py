@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, TableLike, read
+from brenier.datasets import CheckedSamples, TableLike, WeightsLike, read, read_weights
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
 from brenier.solve import BFGS, Method, Solution
+from brenier.statistics import RowWeights
 from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.cross_fit import AffinePart, combined
@@ -148,20 +149,41 @@ class TransportMap:
         return self._solved(self._rows().phi_c, self._read(z, "z"))
 
     def distance(
-        self, x: TableLike | None = None, z: TableLike | None = None
+        self,
+        x: TableLike | None = None,
+        z: TableLike | None = None,
+        *,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
     ) -> Distance:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
 
+        Args:
+            x, z: (n, d), (m, d), or None.
+            source_weight, target_weight: (n,), (m,), how much each row counts; alike by default.
+
         Raises:
-            DataError: where only one of x and z is given, or neither and the map was not fitted with held-out samples.
+            DataError: for weights that cannot be used, or without samples; where only one of x and z is given, or
+                neither and the map was not fitted with held-out samples.
         """
-        if x is None and z is None and self.held_out_distance is not None:
-            return self.held_out_distance
+        weighted = source_weight is not None or target_weight is not None
+        measured = None if weighted else self.held_out_distance
+        if x is None and z is None and measured is not None:
+            return measured
         if x is None or z is None:
+            if weighted:
+                raise DataError(
+                    "source_weight, target_weight: are of samples; give x and z as well"
+                )
             raise DataError(
                 "x, z: give both source and target samples; this map carries no held-out measurement"
             )
-        return self.measure(x, z, held_out=False)
+        source, target = self._read(x, "x"), self._read(z, "z")
+        weights = (
+            read_weights(source_weight, "source_weight", source.shape[0]),
+            read_weights(target_weight, "target_weight", target.shape[0]),
+        )
+        return self.measure(source, target, held_out=False, weights=weights)
 
     def measure(
         self,
@@ -169,6 +191,7 @@ class TransportMap:
         z: TableLike,
         held_out: bool,
         affine: AffinePart | None = None,
+        weights: RowWeights = (None, None),
     ) -> Distance:
         """Return the distance on samples.
 
@@ -176,6 +199,7 @@ class TransportMap:
             x, z: (n, d), (m, d), source and target samples.
             held_out: whether training has not seen them.
             affine: what is known of the affine part of the dual value from more rows, these in front.
+            weights: (n,), (m,), of the samples, None where they count alike.
         """
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self.phi(source)
@@ -187,6 +211,7 @@ class TransportMap:
             residual=solution.residual,
             unconverged=solution.unconverged,
             strong_convexity=self.network.strong_convexity(),
+            weights=weights,
         )
         if affine is None:
             return measured.distance(self.coordinates, held_out=held_out)
@@ -198,6 +223,7 @@ class TransportMap:
             dual=combined(affine.terms, gains),
             affine_rows=affine.rows,
             gain_counted=gains is not None,
+            worth=affine.worth,
         )
 
     def contradiction(self) -> str | None:
