@@ -10,7 +10,8 @@ and between two sets of samples, of any two sizes:
     MMD^2  = E k(x, x') + E k(y, y') - 2 E k(x, y)         k(a, b) = mean_j exp(-|a - b|^2 / (2 s_j))
     energy = the same with k(a, b) = -|a - b|
 
-together with sliced, entropic, exact and Gaussian Wasserstein distances. Samples are tensors (n, d) on any device and
+together with sliced, entropic, exact and Gaussian Wasserstein distances. Where rows count by weights, `weights` are
+those of x (n,) and of y (m,), None where all of a side count alike. Samples are tensors (n, d) on any device and
 of any real type; sums are taken in float64, block by block. Metrics that need all pairs look at `max_points` rows a
 side at most, chosen by `seed`. Everything raises a `DataError` for samples that are not finite or do not fit together,
 for settings out of range, and where POT is needed and missing.
@@ -20,17 +21,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.datasets import check_finite
+from brenier.datasets import check_finite, read_weights
 from brenier.errors import ConvergenceWarning, DataError, warn
-from brenier.statistics import matrix_power
-
-Kernel = Callable[[Tensor], Tensor]  # of squared distances
+from brenier.statistics import (
+    RowWeights,
+    Weighted,
+    discrepancy,
+    matrix_power,
+    squared_distances,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +100,7 @@ def mmd(
     *,
     max_points: int = 5000,
     seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy; below zero by chance where laws agree.
 
@@ -116,7 +123,8 @@ def mmd(
         gaussians = [torch.exp(squares / (-2 * s)) for s in chosen]
         return torch.stack(gaussians).mean(0)
 
-    return _discrepancy(kernel, *_subsets(x, y, max_points, seed))
+    a, b = _subsets(x, y, max_points, seed, weights)
+    return discrepancy(kernel, a, b, METRIC_SETTINGS.entries_at_once)
 
 
 def median_bandwidths(
@@ -127,14 +135,20 @@ def median_bandwidths(
     The median heuristic of "A Kernel Two-Sample Test", Gretton et al., 2012, section 8.
     """
     _check(x=x, y=y)
-    squares = torch.pdist(torch.cat(_subsets(x, y, max_points, seed))).square()
+    a, b = _subsets(x, y, max_points, seed)
+    squares = torch.pdist(torch.cat([a.rows, b.rows])).square()
     # Most rows, or all, may be equal.
     scale = float(squares.median()) or float(squares.mean()) or 1.0
     return tuple(factor * scale for factor in METRIC_SETTINGS.bandwidth_factors)
 
 
 def energy_distance(
-    x: Tensor, y: Tensor, *, max_points: int = 5000, seed: int = 0
+    x: Tensor,
+    y: Tensor,
+    *,
+    max_points: int = 5000,
+    seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return the unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| for x (n, d) and y (m, d), n, m > 1.
 
@@ -142,11 +156,19 @@ def energy_distance(
     it is below zero by chance where laws agree.
     """
     _check(min_rows=2, x=x, y=y)
-    a, b = _subsets(x, y, max_points, seed)
-    return _discrepancy(lambda squares: -squares.sqrt(), a, b)
+    a, b = _subsets(x, y, max_points, seed, weights)
+    entries = METRIC_SETTINGS.entries_at_once
+    return discrepancy(lambda squares: -squares.sqrt(), a, b, entries)
 
 
-def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> float:
+def sliced_w2(
+    x: Tensor,
+    y: Tensor,
+    n_projections: int = 100,
+    seed: int = 0,
+    *,
+    weights: RowWeights = (None, None),
+) -> float:
     """Return (E_u W2(<u, x>, <u, y>)^2)^(1/2) over n_projections random directions u of the unit sphere.
 
     "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it. All rows of x
@@ -157,13 +179,14 @@ def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> 
     if n_projections < 1:
         raise DataError(f"n_projections: is {n_projections}; give at least 1")
     a, b = _centred(x, y)
+    p, q = (side.masses for side in _checked_weights(x, y, weights))
     generator = torch.Generator().manual_seed(seed)
     shape = (n_projections, x.shape[1])
     directions = torch.randn(shape, generator=generator, dtype=torch.float64)
     directions = torch.nn.functional.normalize(directions).to(a.device)
     squares = []
     for part in directions.split(_rows_at_once(len(x) + len(y))):
-        distance = ot.sliced_wasserstein_distance(a, b, projections=part.mT)
+        distance = ot.sliced_wasserstein_distance(a, b, p, q, projections=part.mT)
         squares.append(float(len(part) * distance**2))
     return math.sqrt(math.fsum(squares) / n_projections)
 
@@ -177,6 +200,7 @@ def sinkhorn_divergence(
     max_steps: int = 5000,
     max_points: int = 2000,
     seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return S(x, y) - (S(x, x) + S(y, y))/2, S the squared-distance cost of the entropic plan; never below zero.
 
@@ -191,15 +215,22 @@ def sinkhorn_divergence(
     """
     _check(x=x, y=y)
     ot = _pot()
-    a, b = _subsets(x, y, max_points, seed)
+    of_x, of_z = _subsets(x, y, max_points, seed, weights)
+    a, b = of_x.rows, of_z.rows
     if reg is None:
-        reg = 0.05 * (_variance(a) + _variance(b)) or 1.0
+        reg = 0.05 * float(of_x.variance().sum() + of_z.variance().sum()) or 1.0
     if not reg > 0:
         raise DataError(f"reg: is {reg}; give a positive weight, or None")
-    largest = max(_squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
+    largest = max(squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
     # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
     plain = float(largest) < METRIC_SETTINGS.max_cost_ratio * reg
-    options = {"numIterMax": max_steps, "stopThr": tol, "log": True, "warn": False}
+    options: dict[str, Any] = {
+        "numIterMax": max_steps,
+        "stopThr": tol,
+        "log": True,
+        "warn": False,
+    }
+    options |= {"a": of_x.masses, "b": of_z.masses}
     value, log = ot.bregman.empirical_sinkhorn_divergence(
         a, b, reg, method="sinkhorn" if plain else "sinkhorn_log", **options
     )
@@ -214,7 +245,14 @@ def sinkhorn_divergence(
     return float(value)
 
 
-def exact_w2(x: Tensor, y: Tensor, *, max_points: int = 2000, seed: int = 0) -> float:
+def exact_w2(
+    x: Tensor,
+    y: Tensor,
+    *,
+    max_points: int = 2000,
+    seed: int = 0,
+    weights: RowWeights = (None, None),
+) -> float:
     """Return (min over plans E|x - y|^2)^(1/2), W2 between the two sets of samples, as POT computes it.
 
     "Displacement Interpolation Using Lagrangian Mass Transport", Bonneel et al., 2011. It lies above the W2 of the laws
@@ -223,8 +261,11 @@ def exact_w2(x: Tensor, y: Tensor, *, max_points: int = 2000, seed: int = 0) -> 
     """
     _check(x=x, y=y)
     ot = _pot()
-    cost = _squared_distances(*_subsets(x, y, max_points, seed)).cpu().numpy()
-    return math.sqrt(max(float(ot.emd2([], [], cost, numItermax=10**7)), 0.0))
+    a, b = _subsets(x, y, max_points, seed, weights)
+    cost = squared_distances(a.rows, b.rows).cpu().numpy()
+    masses = [[] if each.masses is None else each.masses.cpu() for each in (a, b)]
+    p, q = map(np.asarray, masses)
+    return math.sqrt(max(float(ot.emd2(p, q, cost, numItermax=10**7)), 0.0))
 
 
 def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
@@ -308,40 +349,31 @@ def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return _double(x) - centre, _double(y) - centre
 
 
-def _subsets(x: Tensor, y: Tensor, max_points: int, seed: int) -> tuple[Tensor, Tensor]:
+def _checked_weights(
+    x: Tensor, y: Tensor, weights: RowWeights
+) -> tuple[Weighted, Weighted]:
+    """Return both with their weights, checked."""
+    own, other = weights
+    return (
+        Weighted(x, read_weights(own, "weights of x", len(x))),
+        Weighted(y, read_weights(other, "weights of y", len(y))),
+    )
+
+
+def _subsets(
+    x: Tensor,
+    y: Tensor,
+    max_points: int,
+    seed: int,
+    weights: RowWeights = (None, None),
+) -> tuple[Weighted, Weighted]:
     """Return at most max_points rows of each, drawn without replacement, centred."""
     if max_points < 2:
         raise DataError(f"max_points: is {max_points}; give at least 2")
     generator = torch.Generator().manual_seed(seed)
-
-    def subset(a: Tensor) -> Tensor:
-        order = torch.randperm(len(a), generator=generator)
-        return a[order[:max_points].to(a.device)]
-
-    return _centred(subset(x), subset(y))
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
-    norms = a.square().sum(1, keepdim=True) + b.square().sum(1)
-    return (norms - 2 * a @ b.mT).clamp_(min=0)
-
-
-def _discrepancy(kernel: Kernel, x: Tensor, y: Tensor) -> float:
-    """Return E k(x, x') + E k(y, y') - 2 E k(x, y), over distinct pairs."""
-    within = _mean_kernel(kernel, x) + _mean_kernel(kernel, y)
-    return within - 2 * _mean_kernel(kernel, x, y)
-
-
-def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor | None = None) -> float:
-    """Return the mean of k(a_i, b_j), or that of k(a_i, a_j) over i != j."""
-    other = a if b is None else b
-    rows = _rows_at_once(len(other))
-    sums = []
-    for start in range(0, len(a), rows):
-        block = kernel(_squared_distances(a[start : start + rows], other))
-        if b is None:
-            block.diagonal(offset=start).zero_()
-        sums.append(float(block.sum()))
-    partners = len(a) - 1 if b is None else len(other)
-    return math.fsum(sums) / (len(a) * partners)
+    some = []
+    for side in _checked_weights(x, y, weights):
+        order = torch.randperm(len(side), generator=generator)
+        some.append(side[order[:max_points]])
+    a, b = _centred(some[0].rows, some[1].rows)
+    return Weighted(a, some[0].weights), Weighted(b, some[1].weights)

@@ -38,7 +38,7 @@ class WeightSettings:
     few_effective_share: float = 0.5
 
 
-WEIGHTS = WeightSettings()
+TOLD_OF = WeightSettings()
 
 
 def read_weights(values: WeightsLike | None, name: str, rows: int) -> Tensor | None:
@@ -136,8 +136,8 @@ def with_weights(side: Population, values: WeightsLike | None, name: str) -> Pop
 def _warn_of_few(weights: Tensor, name: str) -> None:
     """Warn where a handful of rows holds most of the weight."""
     worth, rows = effective_rows(len(weights), weights), len(weights)
-    few = worth < WEIGHTS.few_effective_rows
-    if few and worth < WEIGHTS.few_effective_share * rows:
+    few = worth < TOLD_OF.few_effective_rows
+    if few and worth < TOLD_OF.few_effective_share * rows:
         warn(
             f"{name}: {rows:,} rows are worth {worth:,.1f} of equal weights, since a few hold most of the weight; map "
             "and distance rest on these. Give more such rows, or cap the weights",

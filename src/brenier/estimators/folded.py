@@ -51,8 +51,8 @@ from brenier.transport.coordinates import (
 from brenier.transport.dual import DualTask, MemberSamples
 from brenier.transport.maps import TransportMap
 
-Sides = tuple[Weighted, Weighted]
-RowPairs = Sequence[Sides]
+BothSides = tuple[Weighted, Weighted]
+RowPairs = Sequence[BothSides]
 
 
 class FoldedPlan(PlainPlan):
@@ -97,7 +97,7 @@ class FoldedProblem(PlainProblem):
         plan: PlainPlan,
         split: Split[Population],
         coordinates: Coordinates,
-        rows: Sides,
+        rows: BothSides,
         folds: RowPairs,
         samples: Sequence[MemberSamples],
         options: Options,
@@ -106,7 +106,7 @@ class FoldedProblem(PlainProblem):
         task = _folded_task(coordinates.dim, samples, options, generator)
         super().__init__(plan, split, coordinates, task, options, generator)
         self.rows, self.samples = rows, samples
-        self._of_all_rows: Callable[[Sides], Potential] | None = None
+        self._of_all_rows: Callable[[BothSides], Potential] | None = None
         self.entropic: CrossFittedPlan | None = None
         if options.entropic:  # before training, which gets the time that is left
             self.entropic = cross_fitted_plan(
@@ -227,7 +227,7 @@ class FoldedProblem(PlainProblem):
         name: str,
         networks: Sequence[Potential],
         temperatures: Sequence[float],
-        rows: Sides,
+        rows: BothSides,
     ) -> Potential:
         """Return the potential of a name, with the plan of some rows."""
         mean = MeanPotential(networks).eval().requires_grad_(False)
@@ -243,7 +243,7 @@ class FoldedProblem(PlainProblem):
 
 def _parted(
     sides: Sequence[Weighted], numbers: Sequence[Tensor], k: int
-) -> tuple[Sides, Sides]:
+) -> tuple[BothSides, BothSides]:
     """Return the rows of either side that are not of a fold, and those that are."""
     x, z = sides
     of_x, of_z = (each == k for each in numbers)
@@ -263,7 +263,7 @@ def _coordinates(pairs: RowPairs, options: Options) -> list[Coordinates]:
     return [together.pick(k).to(options.device) for k in range(len(pairs))]
 
 
-def _encoded(rows: Sides, coordinates: Coordinates, options: Options) -> Sides:
+def _encoded(rows: BothSides, coordinates: Coordinates, options: Options) -> BothSides:
     """Return rows of both sides in coordinates, in the precision of the network."""
     x, z = (side.rows.to(options.device) for side in rows)
     u, w = coordinates.encode_source(x), coordinates.encode_target(z)
@@ -274,8 +274,8 @@ def _encoded(rows: Sides, coordinates: Coordinates, options: Options) -> Sides:
 
 
 def _member_samples(
-    rows: Sides,
-    held_out: Sides,
+    rows: BothSides,
+    held_out: BothSides,
     options: Options,
     generator: torch.Generator,
 ) -> MemberSamples:

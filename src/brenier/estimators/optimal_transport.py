@@ -185,7 +185,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         With labels or covariates of one side None, all rows of that side belong to every class, or value.
 
         Raises:
-            DataError: for samples, labels, covariates or parameters that cannot be used.
+            DataError: for samples, labels, covariates, weights or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
         parameters = Parameters(**self.get_params(deep=False))
@@ -295,9 +295,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         of_x = self._condition(source_labels, source_covariates)
         of_y = self._condition(target_labels, target_covariates)
         source, target = self._read(X, "X"), self._read(Y, "Y")
-        terms = transport.dual_terms(source, target, *of_x, *of_y)[:2]
-        value = value_of(*terms, source_weight, target_weight)
-        return transport.coordinates.squared_unit() * value
+        terms = transport.dual_terms(source, target, *of_x, *of_y)
+        return value_of(transport, terms, source_weight, target_weight)
 
     @property
     def labels_(self) -> tuple[Hashable, ...] | None:

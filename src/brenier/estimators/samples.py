@@ -131,21 +131,30 @@ def _planned(
     return plan, options
 
 
-def _weights_of_side(side: Population) -> Tensor | None:
-    """Return the weights of the rows that belong to a population, or None where all count alike."""
-    return side.own_weights if isinstance(side, Rows) else None
+def value_of(
+    transport: FittedMap,
+    terms: tuple[Tensor, Tensor, object],
+    *weights: WeightsLike | None,
+) -> float:
+    """Return the dual value in the units of distances, from terms phi (n,) and phi^c (m,), the first two given.
 
-
-def value_of(phi: Tensor, phi_c: Tensor, *weights: WeightsLike | None) -> float:
-    """Return the dual value of terms phi (n,) and phi^c (m,), their means by the weights of source and target.
+    Args:
+        transport: the map.
+        terms: its `dual_terms`.
+        weights: of the source and of the target.
 
     Raises:
         DataError: for weights that cannot be used.
     """
-    of_x, of_z = (
-        read_weights(given, name, len(terms))
-        for given, name, terms in zip(
-            weights, ("source_weight", "target_weight"), (phi, phi_c), strict=True
+    means = [
+        weighted_mean(own, read_weights(given, name, len(own)))
+        for own, name, given in zip(
+            terms[:2], ("source_weight", "target_weight"), weights, strict=True
         )
-    )
-    return float(weighted_mean(phi, of_x) + weighted_mean(phi_c, of_z))
+    ]
+    return transport.coordinates.squared_unit() * float(means[0] + means[1])
+
+
+def _weights_of_side(side: Population) -> Tensor | None:
+    """Return the weights of the rows that belong to a population, or None where all count alike."""
+    return side.own_weights if isinstance(side, Rows) else None

@@ -174,14 +174,9 @@ def improves_on_start(
     gain = normal_score(errors, evidence)
     if gain > pipeline.z_threshold or not rows.distinct:
         return gain > pipeline.z_threshold
-    # A permutation test takes plain samples of both laws.
-    plain_x, plain_z = (
-        thinned(Weighted(side, own), run.generator)
-        for side, own in zip((rows.source, rows.target), rows.weights, strict=True)
-    )
-    if min(len(plain_x), len(plain_z)) < 2:
+    refuted = _refutation(rows, run.generator, settings)
+    if refuted is None:
         return False
-    refuted = two_sample_score(plain_x, plain_z, run.generator, settings.two_sample)
     both = (gain + refuted) / math.sqrt(2)
     return max(refuted, both) > pipeline.z_threshold
 
@@ -195,3 +190,17 @@ def _terms_of_side(
 ) -> SampleTerms:
     """Return what is known of one side of J."""
     return SampleTerms(terms, points, others.rows, other_terms, weights, others.weights)
+
+
+def _refutation(
+    rows: Comparison, generator: torch.Generator, settings: FitSettings
+) -> float | None:
+    """Return how surely the two sides are of two laws, as a normal score, or None where weights leave too few rows."""
+    # A permutation test takes plain samples of both laws.
+    x, z = (
+        thinned(Weighted(side, own), generator)
+        for side, own in zip((rows.source, rows.target), rows.weights, strict=True)
+    )
+    if min(len(x), len(z)) < 2:
+        return None
+    return two_sample_score(x, z, generator, settings.two_sample)

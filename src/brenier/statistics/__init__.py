@@ -12,6 +12,7 @@ from brenier.statistics.control_variates import (
     SampleTerms,
     adjusted_difference,
 )
+from brenier.statistics.discrepancy import Kernel, discrepancy, squared_distances
 from brenier.statistics.estimates import (
     Root,
     root_of,
@@ -78,6 +79,7 @@ __all__ = [
     "Gaussian",
     "GaussianRegression",
     "GaussianSettings",
+    "Kernel",
     "Moments",
     "RegressionSettings",
     "Root",
@@ -92,6 +94,7 @@ __all__ = [
     "adjusted_difference",
     "as_weighted",
     "balanced",
+    "discrepancy",
     "drawn_positions",
     "effective_rows",
     "entropic_plan",
@@ -114,6 +117,7 @@ __all__ = [
     "some_of",
     "some_weights",
     "spread_numbers",
+    "squared_distances",
     "standard_error",
     "thinned",
     "top_row",

@@ -1,6 +1,6 @@
 """Entropic transport between two samples: the dual potentials of Sinkhorn's iteration.
 
-Of the plan P_ij = exp((f_i + g_j - c_ij)/eps)/(n m) both marginals are to be uniform. Or they are weights p and q; f and
+Of the plan P_ij = exp((f_i + g_j - c_ij)/eps)/(n m) both marginals are to be uniform. Or they are weights p, q; f and
 g then hold eps log(n p_i) and eps log(m q_j) as well. They are found by setting one after the other ("Sinkhorn
 Distances", Cuturi, 2013), the kernel being taken out of the exponent once for many iterations ("Stabilized Sparse
 Scaling Algorithms for Entropy Regularized Transport Problems", Schmitzer, 2019). Between a sample and itself f = g, and

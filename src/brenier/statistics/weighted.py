@@ -44,12 +44,22 @@ class Weighted:
 
     def __getitem__(self, chosen: slice | Tensor) -> Weighted:
         weights = None if self.weights is None else self.weights[chosen]
+        if isinstance(chosen, Tensor):
+            chosen = chosen.to(self.rows.device)
         return Weighted(self.rows[chosen], weights)
 
     @property
     def total(self) -> float:
         """The sum of the weights, each one where all count alike."""
         return len(self) if self.weights is None else float(self.weights.sum())
+
+    @property
+    def masses(self) -> Tensor | None:
+        """The weights, of sum one, where the rows are: (n,), or None where all count alike."""
+        if self.weights is None:
+            return None
+        own = self.weights.to(self.rows)
+        return own / own.sum()
 
     @property
     def effective(self) -> float:
