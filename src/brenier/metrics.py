@@ -21,21 +21,24 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.datasets import check_finite, read_weights
+from brenier.datasets import check_finite, check_tensors, read_weights
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.statistics import (
     RowWeights,
     Weighted,
     discrepancy,
+    double_chunks,
+    in_double,
     matrix_power,
     squared_distances,
+    total_variance,
 )
 
 
@@ -68,13 +71,15 @@ def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float
         truth: (n, d), T*(x), row by row.
         variance: the trace of the covariance of the target; None for that of truth.
     """
-    _check(paired=True, moved=moved, truth=truth)
-    variance = _variance(truth) if variance is None else variance
+    check_tensors(paired=True, moved=moved, truth=truth)
+    variance = total_variance(truth, _entries()) if variance is None else variance
     if not variance > 0:
         raise DataError(
             f"variance: is {variance}; give the trace of the target's covariance, a positive number"
         )
-    squares = [(a - b).square().sum() for a, b in _double_chunks(moved, truth)]
+    squares = [
+        (a - b).square().sum() for a, b in double_chunks(_entries(), moved, truth)
+    ]
     error = math.fsum(map(float, squares))
     return 100 * error / len(moved) / variance
 
@@ -84,9 +89,9 @@ def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
 
     Its source is that of `l2_uvp`. All arguments are (n, d): x, T(x) and T*(x), row by row.
     """
-    _check(paired=True, x=x, moved=moved, truth=truth)
+    check_tensors(paired=True, x=x, moved=moved, truth=truth)
     sums = torch.zeros(3, dtype=torch.float64)
-    for start, a, b in _double_chunks(x, moved, truth):
+    for start, a, b in double_chunks(_entries(), x, moved, truth):
         a, b = a - start, b - start
         sums += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
     product, first, second = sums.tolist()
@@ -110,7 +115,7 @@ def mmd(
         x, y: (n, d), (m, d), at least two rows each.
         bandwidths: the s_j; None for `median_bandwidths(x, y)`. Give the same to all methods that are compared.
     """
-    _check(min_rows=2, x=x, y=y)
+    check_tensors(min_rows=2, x=x, y=y)
     if bandwidths is None:
         bandwidths = median_bandwidths(x, y, seed=seed)
     chosen = tuple(bandwidths)
@@ -124,7 +129,7 @@ def mmd(
         return torch.stack(gaussians).mean(0)
 
     a, b = _subsets(x, y, max_points, seed, weights)
-    return discrepancy(kernel, a, b, METRIC_SETTINGS.entries_at_once)
+    return discrepancy(kernel, a, b, _entries())
 
 
 def median_bandwidths(
@@ -134,7 +139,7 @@ def median_bandwidths(
 
     The median heuristic of "A Kernel Two-Sample Test", Gretton et al., 2012, section 8.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     a, b = _subsets(x, y, max_points, seed)
     squares = torch.pdist(torch.cat([a.rows, b.rows])).square()
     # Most rows, or all, may be equal.
@@ -155,10 +160,9 @@ def energy_distance(
     "Energy statistics: A class of statistics based on distances", Székely and Rizzo, 2013. No square root is taken;
     it is below zero by chance where laws agree.
     """
-    _check(min_rows=2, x=x, y=y)
+    check_tensors(min_rows=2, x=x, y=y)
     a, b = _subsets(x, y, max_points, seed, weights)
-    entries = METRIC_SETTINGS.entries_at_once
-    return discrepancy(lambda squares: -squares.sqrt(), a, b, entries)
+    return discrepancy(lambda squares: -squares.sqrt(), a, b, _entries())
 
 
 def sliced_w2(
@@ -174,7 +178,7 @@ def sliced_w2(
     "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it. All rows of x
     (n, d) and y (m, d) are used.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
     if n_projections < 1:
         raise DataError(f"n_projections: is {n_projections}; give at least 1")
@@ -213,7 +217,7 @@ def sinkhorn_divergence(
         tol: norm of the error in the plan's marginals at which to stop.
         max_steps: Sinkhorn steps at most; a `ConvergenceWarning` says so if they did not suffice.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
     of_x, of_z = _subsets(x, y, max_points, seed, weights)
     a, b = of_x.rows, of_z.rows
@@ -224,15 +228,13 @@ def sinkhorn_divergence(
     largest = max(squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
     # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
     plain = float(largest) < METRIC_SETTINGS.max_cost_ratio * reg
-    options: dict[str, Any] = {
-        "numIterMax": max_steps,
-        "stopThr": tol,
-        "log": True,
-        "warn": False,
-    }
-    options |= {"a": of_x.masses, "b": of_z.masses}
     value, log = ot.bregman.empirical_sinkhorn_divergence(
-        a, b, reg, method="sinkhorn" if plain else "sinkhorn_log", **options
+        *(a, b, reg, of_x.masses, of_z.masses),
+        method="sinkhorn" if plain else "sinkhorn_log",
+        numIterMax=max_steps,
+        stopThr=tol,
+        log=True,
+        warn=False,
     )
     logs = [log[f"log_sinkhorn_{side}"] for side in ("ab", "a", "b")]
     error = max(float(each["err"][-1]) for each in logs)
@@ -259,12 +261,14 @@ def exact_w2(
     that x (n, d) and y (m, d) come from, by much in high dimension: compare it with its value between two sets of one
     law. Time grows with the cube of max_points, the rows used of each side.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
     a, b = _subsets(x, y, max_points, seed, weights)
     cost = squared_distances(a.rows, b.rows).cpu().numpy()
-    masses = [[] if each.masses is None else each.masses.cpu() for each in (a, b)]
-    p, q = map(np.asarray, masses)
+    p, q = (
+        np.empty(0) if each.masses is None else each.masses.cpu().numpy()
+        for each in (a, b)
+    )
     return math.sqrt(max(float(ot.emd2(p, q, cost, numItermax=10**7)), 0.0))
 
 
@@ -283,28 +287,11 @@ def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
                 f"{name}: it and its mean have shapes {shapes}; give (d, d) and (d,), one d for both laws"
             )
         check_finite(covariance + mean, name)
-    m0, s0, m1, s1 = (_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
+    m0, s0, m1, s1 = (in_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
     root = matrix_power(s0, 0.5)
     cross = matrix_power(root @ s1 @ root, 0.5)
     square = (m0 - m1).square().sum() + (s0 + s1 - 2 * cross).trace()
     return math.sqrt(max(float(square), 0.0))
-
-
-def _check(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
-    """Raise a DataError unless samples are finite (n, d) tensors with equal d, and equal n where paired."""
-    (first, reference), *_ = samples.items()
-    for name, given in samples.items():
-        if given.ndim != 2 or len(given) < min_rows or given.shape[1] < 1:
-            raise DataError(
-                f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}"
-            )
-        other_rows = paired and len(given) != len(reference)
-        if given.shape[1] != reference.shape[1] or other_rows:
-            fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
-            raise DataError(
-                f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both"
-            )
-        check_finite(given, name)
 
 
 def _pot() -> Any:
@@ -318,35 +305,19 @@ def _pot() -> Any:
     return ot
 
 
-def _double(x: Tensor) -> Tensor:
-    """Return x in float64, on its own device unless that has none."""
-    return (x.detach().cpu() if x.device.type == "mps" else x.detach()).double()
-
-
-def _double_chunks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same rows of all samples, in float64, a few at a time."""
-    rows = _rows_at_once(samples[0].shape[1])
-    for parts in zip(*(x.split(rows) for x in samples), strict=True):
-        yield tuple(map(_double, parts))
+def _entries() -> int:
+    return METRIC_SETTINGS.entries_at_once
 
 
 def _rows_at_once(entries: int) -> int:
     """Return how many rows of so many entries are handled at once."""
-    return max(1, METRIC_SETTINGS.entries_at_once // entries)
-
-
-def _variance(x: Tensor) -> float:
-    """Return tr Cov(x), dividing by n."""
-    sums = [part.sum(0) for (part,) in _double_chunks(x)]
-    mean = torch.stack(sums).sum(0) / len(x)
-    squares = [(part - mean).square().sum() for (part,) in _double_chunks(x)]
-    return math.fsum(map(float, squares)) / len(x)
+    return max(1, _entries() // entries)
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in float64 about the mean of y, so that differences of large numbers keep their digits."""
-    centre = _double(y).mean(0)
-    return _double(x) - centre, _double(y) - centre
+    centre = in_double(y).mean(0)
+    return in_double(x) - centre, in_double(y) - centre
 
 
 def _checked_weights(

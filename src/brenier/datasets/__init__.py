@@ -23,6 +23,7 @@ from brenier.datasets.containers import (
     Frame,
     TableLike,
     check_finite,
+    check_tensors,
     is_mapped,
     read,
 )
@@ -102,6 +103,7 @@ __all__ = [
     "WeightsLike",
     "alike_as_text",
     "check_finite",
+    "check_tensors",
     "clusters_pair",
     "gaussian_classes",
     "gaussian_pair",

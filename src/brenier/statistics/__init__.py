@@ -12,7 +12,14 @@ from brenier.statistics.control_variates import (
     SampleTerms,
     adjusted_difference,
 )
-from brenier.statistics.discrepancy import Kernel, discrepancy, squared_distances
+from brenier.statistics.discrepancy import (
+    Kernel,
+    discrepancy,
+    double_chunks,
+    in_double,
+    squared_distances,
+    total_variance,
+)
 from brenier.statistics.estimates import (
     Root,
     root_of,
@@ -95,6 +102,7 @@ __all__ = [
     "as_weighted",
     "balanced",
     "discrepancy",
+    "double_chunks",
     "drawn_positions",
     "effective_rows",
     "entropic_plan",
@@ -103,6 +111,7 @@ __all__ = [
     "extremes",
     "fit_gaussian",
     "gaussian_map",
+    "in_double",
     "in_proportion",
     "joined",
     "joined_weights",
@@ -122,6 +131,7 @@ __all__ = [
     "thinned",
     "top_row",
     "top_values",
+    "total_variance",
     "two_sample_score",
     "weighted_mean",
     "weights_of",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from brenier.statistics.weighted import Weighted
@@ -31,6 +32,26 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
     norms = a.square().sum(1, keepdim=True) + b.square().sum(1)
     return (norms - 2 * a @ b.mT).clamp_(min=0)
+
+
+def in_double(x: Tensor) -> Tensor:
+    """Return x in float64, on its own device unless that has none."""
+    return (x.detach().cpu() if x.device.type == "mps" else x.detach()).double()
+
+
+def double_chunks(entries: int, *samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield the same rows of all samples, in float64, of so many entries at a time."""
+    rows = max(1, entries // samples[0].shape[1])
+    for parts in zip(*(x.split(rows) for x in samples), strict=True):
+        yield tuple(map(in_double, parts))
+
+
+def total_variance(x: Tensor, entries: int) -> float:
+    """Return tr Cov(x), dividing by n, in chunks of so many entries."""
+    sums = [part.sum(0) for (part,) in double_chunks(entries, x)]
+    mean = torch.stack(sums).sum(0) / len(x)
+    squares = [(part - mean).square().sum() for (part,) in double_chunks(entries, x)]
+    return math.fsum(map(float, squares)) / len(x)
 
 
 def _mean_kernel(

@@ -113,7 +113,7 @@ def _shrinkage(centred: Tensor, covariance: Tensor, weights: Tensor | None) -> f
     """
     n, d = effective_rows(len(centred), weights), centred.shape[1]
     # Two centred rows are each other's opposite, which the formula takes for perfect agreement.
-    if n <= 2 or not bool(centred.any()):
+    if n < 3 or not bool(centred.any()):
         return 1.0
     squares = float(covariance.square().sum())
     between = squares - float(covariance.diagonal().sum()) ** 2 / d

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from brenier.datasets import TABLES, Samples, kind_of, open_table, read_samples
 from brenier.errors import DataError
 
 # Of all rows of either file, None where they count alike.
-BothWeights: TypeAlias = tuple[NDArray[Any] | None, NDArray[Any] | None]
+BothWeights: TypeAlias = tuple[NDArray[np.generic] | None, NDArray[np.generic] | None]
 
 
 def weight_names(
@@ -45,7 +45,7 @@ def both_weights(x: Samples, z: Samples, wanted: Wanted) -> BothWeights:
 
 
 def weights_at(
-    weights: NDArray[Any] | None, rows: NDArray[np.integer]
+    weights: NDArray[np.generic] | None, rows: NDArray[np.integer]
 ) -> Tensor | None:
     """Return the weights of some rows, by their numbers: (len(rows),), or None where there are none."""
     return None if weights is None else torch.from_numpy(np.array(weights[rows]))
@@ -53,7 +53,7 @@ def weights_at(
 
 def _weights_of(
     samples: Samples, name: str | None, wanted: Wanted
-) -> NDArray[Any] | None:
+) -> NDArray[np.generic] | None:
     """Return one column or array: (n,)."""
     if name is None:
         return None
@@ -68,5 +68,5 @@ def _weights_of(
         )
     with np.load(path, allow_pickle=False) as archive:
         check_array(path, archive.files, name, "--weight")
-        found: NDArray[Any] = archive[name]
+        found: NDArray[np.generic] = archive[name]
     return found
