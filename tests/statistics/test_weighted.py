@@ -145,7 +145,7 @@ def test_a_weighted_discrepancy_is_that_of_the_law() -> None:
         return discrepancy(lambda squares: -squares.sqrt(), x, y, 1000)
 
     other = Weighted(ROWS + 1)
-    shares = TIMES / TIMES.sum()
+    shares = TIMES.double() / TIMES.sum()
     within = shares @ torch.cdist(ROWS, ROWS) @ shares / (1 - shares.square().sum())
     between = torch.cdist(REPEATED, other.rows).mean()
     same = torch.pdist(ROWS).mean()
