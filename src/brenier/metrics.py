@@ -72,13 +72,13 @@ def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float
         variance: the trace of the covariance of the target; None for that of truth.
     """
     check_tensors(paired=True, moved=moved, truth=truth)
-    variance = total_variance(truth, _entries()) if variance is None else variance
+    variance = total_variance(truth, _held_at_once()) if variance is None else variance
     if not variance > 0:
         raise DataError(
             f"variance: is {variance}; give the trace of the target's covariance, a positive number"
         )
     squares = [
-        (a - b).square().sum() for a, b in double_chunks(_entries(), moved, truth)
+        (a - b).square().sum() for a, b in double_chunks(_held_at_once(), moved, truth)
     ]
     error = math.fsum(map(float, squares))
     return 100 * error / len(moved) / variance
@@ -91,7 +91,7 @@ def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
     """
     check_tensors(paired=True, x=x, moved=moved, truth=truth)
     sums = torch.zeros(3, dtype=torch.float64)
-    for start, a, b in double_chunks(_entries(), x, moved, truth):
+    for start, a, b in double_chunks(_held_at_once(), x, moved, truth):
         a, b = a - start, b - start
         sums += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
     product, first, second = sums.tolist()
@@ -129,7 +129,7 @@ def mmd(
         return torch.stack(gaussians).mean(0)
 
     a, b = _subsets(x, y, max_points, seed, weights)
-    return discrepancy(kernel, a, b, _entries())
+    return discrepancy(kernel, a, b, _held_at_once())
 
 
 def median_bandwidths(
@@ -162,7 +162,7 @@ def energy_distance(
     """
     check_tensors(min_rows=2, x=x, y=y)
     a, b = _subsets(x, y, max_points, seed, weights)
-    return discrepancy(lambda squares: -squares.sqrt(), a, b, _entries())
+    return discrepancy(lambda squares: -squares.sqrt(), a, b, _held_at_once())
 
 
 def sliced_w2(
@@ -305,13 +305,13 @@ def _pot() -> Any:
     return ot
 
 
-def _entries() -> int:
+def _held_at_once() -> int:
     return METRIC_SETTINGS.entries_at_once
 
 
 def _rows_at_once(entries: int) -> int:
     """Return how many rows of so many entries are handled at once."""
-    return max(1, _entries() // entries)
+    return max(1, _held_at_once() // entries)
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -93,6 +93,8 @@ def read_samples(
         raise DataError(f"{path}: is empty; give a file with samples")
     if kind in TABLES:
         table = open_table(path, dialect)
+        if weight is not None:
+            table.place(weight, "weight")
         others = {labels: "the labels", weight: "the weights"}
         chosen = choose_columns(table, columns, others, features)
         names = table.names

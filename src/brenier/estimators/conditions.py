@@ -169,9 +169,10 @@ def _grouped(side: Population, labels: LabelsLike | None, name: str) -> _Grouped
     found = read_labels(labels, name, side.values.shape[0])
     groups = grouped(found)
     if side.index is not None:  # rows of weight zero are left out
-        counting = set(side.index.tolist())
+        counting = torch.zeros(len(found), dtype=torch.bool)
+        counting[side.index] = True
         kept = {
-            label: [row for row in rows if row in counting]
+            label: [row for row in rows if counting[row]]
             for label, rows in groups.items()
         }
         groups = {label: rows for label, rows in kept.items() if rows}

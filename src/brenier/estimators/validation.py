@@ -33,7 +33,7 @@ ELSEWHERE = {
     "labels": "source_labels and target_labels",
     "covariates": "source_covariates and target_covariates",
     "sample_weight": "source_weight",
-    **dict.fromkeys(("weights", "sample_weights"), "source_weight and target_weight"),
+    "weights": "source_weight and target_weight",
     **dict.fromkeys(("a", "ws"), "source_weight"),
     **dict.fromkeys(("b", "wt"), "target_weight"),
 }

@@ -203,7 +203,9 @@ class ConditionalMap:
         condition: Hashable | TableLike | None = None,
         x: TableLike | None = None,
         z: TableLike | None = None,
-        **weights: WeightsLike | None,
+        *,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
     ) -> Distance:
         """Return W2 given a condition, from samples of it, else of a class as measured on held-out ones.
 
@@ -213,7 +215,7 @@ class ConditionalMap:
         Args:
             condition: a label, or covariates; None as told.
             x, z: (n, d), (m, d), samples of it, or None.
-            weights: `source_weight` and `target_weight` of the samples, as for `TransportMap.distance`.
+            source_weight, target_weight: of the samples, as for `TransportMap.distance`.
 
         Raises:
             DataError: where the label is unknown, or nothing was held out for the condition and no samples are given.
@@ -235,6 +237,7 @@ class ConditionalMap:
             raise DataError(
                 f"x, z: no samples of {condition!r} were held out; give source and target samples of it"
             )
+        weights = {"source_weight": source_weight, "target_weight": target_weight}
         return transport.distance(x, z, **weights)
 
     def contradiction(self) -> str | None:
