@@ -14,6 +14,7 @@ from brenier.statistics import (
     drawn_positions,
     effective_rows,
     entropic_plan,
+    freedom,
     in_proportion,
     joined,
     moments,
@@ -97,6 +98,17 @@ def test_the_error_of_importance_weights_covers() -> None:
         found = balanced(x, weights)
         covered += abs(float(found.mean()) - 1) < 1.96 * standard_error(found)
     assert covered > 500 * 0.9
+
+
+def test_a_variance_that_few_rows_hold_has_few_degrees_of_freedom() -> None:
+    terms = torch.from_numpy(np.random.default_rng(4).normal(size=1000))
+    assert freedom(terms, None) == 999
+    level = balanced(terms, torch.linspace(1, 1.001, 1000, dtype=torch.float64))
+    assert freedom(level, torch.ones(1000)) == pytest.approx(999, rel=0.2)
+    heavy = torch.ones(1000, dtype=torch.float64)
+    heavy[:3] = 1e6
+    assert 1 <= freedom(balanced(terms, heavy), heavy) < 4
+    assert freedom(torch.zeros(5), torch.ones(5)) == 4
 
 
 def test_positions_are_drawn_in_proportion() -> None:

@@ -82,7 +82,7 @@ def standard_error(*terms: Tensor) -> float:
     return float(sum(_variance_of_mean(term) for term in terms)) ** 0.5
 
 
-def widened_error(*terms: Tensor, worth: Sequence[float] | None = None) -> float:
+def widened_error(*terms: Tensor, freedoms: Sequence[float] | None = None) -> float:
     """Return the standard error of a sum of independent sample means, wider where it is itself known from few terms.
 
     So much wider that an interval of `INTERVALS.quantile` errors is that of Student's t, with the degrees of freedom of
@@ -90,13 +90,13 @@ def widened_error(*terms: Tensor, worth: Sequence[float] | None = None) -> float
 
     Args:
         terms: of every mean, the terms (n_i,) it is taken of.
-        worth: how many terms of equal weights each mean is worth; by default as many as there are.
+        freedoms: degrees of freedom of the variance of every mean; by default one less than its terms.
     """
     if min(term.numel() for term in terms) < 2:
         return float("inf")
     variances = [float(_variance_of_mean(term)) for term in terms]
-    counts = [term.numel() for term in terms] if worth is None else worth
-    freedoms = [max(1.0, count - 1) for count in counts]
+    if freedoms is None:
+        freedoms = [term.numel() - 1 for term in terms]
     return widening(variances, freedoms) * (sum(variances) ** 0.5)
 
 

@@ -166,6 +166,29 @@ def balanced(terms: Tensor, weights: Tensor | None) -> Tensor:
     return mean + factor * n * shares * (terms.double() - mean)
 
 
+def freedom(terms: Tensor, weights: Tensor | None) -> float:
+    """Return the degrees of freedom of the variance of a mean, one at least.
+
+    Of equal weights they are one less than the terms. Else a few rows may hold most of the variance, which is then
+    known poorly: with s_i the squares that it is the sum of, it varies by sum s_i^2 - (sum s_i)^2 / n, and a chi-square
+    of k degrees of freedom by two squares of its mean over k (Satterthwaite, 1946).
+
+    Args:
+        terms: (n,), balanced.
+        weights: (n,), that they were balanced by.
+    """
+    n = len(terms)
+    if weights is None:
+        return max(1, n - 1)
+    squares = (terms - terms.mean()).square()
+    total = float(squares.sum())
+    known = effective_rows(n, weights) - 1
+    if total > 0:
+        spread = float((squares / total).square().sum()) - 1 / n
+        known = min(known, 2 / spread) if spread > 0 else known
+    return max(1.0, known)
+
+
 def drawn_positions(cumulative: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Return n positions drawn in proportion to weights, with replacement: (n,).
 

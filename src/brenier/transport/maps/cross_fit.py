@@ -33,6 +33,7 @@ from brenier.statistics import (
     as_weighted,
     balanced,
     effective_rows,
+    freedom,
     widening,
 )
 
@@ -225,14 +226,14 @@ def combined(
             total += max(0.0, least - variance)
             variance = max(variance, least)
         variances.append(variance)
-        freedoms.append(max(1, n - 1))
+        freedoms.append(freedom(crossed, weights))
         if gains is not None:
             own = None if weights is None else weights[: len(gains[k])]
             gain = balanced(gains[k].to(crossed), own)
             value, below = value + float(gain.mean()), below + float(gain.mean())
             of_gain = _deviations(gain)
             variances.append(float(of_gain.square().sum()))
-            freedoms.append(max(1, effective_rows(len(gain), own) - 1))
+            freedoms.append(freedom(gain, own))
             added[: len(gain)] += of_gain
         total += float(added.square().sum())
     error = total**0.5 * widening(variances, freedoms)

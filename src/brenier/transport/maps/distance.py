@@ -28,6 +28,7 @@ from brenier.statistics import (
     RowWeights,
     balanced,
     effective_rows,
+    freedom,
     root_of,
     weighted_mean,
     widened_error,
@@ -239,7 +240,8 @@ class Measured:
         of_x, of_z = self.weights
         phi, phi_c = balanced(self.phi, of_x), balanced(self.phi_c, of_z)
         value = float(phi.mean() + phi_c.mean())
-        error = widened_error(phi, phi_c, worth=self.worth)
+        freedoms = freedom(phi, of_x), freedom(phi_c, of_z)
+        error = widened_error(phi, phi_c, freedoms=freedoms)
         return DualEstimate(value, value, error)
 
     @property
@@ -277,8 +279,9 @@ class Measured:
         squared, error = scale * dual.value, scale * dual.error
         root = root_of(squared, error)
         lower = root_of(scale * dual.below - self._overestimate(scale), error)
-        moved_by = balanced(self.cost, self.weights[0])
-        error_of_cost = widened_error(moved_by, worth=self.worth[:1])
+        of_x, _ = self.weights
+        moved_by = balanced(self.cost, of_x)
+        error_of_cost = widened_error(moved_by, freedoms=[freedom(moved_by, of_x)])
         cost = primal or (float(moved_by.mean()), error_of_cost)
         weighted = any(side is not None for side in self.weights)
         moved = root_of(scale * cost[0], scale * cost[1])
