@@ -32,6 +32,7 @@ MODULES = (
     "throughput",
     "tolerance",
     "w2hd",
+    "weights",
 )
 
 

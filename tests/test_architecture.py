@@ -57,6 +57,7 @@ ROWS: dict[str, set[str]] = {
         "errors",
         "atomic",
         "metrics",
+        "statistics",
         "estimators",
         "transport.coordinates",
         "transport.maps",

@@ -10,7 +10,8 @@ and between two sets of samples, of any two sizes:
     MMD^2  = E k(x, x') + E k(y, y') - 2 E k(x, y)         k(a, b) = mean_j exp(-|a - b|^2 / (2 s_j))
     energy = the same with k(a, b) = -|a - b|
 
-together with sliced, entropic, exact and Gaussian Wasserstein distances. Samples are tensors (n, d) on any device and
+together with sliced, entropic, exact and Gaussian Wasserstein distances. Where rows count by weights, `weights` are
+those of x (n,) and of y (m,), None where all of a side count alike. Samples are tensors (n, d) on any device and
 of any real type; sums are taken in float64, block by block. Metrics that need all pairs look at `max_points` rows a
 side at most, chosen by `seed`. Everything raises a `DataError` for samples that are not finite or do not fit together,
 for settings out of range, and where POT is needed and missing.
@@ -20,17 +21,25 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from brenier.datasets import check_finite
+from brenier.datasets import check_finite, check_tensors, read_weights
 from brenier.errors import ConvergenceWarning, DataError, warn
-from brenier.statistics import matrix_power
-
-Kernel = Callable[[Tensor], Tensor]  # of squared distances
+from brenier.statistics import (
+    RowWeights,
+    Weighted,
+    discrepancy,
+    double_chunks,
+    in_double,
+    matrix_power,
+    squared_distances,
+    total_variance,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,13 +71,15 @@ def l2_uvp(moved: Tensor, truth: Tensor, variance: float | None = None) -> float
         truth: (n, d), T*(x), row by row.
         variance: the trace of the covariance of the target; None for that of truth.
     """
-    _check(paired=True, moved=moved, truth=truth)
-    variance = _variance(truth) if variance is None else variance
+    check_tensors(paired=True, moved=moved, truth=truth)
+    variance = total_variance(truth, _held_at_once()) if variance is None else variance
     if not variance > 0:
         raise DataError(
             f"variance: is {variance}; give the trace of the target's covariance, a positive number"
         )
-    squares = [(a - b).square().sum() for a, b in _double_chunks(moved, truth)]
+    squares = [
+        (a - b).square().sum() for a, b in double_chunks(_held_at_once(), moved, truth)
+    ]
     error = math.fsum(map(float, squares))
     return 100 * error / len(moved) / variance
 
@@ -78,9 +89,9 @@ def cosine(x: Tensor, moved: Tensor, truth: Tensor) -> float:
 
     Its source is that of `l2_uvp`. All arguments are (n, d): x, T(x) and T*(x), row by row.
     """
-    _check(paired=True, x=x, moved=moved, truth=truth)
+    check_tensors(paired=True, x=x, moved=moved, truth=truth)
     sums = torch.zeros(3, dtype=torch.float64)
-    for start, a, b in _double_chunks(x, moved, truth):
+    for start, a, b in double_chunks(_held_at_once(), x, moved, truth):
         a, b = a - start, b - start
         sums += torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()]).cpu()
     product, first, second = sums.tolist()
@@ -94,6 +105,7 @@ def mmd(
     *,
     max_points: int = 5000,
     seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return the unbiased estimate of the squared maximum mean discrepancy; below zero by chance where laws agree.
 
@@ -103,7 +115,7 @@ def mmd(
         x, y: (n, d), (m, d), at least two rows each.
         bandwidths: the s_j; None for `median_bandwidths(x, y)`. Give the same to all methods that are compared.
     """
-    _check(min_rows=2, x=x, y=y)
+    check_tensors(min_rows=2, x=x, y=y)
     if bandwidths is None:
         bandwidths = median_bandwidths(x, y, seed=seed)
     chosen = tuple(bandwidths)
@@ -116,7 +128,8 @@ def mmd(
         gaussians = [torch.exp(squares / (-2 * s)) for s in chosen]
         return torch.stack(gaussians).mean(0)
 
-    return _discrepancy(kernel, *_subsets(x, y, max_points, seed))
+    a, b = _subsets(x, y, max_points, seed, weights)
+    return discrepancy(kernel, a, b, _held_at_once())
 
 
 def median_bandwidths(
@@ -126,44 +139,58 @@ def median_bandwidths(
 
     The median heuristic of "A Kernel Two-Sample Test", Gretton et al., 2012, section 8.
     """
-    _check(x=x, y=y)
-    squares = torch.pdist(torch.cat(_subsets(x, y, max_points, seed))).square()
+    check_tensors(x=x, y=y)
+    a, b = _subsets(x, y, max_points, seed)
+    squares = torch.pdist(torch.cat([a.rows, b.rows])).square()
     # Most rows, or all, may be equal.
     scale = float(squares.median()) or float(squares.mean()) or 1.0
     return tuple(factor * scale for factor in METRIC_SETTINGS.bandwidth_factors)
 
 
 def energy_distance(
-    x: Tensor, y: Tensor, *, max_points: int = 5000, seed: int = 0
+    x: Tensor,
+    y: Tensor,
+    *,
+    max_points: int = 5000,
+    seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return the unbiased estimate of 2 E|x - y| - E|x - x'| - E|y - y'| for x (n, d) and y (m, d), n, m > 1.
 
     "Energy statistics: A class of statistics based on distances", Székely and Rizzo, 2013. No square root is taken;
     it is below zero by chance where laws agree.
     """
-    _check(min_rows=2, x=x, y=y)
-    a, b = _subsets(x, y, max_points, seed)
-    return _discrepancy(lambda squares: -squares.sqrt(), a, b)
+    check_tensors(min_rows=2, x=x, y=y)
+    a, b = _subsets(x, y, max_points, seed, weights)
+    return discrepancy(lambda squares: -squares.sqrt(), a, b, _held_at_once())
 
 
-def sliced_w2(x: Tensor, y: Tensor, n_projections: int = 100, seed: int = 0) -> float:
+def sliced_w2(
+    x: Tensor,
+    y: Tensor,
+    n_projections: int = 100,
+    seed: int = 0,
+    *,
+    weights: RowWeights = (None, None),
+) -> float:
     """Return (E_u W2(<u, x>, <u, y>)^2)^(1/2) over n_projections random directions u of the unit sphere.
 
     "Sliced and Radon Wasserstein Barycenters of Measures", Bonneel et al., 2015, as POT computes it. All rows of x
     (n, d) and y (m, d) are used.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
     if n_projections < 1:
         raise DataError(f"n_projections: is {n_projections}; give at least 1")
     a, b = _centred(x, y)
+    p, q = (side.masses for side in _checked_weights(x, y, weights))
     generator = torch.Generator().manual_seed(seed)
     shape = (n_projections, x.shape[1])
     directions = torch.randn(shape, generator=generator, dtype=torch.float64)
     directions = torch.nn.functional.normalize(directions).to(a.device)
     squares = []
     for part in directions.split(_rows_at_once(len(x) + len(y))):
-        distance = ot.sliced_wasserstein_distance(a, b, projections=part.mT)
+        distance = ot.sliced_wasserstein_distance(a, b, p, q, projections=part.mT)
         squares.append(float(len(part) * distance**2))
     return math.sqrt(math.fsum(squares) / n_projections)
 
@@ -177,6 +204,7 @@ def sinkhorn_divergence(
     max_steps: int = 5000,
     max_points: int = 2000,
     seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> float:
     """Return S(x, y) - (S(x, x) + S(y, y))/2, S the squared-distance cost of the entropic plan; never below zero.
 
@@ -189,19 +217,24 @@ def sinkhorn_divergence(
         tol: norm of the error in the plan's marginals at which to stop.
         max_steps: Sinkhorn steps at most; a `ConvergenceWarning` says so if they did not suffice.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
-    a, b = _subsets(x, y, max_points, seed)
+    of_x, of_z = _subsets(x, y, max_points, seed, weights)
+    a, b = of_x.rows, of_z.rows
     if reg is None:
-        reg = 0.05 * (_variance(a) + _variance(b)) or 1.0
+        reg = 0.05 * float(of_x.variance().sum() + of_z.variance().sum()) or 1.0
     if not reg > 0:
         raise DataError(f"reg: is {reg}; give a positive weight, or None")
-    largest = max(_squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
+    largest = max(squared_distances(p, q).max() for p, q in ((a, b), (a, a), (b, b)))
     # The plain iteration is ten times cheaper; the one in the log domain cannot underflow.
     plain = float(largest) < METRIC_SETTINGS.max_cost_ratio * reg
-    options = {"numIterMax": max_steps, "stopThr": tol, "log": True, "warn": False}
     value, log = ot.bregman.empirical_sinkhorn_divergence(
-        a, b, reg, method="sinkhorn" if plain else "sinkhorn_log", **options
+        *(a, b, reg, of_x.masses, of_z.masses),
+        method="sinkhorn" if plain else "sinkhorn_log",
+        numIterMax=max_steps,
+        stopThr=tol,
+        log=True,
+        warn=False,
     )
     logs = [log[f"log_sinkhorn_{side}"] for side in ("ab", "a", "b")]
     error = max(float(each["err"][-1]) for each in logs)
@@ -214,17 +247,29 @@ def sinkhorn_divergence(
     return float(value)
 
 
-def exact_w2(x: Tensor, y: Tensor, *, max_points: int = 2000, seed: int = 0) -> float:
+def exact_w2(
+    x: Tensor,
+    y: Tensor,
+    *,
+    max_points: int = 2000,
+    seed: int = 0,
+    weights: RowWeights = (None, None),
+) -> float:
     """Return (min over plans E|x - y|^2)^(1/2), W2 between the two sets of samples, as POT computes it.
 
     "Displacement Interpolation Using Lagrangian Mass Transport", Bonneel et al., 2011. It lies above the W2 of the laws
     that x (n, d) and y (m, d) come from, by much in high dimension: compare it with its value between two sets of one
     law. Time grows with the cube of max_points, the rows used of each side.
     """
-    _check(x=x, y=y)
+    check_tensors(x=x, y=y)
     ot = _pot()
-    cost = _squared_distances(*_subsets(x, y, max_points, seed)).cpu().numpy()
-    return math.sqrt(max(float(ot.emd2([], [], cost, numItermax=10**7)), 0.0))
+    a, b = _subsets(x, y, max_points, seed, weights)
+    cost = squared_distances(a.rows, b.rows).cpu().numpy()
+    p, q = (
+        np.empty(0) if each.masses is None else each.masses.cpu().numpy()
+        for each in (a, b)
+    )
+    return math.sqrt(max(float(ot.emd2(p, q, cost, numItermax=10**7)), 0.0))
 
 
 def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
@@ -242,28 +287,11 @@ def bures_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> float:
                 f"{name}: it and its mean have shapes {shapes}; give (d, d) and (d,), one d for both laws"
             )
         check_finite(covariance + mean, name)
-    m0, s0, m1, s1 = (_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
+    m0, s0, m1, s1 = (in_double(value).cpu() for value in (mean0, cov0, mean1, cov1))
     root = matrix_power(s0, 0.5)
     cross = matrix_power(root @ s1 @ root, 0.5)
     square = (m0 - m1).square().sum() + (s0 + s1 - 2 * cross).trace()
     return math.sqrt(max(float(square), 0.0))
-
-
-def _check(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
-    """Raise a DataError unless samples are finite (n, d) tensors with equal d, and equal n where paired."""
-    (first, reference), *_ = samples.items()
-    for name, given in samples.items():
-        if given.ndim != 2 or len(given) < min_rows or given.shape[1] < 1:
-            raise DataError(
-                f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}"
-            )
-        other_rows = paired and len(given) != len(reference)
-        if given.shape[1] != reference.shape[1] or other_rows:
-            fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
-            raise DataError(
-                f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both"
-            )
-        check_finite(given, name)
 
 
 def _pot() -> Any:
@@ -277,71 +305,46 @@ def _pot() -> Any:
     return ot
 
 
-def _double(x: Tensor) -> Tensor:
-    """Return x in float64, on its own device unless that has none."""
-    return (x.detach().cpu() if x.device.type == "mps" else x.detach()).double()
-
-
-def _double_chunks(*samples: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the same rows of all samples, in float64, a few at a time."""
-    rows = _rows_at_once(samples[0].shape[1])
-    for parts in zip(*(x.split(rows) for x in samples), strict=True):
-        yield tuple(map(_double, parts))
+def _held_at_once() -> int:
+    return METRIC_SETTINGS.entries_at_once
 
 
 def _rows_at_once(entries: int) -> int:
     """Return how many rows of so many entries are handled at once."""
-    return max(1, METRIC_SETTINGS.entries_at_once // entries)
-
-
-def _variance(x: Tensor) -> float:
-    """Return tr Cov(x), dividing by n."""
-    sums = [part.sum(0) for (part,) in _double_chunks(x)]
-    mean = torch.stack(sums).sum(0) / len(x)
-    squares = [(part - mean).square().sum() for (part,) in _double_chunks(x)]
-    return math.fsum(map(float, squares)) / len(x)
+    return max(1, _held_at_once() // entries)
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return both in float64 about the mean of y, so that differences of large numbers keep their digits."""
-    centre = _double(y).mean(0)
-    return _double(x) - centre, _double(y) - centre
+    centre = in_double(y).mean(0)
+    return in_double(x) - centre, in_double(y) - centre
 
 
-def _subsets(x: Tensor, y: Tensor, max_points: int, seed: int) -> tuple[Tensor, Tensor]:
+def _checked_weights(
+    x: Tensor, y: Tensor, weights: RowWeights
+) -> tuple[Weighted, Weighted]:
+    """Return both with their weights, checked."""
+    own, other = weights
+    return (
+        Weighted(x, read_weights(own, "weights of x", len(x))),
+        Weighted(y, read_weights(other, "weights of y", len(y))),
+    )
+
+
+def _subsets(
+    x: Tensor,
+    y: Tensor,
+    max_points: int,
+    seed: int,
+    weights: RowWeights = (None, None),
+) -> tuple[Weighted, Weighted]:
     """Return at most max_points rows of each, drawn without replacement, centred."""
     if max_points < 2:
         raise DataError(f"max_points: is {max_points}; give at least 2")
     generator = torch.Generator().manual_seed(seed)
-
-    def subset(a: Tensor) -> Tensor:
-        order = torch.randperm(len(a), generator=generator)
-        return a[order[:max_points].to(a.device)]
-
-    return _centred(subset(x), subset(y))
-
-
-def _squared_distances(a: Tensor, b: Tensor) -> Tensor:
-    """Return |a_i - b_j|^2: (n, d), (m, d) -> (n, m)."""
-    norms = a.square().sum(1, keepdim=True) + b.square().sum(1)
-    return (norms - 2 * a @ b.mT).clamp_(min=0)
-
-
-def _discrepancy(kernel: Kernel, x: Tensor, y: Tensor) -> float:
-    """Return E k(x, x') + E k(y, y') - 2 E k(x, y), over distinct pairs."""
-    within = _mean_kernel(kernel, x) + _mean_kernel(kernel, y)
-    return within - 2 * _mean_kernel(kernel, x, y)
-
-
-def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor | None = None) -> float:
-    """Return the mean of k(a_i, b_j), or that of k(a_i, a_j) over i != j."""
-    other = a if b is None else b
-    rows = _rows_at_once(len(other))
-    sums = []
-    for start in range(0, len(a), rows):
-        block = kernel(_squared_distances(a[start : start + rows], other))
-        if b is None:
-            block.diagonal(offset=start).zero_()
-        sums.append(float(block.sum()))
-    partners = len(a) - 1 if b is None else len(other)
-    return math.fsum(sums) / (len(a) * partners)
+    some = []
+    for side in _checked_weights(x, y, weights):
+        order = torch.randperm(len(side), generator=generator)
+        some.append(side[order[:max_points]])
+    a, b = _centred(some[0].rows, some[1].rows)
+    return Weighted(a, some[0].weights), Weighted(b, some[1].weights)

@@ -48,6 +48,7 @@ def test_help_is_shown(name: str) -> None:
         "throughput",
         "tolerance",
         "w2hd --pair separable",
+        "weights",
     ],
 )
 def test_a_quick_run_works(command: str, tmp_path: Path) -> None:

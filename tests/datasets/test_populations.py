@@ -81,7 +81,7 @@ def test_chunks_are_distinct_rows_or_all_in_order(
     memory = MemorySettings(rows_at_once=7)
     monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     for n in (10, rows.size, 1000):
-        parts = list(rows.chunks(n, seeded()))
+        parts = [part.rows for part in rows.chunks(n, seeded())]
         assert [len(part) for part in parts[:-1]] == [7] * (len(parts) - 1)
         found = numbers(torch.cat(parts))
         assert len(set(found)) == len(found) == min(n, rows.size)
@@ -92,7 +92,7 @@ def test_chunks_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     memory = MemorySettings(rows_at_once=7)
     monkeypatch.setattr("brenier.datasets.populations.MEMORY", memory)
     stream, _ = population(normal, "X")
-    parts = list(stream.chunks(16, seeded()))
+    parts = [part.rows for part in stream.chunks(16, seeded())]
     assert [len(part) for part in parts] == [7, 7, 2]
     assert len(torch.cat(parts).unique(dim=0)) == 16
 
@@ -100,17 +100,17 @@ def test_chunks_of_a_stream_are_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_split_is_disjoint_and_whole(rows: Rows) -> None:
     rest, (first, second) = rows.split((5, 8), seeded())
     parts = [
-        numbers(first),
-        numbers(second),
+        numbers(first.rows),
+        numbers(second.rows),
         numbers(rest.sample_distinct(1000, seeded())),
     ]
     assert [len(part) for part in parts] == [5, 8, rows.size - 13]
     assert sorted(parts[0] + parts[1] + parts[2]) == sorted(members(rows))
     again, (third,) = rest.split((3,), seeded())
-    assert set(numbers(third)) <= set(parts[2])
+    assert set(numbers(third.rows)) <= set(parts[2])
     assert again.size == rows.size - 16
     assert set(numbers(again.sample(300, seeded()))).isdisjoint(
-        parts[0] + parts[1] + numbers(third)
+        parts[0] + parts[1] + numbers(third.rows)
     )
 
 
@@ -179,9 +179,9 @@ def test_a_stream_is_split_into_fresh_samples() -> None:
     generator = seeded()
     rest, held = stream.split((4, 5), generator)
     assert rest is stream
-    assert [part.shape for part in held] == [(4, 3), (5, 3)]
+    assert [part.rows.shape for part in held] == [(4, 3), (5, 3)]
     later = rest.sample(4, generator)
-    assert not torch.equal(held[0], later)
+    assert not torch.equal(held[0].rows, later)
 
 
 def test_the_trial_of_a_sampler_takes_nothing_from_later_draws() -> None:
@@ -216,7 +216,7 @@ def test_rows_too_many_to_index_are_held_out_all_the_same(
     generator = torch.Generator().manual_seed(0)
     table = Rows(np.load(tmp_path / "rows.npy", mmap_mode="r"), "X")
     rest, parts = table.split((200, 150), generator)
-    held = torch.cat(parts)
+    held = torch.cat([part.rows for part in parts])
     assert [len(part) for part in parts] == [200, 150]
     assert held.unique().numel() == 350
     drawn, some = rest.sample(5000, generator), rest.sample_distinct(500, generator)

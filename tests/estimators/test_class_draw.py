@@ -12,7 +12,7 @@ from brenier.datasets import Rows
 from brenier.estimators.class_draw import ClassDraw, class_points
 from brenier.estimators.options import Options
 from brenier.estimators.parameters import Parameters
-from brenier.statistics import moments
+from brenier.statistics import Weighted, moments, rows_of
 from brenier.transport.coordinates import (
     Classes,
     aligned_coordinates,
@@ -150,8 +150,8 @@ def test_one_seed_gives_one_batch() -> None:
 
 
 def test_all_rows_as_points() -> None:
-    pairs = list(zip(side(), side(3.0), strict=True))
-    source, target = class_points(pairs, classes(), options())
+    pairs = [(Weighted(x), Weighted(z)) for x, z in zip(side(), side(3.0), strict=True)]
+    source, target = rows_of(class_points(pairs, classes(), options()))
     assert source.shape == target.shape == (sum(SIZES), D + E)
     assert class_of(source).bincount().tolist() == list(SIZES)
     torch.testing.assert_close(decoded(source, False), torch.cat(side()))
@@ -163,5 +163,6 @@ def test_points_have_the_precision_of_the_network(dtype: str) -> None:
     told = OptimalTransport(dtype=dtype).get_params(deep=False)
     rows = Rows(side()[0], "X")
     own = Parameters(**told).options(rows, rows, None)
-    source, _ = class_points(list(zip(side(), side(3.0), strict=True)), classes(), own)
-    assert source.dtype == getattr(torch, dtype)
+    pairs = [(Weighted(x), Weighted(z)) for x, z in zip(side(), side(3.0), strict=True)]
+    source, _ = class_points(pairs, classes(), own)
+    assert source.rows.dtype == getattr(torch, dtype)

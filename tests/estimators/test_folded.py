@@ -111,7 +111,7 @@ def test_every_row_judges_once_and_trains_all_networks_but_one(n_networks: int) 
     samples = found.samples
     assert len(samples) == len(found.task.members()) == n_networks
     for side, size in ((0, 97), (1, 140)):
-        rows = found.rows[side]
+        rows = found.rows[side].rows
         assert len(rows) == size - size // 10
         held_out = [each.held_out[side] for each in samples]
         assert torch.equal(ordered(torch.cat(held_out)), ordered(rows))
@@ -132,8 +132,8 @@ def test_rows_that_certify_take_part_in_no_fold() -> None:
     for side, given in ((0, X), (1, Y)):
         coordinates = found.coordinates
         encode = (coordinates.encode_source, coordinates.encode_target)[side]
-        certify = encode(found.split.certify[side]).float()
-        whole = torch.cat([found.rows[side], certify])
+        certify = encode(found.split.certify[side].rows).float()
+        whole = torch.cat([found.rows[side].rows, certify])
         everything = encode(torch.from_numpy(given)).float()
         assert torch.equal(ordered(whole), ordered(everything))
         assert len(certify) == 20

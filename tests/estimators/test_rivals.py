@@ -14,7 +14,11 @@ from brenier.statistics import standard_error
 
 def rival(name: str, loss: float = 0.0, **parts: Any) -> Rival:
     """One of a made-up value."""
-    value: Any = type("Value", (), {"loss": torch.tensor(loss), **parts})
+    value: Any = type(
+        "Value",
+        (),
+        {"loss": torch.tensor(loss), "weights": (None, None), **parts},
+    )
     return Rival(name, [], value)
 
 

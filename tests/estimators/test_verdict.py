@@ -42,7 +42,9 @@ def improves(
     held_out = normal(rows, 2, seed=1), truth * normal(rows, 2, seed=2)
     generator = torch.Generator().manual_seed(0)
     run: Any = SimpleNamespace(result=lambda: g, generator=generator)
-    task: Any = SimpleNamespace(objective=DualObjective(), held_out=held_out)
+    task: Any = SimpleNamespace(
+        objective=DualObjective(), held_out=held_out, weights=(None, None)
+    )
     settings = FitSettings().overridden(overrides or {})
     return improves_on_start(run, task, Comparison(*many, distinct), settings)
 

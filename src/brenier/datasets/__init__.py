@@ -23,6 +23,7 @@ from brenier.datasets.containers import (
     Frame,
     TableLike,
     check_finite,
+    check_tensors,
     is_mapped,
     read,
 )
@@ -74,6 +75,7 @@ from brenier.datasets.tables import (
     read_csv_rows,
 )
 from brenier.datasets.text_files import kind_of, open_binary
+from brenier.datasets.weights import WeightsLike, read_weights, with_weights
 
 __all__ = [
     "ARRAYS",
@@ -100,8 +102,10 @@ __all__ = [
     "Stream",
     "TableFile",
     "TableLike",
+    "WeightsLike",
     "alike_as_text",
     "check_finite",
+    "check_tensors",
     "clusters_pair",
     "gaussian_classes",
     "gaussian_pair",
@@ -130,11 +134,13 @@ __all__ = [
     "read_csv_rows",
     "read_labels",
     "read_samples",
+    "read_weights",
     "ring_classes",
     "scaling_pair",
     "separable_pair",
     "tails_pair",
     "translation_pair",
     "w2hd_pair",
+    "with_weights",
     "write_samples",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class ChosenColumns:
 def choose_columns(
     table: TableFile,
     columns: Sequence[str] | None,
-    labels: str | None = None,
+    others: Mapping[str | None, str] = MappingProxyType({}),
     features: Sequence[str] | None = None,
 ) -> ChosenColumns:
     """Return which columns of a table are features.
@@ -54,7 +55,7 @@ def choose_columns(
     Args:
         table: the table.
         columns: those the user names, in their order, or None.
-        labels: the column of the labels, which is none unless named.
+        others: columns that are none unless named, and what they are.
         features: those of a model, taken where no columns are named and the table has names, or None.
 
     Raises:
@@ -69,7 +70,7 @@ def choose_columns(
         return ChosenColumns(tuple(places), (), named=True)
     if features is not None and table.names is not None:
         return ChosenColumns(_of_model(table, features), (), named=True)
-    return _all_numeric(table, labels)
+    return _all_numeric(table, others)
 
 
 def _of_model(table: TableFile, features: Sequence[str]) -> tuple[int, ...]:
@@ -97,16 +98,16 @@ def _is_filled(table: TableFile, name: str) -> bool:
     return name not in names or bool(table.frame[names.index(name)].notna().any())
 
 
-def _all_numeric(table: TableFile, labels: str | None) -> ChosenColumns:
-    """Return all columns of numbers but the row index and the labels, and why the others are left out."""
+def _all_numeric(table: TableFile, others: Mapping[str | None, str]) -> ChosenColumns:
+    """Return all columns of numbers but the row index and those of another use, and why the others are left out."""
     names = table.names or tuple(map(str, range(table.frame.shape[1])))
     places, left_out = [], []
     for place, name in enumerate(names):
         what = _contents(table, place)
         if place == table.index:
             left_out.append((name or "the first column", "a row index"))
-        elif name == labels:
-            left_out.append((name, "the labels"))
+        elif name in others:
+            left_out.append((name, others[name]))
         elif what == NUMBERS or (what == "all empty" and table.names is None):
             places.append(place)
         else:

@@ -165,6 +165,23 @@ def check_finite(table: Tensor, name: str, numbers: Tensor | None = None) -> Non
     )
 
 
+def check_tensors(min_rows: int = 1, paired: bool = False, **samples: Tensor) -> None:
+    """Raise a DataError unless samples are finite (n, d) tensors with equal d, and equal n where paired."""
+    (first, reference), *_ = samples.items()
+    for name, given in samples.items():
+        if given.ndim != 2 or len(given) < min_rows or given.shape[1] < 1:
+            raise DataError(
+                f"{name}: has shape {tuple(given.shape)}; give (n, d) samples as rows, n >= {min_rows}"
+            )
+        other_rows = paired and len(given) != len(reference)
+        if given.shape[1] != reference.shape[1] or other_rows:
+            fault = f"has shape {tuple(given.shape)}, but {first} has {tuple(reference.shape)}"
+            raise DataError(
+                f"{name}: {fault}; give {'the same rows' if paired else 'the same features'} of both"
+            )
+        check_finite(given, name)
+
+
 def is_mapped(values: object) -> bool:
     """Say whether values is a memory-mapped array, which may be larger than memory."""
     return isinstance(values, np.memmap)

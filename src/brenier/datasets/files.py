@@ -54,6 +54,7 @@ def read_samples(
     mmap: bool = True,
     *,
     labels: str | None = None,
+    weight: str | None = None,
     features: Sequence[str] | None = None,
     dialect: GivenDialect = UNTOLD,
 ) -> Samples:
@@ -66,7 +67,7 @@ def read_samples(
         columns: which columns of a table, in which order; None for all that are numeric.
         key: which array of a `.npz` file; None if it has one.
         mmap: leave a `.npy` file on disk and read rows when they are used.
-        labels: the column that holds labels, which is no feature unless `columns` names it.
+        labels, weight: the columns that hold labels and weights, which are no features unless `columns` names them.
         features: those of a model, taken from a table with names where `columns` is None.
         dialect: what is known of how a `.csv` file is written; the rest is told from the file.
 
@@ -92,7 +93,10 @@ def read_samples(
         raise DataError(f"{path}: is empty; give a file with samples")
     if kind in TABLES:
         table = open_table(path, dialect)
-        chosen = choose_columns(table, columns, labels, features)
+        if weight is not None:
+            table.place(weight, "weight")
+        others = {labels: "the labels", weight: "the weights"}
+        chosen = choose_columns(table, columns, others, features)
         names = table.names
         if names is not None:
             names = tuple(names[place] for place in chosen.places)

@@ -7,6 +7,7 @@ float64 tensors on the CPU or on the device of the samples.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar, cast
 
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from brenier.datasets.containers import CheckedSamples, TableLike, check_finite, read
 from brenier.errors import DataError
+from brenier.statistics import Weighted, drawn_positions, effective_rows
 
 # What a user may give instead of a table: (n, generator) -> n samples (n, d).
 Sampler = Callable[[int, torch.Generator], TableLike]
@@ -66,12 +68,15 @@ class Rows:
         name: the argument the table came from.
         index: the rows that belong to this population, all if None.
         excluded: rows that do not, where an index of those that do would take too much memory.
+        weights: (N,), of all rows of the table, float64 on the CPU, positive for those that belong to this population;
+            None where all count alike. Batches are drawn in proportion to them.
     """
 
     values: Tensor | np.memmap
     name: str
     index: Tensor | None = None
     excluded: Tensor | None = None
+    weights: Tensor | None = None
 
     @property
     def dim(self) -> int:
@@ -88,9 +93,21 @@ class Rows:
         """Whether all rows are in memory."""
         return isinstance(self.values, Tensor)
 
+    @property
+    def effective(self) -> float:
+        """How many rows of equal weights these are worth."""
+        return effective_rows(self.size, self.own_weights)
+
+    @functools.cached_property
+    def own_weights(self) -> Tensor | None:
+        """The weights of the rows of this population, and of those excluded: (size,)."""
+        if self.weights is None or self.index is None:
+            return self.weights
+        return self.weights[self.index]
+
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return n rows sampled with replacement: (n, d)."""
-        positions = torch.randint(self.size, (n,), generator=generator)
+        """Return n rows sampled with replacement, in proportion to their weights: (n, d)."""
+        positions = self._drawn(n, generator)
         if self.excluded is not None:
             self._replace_excluded(positions, self.excluded, generator)
         return self._get(positions)
@@ -102,34 +119,36 @@ class Rows:
         held_out = torch.isin(positions, excluded)
         while bool(held_out.any()):
             count = int(held_out.sum())
-            positions[held_out] = torch.randint(
-                self.size, (count,), generator=generator
-            )
+            positions[held_out] = self._drawn(count, generator)
             held_out = torch.isin(positions, excluded)
 
     def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n distinct rows, or all in order if there are no more: (min(n, size), d)."""
-        return self._get(self._distinct_or_all(n, generator))
+        return self.sample_weighted(n, generator).rows
 
-    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def sample_weighted(self, n: int, generator: torch.Generator) -> Weighted:
+        """Return n distinct rows with their weights, or all in order if there are no more: (min(n, size), d)."""
+        return self._get_weighted(self._distinct_or_all(n, generator))
+
+    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Weighted]:
         """Yield n distinct rows, or all in order if there are no more, `MEMORY.rows_at_once` at a time."""
         positions = self._distinct_or_all(n, generator)
-        return map(self._get, positions.split(MEMORY.rows_at_once))
+        return map(self._get_weighted, positions.split(MEMORY.rows_at_once))
 
     def split(
         self, counts: tuple[int, ...], generator: torch.Generator
-    ) -> tuple[Rows, list[Tensor]]:
+    ) -> tuple[Rows, list[Weighted]]:
         """Return the rest of the population and disjoint samples of the given sizes."""
         if self._can_be_indexed:
             order = torch.randperm(self.size, generator=generator)
             *parts, rest = order.split([*counts, self.size - sum(counts)])
             index = rest if self.index is None else self.index[rest]
-            remaining = Rows(self.values, self.name, index)
+            remaining = dataclasses.replace(self, index=index)
         else:
             held_out = self._distinct(sum(counts), generator)
             parts = list(held_out.split(list(counts)))
-            remaining = Rows(self.values, self.name, None, held_out)
-        return remaining, [self._get(part) for part in parts]
+            remaining = dataclasses.replace(self, excluded=held_out)
+        return remaining, [self._get_weighted(part) for part in parts]
 
     @property
     def _can_be_indexed(self) -> bool:
@@ -137,6 +156,22 @@ class Rows:
         if self.in_memory or self.index is not None:
             return True
         return self.size <= MEMORY.max_indexed_rows
+
+    @functools.cached_property
+    def _cumulative(self) -> Tensor | None:
+        """The sums of weights up to each row."""
+        return None if self.own_weights is None else self.own_weights.cumsum(0)
+
+    def _drawn(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n positions drawn with replacement, in proportion to the weights: (n,)."""
+        if self._cumulative is None:
+            return torch.randint(self.size, (n,), generator=generator)
+        return drawn_positions(self._cumulative, n, generator)
+
+    def _get_weighted(self, positions: Tensor) -> Weighted:
+        """Return the rows at these positions of the population, with their weights."""
+        own = self.own_weights
+        return Weighted(self._get(positions), None if own is None else own[positions])
 
     def _distinct_or_all(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n distinct positions in random order, or all in order if there are no more."""
@@ -186,6 +221,7 @@ class Stream:
     dim: int
 
     size = None
+    effective = None
     in_memory = False
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
@@ -200,17 +236,21 @@ class Stream:
         """Return n fresh samples: (n, d)."""
         return self.sample(n, generator)
 
-    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Tensor]:
+    def sample_weighted(self, n: int, generator: torch.Generator) -> Weighted:
+        """Return n fresh samples, which count alike."""
+        return Weighted(self.sample(n, generator))
+
+    def chunks(self, n: int, generator: torch.Generator) -> Iterator[Weighted]:
         """Yield n fresh samples, `MEMORY.rows_at_once` at a time."""
         at_once = MEMORY.rows_at_once
         for first in range(0, n, at_once):
-            yield self.sample(min(at_once, n - first), generator)
+            yield self.sample_weighted(min(at_once, n - first), generator)
 
     def split(
         self, counts: tuple[int, ...], generator: torch.Generator
-    ) -> tuple[Stream, list[Tensor]]:
+    ) -> tuple[Stream, list[Weighted]]:
         """Return the stream itself, and fresh samples of the given sizes."""
-        return self, [self.sample(count, generator) for count in counts]
+        return self, [self.sample_weighted(count, generator) for count in counts]
 
 
 Population = Rows | Stream
@@ -223,15 +263,15 @@ class Split(Generic[Kind]):
 
     Attributes:
         source, target: the populations to train on.
-        select: rows (n, d) of the source and (m, d) of the target to select by.
+        select: rows (n, d) of the source and (m, d) of the target to select by, with their weights.
         certify: as many rows again to certify with.
         held_out: whether these three are disjoint; if not, each holds all rows.
     """
 
     source: Kind
     target: Kind
-    select: tuple[Tensor, Tensor]
-    certify: tuple[Tensor, Tensor]
+    select: tuple[Weighted, Weighted]
+    certify: tuple[Weighted, Weighted]
     held_out: bool
 
     @staticmethod
@@ -244,8 +284,8 @@ class Split(Generic[Kind]):
         """Split both sides; where fewer than two rows of either would be held out, every part is all of them."""
         n, m = settings.count(source.size), settings.count(target.size)
         if min(n, m) < 2:
-            x = source.sample_distinct(settings.held_out_rows, generator)
-            z = target.sample_distinct(settings.held_out_rows, generator)
+            x = source.sample_weighted(settings.held_out_rows, generator)
+            z = target.sample_weighted(settings.held_out_rows, generator)
             whole = (x, z)
             return Split(source, target, whole, whole, held_out=False)
         x_train, (x_select, x_certify) = source.split((n, n), generator)

@@ -12,6 +12,7 @@ from torch import Tensor
 from brenier.datasets import Population, Rows, Split
 from brenier.estimators.kept_rows import copied
 from brenier.estimators.options import Options
+from brenier.statistics import Weighted, joined
 from brenier.transport.coordinates import gaussian_fits
 from brenier.transport.maps import AffinePart, CrossFitSettings, cross_fitted
 
@@ -43,7 +44,8 @@ def affine_parts(
     own = copied(generator)  # measuring is not to change what is drawn after it
     pairs, training = [], []
     for split in splits:
-        some = [_measured_rows(split, k, own, most) / unit for k in (0, 1)]
+        measured = [_measured_rows(split, k, own, most) for k in (0, 1)]
+        some = [side.of(lambda rows: rows.cpu() / unit) for side in measured]
         held_out = [len(side) for side in split.certify]
         if split.held_out:
             held_out = [
@@ -83,15 +85,15 @@ def _measured_rows(
     side: int,
     generator: torch.Generator,
     most: int,
-) -> Tensor:
-    """Return rows of one side, float64 on the CPU, those that certify in front; then those selected by, then others."""
+) -> Weighted:
+    """Return rows of one side, those that certify in front; then those selected by, then others."""
     certify = split.certify[side]
     if not split.held_out:
-        return certify.cpu()
-    held_out = torch.cat([certify, split.select[side]])
+        return certify
+    held_out = joined([certify, split.select[side]])
     populations: tuple[Population, Population] = split.source, split.target
     population = populations[side]
     # As many others as are held out, at least: the baseline is fitted to them.
     count = max(most - len(held_out), len(held_out))
-    others = population.sample_distinct(count, generator)
-    return torch.cat([held_out, others]).cpu()
+    others = population.sample_weighted(count, generator)
+    return joined([held_out, others])

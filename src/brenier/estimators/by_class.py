@@ -3,10 +3,10 @@
     J = sum over classes k of p_k [ E_{mu_k} g(x, k) - E_{nu_k} min over y of |y - z|^2/2 + g(y, k) ]
 
 ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, (39)). Both sides of a batch hold the classes in the same
-proportions, p_k growing like the square root of the class's rows: equal for classes of equal size, and a class of few
-rows is not overfitted. Every class starts at its own affine map, whose covariances lean on those of the other classes
-as far as these are alike (`brenier.statistics.pool_covariances`). Classes are split, trained on, judged together and
-certified one by one.
+proportions, p_k growing like the square root of the class's rows, or of what their weights make them worth: equal for
+classes of equal size, and a class of few rows is not overfitted. Weights count within a class. Every class starts at
+its own affine map, whose covariances lean on those of the other classes as far as these are alike
+(`brenier.statistics.pool_covariances`). Classes are split, trained on, judged together and certified one by one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
-from brenier.statistics import moments
+from brenier.statistics import Weighted, joined, moments, rows_of, weights_of
 from brenier.training import Run
 from brenier.transport.coordinates import (
     Classes,
@@ -46,7 +46,10 @@ from brenier.transport.dual import DualTask
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 Pairs: TypeAlias = Sequence[tuple[Rows, Rows]]  # both sides of every class
-Sides: TypeAlias = Sequence[tuple[Iterable[Tensor] | Tensor, Iterable[Tensor] | Tensor]]
+# Rows of either side of every class, at once or in chunks.
+Sides: TypeAlias = Sequence[
+    tuple[Weighted | Iterable[Weighted], Weighted | Iterable[Weighted]]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +120,10 @@ class ClassProblem:
             # Of ten rows eight are trained on, for one that is selected by and one that certifies.
             times = settings.split.held_out_one_in - 2 if split.held_out else 1
             n = len(split.select[0]) * times
-            x = split.source.sample_distinct(n, generator)
-            compared.append((x, split.target.sample_distinct(n, generator)))
-        return Comparison(*class_points(compared, self.classes, self.options))
+            x = split.source.sample_weighted(n, generator)
+            compared.append((x, split.target.sample_weighted(n, generator)))
+        points = class_points(compared, self.classes, self.options)
+        return Comparison(*rows_of(points), weights=weights_of(points))
 
     def identity(self) -> Potential:
         """Return the potential of the maps that training started from."""
@@ -148,7 +152,12 @@ class ClassProblem:
                 rows = split.certify[0][:n], split.certify[1][:n]
                 transport.held_out_distance[k] = transport.at_index(
                     torch.tensor(k)
-                ).measure(*rows, held_out=unseen[k], affine=affine)
+                ).measure(
+                    *rows_of(rows),
+                    held_out=unseen[k],
+                    affine=affine,
+                    weights=weights_of(rows),
+                )
         pace = self.options.pace
         what = "the affine maps rest on the rows of training alone"
         if refit and pace.affords(1, pace.settings.affine_share, what):
@@ -165,11 +174,11 @@ class ClassProblem:
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows of every class, not trained on, and their labels."""
-        rows = torch.cat([split.certify[0] for split in self.splits])
+        rows = torch.cat([split.certify[0].rows for split in self.splits])
         labels = [
             label
             for label, split in zip(self.plan.labels, self.splits, strict=True)
-            for _ in split.certify[0]
+            for _ in split.certify[0].rows
         ]
         return RoundTripRows(rows, (labels,))
 
@@ -217,7 +226,7 @@ def _split_classes(
             _unsplit(pair, rows)
             for pair, rows in zip(pairs, _sampled(pairs, most, generator), strict=True)
         ]
-    rest: dict[int, tuple[Rows, list[Tensor]]] = {}
+    rest: dict[int, tuple[Rows, list[Weighted]]] = {}
     splits = []
     for (source, target), n in zip(pairs, counts, strict=True):
         if id(source) not in rest:  # one source may serve all classes
@@ -230,7 +239,7 @@ def _split_classes(
     return splits
 
 
-def _unsplit(pair: tuple[Rows, Rows], rows: tuple[Tensor, Tensor]) -> Split[Rows]:
+def _unsplit(pair: tuple[Rows, Rows], rows: tuple[Weighted, Weighted]) -> Split[Rows]:
     """Return a split of which every part is all rows, as many of either side."""
     x, z = rows
     part = x[: len(z)], z[: len(x)]
@@ -244,12 +253,12 @@ def _serves_all(pairs: Pairs) -> bool:
 
 def _sampled(
     pairs: Pairs, n: int, generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
+) -> list[tuple[Weighted, Weighted]]:
     """Return n distinct rows of either side of every class, or all."""
     sampled = []
     for source, target in pairs:
-        x = source.sample_distinct(n, generator)
-        sampled.append((x, target.sample_distinct(n, generator)))
+        x = source.sample_weighted(n, generator)
+        sampled.append((x, target.sample_weighted(n, generator)))
     return sampled
 
 
@@ -260,8 +269,8 @@ def _class_coordinates(
     if options.warm is not None:
         return options.warm.coordinates
     rows = _sampled(pairs, options.settings.pipeline.coordinate_rows, generator)
-    x = torch.cat([source for source, _ in rows]).cpu()
-    z = torch.cat([target for _, target in rows]).cpu()
+    x = joined([source.levelled() for source, _ in rows]).of(Tensor.cpu)
+    z = joined([target.levelled() for _, target in rows]).of(Tensor.cpu)
     unit = cost_units(x, z, options.scale, options.settings.coordinates)
     if options.start == "affine":
         return _gaussian(rows, unit, options)
@@ -288,7 +297,7 @@ def _class_task(
     generator: torch.Generator,
 ) -> DualTask:
     """Return the training of a new potential in the coordinates of the classes."""
-    sizes = [min(split.source.size, split.target.size) for split in splits]
+    sizes = [min(split.source.effective, split.target.effective) for split in splits]
     shares = torch.tensor(sizes, dtype=torch.float64).sqrt()
     source = ClassDraw(
         [split.source for split in splits], shares, classes, False, options
@@ -298,5 +307,10 @@ def _class_task(
     )
     held_out = class_points([split.select for split in splits], classes, options)
     return conditioned_task(
-        source, target, held_out, classes.coordinates.dim, options, generator
+        source,
+        target,
+        held_out,
+        classes.coordinates.dim,
+        options,
+        generator,
     )

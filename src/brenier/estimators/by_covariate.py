@@ -28,6 +28,7 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
+from brenier.statistics import Weighted
 from brenier.training import Run
 from brenier.transport.coordinates import (
     Coordinates,
@@ -72,10 +73,9 @@ class CovariatePlan:
         draws = _draws(train, conditions, options, generator)
         held_out = _draws(select, conditions, options, generator)
         most = min(settings.split.held_out_rows, held_out[0].size, held_out[1].size)
-        x = held_out[0].rows(most, generator)
-        selected = x, held_out[1].rows(most, generator)
+        x, z = (Weighted(side.rows(most, generator)) for side in held_out)
         dim = conditions.coordinates.dim
-        task = conditioned_task(*draws, selected, dim, options, generator)
+        task = conditioned_task(*draws, (x, z), dim, options, generator)
         evidence = min(len(side.rows) for side in select)
         return CovariateProblem(
             plan, certify, conditions, draws, task, options, generator, evidence

@@ -9,21 +9,28 @@ from torch import Tensor
 
 from brenier.datasets import Rows
 from brenier.estimators.options import Options
+from brenier.statistics import Weighted, joined_weights
 from brenier.transport.coordinates import Classes, to_coordinates
 
 
 def class_points(
-    pairs: Sequence[tuple[Tensor, Tensor]], classes: Classes, options: Options
-) -> tuple[Tensor, Tensor]:
+    pairs: Sequence[tuple[Weighted, Weighted]], classes: Classes, options: Options
+) -> tuple[Weighted, Weighted]:
     """Return rows of both sides of every class as conditioned points of either side.
+
+    Weights are those within a class: together the rows of a class weigh as much as there are.
 
     Args:
         pairs: source and target rows, class by class.
         classes: their coordinates.
         options: device and precision.
     """
-    source = side_points([x for x, _ in pairs], classes, False, options)
-    return source, side_points([z for _, z in pairs], classes, True, options)
+    source, target = (
+        [side.levelled() for side in own] for own in zip(*pairs, strict=True)
+    )
+    u = side_points([side.rows for side in source], classes, False, options)
+    w = side_points([side.rows for side in target], classes, True, options)
+    return Weighted(u, joined_weights(source)), Weighted(w, joined_weights(target))
 
 
 def side_points(
@@ -66,6 +73,7 @@ class ClassDraw:
         self.sizes = torch.tensor([side.size for side in sides])
         self.size = int(self.sizes.sum())
         self.encoded: Tensor | None = None
+        self.cumulative = _cumulative(sides)
         apart = len({id(side) for side in sides}) == len(sides)
         if apart and all(side.in_memory for side in sides):  # every row is encoded once
             rows = [
@@ -83,6 +91,11 @@ class ClassDraw:
         places = (torch.arange(n, dtype=torch.float64) + offset) / n
         index = torch.searchsorted(self.bounds, places).clamp(max=len(self.sides) - 1)
         index = index[torch.randperm(n, generator=generator)]
+        if self.encoded is not None and self.cumulative is not None:
+            chosen = torch.rand(n, generator=generator, dtype=torch.float64)
+            within = torch.searchsorted(self.cumulative, index + chosen, right=True)
+            ends = self.sizes.cumsum(0)[index] - 1  # which rounding may pass
+            return self.encoded[torch.minimum(within, ends).to(self.encoded.device)]
         if self.encoded is not None:
             chosen = torch.rand(n, generator=generator, dtype=torch.float64)
             within = (chosen * self.sizes[index]).long()
@@ -94,3 +107,16 @@ class ClassDraw:
             drawn[own] = self.sides[k].sample(int(own.sum()), generator).cpu()
         device, dtype = self.options.device, self.options.dtype
         return to_coordinates(drawn, index, self.classes, self.target, device, dtype)
+
+
+def _cumulative(sides: Sequence[Rows]) -> Tensor | None:
+    """Return the sums of weights up to each row, where those of the k-th class go from k to k + 1: (n,), or None."""
+    if all(side.weights is None for side in sides):
+        return None
+    sums = []
+    for k, side in enumerate(sides):
+        own = side.own_weights
+        if own is None:
+            own = torch.ones(side.size, dtype=torch.float64)
+        sums.append(k + own.cumsum(0) / own.sum())
+    return torch.cat(sums)

@@ -10,7 +10,7 @@ from torch import Tensor
 from brenier.estimators.initial import identity_potential, initial_potential
 from brenier.estimators.options import Options
 from brenier.potentials import Conditional, Potential
-from brenier.statistics import Calibration, Features
+from brenier.statistics import Calibration, Features, Weighted, rows_of, weights_of
 from brenier.transport.coordinates import Conditions
 from brenier.transport.dual import DualTask, MemberSamples
 from brenier.transport.maps import ConditionalMap
@@ -33,7 +33,7 @@ class ConditionedDraw(Protocol):
 def conditioned_task(
     source: ConditionedDraw,
     target: ConditionedDraw,
-    held_out: tuple[Tensor, Tensor],
+    held_out: tuple[Weighted, Weighted],
     dim: int,
     options: Options,
     generator: torch.Generator,
@@ -42,22 +42,22 @@ def conditioned_task(
 
     Args:
         source, target: how batches are drawn.
-        held_out: conditioned points of either side, never drawn by these.
+        held_out: conditioned points of either side with their weights, never drawn by these.
         dim: how many of their leading coordinates are transported.
         options: what the fit is told.
         generator: the only source of randomness.
     """
-    settings = options.settings
-    points = held_out[0].shape[1]
+    settings, x = options.settings, held_out[0].rows
+    points = x.shape[1]
     potential = initial_potential(points, options, generator, dim)
-    options.pace.try_out(potential, held_out[0])
+    options.pace.try_out(potential, x)
     batch = options.pace.first_batch(
         min(settings.training.batch_size, source.size, target.size)
     )
     # Embeddings are features of a batch too, where it has rows enough for their products.
     bearable = batch // settings.calibration.rows_per_feature // 2
     seen = points if points <= bearable else dim
-    features = Features(batch, held_out[0][:, :seen], generator, settings.calibration)
+    features = Features(batch, x[:, :seen], generator, settings.calibration)
     calibration = []
     for draw in (source, target):
         rows = draw.rows(settings.pipeline.coordinate_rows, generator)
@@ -67,7 +67,13 @@ def conditioned_task(
     task = DualTask(
         potential,
         options.objective,
-        MemberSamples(source, target, held_out, calibration),
+        MemberSamples(
+            source,
+            target,
+            rows_of(held_out),
+            calibration,
+            weights=weights_of(held_out),
+        ),
         settings.dual,
         generator,
     )

@@ -12,12 +12,14 @@ from brenier.datasets import (
     Population,
     Rows,
     TableLike,
+    WeightsLike,
     alike_as_text,
     grouped,
     listed,
     names_of,
     read_covariates,
     read_labels,
+    with_weights,
 )
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.by_class import ClassPlan
@@ -29,12 +31,14 @@ from brenier.transport.maps import label_fault
 
 @dataclasses.dataclass(frozen=True)
 class GivenConditions:
-    """Labels or covariates of either side, as a user gives them."""
+    """Labels or covariates of either side, and the weights of its rows, as a user gives them."""
 
     source_labels: LabelsLike | None
     target_labels: LabelsLike | None
     source_covariates: TableLike | None
     target_covariates: TableLike | None
+    source_weight: WeightsLike | None = None
+    target_weight: WeightsLike | None = None
 
     def kind(self) -> str | None:
         """Return "labels", "covariates" or None.
@@ -54,6 +58,23 @@ class GivenConditions:
         if labels:
             return "labels"
         return "covariates" if covariates else None
+
+    def weighted(
+        self, source: Population, target: Population
+    ) -> tuple[Population, Population]:
+        """Return both sides with the weights of their rows.
+
+        Raises:
+            DataError: for weights that cannot be used, or beside covariates.
+        """
+        given = self.source_weight is not None or self.target_weight is not None
+        if given and self.kind() == "covariates":
+            raise DataError(
+                "source_weight, target_weight: cannot be given with covariates; leave them out, or fit with labels, "
+                "each of a range of the covariate"
+            )
+        x = with_weights(source, self.source_weight, "source_weight")
+        return x, with_weights(target, self.target_weight, "target_weight")
 
 
 def class_plan(
@@ -134,7 +155,7 @@ class _GroupedRows:
         """Return the rows of a class."""
         if self.groups is None:
             return self.side
-        return Rows(self.side.values, self.side.name, torch.tensor(self.groups[label]))
+        return dataclasses.replace(self.side, index=torch.tensor(self.groups[label]))
 
 
 def _grouped(side: Population, labels: LabelsLike | None, name: str) -> _GroupedRows:
@@ -145,7 +166,17 @@ def _grouped(side: Population, labels: LabelsLike | None, name: str) -> _Grouped
         )
     if labels is None:
         return _GroupedRows(side, None)
-    return _GroupedRows(side, grouped(read_labels(labels, name, side.size)))
+    found = read_labels(labels, name, side.values.shape[0])
+    groups = grouped(found)
+    if side.index is not None:  # rows of weight zero are left out
+        counting = torch.zeros(len(found), dtype=torch.bool)
+        counting[side.index] = True
+        kept = {
+            label: [row for row in rows if counting[row]]
+            for label, rows in groups.items()
+        }
+        groups = {label: rows for label, rows in kept.items() if rows}
+    return _GroupedRows(side, groups)
 
 
 def covariate_plan(

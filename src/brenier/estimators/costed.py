@@ -20,7 +20,14 @@ from brenier.estimators.options import Options
 from brenier.estimators.plain import PlainPlan, PlainProblem, known_rows, plain_task
 from brenier.estimators.plan import Choice
 from brenier.potentials import Potential, Quadratic
-from brenier.statistics import normal_score, some_of, standard_error
+from brenier.statistics import (
+    Weighted,
+    in_proportion,
+    normal_score,
+    some_of,
+    some_weights,
+    standard_error,
+)
 from brenier.training import Run
 from brenier.transport.coordinates import Coordinates, cost_units
 from brenier.transport.costs import CostFacts, ScaledCost, SquaredEuclidean
@@ -57,7 +64,7 @@ class CostPlan(PlainPlan):
     ) -> CostProblem:
         """Return the problem of a split of these populations."""
         rows = known_rows(split, options, generator)
-        x, z = (side.cpu() for side in rows)
+        x, z = (side.of(Tensor.cpu) for side in rows)
         with options.pace.timed_coordinates():
             coordinates = _coordinates(x, z, options)
         ground = _ground(x, z, coordinates, options)
@@ -131,8 +138,9 @@ class CostProblem(PlainProblem):
         certify = self.split.certify
         pace = self.options.pace
         n = pace.rows(max(map(len, certify)), pace.settings.measured_share, "measured")
+        x, z = (side[:n] for side in certify)
         transport.held_out_distance = transport.measure(
-            certify[0][:n], certify[1][:n], held_out=unseen
+            x.rows, z.rows, held_out=unseen, weights=(x.weights, z.weights)
         )
         self._tell_steep(transport)
         return transport
@@ -150,10 +158,12 @@ class CostProblem(PlainProblem):
         pace, settings = self.options.pace, self.options.settings.pipeline
         most = max(map(len, self.task.held_out))
         n = pace.rows(2 * most, pace.settings.judged_share, "judged") // 2
-        x, z = (side[: max(2, n)] for side in self.task.held_out)
+        x, z = (some_of(side, max(2, n)) for side in self.task.held_out)
+        weights = some_weights(self.task.weights, (len(x), len(z)))
+        tol = self.task.evaluation_tol
         with torch.no_grad():
             found, before = (
-                self.task.objective(each, x, z, tol=self.task.evaluation_tol)
+                self.task.objective(each, x, z, tol=tol).weighted(weights)
                 for each in (network, start)
             )
         gains = _gains(found, before)
@@ -169,15 +179,16 @@ class CostProblem(PlainProblem):
     def _balanced_ends(self, transport: TransportMap) -> Ground:
         """Return the ground with the constant at which both sides transport the same mass, on rows selected by."""
         x, z = self.split.select
-        phi, phi_c, _ = transport.dual_terms(x, z)
-        return self.ground.with_constant_of(phi, phi_c)
+        phi, phi_c, _ = transport.dual_terms(x.rows, z.rows)
+        terms = Weighted(phi, x.weights), Weighted(phi_c, z.weights)
+        return self.ground.with_constant_of(*terms)
 
     def _tell_steep(self, transport: TransportMap) -> None:
         """Warn of rows whose slope is steeper than that of any displacement."""
         rows = transport.rows()
         if not isinstance(rows, CostRowMap):
             return
-        share = float(rows.steep(self.split.certify[0].double()).double().mean())
+        share = float(rows.steep(self.split.certify[0].rows.double()).double().mean())
         if share > COSTED.told_steep:
             warn(
                 f"cost: {share:.1%} of held-out rows need a slope that {self.ground.cost!r} reaches nowhere, and are "
@@ -222,7 +233,7 @@ def _gains(found: DualValue, before: DualValue) -> tuple[Tensor, Tensor] | None:
     return (x_before - x_found).double(), (z_before - z_found)[usable].double()
 
 
-def _coordinates(x: Tensor, z: Tensor, options: Options) -> Coordinates:
+def _coordinates(x: Weighted, z: Weighted, options: Options) -> Coordinates:
     """Return coordinates that centre at the source and scale all features alike, in the units of the cost."""
     if isinstance(options.warm, TransportMap):
         return options.warm.coordinates.to(options.device)
@@ -231,33 +242,41 @@ def _coordinates(x: Tensor, z: Tensor, options: Options) -> Coordinates:
     unit = cost_units(x, z, scale, options.settings.coordinates)
     if not own_units:
         unit = torch.ones_like(unit)
-    spreads = [((side - side.mean(0)) / unit).square().mean() for side in (x, z)]
+    spreads = [(side.variance() / unit.square()).mean() for side in (x, z)]
     variance = float(sum(spreads)) / 2
-    centre = x.mean(0)
+    centre = x.mean()
     if not variance > 0:  # two points
-        variance = float(((z.mean(0) - centre) / unit).square().mean()) or 1.0
+        variance = float(((z.mean() - centre) / unit).square().mean()) or 1.0
     length = torch.tensor(math.sqrt(variance), dtype=torch.float64)
-    eye = torch.eye(x.shape[1], dtype=torch.float64)
+    eye = torch.eye(len(unit), dtype=torch.float64)
     plain = Coordinates(unit * length, centre, centre.clone(), eye, eye.clone(), length)
     return plain.to(options.device)
 
 
-def _ground(x: Tensor, z: Tensor, coordinates: Coordinates, options: Options) -> Ground:
+def _ground(
+    x: Weighted, z: Weighted, coordinates: Coordinates, options: Options
+) -> Ground:
     """Return the cost and the mass, and the level at which the cost of usual displacements is about one."""
     if isinstance(options.warm, TransportMap) and options.warm.ground is not None:
         return options.warm.ground
     n = min(len(x), len(z), COSTED.level_pairs)
     unit = coordinates.unit.cpu()
-    moves = (z[:n] - x[:n]) / unit
+    moves = (z.rows[:n] - x.rows[:n]) / unit
     level = ScaledCost.level_of(options.cost, float(coordinates.scale), moves)
     reach = float(
-        torch.stack([z.amax(0) - x.amin(0), x.amax(0) - z.amin(0)]).div(unit).max()
+        torch.stack([z.rows.amax(0) - x.rows.amin(0), x.rows.amax(0) - z.rows.amin(0)])
+        .div(unit)
+        .max()
     )
     return Ground(options.cost, options.mass, level=level, reach=reach)
 
 
 def _slope(
-    x: Tensor, z: Tensor, coordinates: Coordinates, cost: ScaledCost, options: Options
+    x: Weighted,
+    z: Weighted,
+    coordinates: Coordinates,
+    cost: ScaledCost,
+    options: Options,
 ) -> Tensor:
     """Return grad h of the shift between both sides, in the coordinates: (d,).
 
@@ -271,7 +290,7 @@ def _slope(
     shift = (last - first) / unit
     facts = CostFacts.of(cost)
     if facts.kink:
-        variances = (side.var(0) / len(side) for side in (x, z))
+        variances = (side.variance() / side.effective for side in (x, z))
         error = sum(variances, torch.zeros(())).sqrt() / unit
         shift = torch.where(shift.abs() > COSTED.shift_errors * error, shift, 0.0)
     slope = cost.gradient(shift.unsqueeze(0))[0]
@@ -284,6 +303,9 @@ def _slope(
     return slope
 
 
-def _middle(rows: Tensor, options: Options) -> Tensor:
-    """Return the mean of rows (n, d), with unbalanced mass the medians of their features."""
-    return rows.mean(0) if options.mass is None else rows.median(0).values
+def _middle(side: Weighted, options: Options) -> Tensor:
+    """Return the mean of a side, with unbalanced mass the medians of its features: (d,)."""
+    if options.mass is None:
+        return side.mean()
+    generator = torch.Generator().manual_seed(0)
+    return in_proportion(side, generator).median(0).values

@@ -14,8 +14,11 @@ from brenier.estimators.settings import FitSettings
 from brenier.potentials import EntropicPotential
 from brenier.statistics import (
     SinkhornSettings,
+    Weighted,
+    as_weighted,
     entropic_plan,
     entropic_self_potential,
+    weighted_mean,
 )
 from brenier.transport.dual import MemberSamples
 
@@ -24,12 +27,16 @@ class AnnealedPlan:
     """The entropic plan between some rows, and of the source to itself, at falling temperatures.
 
     Args:
-        u, w: (n, d), (m, d), in the coordinates.
+        u, w: (n, d), (m, d), in the coordinates; their weights are the marginals.
         settings: how potentials are found.
     """
 
-    def __init__(self, u: Tensor, w: Tensor, settings: SinkhornSettings) -> None:
-        self.rows = u.cpu().double(), w.cpu().double()
+    def __init__(
+        self, u: Tensor | Weighted, w: Tensor | Weighted, settings: SinkhornSettings
+    ) -> None:
+        of_u, of_w = as_weighted(u), as_weighted(w)
+        self.rows = of_u.rows.cpu().double(), of_w.rows.cpu().double()
+        self.weights = of_u.weights, of_w.weights
         self.settings = settings
         self._costs = [0.5 * torch.cdist(self.rows[0], side) ** 2 for side in self.rows]
         self._self: Tensor | None = None
@@ -37,15 +44,20 @@ class AnnealedPlan:
 
     def mean_cost(self) -> float:
         """Return the mean cost between a row of either side."""
-        return float(self._costs[1].mean())
+        of_u, of_w = self.weights
+        if of_u is None and of_w is None:
+            return float(self._costs[1].mean())
+        return float(weighted_mean(weighted_mean(self._costs[1], of_u), of_w))
 
     def potential(self, temperature: float) -> EntropicPotential:
         """Return the potential at a temperature, found from that of the temperature before; float64, on the CPU."""
         own, between = self._costs
         self._self = entropic_self_potential(
-            own, temperature, self._self, self.settings
+            own, temperature, self._self, self.settings, self.weights[0]
         )
-        plan = entropic_plan(between, temperature, self._target, self.settings)
+        plan = entropic_plan(
+            between, temperature, self._target, self.settings, self.weights
+        )
         self._target = plan.target
         u, w = self.rows
         return EntropicPotential.of_potentials(
@@ -79,7 +91,7 @@ class CrossFittedPlan(NamedTuple):
 
 
 def cross_fitted_plan(
-    folds: Sequence[tuple[Tensor, Tensor]],
+    folds: Sequence[tuple[Tensor | Weighted, Tensor | Weighted]],
     samples: Sequence[MemberSamples],
     tol: float,
     options: Options,
@@ -121,10 +133,12 @@ def cross_fitted_plan(
 
 
 def annealed_potential(
-    rows: tuple[Tensor, Tensor], temperatures: Sequence[float], settings: FitSettings
+    rows: tuple[Tensor | Weighted, Tensor | Weighted],
+    temperatures: Sequence[float],
+    settings: FitSettings,
 ) -> EntropicPotential:
     """Return the potential of the plan between rows u (n, d) and w (m, d) at the last of some falling temperatures."""
     u, w = (side[: settings.entropic.entropic_rows] for side in rows)
     plan = AnnealedPlan(u, w, settings.sinkhorn)
     found = [plan.potential(temperature) for temperature in temperatures][-1]
-    return found.to(u).eval().requires_grad_(False)
+    return found.to(as_weighted(u).rows).eval().requires_grad_(False)

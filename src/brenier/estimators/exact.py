@@ -13,16 +13,16 @@ from brenier.estimators.options import Options
 from brenier.estimators.settings import PlanSettings
 from brenier.metrics import energy_distance
 from brenier.potentials import MaxAffine
-from brenier.statistics import exact_plan
+from brenier.statistics import Weighted, as_weighted, exact_plan, weighted_mean
 
 
 def stray_share(
-    moved: Tensor, fresh: Tensor, rows: Tensor, settings: PlanSettings
+    moved: Tensor | Weighted, fresh: Tensor, rows: Tensor, settings: PlanSettings
 ) -> float:
     """Return the share of moved rows that lie far from all rows of the target, farther than fresh rows of it do.
 
     Args:
-        moved: (n, d), source rows that were moved.
+        moved: (n, d), source rows that were moved, weighted or not.
         fresh: (m, d), target rows.
         rows: (k, d), other target rows.
         settings: what is far, where the average feature has variance one.
@@ -30,7 +30,9 @@ def stray_share(
     least = settings.stray_distance * rows.shape[1] ** 0.5
     usual = float(_nearest(fresh, rows).quantile(settings.usual_quantile))
     far = max(settings.stray_factor * usual, least)
-    return float((_nearest(moved, rows) > far).double().mean())
+    points = as_weighted(moved)
+    strays = (_nearest(points.rows, rows) > far).double()
+    return float(weighted_mean(strays, points.weights))
 
 
 def _nearest(points: Tensor, rows: Tensor) -> Tensor:

@@ -30,7 +30,16 @@ from brenier.estimators.plain import PlainPlan, PlainProblem, draw_from
 from brenier.estimators.plan import Choice
 from brenier.estimators.rivals import Rival, best_of, judged
 from brenier.potentials import MeanPotential, Potential
-from brenier.statistics import Calibration, Features, moments
+from brenier.statistics import (
+    Calibration,
+    Features,
+    Weighted,
+    in_proportion,
+    joined,
+    moments,
+    rows_of,
+    weights_of,
+)
 from brenier.training import Run
 from brenier.transport.coordinates import (
     Coordinates,
@@ -42,7 +51,8 @@ from brenier.transport.coordinates import (
 from brenier.transport.dual import DualTask, MemberSamples
 from brenier.transport.maps import TransportMap
 
-RowPairs = Sequence[tuple[Tensor, Tensor]]
+BothSides = tuple[Weighted, Weighted]
+RowPairs = Sequence[BothSides]
 
 
 class FoldedPlan(PlainPlan):
@@ -60,7 +70,9 @@ class FoldedPlan(PlainPlan):
     def _fits(split: Split[Population], options: Options) -> bool:
         """Say whether there are neither too few nor too many rows for folds."""
         settings, folds = options.settings.entropic, options.folds
-        fewest, most = sorted(side.size or 0 for side in (split.source, split.target))
+        sides = split.source, split.target
+        fewest = min(side.effective or 0 for side in sides)
+        most = max(side.size or 0 for side in sides)
         least = settings.rows_per_dimension * split.source.dim
         enough = fewest >= folds and fewest * (1 - 1 / folds) >= least
         return enough and most <= settings.most_folded_rows
@@ -85,7 +97,7 @@ class FoldedProblem(PlainProblem):
         plan: PlainPlan,
         split: Split[Population],
         coordinates: Coordinates,
-        rows: tuple[Tensor, Tensor],
+        rows: BothSides,
         folds: RowPairs,
         samples: Sequence[MemberSamples],
         options: Options,
@@ -94,7 +106,7 @@ class FoldedProblem(PlainProblem):
         task = _folded_task(coordinates.dim, samples, options, generator)
         super().__init__(plan, split, coordinates, task, options, generator)
         self.rows, self.samples = rows, samples
-        self._of_all_rows: Callable[[tuple[Tensor, Tensor]], Potential] | None = None
+        self._of_all_rows: Callable[[BothSides], Potential] | None = None
         self.entropic: CrossFittedPlan | None = None
         if options.entropic:  # before training, which gets the time that is left
             self.entropic = cross_fitted_plan(
@@ -117,7 +129,9 @@ class FoldedProblem(PlainProblem):
             generator: the only source of randomness.
         """
         sides = [
-            torch.cat([side.sample_distinct(side.size or 0, generator), select]).cpu()
+            joined([side.sample_weighted(side.size or 0, generator), select]).of(
+                Tensor.cpu
+            )
             for side, select in zip(
                 (split.source, split.target), split.select, strict=True
             )
@@ -186,7 +200,7 @@ class FoldedProblem(PlainProblem):
         if self._of_all_rows is not None and min(map(len, self.rows)) < most:
             certify = _encoded(self.split.certify, self.coordinates, self.options)
             pairs = zip(self.rows, certify, strict=True)
-            u, w = (torch.cat(pair) for pair in pairs)
+            u, w = (joined(pair) for pair in pairs)
             transport.network = self._of_all_rows((u, w))
         return transport
 
@@ -194,8 +208,9 @@ class FoldedProblem(PlainProblem):
         """Return the potential of the exact plan between some rows, as smooth as other rows want it."""
         self._of_all_rows = None  # what was chosen is given up
         held_out = _encoded(self.split.select, self.coordinates, self.options)
+        x, z = (in_proportion(side, self.generator) for side in held_out)
         rows = self._some_rows(self.options.settings.plan.plan_rows)
-        return plan_potential(rows, held_out, self.options)
+        return plan_potential(rows, (x, z), self.options)
 
     def _judged(self, name: str, potentials: Sequence[Potential]) -> Rival:
         """Return potentials, one for each fold, judged by the rows that it left out."""
@@ -212,7 +227,7 @@ class FoldedProblem(PlainProblem):
         name: str,
         networks: Sequence[Potential],
         temperatures: Sequence[float],
-        rows: tuple[Tensor, Tensor],
+        rows: BothSides,
     ) -> Potential:
         """Return the potential of a name, with the plan of some rows."""
         mean = MeanPotential(networks).eval().requires_grad_(False)
@@ -227,8 +242,8 @@ class FoldedProblem(PlainProblem):
 
 
 def _parted(
-    sides: Sequence[Tensor], numbers: Sequence[Tensor], k: int
-) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    sides: Sequence[Weighted], numbers: Sequence[Tensor], k: int
+) -> tuple[BothSides, BothSides]:
     """Return the rows of either side that are not of a fold, and those that are."""
     x, z = sides
     of_x, of_z = (each == k for each in numbers)
@@ -248,31 +263,39 @@ def _coordinates(pairs: RowPairs, options: Options) -> list[Coordinates]:
     return [together.pick(k).to(options.device) for k in range(len(pairs))]
 
 
-def _encoded(
-    rows: tuple[Tensor, Tensor], coordinates: Coordinates, options: Options
-) -> tuple[Tensor, Tensor]:
+def _encoded(rows: BothSides, coordinates: Coordinates, options: Options) -> BothSides:
     """Return rows of both sides in coordinates, in the precision of the network."""
-    x, z = (side.to(options.device) for side in rows)
+    x, z = (side.rows.to(options.device) for side in rows)
     u, w = coordinates.encode_source(x), coordinates.encode_target(z)
-    return u.to(options.dtype), w.to(options.dtype)
+    return (
+        Weighted(u.to(options.dtype), rows[0].weights),
+        Weighted(w.to(options.dtype), rows[1].weights),
+    )
 
 
 def _member_samples(
-    rows: tuple[Tensor, Tensor],
-    held_out: tuple[Tensor, Tensor],
+    rows: BothSides,
+    held_out: BothSides,
     options: Options,
     generator: torch.Generator,
 ) -> MemberSamples:
     """Return what a network is trained on and judged by."""
     settings = options.settings
     batch = min(settings.training.batch_size, *map(len, rows))
-    features = Features(batch, held_out[0], generator, settings.calibration)
+    features = Features(batch, held_out[0].rows, generator, settings.calibration)
     calibration = [
-        Calibration(features, side, complete=True, settings=settings.calibration)
+        Calibration(features, side.rows, True, settings.calibration, side.weights)
         for side in rows
     ]
     draws = [draw_from(side) for side in rows]
-    return MemberSamples(draws[0], draws[1], held_out, calibration, starts=rows[0])
+    return MemberSamples(
+        draws[0],
+        draws[1],
+        rows_of(held_out),
+        calibration,
+        starts=rows[0].rows,
+        weights=weights_of(held_out),
+    )
 
 
 def _folded_task(

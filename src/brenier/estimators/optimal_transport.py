@@ -8,18 +8,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, LabelsLike, Sampler, TableLike, read
+from brenier.datasets import (
+    CheckedSamples,
+    LabelsLike,
+    Sampler,
+    TableLike,
+    WeightsLike,
+    read,
+)
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
-from brenier.estimators.samples import fit_samples
+from brenier.estimators.samples import fit_samples, value_of
 from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.costs import Cost
@@ -170,6 +176,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         target_labels: LabelsLike | None = None,
         source_covariates: TableLike | None = None,
         target_covariates: TableLike | None = None,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
     ) -> OptimalTransport:
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
@@ -181,18 +189,21 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
                 `DataWarning`.
             source_covariates, target_covariates: numbers per row, (n, p) or (n,), such as a dose or a time. There is
                 then a map at every value of them, unseen ones included. Both sides are samples in memory.
+            source_weight, target_weight: how much each row counts, (n,) and (m,), with labels within its class.
+                `set_fit_request(source_weight="sample_weight")` routes scikit-learn's name to the first.
 
         With labels or covariates of one side None, all rows of that side belong to every class, or value.
 
         Raises:
-            DataError: for samples, labels, covariates or parameters that cannot be used.
+            DataError: for samples, labels, covariates, weights or parameters that cannot be used.
             ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
         """
         parameters = Parameters(**self.get_params(deep=False))
         parameters.check()
         forget_run(self)
         given = GivenConditions(
-            source_labels, target_labels, source_covariates, target_covariates
+            *(source_labels, target_labels, source_covariates, target_covariates),
+            *(source_weight, target_weight),
         )
         previous = getattr(self, "map_", None) if self.warm_start else None
         fitted, dim, names = fit_samples(X, Y, given, parameters, previous)
@@ -227,11 +238,10 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         **conditions: Any,
     ) -> Any:
         """Fit X to y, and return T(X): (n, d) -> (n, d). Labels or covariates are those of `fit`."""
-        fitted = (
-            self.fit(X, **conditions) if y is None else self.fit(X, y, **conditions)
-        )
-        names = ("labels", "covariates")
-        own = {name: conditions.get(f"source_{name}") for name in names}
+        fitted = self.fit(X, *([] if y is None else [y]), **conditions)
+        own = {
+            kind: conditions.get(f"source_{kind}") for kind in ("labels", "covariates")
+        }
         return fitted.transform(X, **own)  # type: ignore[arg-type]
 
     def inverse_transform(
@@ -266,8 +276,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         if self.labels_ is None:
             validation.check_no_label(label, hasattr(transport, "conditions"))
             return transport.distance()
-        condition = condition_of(transport, {"labels": label, "covariates": None})
-        return transport.distance(*condition)
+        return transport.distance(*condition_of(transport, labels=label))
 
     def score(
         self,
@@ -277,6 +286,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         target_labels: LabelsLike | None = None,
         source_covariates: TableLike | None = None,
         target_covariates: TableLike | None = None,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
     ) -> float:
         """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
 
@@ -285,7 +296,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Args:
             X, Y: (n, d), (m, d).
-            source_labels, target_labels, source_covariates, target_covariates: as in `transform`, of either side.
+            others: as in `transform`, of either side; weights as in `fit`.
 
         Raises:
             DataError: for samples, labels or covariates that do not fit those of `fit`.
@@ -294,10 +305,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         of_x = self._condition(source_labels, source_covariates)
         of_y = self._condition(target_labels, target_covariates)
         source, target = self._read(X, "X"), self._read(Y, "Y")
-        phi, phi_c, _ = transport.dual_terms(source, target, *of_x, *of_y)
-        unit = getattr(transport, "ground", None) and 1.0
-        unit = unit or transport.coordinates.squared_unit()
-        return unit * float(phi.mean() + phi_c.mean())
+        terms = transport.dual_terms(source, target, *of_x, *of_y)
+        return value_of(transport, terms, source_weight, target_weight)
 
     @property
     def labels_(self) -> tuple[Hashable, ...] | None:
@@ -315,14 +324,8 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             OSError: where the folder cannot be written.
         """
         transport = self._fitted()
-        names = getattr(self, "feature_names_in_", None)
-        extra = {
-            "parameters": validation.json_parameters(self),
-            "features": None if names is None else [str(name) for name in names],
-            "history": self.history_,
-            "diagnostics": self.diagnostics_,
-        }
-        save_map(folder, transport, extra)
+        known = {"history": self.history_, "diagnostics": self.diagnostics_}
+        save_map(folder, transport, {**validation.described(self), **known})
         forget_run(self)
 
     def __sklearn_tags__(self) -> Tags:
@@ -336,19 +339,14 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         function: Callable[..., Any],
         condition: tuple[Any, ...],
     ) -> Any:
-        """Apply a function of samples, keeping the kind unless `set_output` asks for another."""
-        moved = function(samples, *condition)
-        configured = getattr(self, "_sklearn_output_config", {})
-        output = configured.get("transform", get_config()["transform_output"])
-        as_array = output != "default" and isinstance(moved, Tensor)
-        return moved.detach().cpu().numpy() if as_array else moved
+        """Apply a function of samples, keeping the kind unless told otherwise."""
+        return validation.as_configured(self, function(samples, *condition))
 
     def _condition(
         self, labels: LabelsLike | None, covariates: TableLike | None
     ) -> tuple[Any, ...]:
         """Return labels or covariates as the map takes them, or nothing where it takes none."""
-        given = {"labels": labels, "covariates": covariates}
-        return condition_of(self._fitted(), given)
+        return condition_of(self._fitted(), labels=labels, covariates=covariates)
 
     def _fitted(self) -> Any:
         check_is_fitted(self, "map_")

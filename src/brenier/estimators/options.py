@@ -13,6 +13,7 @@ from torch import Tensor
 from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
+from brenier.statistics import RowWeights, effective_rows
 from brenier.training import Progress
 from brenier.transport.costs import Cost, SquaredEuclidean
 from brenier.transport.dual import DualObjective, UnbalancedMass
@@ -47,6 +48,7 @@ class Options:
         entropic: whether the entropic plan of few rows is a rival of the networks.
         pace: how the fit keeps to its time.
         features: the names of the features, for messages, or None.
+        weights: of the rows of either side, None where they count alike.
     """
 
     make_potential: MakePotential
@@ -70,6 +72,18 @@ class Options:
     folds: int = 0
     entropic: bool = False
     features: tuple[str, ...] | None = None
+    weights: RowWeights = (None, None)
+
+    def worth(self) -> dict[str, object]:
+        """Return what the weights make the rows of either side worth; nothing where all count alike."""
+        names = ("source", "target")
+        sides = zip(names, self.weights, strict=True)
+        found = {
+            name: effective_rows(len(weights), weights)
+            for name, weights in sides
+            if weights is not None
+        }
+        return {"effective_rows": found} if found else {}
 
 
 @dataclasses.dataclass(frozen=True)

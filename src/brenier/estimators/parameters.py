@@ -118,7 +118,7 @@ class Parameters:
         """
         self.check()
         overrides = check_settings(self.settings)
-        rows = min(source.size or math.inf, target.size or math.inf)
+        rows = min(source.effective or math.inf, target.effective or math.inf)
         cost, mass = checked_cost(self.cost, source.dim), check_mass(self.mass)
         check_scale_for(cost, self.scale)
         costed = is_costed(cost, mass)
@@ -211,17 +211,20 @@ class Parameters:
         return torch.device("cpu")
 
 
-def condition_of(transport: FittedMap, given: Mapping[str, Any]) -> tuple[Any, ...]:
+def condition_of(
+    transport: FittedMap, labels: object = None, covariates: object = None
+) -> tuple[Any, ...]:
     """Return the labels or covariates given as a map takes them, or nothing where it takes none.
 
     Args:
         transport: the map.
-        given: by name, "labels" and "covariates".
+        labels, covariates: as given, or None.
 
     Raises:
         DataError: where the map takes others than are given, or some and none are.
     """
     kind = transport.conditions.kind if isinstance(transport, ConditionalMap) else None
+    given = {"labels": labels, "covariates": covariates}
     for name, value in given.items():
         if value is not None and name != kind:
             remedy = "leave them out" if kind is None else f"give {kind}"

@@ -90,6 +90,7 @@ def _prepared(plan: Plan, options: Options, start: Start) -> Prepared:
             coordinates.basis,
             coordinates.unit,
             *warm,
+            *(own for own in options.weights if own is not None),
         )
         keeper = Keeper(options.folder, mark, start.seed)
     return Prepared(problem, run, keeper)
@@ -173,6 +174,7 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
     diagnostics = {
         **_diagnostics(run, selected, trip),
         **facts,
+        **options.worth(),
         **shared,
         **pace.diagnostics(),
     }
@@ -233,7 +235,10 @@ def _description(options: Options, run: Run[Potential]) -> str:
         optimizer,
         potential,
     )
-    return " ".join(map(str, told))
+    weighted = [
+        side for side, own in zip("XY", options.weights, strict=True) if own is not None
+    ]
+    return " ".join(map(str, (*told, *weighted)))
 
 
 def _diagnostics(

@@ -18,7 +18,15 @@ from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
 from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
-from brenier.statistics import Calibration, Features
+from brenier.statistics import (
+    Calibration,
+    Features,
+    Weighted,
+    drawn_positions,
+    in_proportion,
+    rows_of,
+    weights_of,
+)
 from brenier.training import Run
 from brenier.transport.coordinates import (
     Coordinates,
@@ -98,10 +106,12 @@ class PlainProblem:
     def compare(self) -> Comparison:
         """Return many rows of either side by which the network and the start are compared."""
         rows, device = self.options.settings.pipeline.moment_rows, self.options.device
-        x = self.split.source.sample_distinct(rows, self.generator).to(device)
-        z = self.split.target.sample_distinct(rows, self.generator).to(device)
+        x = self.split.source.sample_weighted(rows, self.generator)
+        z = self.split.target.sample_weighted(rows, self.generator)
         return Comparison(
-            self.coordinates.encode_source(x), self.coordinates.encode_target(z)
+            self.coordinates.encode_source(x.rows.to(device)),
+            self.coordinates.encode_target(z.rows.to(device)),
+            weights=(x.weights, z.weights),
         )
 
     def identity(self) -> Potential:
@@ -136,7 +146,12 @@ class PlainProblem:
             pace = self.options.pace
             n = pace.rows(most, pace.settings.measured_share, "measured")
             certify = certify[0][:n], certify[1][:n]
-        measured = transport.measure(*certify, held_out=unseen, affine=affine)
+        measured = transport.measure(
+            *rows_of(certify),
+            held_out=unseen,
+            affine=affine,
+            weights=weights_of(certify),
+        )
         rows = min(pipeline.coordinate_rows + self.task.drawn, pipeline.refit_rows)
         if refit and self._affords_refit(rows):
             transport.coordinates = self._refitted(rows)
@@ -147,7 +162,7 @@ class PlainProblem:
         """Return how figures contradict each other, or that moved rows lie where the target has none, or None."""
         settings = self.options.settings.plan
         encode = transport.coordinates.encode_target
-        _, fresh = self.split.certify
+        held_out, fresh = self.split.certify
         x, condition = self.round_trip()
         rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
         pace = self.options.pace
@@ -156,7 +171,10 @@ class PlainProblem:
         )
         moved = transport(x[:most].double(), *condition)
         stray = stray_share(
-            encode(moved), encode(fresh[:most].double()), encode(rows), settings
+            held_out[:most].of(lambda _: encode(moved)),
+            encode(fresh.rows[:most].double()),
+            encode(rows),
+            settings,
         )
         if stray > settings.max_stray_share:
             return (
@@ -166,15 +184,16 @@ class PlainProblem:
 
     def of_exact_plan(self) -> Potential | None:
         """Return the potential of the exact plan between some training rows, as smooth as new rows want it."""
-        return plan_potential(
-            self._some_rows(self.options.settings.plan.plan_rows),
-            self.task.held_out,
-            self.options,
+        x, z = (
+            in_proportion(Weighted(rows, weights), self.generator)
+            for rows, weights in zip(self.task.held_out, self.task.weights, strict=True)
         )
+        rows = self._some_rows(self.options.settings.plan.plan_rows)
+        return plan_potential(rows, (x, z), self.options)
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
-        return RoundTripRows(self.split.certify[0])
+        return RoundTripRows(self.split.certify[0].rows)
 
     def _rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Return training rows of the source in the coordinates."""
@@ -182,9 +201,11 @@ class PlainProblem:
         return self.coordinates.encode_source(x.to(self.options.device))
 
     def _some_rows(self, most: int) -> tuple[Tensor, Tensor]:
-        """Return training rows in the coordinates, as many of either side."""
-        x = self.split.source.sample_distinct(most, self.generator)
-        z = self.split.target.sample_distinct(most, self.generator)
+        """Return training rows in the coordinates, as many of either side, in proportion to their weights."""
+        x, z = (
+            in_proportion(side.sample_weighted(most, self.generator), self.generator)
+            for side in (self.split.source, self.split.target)
+        )
         n, device = min(len(x), len(z)), self.options.device
         return (
             self.coordinates.encode_source(x[:n].to(device)),
@@ -210,22 +231,24 @@ class PlainProblem:
 
 def known_rows(
     split: Split[Population], options: Options, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Weighted, Weighted]:
     """Return the training rows that determine coordinates, and what is known of the moments of batches."""
     most = options.settings.pipeline.coordinate_rows
     if split.source.size is None or split.target.size is None:
         held_out = sum(map(len, (*split.select, *split.certify)))
         most = options.pace.drawn_rows(most, held_out)
-    x = split.source.sample_distinct(most, generator)
-    return x, split.target.sample_distinct(most, generator)
+    x = split.source.sample_weighted(most, generator)
+    return x, split.target.sample_weighted(most, generator)
 
 
-def _plain_coordinates(rows: tuple[Tensor, Tensor], options: Options) -> Coordinates:
+def _plain_coordinates(
+    rows: tuple[Weighted, Weighted], options: Options
+) -> Coordinates:
     """Return the coordinates to train in, determined by training rows alone."""
     if isinstance(options.warm, TransportMap):
         return options.warm.coordinates.to(options.device)
     settings = options.settings
-    x, z = (side.cpu() for side in rows)
+    x, z = (side.of(Tensor.cpu) for side in rows)
     unit = cost_units(x, z, options.scale, settings.coordinates)
     if options.start == "affine":
         coordinates = gaussian_coordinates(x, z, unit, settings.gaussian)
@@ -237,7 +260,7 @@ def _plain_coordinates(rows: tuple[Tensor, Tensor], options: Options) -> Coordin
 
 def plain_task(
     split: Split[Population],
-    known: tuple[Tensor, Tensor],
+    known: tuple[Weighted, Weighted],
     coordinates: Coordinates,
     options: Options,
     generator: torch.Generator,
@@ -252,7 +275,8 @@ def plain_task(
     potential = initial_potential(coordinates.dim, options, generator)
     encode_source = encoding(coordinates.encode_source)
     encode_target = encoding(coordinates.encode_target)
-    held_out = encode_source(split.select[0]), encode_target(split.select[1])
+    x, z = split.select
+    held_out = encode_source(x.rows), encode_target(z.rows)
     draw_source, draw_target = (
         _draw(source, encode_source),
         _draw(target, encode_target),
@@ -265,16 +289,20 @@ def plain_task(
     calibration = [
         Calibration(
             features,
-            encode(given),
+            encode(given.rows),
             complete=side.size is not None and side.size <= rows,
             settings=settings.calibration,
+            weights=given.weights,
         )
         for side, given, encode in (
             (source, known[0], encode_source),
             (target, known[1], encode_target),
         )
     ]
-    samples = MemberSamples(draw_source, draw_target, held_out, calibration)
+    weights = weights_of(split.select)
+    samples = MemberSamples(
+        draw_source, draw_target, held_out, calibration, weights=weights
+    )
     task = DualTask(potential, options.objective, samples, settings.dual, generator)
     task.selected = options.pace.selected_rows(task.selected)
     return task
@@ -284,15 +312,20 @@ def _draw(side: Population, encode: Encode) -> Draw:
     """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
     if not side.in_memory:
         return lambda n, generator: encode(side.sample(n, generator))
-    return draw_from(encode(side.sample_distinct(side.size or 0, torch.Generator())))
+    whole = side.sample_weighted(side.size or 0, torch.Generator())
+    return draw_from(whole.of(encode))
 
 
-def draw_from(rows: Tensor) -> Draw:
-    """Return how batches of some rows (n, d) are drawn, with replacement, no more than there are."""
-    size = len(rows)
+def draw_from(given: Weighted) -> Draw:
+    """Return how batches of some rows are drawn, in proportion to their weights, no more than there are."""
+    rows, size = given.rows, len(given)
+    cumulative = None if given.weights is None else given.weights.cumsum(0)
 
     def draw(n: int, generator: torch.Generator) -> Tensor:
-        index = torch.randint(size, (min(n, size),), generator=generator)
+        if cumulative is None:
+            index = torch.randint(size, (min(n, size),), generator=generator)
+        else:
+            index = drawn_positions(cumulative, min(n, size), generator)
         return rows[index.to(rows.device)]
 
     return draw

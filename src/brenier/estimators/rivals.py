@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 
 from brenier.potentials import Potential
-from brenier.statistics import standard_error
+from brenier.statistics import even_terms, standard_error
 from brenier.transport.dual import (
     DualObjective,
     DualValue,
@@ -41,9 +41,10 @@ class Rival:
     def behind(self, other: Rival) -> float:
         """Return by how many standard errors J is above another's, row by row on the same rows."""
         difference = self.loss - other.loss
+        of_x, of_z = self.value.weights
         error = standard_error(
-            self.value.source - other.value.source,
-            self.value.target - other.value.target,
+            even_terms(self.value.source - other.value.source, of_x),
+            even_terms(self.value.target - other.value.target, of_z),
         )
         return difference / error if difference and error else 0.0
 

@@ -7,8 +7,17 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from brenier.datasets import Population, Sampler, TableLike, population
+from brenier.datasets import (
+    Population,
+    Rows,
+    Sampler,
+    TableLike,
+    WeightsLike,
+    population,
+    read_weights,
+)
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
@@ -27,6 +36,7 @@ from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
 from brenier.potentials import UsualType, usual_modes
+from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
 from brenier.transport.costs import Mahalanobis
 
@@ -88,6 +98,7 @@ def _read_and_fit(
     validation.warn_if_transposed(source, target)
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
+    source, target = given.weighted(source, target)
     names = None if source_samples is None else validation.feature_names(X, "X")
     features = None if names is None else tuple(map(str, names))
     metric = None
@@ -100,7 +111,10 @@ def _read_and_fit(
         plan, options = _planned(
             source, target, given, parameters, previous, clock, progress
         )
-        fitted = fit_plan(plan, dataclasses.replace(options, features=features))
+        weights = _weights_of_side(source), _weights_of_side(target)
+        fitted = fit_plan(
+            plan, dataclasses.replace(options, features=features, weights=weights)
+        )
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
@@ -139,3 +153,32 @@ def _planned(
     elif kind is None and options.folds:
         plan = FoldedPlan(source, target)
     return plan, options
+
+
+def value_of(
+    transport: FittedMap,
+    terms: tuple[Tensor, Tensor, object],
+    *weights: WeightsLike | None,
+) -> float:
+    """Return the dual value in the units of distances, from terms phi (n,) and phi^c (m,), the first two given.
+
+    Args:
+        transport: the map.
+        terms: its `dual_terms`.
+        weights: of the source and of the target.
+
+    Raises:
+        DataError: for weights that cannot be used.
+    """
+    means = [
+        weighted_mean(own, read_weights(given, name, len(own)))
+        for own, name, given in zip(
+            terms[:2], ("source_weight", "target_weight"), weights, strict=True
+        )
+    ]
+    return transport.unit_of_values() * float(means[0] + means[1])
+
+
+def _weights_of_side(side: Population) -> Tensor | None:
+    """Return the weights of the rows that belong to a population, or None where all count alike."""
+    return side.own_weights if isinstance(side, Rows) else None

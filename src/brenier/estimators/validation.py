@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import joblib
 import numpy as np
 import torch
+from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
@@ -31,6 +32,10 @@ ELSEWHERE = {
     "y": "Y (the target samples)",
     "labels": "source_labels and target_labels",
     "covariates": "source_covariates and target_covariates",
+    "sample_weight": "source_weight",
+    "weights": "source_weight and target_weight",
+    **dict.fromkeys(("a", "ws"), "source_weight"),
+    **dict.fromkeys(("b", "wt"), "target_weight"),
 }
 
 
@@ -253,11 +258,26 @@ def remember_features(
         del estimator.feature_names_in_
 
 
-def json_parameters(estimator: BaseEstimator) -> dict[str, object]:
-    """Return the parameters that JSON can hold; functions and objects are left out."""
+def described(estimator: BaseEstimator) -> dict[str, object]:
+    """Return the parameters that JSON can hold, without functions and objects, and the names of the features."""
     parameters = estimator.get_params(deep=False)
     parameters["dtype"] = name_of_dtype(parameters["dtype"])
-    return {name: value for name, value in parameters.items() if _is_json(value)}
+    names = getattr(estimator, "feature_names_in_", None)
+    return {
+        "parameters": {
+            name: value for name, value in parameters.items() if _is_json(value)
+        },
+        "features": None if names is None else [str(name) for name in names],
+    }
+
+
+def as_configured(estimator: BaseEstimator, moved: object) -> object:
+    """Return moved rows in the kind given; a tensor as an array where `set_output` asks for a frame."""
+    configured = getattr(estimator, "_sklearn_output_config", {})
+    output = configured.get("transform", get_config()["transform_output"])
+    if output != "default" and isinstance(moved, Tensor):
+        return moved.detach().cpu().numpy()
+    return moved
 
 
 def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) -> None:

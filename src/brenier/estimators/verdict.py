@@ -16,10 +16,15 @@ from brenier.estimators.plan import Choice
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
 from brenier.statistics import (
+    RowWeights,
     SampleTerms,
+    Weighted,
     adjusted_difference,
+    effective_rows,
     normal_score,
     some_of,
+    some_weights,
+    thinned,
     two_sample_score,
 )
 from brenier.training import Run
@@ -33,12 +38,14 @@ class Comparison(NamedTuple):
         source, target: (n, d), (m, d), in the coordinates.
         distinct: whether none of them is there twice, without which the two laws cannot be compared.
         evidence: how many different rows of a side are held out, where some are there several times; else None.
+        weights: (n,), (m,), of the rows.
     """
 
     source: Tensor
     target: Tensor
     distinct: bool = True
     evidence: int | None = None
+    weights: RowWeights = (None, None)
 
 
 class Extent(NamedTuple):
@@ -130,13 +137,18 @@ def improves_on_start(
     x, z = (some_of(side, extent.of(len(side))) for side in task.held_out)
     pipeline, fitted_rows = settings.pipeline, extent.of(settings.control.fitted_rows)
     potential = run.result()
-    many_x = rows.source[torch.randperm(len(rows.source), generator=run.generator)]
-    many_z = rows.target[torch.randperm(len(rows.target), generator=run.generator)]
+    many_x, many_z = (
+        Weighted(side, own)[torch.randperm(len(side), generator=run.generator)]
+        for side, own in zip((rows.source, rows.target), rows.weights, strict=True)
+    )
+    weights = some_weights(task.weights, (len(x), len(z)))
     with torch.no_grad():
-        value = task.objective(potential, x, z)
+        value = task.objective(potential, x, z).weighted(weights)
         if extent.adjusted:
             others = task.objective(
-                potential, many_x[:fitted_rows].to(x), many_z[:fitted_rows].to(x)
+                potential,
+                many_x.rows[:fitted_rows].to(x),
+                many_z.rows[:fitted_rows].to(x),
             )
         else:
             others = value
@@ -144,23 +156,51 @@ def improves_on_start(
         return False
     if extent.adjusted:
         difference, error = adjusted_difference(
-            SampleTerms(value.source, x, many_x, others.source),
-            SampleTerms(value.target, z, many_z, others.target),
+            _terms_of_side(value.source, x, weights[0], many_x, others.source),
+            _terms_of_side(value.target, z, weights[1], many_z, others.target),
             settings.control,
         )
     else:
         difference, error = float(value.loss), value.standard_error()
     if difference > -pipeline.min_gain * potential.transport_dim:
         return False
-    held_out = min(len(x), len(z))
+    held_out = min(
+        int(effective_rows(len(side), own))
+        for side, own in zip((x, z), weights, strict=True)
+    )
     evidence = min(held_out, extent.of(rows.evidence or held_out))
     error *= math.sqrt(held_out / evidence)  # copies of a row are no evidence
     errors = -difference / error if error else math.inf
     gain = normal_score(errors, evidence)
     if gain > pipeline.z_threshold or not rows.distinct:
         return gain > pipeline.z_threshold
-    refuted = two_sample_score(
-        rows.source, rows.target, run.generator, settings.two_sample
-    )
+    refuted = _refutation(rows, run.generator, settings)
+    if refuted is None:
+        return False
     both = (gain + refuted) / math.sqrt(2)
     return max(refuted, both) > pipeline.z_threshold
+
+
+def _terms_of_side(
+    terms: Tensor,
+    points: Tensor,
+    weights: Tensor | None,
+    others: Weighted,
+    other_terms: Tensor,
+) -> SampleTerms:
+    """Return what is known of one side of J."""
+    return SampleTerms(terms, points, others.rows, other_terms, weights, others.weights)
+
+
+def _refutation(
+    rows: Comparison, generator: torch.Generator, settings: FitSettings
+) -> float | None:
+    """Return how surely the two sides are of two laws, as a normal score, or None where weights leave too few rows."""
+    # A permutation test takes plain samples of both laws.
+    x, z = (
+        thinned(Weighted(side, own), generator)
+        for side, own in zip((rows.source, rows.target), rows.weights, strict=True)
+    )
+    if min(len(x), len(z)) < 2:
+        return None
+    return two_sample_score(x, z, generator, settings.two_sample)

@@ -158,7 +158,7 @@ def without(side: Side, found: Sequence[Extreme]) -> Side:
         return side
     if isinstance(side, Rows):
         chunks = side.chunks(side.size, torch.Generator())
-        kept = torch.cat([~held(found, chunk).cpu() for chunk in chunks])
+        kept = torch.cat([~held(found, chunk.rows).cpu() for chunk in chunks])
         numbers = torch.nonzero(kept).flatten()
         index = numbers if side.index is None else side.index[numbers]
         return dataclasses.replace(side, index=index)

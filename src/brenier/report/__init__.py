@@ -23,6 +23,7 @@ from brenier.report.fit import (
     fit_report,
     settings_section,
     with_current_names,
+    worth_of,
 )
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.tables import (
@@ -56,5 +57,6 @@ __all__ = [
     "text_table",
     "to_json",
     "with_current_names",
+    "worth_of",
     "write_report",
 ]

@@ -13,10 +13,11 @@ from torch import Tensor
 from brenier import metrics
 from brenier.errors import DataError
 from brenier.report.tables import MakeTable
+from brenier.statistics import RowWeights, Weighted
 from brenier.transport.coordinates import gaussian_coordinates
 from brenier.transport.maps import Distance, RoundTrip, TransportMap, round_trip
 
-METRICS: dict[str, Callable[[Tensor, Tensor], float]] = {
+METRICS: dict[str, Callable[..., float]] = {
     "sliced W2": metrics.sliced_w2,
     "energy distance": metrics.energy_distance,
     "MMD^2": metrics.mmd,
@@ -74,7 +75,11 @@ class MapEvaluation:
 
 
 def measure(
-    transport: TransportMap, x: Tensor, z: Tensor, seed: int = 0
+    transport: TransportMap,
+    x: Tensor,
+    z: Tensor,
+    seed: int = 0,
+    weights: RowWeights = (None, None),
 ) -> MapEvaluation:
     """Return what a map does on source rows x (n, d) and target rows z (m, d).
 
@@ -85,9 +90,10 @@ def measure(
         transport: the map.
         x, z: samples of either side, in float64.
         seed: of the halves of the target.
+        weights: (n,), (m,), of the samples, None where all of a side count alike.
 
     Raises:
-        DataError: for fewer than 2 source or 4 target rows.
+        DataError: for fewer than 2 source or 4 target rows, or weights that cannot be used.
     """
     if not has_enough_rows(x, z):
         side = "X" if len(x) < EVALUATION.min_source else "Y"
@@ -99,19 +105,26 @@ def measure(
     coordinates = transport.coordinates.to("cpu")
     order = torch.randperm(len(z), generator=torch.Generator().manual_seed(seed))
     k = min(len(x), len(z) // 2)
-    reference, fresh = z[order[:k]], z[order[k : 2 * k]]
+    of_x, of_z = weights
+    distance = transport.distance(x, z, source_weight=of_x, target_weight=of_z)
     # Metrics weigh features as the cost does, and the affine map is that between rows so weighed.
-    weigh, unit = coordinates.comparable, torch.ones_like(coordinates.unit)
-    baseline = gaussian_coordinates(weigh(x), weigh(z[order[k:]]), unit)
+    source, target = Weighted(coordinates.comparable(x), of_x), Weighted(z, of_z)
+    target = target.of(coordinates.comparable)
+    reference, fresh = target[order[:k]], target[order[k : 2 * k]]
+    unit = torch.ones_like(coordinates.unit)
+    baseline = gaussian_coordinates(source, target[order[k:]], unit)
+    moved = source[:k]
     compared = {
-        "identity (source)": weigh(x[:k]),
-        "affine map": baseline.decode_target(baseline.encode_source(weigh(x[:k]))),
-        "this map": weigh(transport(x[:k])),
-        "fresh target samples": weigh(fresh),
+        "identity (source)": moved,
+        "affine map": moved.of(
+            lambda rows: baseline.decode_target(baseline.encode_source(rows))
+        ),
+        "this map": Weighted(coordinates.comparable(transport(x[:k])), moved.weights),
+        "fresh target samples": fresh,
     }
-    scores = {name: _scores(rows, weigh(reference)) for name, rows in compared.items()}
+    scores = {name: _scores(rows, reference) for name, rows in compared.items()}
     return MapEvaluation(
-        distance=transport.distance(x, z),
+        distance=distance,
         trip=round_trip(transport, x[: EVALUATION.max_inverted]),
         scores=scores,
         rows=k,
@@ -156,9 +169,10 @@ def to_json(found: MapEvaluation) -> dict[str, Any]:
     }
 
 
-def _scores(a: Tensor, b: Tensor) -> dict[str, float]:
-    """Return every metric between two samples (n, d); the sliced distance only where POT is installed."""
+def _scores(a: Weighted, b: Weighted) -> dict[str, float]:
+    """Return every metric between two samples (n, d), weighted or not; the sliced one only where POT is installed."""
     available = dict(METRICS)
     if importlib.util.find_spec("ot") is None:
         available.pop("sliced W2")
-    return {name: metric(a, b) for name, metric in available.items()}
+    told = {"weights": (a.weights, b.weights)}
+    return {name: metric(a.rows, b.rows, **told) for name, metric in available.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -78,6 +78,7 @@ def fit_report(
         distance = Section("Distance within each class", class_table(ot.map_))
     sections = [
         distance,
+        Section("Weights", worth_of(ot.diagnostics_)),
         Section("Round trip", trip.statement()),
         *extra,
         training_section(ot.history_, ot.diagnostics_["stopped"]),
@@ -86,6 +87,13 @@ def fit_report(
     ]
     write_report(folder / PAGE, title, sections)
     return folder / PAGE
+
+
+def worth_of(diagnostics: Mapping[str, Any]) -> str:
+    """Return in a sentence what the weights of a fit make its rows worth; nothing where there were none."""
+    found = diagnostics.get("effective_rows", {})
+    sides = [f"{side} rows are worth {worth:,.1f}" for side, worth in found.items()]
+    return f"By their weights the {' and the '.join(sides)} rows." if sides else ""
 
 
 def settings_section(

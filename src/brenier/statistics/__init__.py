@@ -1,4 +1,6 @@
-"""Numbers from samples: Gaussian fits, regression, jittering, extremes, ties, estimates and tests. Knows no networks.
+"""Numbers from samples, plain or weighted: Gaussian fits, regression, jittering, extremes, ties, estimates and tests.
+
+Knows no networks.
 
 What a fit depends on is a field of a settings class (`GaussianSettings`, `RegressionSettings`, `CalibrationSettings`,
 `ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
@@ -9,6 +11,14 @@ from brenier.statistics.control_variates import (
     ControlVariateSettings,
     SampleTerms,
     adjusted_difference,
+)
+from brenier.statistics.discrepancy import (
+    Kernel,
+    discrepancy,
+    double_chunks,
+    in_double,
+    squared_distances,
+    total_variance,
 )
 from brenier.statistics.estimates import (
     INTERVALS,
@@ -47,6 +57,23 @@ from brenier.statistics.two_sample import (
     normal_score,
     two_sample_score,
 )
+from brenier.statistics.weighted import (
+    RowWeights,
+    Weighted,
+    as_weighted,
+    drawn_positions,
+    effective_rows,
+    even_terms,
+    freedom,
+    in_proportion,
+    joined,
+    joined_weights,
+    rows_of,
+    some_weights,
+    thinned,
+    weighted_mean,
+    weights_of,
+)
 
 __all__ = [
     "INTERVALS",
@@ -62,22 +89,36 @@ __all__ = [
     "Gaussian",
     "GaussianRegression",
     "GaussianSettings",
+    "Kernel",
     "Moments",
     "RegressionSettings",
     "Root",
+    "RowWeights",
     "SampleTerms",
     "SinkhornSettings",
     "Smoothing",
     "TopRow",
     "TopValues",
     "TwoSampleSettings",
+    "Weighted",
     "adjusted_difference",
+    "as_weighted",
+    "discrepancy",
+    "double_chunks",
+    "drawn_positions",
+    "effective_rows",
     "entropic_plan",
     "entropic_self_potential",
+    "even_terms",
     "exact_plan",
     "extremes",
     "fit_gaussian",
+    "freedom",
     "gaussian_map",
+    "in_double",
+    "in_proportion",
+    "joined",
+    "joined_weights",
     "matrix_power",
     "moments",
     "normal_score",
@@ -85,12 +126,19 @@ __all__ = [
     "reference_bandwidth",
     "regularised",
     "root_of",
+    "rows_of",
     "some_of",
+    "some_weights",
     "spread_numbers",
+    "squared_distances",
     "standard_error",
+    "thinned",
     "top_row",
     "top_values",
+    "total_variance",
     "two_sample_score",
+    "weighted_mean",
+    "weights_of",
     "widened_error",
     "widening",
     "with_error",

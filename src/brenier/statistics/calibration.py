@@ -23,6 +23,8 @@ import math
 import torch
 from torch import Tensor
 
+from brenier.statistics.weighted import effective_rows, weighted_mean
+
 
 @dataclasses.dataclass(frozen=True)
 class CalibrationSettings:
@@ -98,6 +100,7 @@ class Calibration:
         rows: (N, d), many rows of the population.
         complete: whether they are all of it; if not, the rows of each batch are averaged in as well.
         settings: the ridge, and how many rows are taken at once.
+        weights: (N,), of the rows, or None; those of batches count alike, since they are drawn in proportion.
     """
 
     def __init__(
@@ -106,13 +109,20 @@ class Calibration:
         rows: Tensor,
         complete: bool,
         settings: CalibrationSettings = CalibrationSettings(),
+        weights: Tensor | None = None,
     ) -> None:
         self.features, self.complete = features, complete
         self.ridge = settings.calibration_ridge
         self.mean = torch.zeros((), dtype=torch.float64, device=rows.device)
-        self.count = 0
-        for chunk in rows.split(settings.feature_rows_at_once):
-            self._average_in(features(chunk))
+        self.count: float = 0
+        if weights is not None:  # so that batches count beside what the rows are worth
+            worth = effective_rows(len(weights), weights)
+            weights = weights * (worth / weights.sum())
+        for first in range(0, len(rows), settings.feature_rows_at_once):
+            chunk = slice(first, first + settings.feature_rows_at_once)
+            own = None if weights is None else weights[chunk]
+            self._average_in(features(rows[chunk]), own)
+        self.count = round(self.count)
 
     def weights(self, points: Tensor) -> Tensor:
         """Return the weights of a batch (n, d): (n,), none negative, of sum one."""
@@ -149,7 +159,8 @@ class Calibration:
         self.mean = state["mean"].to(self.mean.device)
         self.count = int(state["count"])
 
-    def _average_in(self, features: Tensor) -> None:
-        self.count += len(features)
-        step = features.mean(0).double() - self.mean
-        self.mean = self.mean + step * (len(features) / self.count)
+    def _average_in(self, features: Tensor, weights: Tensor | None = None) -> None:
+        worth = len(features) if weights is None else float(weights.sum())
+        self.count += worth
+        step = weighted_mean(features, weights).double() - self.mean
+        self.mean = self.mean + step * (worth / self.count)

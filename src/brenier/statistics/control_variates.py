@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from brenier.statistics.estimates import standard_error
+from brenier.statistics.weighted import effective_rows, even_terms, weighted_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +43,15 @@ class SampleTerms(NamedTuple):
         points: (n, d), where the terms were taken.
         others: (N, d), many other points of the same law, for its moments.
         other_terms: (k,), the terms of the first k of the others, which the coefficients are fitted to.
+        weights, other_weights: (n,), (N,), of the points and of the others; None where they count alike.
     """
 
     terms: Tensor
     points: Tensor
     others: Tensor
     other_terms: Tensor
+    weights: Tensor | None = None
+    other_weights: Tensor | None = None
 
 
 def adjusted_difference(
@@ -61,10 +65,14 @@ def adjusted_difference(
     known = [_powers(side.others) for side in sides]
     residuals = []
     for side, powers in zip(sides, known, strict=True):
-        deviation = _powers(side.points) - powers.mean(0)
-        residuals.append(side.terms.detach().double() - deviation @ beta)
+        deviation = _powers(side.points) - weighted_mean(powers, side.other_weights)
+        residual = side.terms.detach().double() - deviation @ beta
+        residuals.append(even_terms(residual, side.weights))
     difference = float(residuals[0].mean() - residuals[1].mean())
-    explained = [powers @ beta for powers in known]
+    explained = [
+        even_terms(powers @ beta, side.other_weights)
+        for side, powers in zip(sides, known, strict=True)
+    ]
     return difference, standard_error(*residuals, *explained)
 
 
@@ -77,17 +85,26 @@ def _coefficients(
     linear, square or cubic. So a feature that hardly varies in these rows gets hardly a coefficient, however much it
     may vary in others.
     """
-    centred_features, centred_terms = [], []
+    centred_features, centred_terms, worth = [], [], 0.0
     for side in sides:
         terms = side.other_terms[: settings.fitted_rows].detach().double()
         features = _powers(side.others[: len(terms)])
-        centred_features.append(features - features.mean(0))
-        centred_terms.append(terms - terms.mean())
+        weights = side.other_weights
+        if weights is not None:
+            weights = weights[: len(terms)].to(terms)
+        worth += effective_rows(len(terms), weights)
+        features = features - weighted_mean(features, weights)
+        terms = terms - weighted_mean(terms, weights)
+        if weights is not None:
+            roots = (weights / weights.mean()).sqrt()
+            features, terms = features * roots.unsqueeze(-1), terms * roots
+        centred_features.append(features)
+        centred_terms.append(terms)
     features, terms = torch.cat(centred_features), torch.cat(centred_terms)
     # Normal equations, since LAPACK's least squares do not repeat to the last bit.
     gram = features.mT @ features
     size = gram.diagonal().view(3, -1).mean(-1, keepdim=True)
-    ridge = len(gram) / len(features) * size.expand(3, len(gram) // 3).flatten()
+    ridge = len(gram) / worth * size.expand(3, len(gram) // 3).flatten()
     # A group without scatter has none to be relative to; any ridge gives it coefficients of zero.
     ridge = torch.where(ridge > torch.finfo(ridge.dtype).tiny, ridge, 1.0)
     return torch.linalg.solve(gram + torch.diag(ridge), features.mT @ terms)

@@ -82,18 +82,22 @@ def standard_error(*terms: Tensor) -> float:
     return float(sum(_variance_of_mean(term) for term in terms)) ** 0.5
 
 
-def widened_error(*terms: Tensor) -> float:
+def widened_error(*terms: Tensor, freedoms: Sequence[float] | None = None) -> float:
     """Return the standard error of a sum of independent sample means, wider where it is itself known from few terms.
 
     So much wider that an interval of `INTERVALS.quantile` errors is that of Student's t, with the degrees of freedom of
     "The Generalization of 'Student's' Problem when Several Different Population Variances are Involved" (Welch, 1947).
+
+    Args:
+        terms: of every mean, the terms (n_i,) it is taken of.
+        freedoms: degrees of freedom of the variance of every mean; by default one less than its terms.
     """
     if min(term.numel() for term in terms) < 2:
         return float("inf")
     variances = [float(_variance_of_mean(term)) for term in terms]
-    return widening(variances, [term.numel() - 1 for term in terms]) * (
-        sum(variances) ** 0.5
-    )
+    if freedoms is None:
+        freedoms = [term.numel() - 1 for term in terms]
+    return widening(variances, freedoms) * (sum(variances) ** 0.5)
 
 
 def widening(variances: Sequence[float], freedoms: Sequence[float]) -> float:

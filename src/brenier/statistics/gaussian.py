@@ -25,6 +25,13 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
+from brenier.statistics.weighted import (
+    Weighted,
+    as_weighted,
+    effective_rows,
+    weighted_mean,
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class GaussianSettings:
@@ -57,53 +64,61 @@ class Moments(NamedTuple):
         mean: (d,), float64.
         covariance: (d, d), float64, not shrunk.
         shrinkage: share by which the covariance is to be shrunk, between 0 and 1.
-        rows: how many there are.
+        rows: how many there are, or are worth where they are weighted.
     """
 
     mean: Tensor
     covariance: Tensor
     shrinkage: float
-    rows: int
+    rows: float
 
 
-def moments(rows: Tensor | Iterable[Tensor], unit: Tensor | float = 1.0) -> Moments:
+def moments(
+    rows: Tensor | Weighted | Iterable[Tensor | Weighted], unit: Tensor | float = 1.0
+) -> Moments:
     """Return the moments of rows (n, d), given at once or in chunks, in these units: float64, on the CPU.
 
     Chunks are merged as in "Updating formulae and a pairwise algorithm for computing sample variances" (Chan, Golub and
-    LeVeque, 1979). Shrinkage falls like one over the rows.
+    LeVeque, 1979). Shrinkage falls like one over the rows, or over what they are worth.
     """
-    count, shrinkage = 0, 0.0
+    total, squares, shrinkage = 0.0, 0.0, 0.0
     mean, scatter = torch.zeros(()), torch.zeros(())
-    chunks = [rows] if isinstance(rows, Tensor) else rows
-    for chunk in chunks:
-        chunk = chunk.detach().to("cpu", torch.float64) / unit
-        n, own = len(chunk), chunk.mean(0)
+    chunks = [rows] if isinstance(rows, Tensor | Weighted) else rows
+    for given in chunks:
+        part = as_weighted(given)
+        chunk = part.rows.detach().to("cpu", torch.float64) / unit
+        n, own = part.total, weighted_mean(chunk, part.weights)
         constant = (chunk == chunk[0]).all(0)  # whose mean is not to be rounded
         own = torch.where(constant, chunk[0], own)
         centred, step = chunk - own, own - mean
-        between = torch.outer(step, step) * (count * n / (count + n))
-        own_scatter = centred.mT @ centred
+        between = torch.outer(step, step) * (total * n / (total + n))
+        heavy = centred
+        if part.weights is not None:
+            heavy = centred * part.weights.unsqueeze(-1)
+        own_scatter = heavy.mT @ centred
         scatter = scatter + own_scatter + between
-        mean = mean + step * (n / (count + n))
-        count += n
-        shrinkage += n**2 * _shrinkage(centred, own_scatter / n)
-    return Moments(mean, scatter / count, shrinkage / count**2, count)
+        mean = mean + step * (n / (total + n))
+        total += n
+        squares += n**2 / part.effective
+        shrinkage += n**2 * _shrinkage(centred, own_scatter / n, part.weights)
+    worth = total if squares == total else total**2 / squares
+    return Moments(mean, scatter / total, shrinkage / total**2, worth)
 
 
-def _shrinkage(centred: Tensor, covariance: Tensor) -> float:
+def _shrinkage(centred: Tensor, covariance: Tensor, weights: Tensor | None) -> float:
     """Return the share by which the covariance (d, d) of centred rows (n, d) is to be shrunk.
 
     "A well-conditioned estimator for large-dimensional covariance matrices" (Ledoit and Wolf, 2004), Lemma 3.2 to 3.4,
     in n d operations, since the covariance is known; scikit-learn's, which finds it anew, takes n d^2.
     """
-    n, d = centred.shape
+    n, d = effective_rows(len(centred), weights), centred.shape[1]
     # Two centred rows are each other's opposite, which the formula takes for perfect agreement.
-    if n <= 2 or not bool(centred.any()):
+    if n < 3 or not bool(centred.any()):
         return 1.0
     squares = float(covariance.square().sum())
     between = squares - float(covariance.diagonal().sum()) ** 2 / d
-    fourth = float(torch.linalg.vecdot(centred, centred).square().mean())
-    noise = min((fourth - squares) / n, between)
+    lengths = torch.linalg.vecdot(centred, centred).square()
+    noise = min((float(weighted_mean(lengths, weights)) - squares) / n, between)
     return noise / between if noise > 0 else 0.0
 
 
@@ -122,7 +137,9 @@ def regularised(
 
 
 def fit_gaussian(
-    x: Tensor, floor: float = 0.0, settings: GaussianSettings = GaussianSettings()
+    x: Tensor | Weighted,
+    floor: float = 0.0,
+    settings: GaussianSettings = GaussianSettings(),
 ) -> Gaussian:
     """Return the Gaussian fit of x (n, d), every variance at least `floor`, in float64 on the CPU."""
     return regularised(moments(x), floor, settings)

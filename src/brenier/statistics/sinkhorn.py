@@ -1,10 +1,11 @@
 """Entropic transport between two samples: the dual potentials of Sinkhorn's iteration.
 
-Of the plan P_ij = exp((f_i + g_j - c_ij)/eps)/(n m) both marginals are to be uniform; f and g are found by setting one
-after the other ("Sinkhorn Distances", Cuturi, 2013), the kernel being taken out of the exponent once for many
-iterations ("Stabilized Sparse Scaling Algorithms for Entropy Regularized Transport Problems", Schmitzer, 2019). Between
-a sample and itself f = g, and the mean of old and new potential converges in a few iterations ("Interpolating between
-Optimal Transport and MMD using Sinkhorn Divergences", Feydy et al., 2019).
+Of the plan P_ij = exp((f_i + g_j - c_ij)/eps)/(n m) both marginals are to be uniform. Or they are weights p, q; f and
+g then hold eps log(n p_i) and eps log(m q_j) as well. They are found by setting one after the other ("Sinkhorn
+Distances", Cuturi, 2013), the kernel being taken out of the exponent once for many iterations ("Stabilized Sparse
+Scaling Algorithms for Entropy Regularized Transport Problems", Schmitzer, 2019). Between a sample and itself f = g, and
+the mean of old and new potential converges in a few iterations ("Interpolating between Optimal Transport and MMD using
+Sinkhorn Divergences", Feydy et al., 2019).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from brenier.statistics.weighted import RowWeights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,28 +56,34 @@ def entropic_plan(
     epsilon: float,
     start: Tensor | None = None,
     settings: SinkhornSettings = SinkhornSettings(),
+    weights: RowWeights = (None, None),
 ) -> EntropicPlan:
-    """Return the potentials of the entropic plan between two samples of equal weights.
+    """Return the potentials of the entropic plan between two samples.
 
     Args:
         costs: (n, m), float64.
         epsilon: the regularisation, in units of the cost.
         start: (m,), the g of a larger eps, say; zero by default.
         settings: how long to iterate.
+        weights: (n,), (m,), of their rows.
     """
+    p, q = (
+        _marginal(own, costs[:, 0] if side == 0 else costs[0])
+        for side, own in enumerate(weights)
+    )
     g = costs.new_zeros(costs.shape[1]) if start is None else start
     for _ in range(0, settings.sinkhorn_steps, settings.steps_per_kernel):
-        f = soft_minimum(costs, g, epsilon)
-        g = soft_minimum(costs.mT, f, epsilon)
+        f = soft_minimum(costs, g, epsilon) + epsilon * p.log()
+        g = soft_minimum(costs.mT, f, epsilon) + epsilon * q.log()
         kernel = (f.unsqueeze(1) + g).sub_(costs).div_(epsilon).exp_()
         a, b = torch.ones_like(f), torch.ones_like(g)
         for _ in range(settings.steps_per_kernel):
-            a = len(g) / (kernel @ b)
+            a = p * (len(g) / (kernel @ b))
             sums = kernel.mT @ a / len(f)
-            error = float((b * sums - 1).abs().mean())
+            error = float((b * sums - q).abs().mean())
             if error < settings.marginal_tol:
                 break
-            b = 1 / sums
+            b = q * (1 / sums)
         f, g = f + epsilon * a.log(), g + epsilon * b.log()
         if error < settings.marginal_tol:
             break
@@ -86,13 +95,22 @@ def entropic_self_potential(
     epsilon: float,
     start: Tensor | None = None,
     settings: SinkhornSettings = SinkhornSettings(),
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the potential (n,) of the entropic plan of a sample to itself, given the costs (n, n), float64."""
+    p = _marginal(weights, costs[0])
     f = costs.new_zeros(len(costs)) if start is None else start
     for _ in range(settings.sinkhorn_steps):
-        update = soft_minimum(costs, f, epsilon)
+        update = soft_minimum(costs, f, epsilon) + epsilon * p.log()
         error = float((update - f).abs().mean()) / epsilon
         f = 0.5 * (f + update)
         if error < settings.marginal_tol:
             break
     return f
+
+
+def _marginal(weights: Tensor | None, like: Tensor) -> Tensor:
+    """Return weights of mean one, or ones: (n,)."""
+    if weights is None:
+        return torch.ones_like(like)
+    return (weights / weights.mean()).to(like)

@@ -15,6 +15,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from brenier.statistics.weighted import Weighted
+
 
 def reference_bandwidth(n: float, dim: int) -> float:
     """Return the kernel width that estimates a normal density best (Silverman, 1986, (4.14)).
@@ -35,11 +37,16 @@ class Smoothing:
     Args:
         rows: (n, d), of that side, for mean and standard deviations.
         dim: how many leading coordinates are jittered; the others, such as conditions, stay as they are.
+        weights: (n,), of the rows, or None.
     """
 
-    def __init__(self, rows: Tensor, dim: int) -> None:
+    def __init__(self, rows: Tensor, dim: int, weights: Tensor | None = None) -> None:
         self.mean = rows[:, :dim].mean(0)
         self.deviation = rows[:, :dim].std(0, correction=0)
+        if weights is not None:
+            side = Weighted(rows[:, :dim], weights)
+            self.mean = side.mean().to(rows)
+            self.deviation = side.variance().sqrt().to(rows)
 
     def __call__(
         self, rows: Tensor, bandwidth: float, generator: torch.Generator

@@ -212,3 +212,70 @@ def test_several_networks_on_the_command_line(
     assert (
         len(json.loads(run(capsys, "info", "m", "--json")[1])["potential"]["mean"]) == 2
     )
+
+
+def weighted_tables() -> None:
+    """Write two tables with a column of weights each, and one archive."""
+    pandas.DataFrame({"a": X[:, 0], "b": X[:, 1], "w": np.arange(len(X)) % 3}).to_csv(
+        "x.csv", index=False
+    )
+    pandas.DataFrame({"b": Y[:, 1], "a": Y[:, 0], "v": 1.0}).to_csv(
+        "y.csv", index=False
+    )
+    pandas.DataFrame({"b": Y[:, 1], "a": Y[:, 0], "w": 2.0}).to_csv(
+        "z.csv", index=False
+    )
+    np.savez("x.npz", rows=X, w=np.arange(len(X)) % 3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        ["x.csv", "y.csv", "--source-weight", "w", "--target-weight", "v"],
+        ["x.csv", "z.csv", "--weight", "w"],
+        ["x.npz", "y.npy", "--source-weight", "w"],
+    ],
+)
+def test_columns_are_weights(told: list[str], here: Path, capsys: Any) -> None:
+    weighted_tables()
+    code, out, err = run(capsys, "fit", *told, "--out", "model", *SMALL)
+    assert code == 0, err
+    assert "rows have weight zero and are left out" in err
+    assert "By their weights the source rows are worth" in out
+    assert "By their weights" in Path("model/report.md").read_text()
+    ot = load("model")
+    assert ot.map_.dim == X.shape[1]
+    assert list(ot.diagnostics_["effective_rows"]) == ["source"]
+    code, out, _ = run(capsys, "evaluate", "model", *told)
+    assert code == 0
+    assert "of equal weights" in out
+
+
+@pytest.mark.parametrize(
+    ("told", "fault"),
+    [
+        (["x.csv", "y.csv", "--weight", "w"], "weight: there is no 'w' in y.csv"),
+        (
+            ["x.csv", "y.csv", "--source-weight", "u"],
+            "weight: there is no 'u' in x.csv",
+        ),
+        (
+            ["x.csv", "z.csv", "--weight", "w", "--source-weight", "w"],
+            "--weight: names",
+        ),
+        (["x.npy", "y.npy", "--weight", "w"], "x.npy holds one array and no weights"),
+        (["x.npz", "y.npy", "--source-weight", "u"], "--weight: there is no array 'u'"),
+        (
+            ["x.csv", "y.csv", "--source-weight", "a", "--columns", "b"],
+            "x.csv: the weight of",
+        ),
+    ],
+)
+def test_bad_weights_of_files_are_named(
+    told: list[str], fault: str, here: Path, capsys: Any
+) -> None:
+    weighted_tables()
+    code, _, err = run(capsys, "fit", *told, "--out", "model", *SMALL)
+    assert code == 2
+    assert fault in err
+    assert not Path("model/model.json").exists()

@@ -107,6 +107,7 @@ def add_pair(parser: CommandParser, verb: str) -> None:
     text = "which array of the target's .npz file"
     files.add_argument("--target-key", metavar="NAME", help=text)
     add_labels(files)
+    add_weights(files)
     add_dialect(files)
 
 
@@ -120,6 +121,14 @@ def add_labels(group: Container) -> None:
     """Add the column of the labels."""
     text = "the column (array of a .npz file) of class labels: transport stays within a class"
     group.add_argument("--labels", metavar="NAME", help=text)
+
+
+def add_weights(group: Container) -> None:
+    """Add the columns of the weights."""
+    text = "the column (array of a .npz file) of the weights of rows"
+    group.add_argument("--weight", metavar="NAME", help=f"{text}, in both files")
+    group.add_argument("--source-weight", metavar="NAME", help="the same, of SOURCE")
+    group.add_argument("--target-weight", metavar="NAME", help="the same, of TARGET")
 
 
 def add_dialect(group: Container) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from brenier.apps.cli.console import ExitCode, convergence_code, note, print_json
 from brenier.apps.cli.rows import LabelledRows
@@ -42,9 +43,10 @@ def evaluate_classes(
     as_json: bool,
     seed: int,
     title: str,
+    weights: tuple[Tensor | None, Tensor | None] = (None, None),
 ) -> ExitCode:
     """Measure a map with classes on labelled rows; print a line per class, and write a report on request."""
-    found = _measure_classes(ot, source, target, seed)
+    found = _measure_classes(ot, source, target, seed, weights)
     errors = np.concatenate([each.trip.errors for each in found.values()])
     unconverged = sum(each.trip.unconverged for each in found.values())
     first = next(iter(found.values())).trip
@@ -66,17 +68,25 @@ def evaluate_classes(
 
 
 def _measure_classes(
-    ot: OptimalTransport, source: LabelledRows, target: LabelledRows, seed: int
+    ot: OptimalTransport,
+    source: LabelledRows,
+    target: LabelledRows,
+    seed: int,
+    weights: tuple[Tensor | None, Tensor | None],
 ) -> dict[Hashable, MapEvaluation]:
     """Return what the map does in every class that has enough rows on both sides; note which have not."""
     found: dict[Hashable, MapEvaluation] = {}
     too_few = []
     x_rows, z_rows = grouped(source[1]), grouped(target[1])
     for label in ot.labels_ or ():
-        x = source[0][x_rows.get(label, [])]
-        z = target[0][z_rows.get(label, [])]
+        of_x, of_z = x_rows.get(label, []), z_rows.get(label, [])
+        x, z = source[0][of_x], target[0][of_z]
+        own = (
+            None if weights[0] is None else weights[0][of_x],
+            None if weights[1] is None else weights[1][of_z],
+        )
         if has_enough_rows(x, z):
-            found[label] = measure(ot.map_.at(label), x, z, seed)
+            found[label] = measure(ot.map_.at(label), x, z, seed, own)
         else:
             too_few.append(label)
     if too_few:

@@ -19,7 +19,13 @@ from brenier.apps.cli.inputs import (
 from brenier.apps.cli.labels import labels_of_model
 from brenier.apps.cli.models import check_labels, features_of
 from brenier.apps.cli.remarks import tell_tables
-from brenier.apps.cli.rows import labelled_rows, random_rows
+from brenier.apps.cli.rows import (
+    known_numbers,
+    labelled_rows,
+    random_numbers,
+    rows_at,
+)
+from brenier.apps.cli.weights import both_weights, weight_names, weights_at
 from brenier.datasets import GivenDialect
 from brenier.estimators import OptimalTransport, load
 from brenier.report import (
@@ -64,6 +70,9 @@ def evaluate(
     source_key: str | None = None,
     target_key: str | None = None,
     labels: str | None = None,
+    weight: str | None = None,
+    source_weight: str | None = None,
+    target_weight: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
     seed: int = 0,
@@ -78,6 +87,7 @@ def evaluate(
         columns: the features of tables, in the order of the fit.
         source_key, target_key: which array of .npz files.
         labels: the column, or the array of .npz files, that holds class labels, for a model with classes.
+        weight, source_weight, target_weight: the column, or the array, of the weights of rows, of both files or of one.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         seed: of the rows, halves and directions that are drawn.
     """
@@ -85,21 +95,28 @@ def evaluate(
     names = features_of(ot)
     check_labels(ot, labels, model)
     dialect = GivenDialect(delimiter, decimal)
-    wanted = Wanted(columns, labels, dialect, names)
+    named = weight_names(weight, source_weight, target_weight)
+    wanted = Wanted(columns, labels, dialect, names, named)
     x_file, z_file = read_pair(source, target, wanted, source_key, target_key)
     tell_tables((x_file, z_file), quiet=True)
     check_dim(x_file, ot.map_.dim, "the model has")
     title = f"{model} on {source.name} and {target.name}"
     n, known = EVALUATE.max_rows, ot.labels_ or ()
+    weights = both_weights(x_file, z_file, wanted)
     if labels is not None:
         x_labels = labels_of_model(x_file, labels, known, dialect)
         z_labels = labels_of_model(z_file, labels, known, dialect)
         x_rows = labelled_rows(x_file, x_labels, known, n, seed)
         z_rows = labelled_rows(z_file, z_labels, known, n, seed)
-        return evaluate_classes(ot, x_rows, z_rows, out, as_json, seed, title)
-    x, z = random_rows(x_file, n, seed), random_rows(z_file, n, seed + 1)
+        numbers = [known_numbers(own, known, n, seed) for own in (x_labels, z_labels)]
+        own = weights_at(weights[0], numbers[0]), weights_at(weights[1], numbers[1])
+        with rename_arguments(source, target):
+            return evaluate_classes(ot, x_rows, z_rows, out, as_json, seed, title, own)
+    of_x, of_z = random_numbers(x_file, n, seed), random_numbers(z_file, n, seed + 1)
+    x, z = rows_at(x_file, of_x), rows_at(z_file, of_z)
+    own = weights_at(weights[0], of_x), weights_at(weights[1], of_z)
     with rename_arguments(source, target):
-        found = measure(ot.map_, x, z, seed)
+        found = measure(ot.map_, x, z, seed, own)
     page = None
     try:
         if out is not None:

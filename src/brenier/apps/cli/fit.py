@@ -17,10 +17,18 @@ from brenier.apps.cli.inputs import (
 from brenier.apps.cli.labels import both_labels
 from brenier.apps.cli.remarks import tell_tables
 from brenier.apps.cli.rows import labelled_rows, random_rows
+from brenier.apps.cli.weights import BothWeights, both_weights, weight_names
 from brenier.datasets import GivenDialect, Samples
 from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
-from brenier.report import REPORT, Section, class_table, fit_report, text_table
+from brenier.report import (
+    REPORT,
+    Section,
+    class_table,
+    fit_report,
+    text_table,
+    worth_of,
+)
 from brenier.training import read_run, remove_run, reopen_run
 
 UNFINISHED = (
@@ -39,6 +47,9 @@ def fit(
     source_key: str | None = None,
     target_key: str | None = None,
     labels: str | None = None,
+    weight: str | None = None,
+    source_weight: str | None = None,
+    target_weight: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
     seed: int = 0,
@@ -56,6 +67,7 @@ def fit(
         columns: the features of tables, in this order.
         source_key, target_key: which array of .npz files.
         labels: the column, or the array of .npz files, that holds class labels, or None.
+        weight, source_weight, target_weight: the column, or the array, of the weights of rows, of both files or of one.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         seed: of everything random.
         quiet: whether to leave out the progress bar, and which columns are features where none is left out.
@@ -67,17 +79,18 @@ def fit(
         KeyboardInterrupt: with a message that says what was kept.
     """
     dialect = GivenDialect(delimiter, decimal)
-    x, z = read_pair(
-        source, target, Wanted(columns, labels, dialect), source_key, target_key
-    )
+    named = weight_names(weight, source_weight, target_weight)
+    wanted = Wanted(columns, labels, dialect, weights=named)
+    x, z = read_pair(source, target, wanted, source_key, target_key)
     tell_tables((x, z), quiet)
+    weights = both_weights(x, z, wanted)
     classes = None if labels is None else both_labels(x, z, labels, dialect)
     folder = out / UNFINISHED
     _prepare(folder, resume, restart)
     ot = OptimalTransport(
         **settings, random_state=seed, checkpoint=str(folder), verbose=not quiet
     )
-    _fit_or_keep(ot, x, z, classes, folder, again)
+    _fit_or_keep(ot, (x, z), classes, weights, folder, again)
     _save_or_keep(ot, out, folder, again)
     title = f"Transport map from {source.name} to {target.name}"
     try:
@@ -123,14 +136,15 @@ def _unfinished_step(folder: Path) -> int | None:
 
 def _fit_or_keep(
     ot: OptimalTransport,
-    x: Samples,
-    z: Samples,
+    files: tuple[Samples, Samples],
     classes: BothLabels | None,
+    weights: BothWeights,
     folder: Path,
     again: str,
 ) -> None:
     """Fit; errors name the file they are about, and an interruption says what was kept."""
     source_labels, target_labels = classes or (None, None)
+    x, z = files
     try:
         with rename_arguments(x.path, z.path):
             ot.fit(
@@ -138,6 +152,8 @@ def _fit_or_keep(
                 as_features(z),
                 source_labels=source_labels,
                 target_labels=target_labels,
+                source_weight=weights[0],
+                target_weight=weights[1],
             )
     except ModelFileError as error:
         raise ModelFileError(f"{error}, which --restart does") from error
@@ -198,6 +214,9 @@ def _print_outcome(ot: OptimalTransport, out: Path) -> None:
         print(class_table(ot.map_, text_table))
     else:
         print(ot.map_.distance().statement())
+    worth = worth_of(ot.diagnostics_)
+    if worth:
+        print(worth)
     unconverged, rows = found["round_trip_unconverged"], found["round_trip_rows"]
     missed = f"{100 * found['round_trip_missed']:.2g} % of the rows do not come back"
     print(

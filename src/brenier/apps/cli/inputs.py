@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,34 +40,40 @@ class Wanted:
         labels: the column, or the array of a .npz file, that holds the labels and so is no feature.
         dialect: what the user says of how .csv files are written.
         features: the features as the model knows them, or None; taken where a table has names and no columns are given.
+        weights: the columns, or arrays, of the weights of source and target, which are no features either.
     """
 
     columns: Sequence[str] | None = None
     labels: str | None = None
     dialect: GivenDialect = UNTOLD
     features: Sequence[str] | None = None
+    weights: tuple[str | None, str | None] = (None, None)
 
 
-def read_file(path: Path, wanted: Wanted, key: str | None = None) -> Samples:
+def read_file(
+    path: Path, wanted: Wanted, key: str | None = None, weight: str | None = None
+) -> Samples:
     """Return the samples in a file; large .npy files stay on disk, everything else is read and checked now.
 
     Args:
         path: a .npy, .npz, .csv or .parquet file.
         wanted: what is read of it.
         key: which array of a .npz file.
+        weight: the column, or the array, of its weights.
 
     Raises:
         DataError: for a file that cannot be used, or holds NaN or inf.
     """
     large = path.is_file() and path.stat().st_size > INPUT.max_in_memory
     if key is None:
-        key = other_key(path, wanted.labels)
+        key = other_key(path, {"--labels": wanted.labels, "--weight": weight})
     samples = read_samples(
         path,
         columns=wanted.columns,
         key=key,
         mmap=large,
         labels=wanted.labels,
+        weight=weight,
         features=wanted.features,
         dialect=wanted.dialect,
     )
@@ -91,8 +97,8 @@ def read_pair(
     Raises:
         DataError: for a file that cannot be used, or sides that do not fit together.
     """
-    x = read_file(source, wanted, source_key)
-    z = read_file(target, wanted, target_key)
+    x = read_file(source, wanted, source_key, wanted.weights[0])
+    z = read_file(target, wanted, target_key, wanted.weights[1])
     if x.columns and z.columns and x.columns != z.columns:
         _check_same_columns(x, z)
         places = [z.columns.index(name) for name in x.columns]
@@ -119,21 +125,27 @@ def _check_same_columns(x: Samples, z: Samples) -> None:
         )
 
 
-def other_key(path: Path, labels: str | None) -> str | None:
-    """Return the one array of a .npz file other than that of the labels; None where there is not exactly one.
+def other_key(path: Path, named: Mapping[str, str | None]) -> str | None:
+    """Return the one array of a .npz file that is not named; None where there is not exactly one.
+
+    Args:
+        path: the file.
+        named: arrays that are no samples, by the flag that names them.
 
     Raises:
-        DataError: where there is no array of labels.
+        DataError: where there is no array of such a name.
     """
-    if labels is None or path.suffix.lower() != ".npz" or not path.is_file():
+    if not any(named.values()) or path.suffix.lower() != ".npz" or not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
     except (ValueError, OSError):  # reading the samples says what is wrong
         return None
-    check_array(path, names, labels)
-    others = [name for name in names if name != labels]
+    for flag, name in named.items():
+        if name is not None:
+            check_array(path, names, name, flag)
+    others = [name for name in names if name not in named.values()]
     return others[0] if len(others) == 1 else None
 
 
@@ -186,10 +198,12 @@ def as_features(samples: Samples) -> Any:
 
 @contextlib.contextmanager
 def rename_arguments(source: Path, target: Path) -> Iterator[None]:
-    """Turn errors about the arguments X and Y, and about their labels, into errors about the files they came from."""
+    """Turn errors about the arguments X and Y, their labels and weights, into errors about the files they came from."""
     files = {
         "X": str(source),
         "Y": str(target),
+        "source_weight": str(source),
+        "target_weight": str(target),
         "source_labels": str(source),
         "target_labels": str(target),
     }
@@ -203,9 +217,11 @@ def rename_arguments(source: Path, target: Path) -> Iterator[None]:
         raise error.for_argument(names) from error
 
 
-def check_array(path: Path, names: Sequence[str], labels: str) -> None:
-    """Raise a DataError where a .npz file has no array of labels."""
-    if labels not in names:
+def check_array(
+    path: Path, names: Sequence[str], wanted: str, flag: str = "--labels"
+) -> None:
+    """Raise a DataError where a .npz file has no array of the name that a flag gives."""
+    if wanted not in names:
         raise DataError(
-            f"--labels: there is no array {labels!r} in {path}, which holds {', '.join(names)}; name one"
+            f"{flag}: there is no array {wanted!r} in {path}, which holds {', '.join(names)}; name one"
         )

@@ -43,6 +43,7 @@ class RemarkSettings:
 
 
 REMARKS = RemarkSettings()
+NAMED = ("the labels", "the weights")  # columns that the user named
 
 
 def tell_tables(files: Sequence[Samples], quiet: bool) -> None:
@@ -61,7 +62,7 @@ def tell_tables(files: Sequence[Samples], quiet: bool) -> None:
     told: dict[str, list[str]] = {}
     for samples in tables:
         reasons = [reason for _, reason in samples.left_out]
-        if not quiet or any(reason != "the labels" for reason in reasons):
+        if not quiet or any(reason not in NAMED for reason in reasons):
             told.setdefault(_choice(samples), []).append(str(samples.path))
     for choice, paths in told.items():
         note(f"{', '.join(dict.fromkeys(paths))}: {choice}")

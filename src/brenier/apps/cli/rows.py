@@ -23,8 +23,12 @@ def random_rows(samples: Samples, n: int, seed: int) -> Tensor:
     Raises:
         DataError: where a row of a file left on disk holds NaN or inf.
     """
-    chosen = _choose(np.arange(len(samples.values)), n, seed)
-    return _rows_at(samples, chosen)
+    return rows_at(samples, random_numbers(samples, n, seed))
+
+
+def random_numbers(samples: Samples, n: int, seed: int) -> NDArray[np.integer]:
+    """Return the numbers of the rows that `random_rows` takes: (min(n, rows),)."""
+    return _choose(np.arange(len(samples.values)), n, seed)
 
 
 def labelled_rows(
@@ -39,10 +43,17 @@ def labelled_rows(
     Raises:
         DataError: where a row of a file left on disk holds NaN or inf.
     """
+    chosen = known_numbers(labels, known, n, seed)
+    return rows_at(samples, chosen), [labels[row] for row in chosen]
+
+
+def known_numbers(
+    labels: Sequence[Hashable], known: Sequence[Hashable], n: int, seed: int
+) -> NDArray[np.integer]:
+    """Return the numbers of the rows that `labelled_rows` takes."""
     classes = set(known)
     among = [row for row, label in enumerate(labels) if label in classes]
-    chosen = _choose(np.array(among, dtype=int), n, seed)
-    return _rows_at(samples, chosen), [labels[row] for row in chosen]
+    return _choose(np.array(among, dtype=int), n, seed)
 
 
 def _choose(rows: NDArray[np.integer], n: int, seed: int) -> NDArray[np.integer]:
@@ -53,7 +64,7 @@ def _choose(rows: NDArray[np.integer], n: int, seed: int) -> NDArray[np.integer]
     return np.sort(generator.choice(rows, n, replace=False))
 
 
-def _rows_at(samples: Samples, rows: NDArray[np.integer]) -> Tensor:
+def rows_at(samples: Samples, rows: NDArray[np.integer]) -> Tensor:
     """Return rows of a file by their numbers in float64, checked: (len(rows), d)."""
     values = samples.values
     if len(rows) < len(values):

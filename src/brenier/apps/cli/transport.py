@@ -175,7 +175,7 @@ def _read(
     """Return what a file holds; print what a user should know of it."""
     if kind_of(input) not in TABLES:
         if key is None:
-            key = other_key(input, wanted.labels)
+            key = other_key(input, {"--labels": wanted.labels})
         return read_samples(input, columns=wanted.columns, key=key)
     found = read_table(input, wanted, dim, output)
     tell_tables([found.samples], quiet or found.samples.named)

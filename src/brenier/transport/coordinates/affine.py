@@ -20,9 +20,12 @@ from brenier.statistics import (
     Gaussian,
     GaussianSettings,
     Moments,
+    Weighted,
+    as_weighted,
     gaussian_map,
     matrix_power,
     regularised,
+    weighted_mean,
 )
 
 PER_ROW = (
@@ -278,15 +281,25 @@ def regularised_pair(
     )
 
 
-def plain_coordinates(x: Tensor, z: Tensor, unit: Tensor) -> Coordinates:
+def plain_coordinates(
+    x: Tensor | Weighted, z: Tensor | Weighted, unit: Tensor
+) -> Coordinates:
     """Return coordinates that only centre both sides at one point and scale them: the identity stays the identity."""
-    centre = 0.5 * (x.mean(0) + z.mean(0))
-    of_source = ((x - centre) / unit).square().mean()
-    of_target = ((z - centre) / unit).square().mean()
-    variance = 0.5 * (of_source + of_target)
+    source, target = as_weighted(x), as_weighted(z)
+    centre = 0.5 * (source.mean() + target.mean())
+    variances = [_variance_about(side, centre, unit) for side in (source, target)]
+    variance = 0.5 * (variances[0] + variances[1])
     scale = torch.tensor(float(variance) ** 0.5 or 1.0, dtype=torch.float64)
-    eye = torch.eye(x.shape[1], dtype=x.dtype)
+    eye = torch.eye(len(centre), dtype=source.rows.dtype)
     return Coordinates(unit * scale, centre, centre.clone(), eye, eye.clone(), scale)
+
+
+def _variance_about(side: Weighted, centre: Tensor, unit: Tensor) -> Tensor:
+    """Return the mean square of all coordinates about a point, in some units."""
+    squares = ((side.rows - centre) / unit).square()
+    if side.weights is None:
+        return squares.mean()
+    return weighted_mean(squares, side.weights).mean()
 
 
 def identity_coordinates(dim: int) -> Coordinates:

@@ -23,6 +23,8 @@ from brenier.statistics import (
     Gaussian,
     GaussianSettings,
     Moments,
+    Weighted,
+    as_weighted,
     moments,
     pool_covariances,
     regularised,
@@ -70,15 +72,15 @@ class Span(NamedTuple):
 
 
 def gaussian_coordinates(
-    x: Tensor | Iterable[Tensor],
-    z: Tensor | Iterable[Tensor],
+    x: Tensor | Weighted | Iterable[Tensor | Weighted],
+    z: Tensor | Weighted | Iterable[Tensor | Weighted],
     unit: Tensor,
     settings: GaussianSettings | None = None,
 ) -> Coordinates:
     """Return coordinates in which the optimal map between the Gaussian fits of x and z is the identity.
 
     Args:
-        x, z: (n, d), (m, d), samples in float64, at once or in chunks.
+        x, z: (n, d), (m, d), samples in float64, weighted or not, at once or in chunks.
         unit: (d,), of the cost.
         settings: how covariances are regularised.
     """
@@ -134,7 +136,8 @@ def _aligned(
 
 
 def gaussian_fits(
-    pairs: Sequence[tuple[Tensor, Tensor]], settings: GaussianSettings | None = None
+    pairs: Sequence[tuple[Tensor | Weighted, Tensor | Weighted]],
+    settings: GaussianSettings | None = None,
 ) -> list[tuple[Gaussian, Gaussian]]:
     """Return the Gaussian fits that coordinates are made of, in the units of the rows.
 
@@ -218,7 +221,9 @@ def _null(found: Moments) -> tuple[Tensor, Tensor]:
     ]
 
 
-def without_choice(coordinates: Coordinates, x: Tensor, z: Tensor) -> Coordinates:
+def without_choice(
+    coordinates: Coordinates, x: Tensor | Weighted, z: Tensor | Weighted
+) -> Coordinates:
     """Return plain coordinates in which features that are constant on one side have the only map there is for them.
 
     A feature that is constant in the target comes out as that constant; one that is constant in the source is shifted.
@@ -227,14 +232,15 @@ def without_choice(coordinates: Coordinates, x: Tensor, z: Tensor) -> Coordinate
         coordinates: that only centre and scale both sides.
         x, z: (n, d), (m, d), samples.
     """
-    fixed = (z == z[0]).all(0)
-    silent = (x == x[0]).all(0) & ~fixed
+    source, target = as_weighted(x), as_weighted(z)
+    fixed = (target.rows == target.rows[0]).all(0)
+    silent = (source.rows == source.rows[0]).all(0) & ~fixed
     odd = silent | fixed
     if not bool(odd.any()):
         return coordinates
     of_source, of_target = (
-        torch.where(side, rows[0], rows.mean(0))
-        for side, rows in ((silent, x), (fixed, z))
+        torch.where(constant, side.rows[0], side.mean())
+        for constant, side in ((silent, source), (fixed, target))
     )
     return dataclasses.replace(
         coordinates,

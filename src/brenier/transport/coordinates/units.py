@@ -6,25 +6,29 @@ import torch
 from torch import Tensor
 
 from brenier.errors import DataError, DataWarning, warn
+from brenier.statistics import Weighted, as_weighted
 from brenier.transport.coordinates.settings import CoordinateSettings
 
 SMALLEST_SPREAD = 1e-140  # numerical floor: squares of smaller spreads, or of larger values than 1e140, leave float64
 
 
 def cost_units(
-    x: Tensor, z: Tensor, scale: str | Tensor, settings: CoordinateSettings
+    x: Tensor | Weighted,
+    z: Tensor | Weighted,
+    scale: str | Tensor,
+    settings: CoordinateSettings,
 ) -> Tensor:
     """Return the units of the cost (d,) from many rows of either side; warn where they had to differ.
 
     Args:
-        x, z: (n, d), (m, d), samples in float64.
+        x, z: (n, d), (m, d), samples in float64, weighted or not.
         scale: how features are weighted, as in `feature_units`.
         settings: `min_relative_scale`.
 
     Raises:
         DataError: where squares of the values, or of their spreads, leave float64.
     """
-    _check_range(x, z)
+    _check_range(as_weighted(x).rows, as_weighted(z).rows)
     unit, mixed = feature_units(x, z, scale, settings)
     if mixed:
         factor = float(unit.max() / unit.min())
@@ -38,24 +42,25 @@ def cost_units(
 
 
 def feature_units(
-    x: Tensor,
-    z: Tensor,
+    x: Tensor | Weighted,
+    z: Tensor | Weighted,
     scale: str | Tensor,
     settings: CoordinateSettings | None = None,
 ) -> tuple[Tensor, bool]:
     """Return a unit per feature (d,), and whether `scale="auto"` had to give features different units.
 
     Args:
-        x, z: (n, d), (m, d), samples in float64.
+        x, z: (n, d), (m, d), samples in float64, weighted or not.
         scale: "common" (one unit: the cost is the ordinary squared distance), "feature" (each feature's pooled standard
             deviation), "auto" (common, unless a varying feature is too small beside the largest), or a (d,) tensor.
         settings: `min_relative_scale`.
     """
-    pooled = (0.5 * (x.var(0, correction=0) + z.var(0, correction=0))).sqrt()
+    source, target = as_weighted(x), as_weighted(z)
+    pooled = (0.5 * (source.variance() + target.variance())).sqrt()
     if isinstance(scale, Tensor):
         return scale.to(pooled), False
     # A constant feature's rounding error is not a scale.
-    noise = 1e-12 * torch.maximum(x.abs().amax(0), z.abs().amax(0))
+    noise = 1e-12 * torch.maximum(source.rows.abs().amax(0), target.rows.abs().amax(0))
     varies = pooled > noise
     if not bool(varies.any()):
         return torch.ones_like(pooled), False

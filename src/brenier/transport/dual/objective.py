@@ -22,7 +22,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution, Status
-from brenier.statistics import standard_error
+from brenier.statistics import RowWeights, Weighted, even_terms, standard_error
 from brenier.transport.costs import Cost, CostFacts
 from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.marginals import UnbalancedMass
@@ -108,6 +108,7 @@ class DualValue:
         target: (m,), env(z), whose mean is the second.
         solution: how the inner solves went.
         mass: unbalanced mass, or None.
+        weights: (n,), (m,), of rows that are no batch, None where they count alike (see `weighted`).
     """
 
     loss: Tensor
@@ -115,6 +116,7 @@ class DualValue:
     target: Tensor
     solution: Solution
     mass: UnbalancedMass | None = None
+    weights: RowWeights = (None, None)
 
     def value(self) -> float:
         """Return J."""
@@ -122,21 +124,52 @@ class DualValue:
         return loss if self.mass is None else self.mass.value(loss)
 
     def terms(self) -> tuple[Tensor, Tensor]:
-        """Return the terms of either side, the target's of rows that have one: J is the sum of their means.
+        """Return numbers such that J is the sum of their means, the target's of rows that have one.
 
-        They are g(x) and minus env(z), or what unbalanced mass makes of these.
+        They are g(x) and minus env(z), or what unbalanced mass makes of these. Of weighted rows their spread gives the
+        error of J (see `brenier.statistics.even_terms`).
         """
         source, target = self.row_terms()
         return source, target[torch.isfinite(self.solution.residual)]
 
     def row_terms(self) -> tuple[Tensor, Tensor]:
-        """Return the terms of all rows, of which those of rows without a finite iterate are not finite."""
+        """Return the same of all rows, of which those of rows without a finite iterate are not finite."""
+        usable = torch.isfinite(self.solution.residual)
+        of_x, of_z = self.weights
+        source, target = self.source, -self.target
+        if self.mass is not None:
+            weights = self._usable_weights(usable)
+            constant = self.mass.constant(source, self.target[usable], weights)
+            source, target = self.mass.terms(source, self.target, constant)
+        source = even_terms(source, of_x)
+        if of_z is None:
+            return source, target
+        spread = even_terms(target[usable], of_z[usable.to(of_z.device)])
+        return source, target.to(spread).masked_scatter(usable, spread)
+
+    def weighted(self, weights: RowWeights) -> DualValue:
+        """Return J on the same rows where each counts by its weight; itself where all count alike."""
+        if all(side is None for side in weights):
+            return self
+        value = dataclasses.replace(self, weights=weights)
         if self.mass is None:
-            return self.source, -self.target
-        usable = self.target[torch.isfinite(self.solution.residual)]
-        weights = uniform_weights(self.source), uniform_weights(usable)
-        constant = self.mass.constant(self.source, usable, weights)
-        return self.mass.terms(self.source, self.target, constant)
+            first, second = value.terms()
+            return dataclasses.replace(value, loss=first.mean() + second.mean())
+        usable = torch.isfinite(self.solution.residual)
+        own = value._usable_weights(usable)
+        loss = self.mass.loss(self.source, self.target[usable], own)
+        return dataclasses.replace(value, loss=loss)
+
+    def _usable_weights(self, usable: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weights of rows that have a finite iterate, each side of sum one."""
+        of_x, of_z = self.weights
+        chosen = None if of_z is None else of_z[usable.to(of_z.device)]
+        sides = Weighted(self.source, of_x), Weighted(self.target[usable], chosen)
+        first, second = (
+            uniform_weights(side.rows) if side.masses is None else side.masses
+            for side in sides
+        )
+        return first, second
 
     def standard_error(self) -> float:
         """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""

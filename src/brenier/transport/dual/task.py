@@ -28,7 +28,15 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Solution
-from brenier.statistics import Calibration, Smoothing, some_of
+from brenier.statistics import (
+    Calibration,
+    RowWeights,
+    Smoothing,
+    Weighted,
+    joined_weights,
+    some_of,
+    some_weights,
+)
 from brenier.training import Evaluation, Loss, Task
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.convexity import convexity_penalty
@@ -45,6 +53,8 @@ class MemberSamples(NamedTuple):
         held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
         calibration: of batches of the source and of the target, or nothing.
         starts: (k, d), where inner problems of the evaluation may start beside x, or None.
+        weights: (n,), (m,), of the rows held out; batches are drawn in proportion to such weights, so that their rows
+            count alike, and all that steers training works as without: deferral, reuse, jitter and calibration.
     """
 
     source: Draw
@@ -52,6 +62,7 @@ class MemberSamples(NamedTuple):
     held_out: tuple[Tensor, Tensor]
     calibration: Sequence[Calibration] = ()
     starts: Tensor | None = None
+    weights: RowWeights = (None, None)
 
     def evaluate(
         self, objective: DualObjective, potential: Potential, tol: float | None
@@ -65,14 +76,15 @@ class MemberSamples(NamedTuple):
         """
         x, z = self.held_out
         if self.starts is None:
-            return objective(potential, x, z, tol=tol)
+            return objective(potential, x, z, tol=tol).weighted(self.weights)
         # J looks at no more of them
         starts = self.starts[: max(0, objective.starts.max_candidates - len(x))]
         value = objective(potential, torch.cat([x, starts]), z, tol=tol)
         source = value.source[: len(x)]
         usable = torch.isfinite(value.solution.residual)
         loss = source.mean() - value.target[usable].mean()
-        return dataclasses.replace(value, loss=loss, source=source)
+        value = dataclasses.replace(value, loss=loss, source=source)
+        return value.weighted(self.weights)
 
 
 class DualTask(Task[Potential]):
@@ -103,15 +115,19 @@ class DualTask(Task[Potential]):
         self._members = potential.members()
         self._own: list[MemberSamples] | None = None
         if isinstance(samples, MemberSamples):
-            self.held_out = samples.held_out
+            self.held_out, self.weights = samples.held_out, samples.weights
             drawn = [samples] * len(self._members)
         else:
             drawn = self._own = list(samples)
             x, z = zip(*(each.held_out for each in drawn), strict=True)
             self.held_out = torch.cat(x), torch.cat(z)
+            self.weights = _weights_of_all(drawn)
         # Rows that are evaluated, at most, where all members have the same.
         self.selected = max(map(len, self.held_out))
-        smoothing = [Smoothing(side, potential.transport_dim) for side in self.held_out]
+        smoothing = [
+            Smoothing(side, potential.transport_dim, weights)
+            for side, weights in zip(self.held_out, self.weights, strict=True)
+        ]
         self._batches = [
             Batches(
                 each.source,
@@ -162,7 +178,8 @@ class DualTask(Task[Potential]):
         tol = self.evaluation_tol
         if self._own is None:
             x, z = (some_of(side, self.selected) for side in self.held_out)
-            value = self.objective(model, x, z, tol=tol)
+            weights = some_weights(self.weights, (len(x), len(z)))
+            value = self.objective(model, x, z, tol=tol).weighted(weights)
         else:
             value = held_out_value(self.objective, model.members(), self._own, tol)
         solution = value.solution
@@ -280,7 +297,20 @@ def held_out_value(
     target = torch.cat([value.target for value in values])
     solution = Solution.concatenate([value.solution for value in values])
     usable = torch.isfinite(solution.residual)
-    return DualValue(source.mean() - target[usable].mean(), source, target, solution)
+    loss = source.mean() - target[usable].mean()
+    whole = DualValue(loss, source, target, solution)
+    return whole.weighted(_weights_of_all(samples))
+
+
+def _weights_of_all(samples: Sequence[MemberSamples]) -> RowWeights:
+    """Return the weights of the rows that all members hold out, member by member."""
+    of_x, of_z = (
+        joined_weights(
+            [Weighted(own.held_out[side], own.weights[side]) for own in samples]
+        )
+        for side in (0, 1)
+    )
+    return of_x, of_z
 
 
 def _record(value: DualValue) -> dict[str, float]:

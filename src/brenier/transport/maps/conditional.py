@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, LabelsLike, TableLike, read
+from brenier.datasets import CheckedSamples, LabelsLike, TableLike, WeightsLike, read
 from brenier.errors import DataError
 from brenier.potentials import Conditional, Potential, usual_modes
 from brenier.solve import BFGS, Method, Solution
@@ -89,6 +89,10 @@ class ConditionalMap:
     def coordinates(self) -> Coordinates:
         """The coordinates of all classes, or knots, with these in front of what differs from one to the next."""
         return self.conditions.coordinates
+
+    def unit_of_values(self) -> float:
+        """Return the factor from values in the coordinates to costs as they are reported."""
+        return self.coordinates.squared_unit()
 
     @property
     def labels(self) -> tuple[Hashable, ...]:
@@ -203,11 +207,19 @@ class ConditionalMap:
         condition: Hashable | TableLike | None = None,
         x: TableLike | None = None,
         z: TableLike | None = None,
+        *,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
     ) -> Distance:
         """Return W2 given a condition, from samples of it, else of a class as measured on held-out ones.
 
         With covariates and no condition it is the distance over all values, (E over c of W2(mu_c, nu_c)^2)^(1/2), as
         measured on held-out samples.
+
+        Args:
+            condition: a label, or covariates; None as told.
+            x, z: (n, d), (m, d), samples of it, or None.
+            source_weight, target_weight: of the samples, as for `TransportMap.distance`.
 
         Raises:
             DataError: where the label is unknown, or nothing was held out for the condition and no samples are given.
@@ -229,7 +241,8 @@ class ConditionalMap:
             raise DataError(
                 f"x, z: no samples of {condition!r} were held out; give source and target samples of it"
             )
-        return transport.distance(x, z)
+        weights = {"source_weight": source_weight, "target_weight": target_weight}
+        return transport.distance(x, z, **weights)
 
     def contradiction(self) -> str | None:
         """Return how the figures measured at fit time contradict each other, of the first class where they do."""

@@ -15,7 +15,15 @@ from typing import Any
 
 from torch import Tensor
 
-from brenier.statistics import INTERVALS, widened_error, with_error
+from brenier.statistics import (
+    INTERVALS,
+    RowWeights,
+    even_terms,
+    freedom,
+    weighted_mean,
+    widened_error,
+    with_error,
+)
 from brenier.transport.maps.distance import CONTRADICTION
 
 
@@ -144,12 +152,14 @@ class MeasuredCost:
         terms: of minus J, of either side: (n,), (m,).
         cost: (n,), c(x, T(x)).
         shares: (n,), (m,), how much of each row's mass is transported, and explained.
+        weights: (n,), (m,), of the rows, None where all of a side count alike.
         balanced, certified, unconverged, unit: as in `CostDistance`.
     """
 
     terms: tuple[Tensor, Tensor]
     cost: Tensor
     shares: tuple[Tensor, Tensor]
+    weights: RowWeights
     balanced: bool
     certified: bool
     unconverged: int
@@ -162,11 +172,18 @@ class MeasuredCost:
             degree: of the cost, or None.
             held_out: whether training never saw these rows.
         """
-        source, target = self.terms
-        value, error = float(source.mean() + target.mean()), widened_error(*self.terms)
+        of_x, of_z = self.weights
+        source, target = (
+            even_terms(side, own)
+            for side, own in zip(self.terms, self.weights, strict=True)
+        )
+        value = float(source.mean() + target.mean())
+        freedoms = freedom(source, of_x), freedom(target, of_z)
+        error = widened_error(source, target, freedoms=freedoms)
         width = INTERVALS.quantile * error
         interval = max(0.0, value - width), max(0.0, value) + width
-        moved = self.cost * self.shares[0]
+        moved = even_terms(self.cost * self.shares[0], of_x)
+        of_moved = [freedom(moved, of_x)]
         root = root_interval = None
         if degree is not None and self.balanced:
             root = _root(value, degree)
@@ -179,9 +196,9 @@ class MeasuredCost:
             root=root,
             root_interval=root_interval,
             primal=float(moved.mean()),
-            primal_error=widened_error(moved),
-            transported=float(self.shares[0].mean()),
-            explained=float(self.shares[1].mean()),
+            primal_error=widened_error(moved, freedoms=of_moved),
+            transported=float(weighted_mean(self.shares[0], of_x)),
+            explained=float(weighted_mean(self.shares[1], of_z)),
             balanced=self.balanced,
             certified=self.certified,
             unconverged=self.unconverged,

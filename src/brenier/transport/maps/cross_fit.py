@@ -26,12 +26,22 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from brenier.statistics import Gaussian, widening
+from brenier.statistics import (
+    Gaussian,
+    RowWeights,
+    Weighted,
+    as_weighted,
+    effective_rows,
+    even_terms,
+    freedom,
+    widening,
+)
 
 RowPair: TypeAlias = tuple[Tensor, Tensor]  # source (n, d) and target (m, d)
+WeightedPair: TypeAlias = tuple[Weighted, Weighted]
 GaussianPair: TypeAlias = tuple[Gaussian, Gaussian]
 # Fits Gaussians to both sides of every pair, in the units the rows are given in.
-FitPairs: TypeAlias = Callable[[Sequence[RowPair]], Sequence[GaussianPair]]
+FitPairs: TypeAlias = Callable[[Sequence[WeightedPair]], Sequence[GaussianPair]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +77,13 @@ class GaussianTerms(NamedTuple):
         fitted: phi (n,) and phi^c (m,) under the fit to all rows.
         crossed: the same, each under a fit that left the row out.
         bias: how far the mean of both may be off, beside its noise.
+        weights: (n,), (m,), of the rows; means and errors follow them.
     """
 
     fitted: RowPair
     crossed: RowPair
     bias: float
+    weights: RowWeights = (None, None)
 
 
 class DualEstimate(NamedTuple):
@@ -103,6 +115,13 @@ class AffinePart:
         phi, phi_c = self.terms.crossed
         return len(phi), len(phi_c)
 
+    @property
+    def worth(self) -> tuple[float, float]:
+        """How many rows of equal weights these are."""
+        of_x, of_z = self.terms.weights
+        n, m = self.rows
+        return effective_rows(n, of_x), effective_rows(m, of_z)
+
     def gains(self, rows: RowPair, terms: RowPair) -> RowPair | None:
         """Return the dual terms of a map on some rows less those of the affine map, (k,) and (l,), or None.
 
@@ -118,7 +137,7 @@ class AffinePart:
 
 
 def cross_fitted(
-    pairs: Sequence[RowPair],
+    pairs: Sequence[RowPair | WeightedPair],
     fit: FitPairs,
     generator: torch.Generator,
     settings: CrossFitSettings,
@@ -126,43 +145,46 @@ def cross_fitted(
     """Return the terms of all rows of some pairs, which are fitted together.
 
     Args:
-        pairs: rows of either side, float64 on the CPU, in units in which the cost is |x - z|^2/2.
+        pairs: rows of either side, weighted or not, float64 on the CPU, in units in which the cost is |x - z|^2/2.
         fit: what fits Gaussians to them.
         generator: source of the folds.
         settings: how many folds there are.
     """
     few = settings.leaning_rows
+    sides = [(as_weighted(x), as_weighted(z)) for x, z in pairs]
     whole = [
-        _terms(_leaning(gaussians, rows, few), *rows)
-        for gaussians, rows in zip(fit(pairs), pairs, strict=True)
+        _terms(_leaning(gaussians, rows, few), rows[0].rows, rows[1].rows)
+        for gaussians, rows in zip(fit(sides), sides, strict=True)
     ]
     folds = [
         tuple(_folds(len(side), settings.folds, generator) for side in pair)
-        for pair in pairs
+        for pair in sides
     ]
     crossed = [tuple(side.clone() for side in terms) for terms in whole]
     for k in range(settings.folds):
         kept = [
             (x[of_x != k], z[of_z != k])
-            for (x, z), (of_x, of_z) in zip(pairs, folds, strict=True)
+            for (x, z), (of_x, of_z) in zip(sides, folds, strict=True)
         ]
         for gaussians, rows, pair, own, terms in zip(
-            fit(kept), kept, pairs, folds, crossed, strict=True
+            fit(kept), kept, sides, folds, crossed, strict=True
         ):
             out = [fold == k for fold in own]
             leaning = _leaning(gaussians, rows, few)
-            found = _terms(leaning, pair[0][out[0]], pair[1][out[1]])
+            found = _terms(leaning, pair[0].rows[out[0]], pair[1].rows[out[1]])
             for side, place, values in zip(terms, out, found, strict=True):
                 side[place] = values
-    return [
-        GaussianTerms(fitted, (phi, phi_c), _bias(pair, fitted, (phi, phi_c), settings))
-        for pair, fitted, (phi, phi_c) in zip(pairs, whole, crossed, strict=True)
-    ]
+    estimates = []
+    for pair, fitted, (phi, phi_c) in zip(sides, whole, crossed, strict=True):
+        weights = pair[0].weights, pair[1].weights
+        known = GaussianTerms(fitted, (phi, phi_c), 0.0, weights)
+        estimates.append(known._replace(bias=_bias(pair, known, settings)))
+    return estimates
 
 
-def _leaning(gaussians: GaussianPair, rows: RowPair, few: int) -> GaussianPair:
+def _leaning(gaussians: GaussianPair, rows: WeightedPair, few: int) -> GaussianPair:
     """Return the Gaussian fits of both sides, that of few rows leaning on the covariance of both."""
-    counts = [len(side) for side in rows]
+    counts = [side.effective for side in rows]
     if min(counts) >= few:
         return gaussians
     scatters = [k * side.covariance for k, side in zip(counts, gaussians, strict=True)]
@@ -189,30 +211,43 @@ def combined(
     """
     value = below = total = 0.0
     variances, freedoms = list[float](), list[float]()
-    for k, crossed in enumerate(terms.crossed):
-        n, mean = len(crossed), float(crossed.mean())
-        value += 0.5 * (mean + float(terms.fitted[k].mean()))
+    for k, (crossed, fitted) in enumerate(_even_terms(terms)):
+        weights = terms.weights[k]
+        n, mean = effective_rows(len(crossed), weights), float(crossed.mean())
+        value += 0.5 * (mean + float(fitted.mean()))
         below += mean
         # What every row adds to the error: in front are rows that count in the affine part and in the gain.
         added = _deviations(crossed)
         variance = float(added.square().sum())
         if n < settings.leaning_rows:
-            other = _deviations(terms.crossed[1 - k])
-            least = float(other.square().sum()) * len(other) / n
+            other = _deviations(_even_terms(terms)[1 - k][0])
+            rows = effective_rows(len(other), terms.weights[1 - k])
+            least = float(other.square().sum()) * rows / n
             total += max(0.0, least - variance)
             variance = max(variance, least)
         variances.append(variance)
-        freedoms.append(max(1, n - 1))
+        freedoms.append(freedom(crossed, weights))
         if gains is not None:
-            gain = gains[k].to(crossed)
+            own = None if weights is None else weights[: len(gains[k])]
+            gain = even_terms(gains[k].to(crossed), own)
             value, below = value + float(gain.mean()), below + float(gain.mean())
             of_gain = _deviations(gain)
             variances.append(float(of_gain.square().sum()))
-            freedoms.append(max(1, len(gain) - 1))
+            freedoms.append(freedom(gain, own))
             added[: len(gain)] += of_gain
         total += float(added.square().sum())
     error = total**0.5 * widening(variances, freedoms)
     return DualEstimate(value, below, (error**2 + terms.bias**2) ** 0.5)
+
+
+def _even_terms(terms: GaussianTerms) -> list[RowPair]:
+    """Return of either side the cross-fitted and the fitted terms, with plain means that are those by the weights."""
+    return [
+        (even_terms(crossed, weights), even_terms(fitted, weights))
+        for crossed, fitted, weights in zip(
+            terms.crossed, terms.fitted, terms.weights, strict=True
+        )
+    ]
 
 
 def _deviations(terms: Tensor) -> Tensor:
@@ -254,12 +289,11 @@ def _terms(gaussians: GaussianPair, x: Tensor, z: Tensor) -> RowPair:
 
 
 def _bias(
-    pair: RowPair, fitted: RowPair, crossed: RowPair, settings: CrossFitSettings
+    pair: WeightedPair, terms: GaussianTerms, settings: CrossFitSettings
 ) -> float:
     """Return how far the mean of fitted and cross-fitted value may be off."""
-    n, d = min(len(side) for side in pair), pair[0].shape[1]
+    n, d = min(side.effective for side in pair), pair[0].rows.shape[1]
     optimism = sum(
-        float(own.mean() - other.mean())
-        for own, other in zip(fitted, crossed, strict=True)
+        float(fitted.mean() - crossed.mean()) for crossed, fitted in _even_terms(terms)
     )
     return settings.bias_share * min(1.0, d / n) * abs(optimism)

@@ -24,7 +24,16 @@ from typing import Any
 
 from torch import Tensor
 
-from brenier.statistics import root_of, widened_error, with_error
+from brenier.statistics import (
+    RowWeights,
+    effective_rows,
+    even_terms,
+    freedom,
+    root_of,
+    weighted_mean,
+    widened_error,
+    with_error,
+)
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.maps.cross_fit import DualEstimate
 
@@ -68,6 +77,8 @@ class Distance:
         gain_counted: whether the figures count what a network adds to the affine part, measured on `rows`.
         unit: what the figures are measured in.
         held_out: whether training never saw these rows.
+        effective_rows: how many rows of equal weights the affine part rests on, or where there is none the figures;
+            None where all rows count alike.
     """
 
     w2: float
@@ -86,6 +97,7 @@ class Distance:
     gain_counted: bool
     unit: str
     held_out: bool
+    effective_rows: tuple[float, float] | None = None
 
     def __float__(self) -> float:
         return self.w2
@@ -107,8 +119,8 @@ class Distance:
                 "gain_counted": True,
             }
         found = dict(held)
-        for name in ("interval", "rows", "affine_rows"):
-            found[name] = None if found[name] is None else tuple(found[name])
+        for name in ("interval", "rows", "affine_rows", "effective_rows"):
+            found[name] = None if found.get(name) is None else tuple(found[name])
         return cls(**found)
 
     @property
@@ -175,11 +187,15 @@ class Distance:
     def _basis(self) -> str:
         """Return which rows the figures rest on."""
         n, m = self.rows
+        worth = ""
+        if self.effective_rows is not None:
+            of_n, of_m = self.effective_rows
+            worth = f", worth {of_n:,.0f} and {of_m:,.0f} of equal weights"
         if self.affine_rows is None:
             kind = "held-out" if self.held_out else "given"
-            return f"Measured on {n} source and {m} target {kind} rows."
+            return f"Measured on {n} source and {m} target {kind} rows{worth}."
         all_n, all_m = self.affine_rows
-        affine = f"The affine part rests on {all_n} source and {all_m} target rows, cross-fitted"
+        affine = f"The affine part rests on {all_n} source and {all_m} target rows{worth}, cross-fitted"
         if self.gain_counted:
             kind = "held-out rows"
             if not self.held_out:
@@ -208,6 +224,7 @@ class Measured:
         residual: (m,), of the inner problems.
         unconverged: target rows whose inner problem did not converge.
         strong_convexity: an m for which psi is certainly m-strongly convex, or zero.
+        weights: (n,), (m,), of the rows, None where all of a side count alike.
     """
 
     phi: Tensor
@@ -216,11 +233,23 @@ class Measured:
     residual: Tensor
     unconverged: int
     strong_convexity: float
+    weights: RowWeights = (None, None)
 
     def dual(self) -> DualEstimate:
-        """Return the dual value, the mean of these terms."""
-        value = float(self.phi.mean() + self.phi_c.mean())
-        return DualEstimate(value, value, widened_error(self.phi, self.phi_c))
+        """Return the dual value, the mean of these terms by their weights."""
+        of_x, of_z = self.weights
+        phi, phi_c = even_terms(self.phi, of_x), even_terms(self.phi_c, of_z)
+        value = float(phi.mean() + phi_c.mean())
+        freedoms = freedom(phi, of_x), freedom(phi_c, of_z)
+        error = widened_error(phi, phi_c, freedoms=freedoms)
+        return DualEstimate(value, value, error)
+
+    @property
+    def worth(self) -> tuple[float, float]:
+        """How many rows of equal weights these are worth."""
+        of_x, of_z = self.weights
+        n, m = len(self.phi), len(self.phi_c)
+        return effective_rows(n, of_x), effective_rows(m, of_z)
 
     def distance(
         self,
@@ -230,6 +259,7 @@ class Measured:
         primal: tuple[float, float] | None = None,
         affine_rows: tuple[int, int] | None = None,
         gain_counted: bool = True,
+        worth: tuple[float, float] | None = None,
     ) -> Distance:
         """Return the distance that follows.
 
@@ -239,6 +269,7 @@ class Measured:
             dual: a better estimate of the dual value; by default that of the terms.
             primal: a better estimate of the mean cost, and its standard error; by default that of the terms.
             affine_rows, gain_counted: as in `Distance`.
+            worth: how many rows of equal weights the affine part rests on; by default those measured.
         """
         scale = 2.0 * coordinates.squared_unit()  # from cost to squared distance
         unit = "units of the data"
@@ -248,7 +279,11 @@ class Measured:
         squared, error = scale * dual.value, scale * dual.error
         root = root_of(squared, error)
         lower = root_of(scale * dual.below - self._overestimate(scale), error)
-        cost = primal or (float(self.cost.mean()), widened_error(self.cost))
+        of_x, _ = self.weights
+        moved_by = even_terms(self.cost, of_x)
+        error_of_cost = widened_error(moved_by, freedoms=[freedom(moved_by, of_x)])
+        cost = primal or (float(moved_by.mean()), error_of_cost)
+        weighted = any(side is not None for side in self.weights)
         moved = root_of(scale * cost[0], scale * cost[1])
         return Distance(
             w2=root.value,
@@ -267,11 +302,13 @@ class Measured:
             gain_counted=gain_counted,
             unit=unit,
             held_out=held_out,
+            effective_rows=(worth or self.worth) if weighted else None,
         )
 
     def _overestimate(self, scale: float) -> float:
         """Return by how much inner residuals can raise the dual value, where that is known."""
         if not self.strong_convexity:
             return 0.0
-        squares = float(self.residual.double().square().mean())
+        found = self.residual.double().square()
+        squares = float(weighted_mean(found, self.weights[1]))
         return scale * squares / (2 * self.strong_convexity)

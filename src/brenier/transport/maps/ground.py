@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from brenier.errors import DataError
 from brenier.solve import Solution
+from brenier.statistics import RowWeights, Weighted
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.costs import Cost, CostFacts, ScaledCost
 from brenier.transport.dual import (
@@ -45,12 +47,15 @@ class Ground:
         scale = float(coordinates.scale)
         return ScaledCost(self.cost, scale, self.level or scale**2)
 
-    def with_constant_of(self, phi: Tensor, phi_c: Tensor) -> Ground:
+    def with_constant_of(self, phi: Weighted, phi_c: Weighted) -> Ground:
         """Return the ground with the best constant for terms phi(x) (n,) and phi^c(z) (m,)."""
         if self.mass is None:
             return self
-        weights = uniform_weights(phi), uniform_weights(phi_c)
-        constant = self.mass.constant(-phi, phi_c, weights)
+        first, second = (
+            uniform_weights(side.rows) if side.masses is None else side.masses
+            for side in (phi, phi_c)
+        )
+        constant = self.mass.constant(-phi.rows, phi_c.rows, (first, second))
         return dataclasses.replace(self, constant=constant)
 
     def growth(self, phi: Tensor) -> Tensor:
@@ -92,36 +97,48 @@ def check_plain(ground: Ground, coordinates: Coordinates) -> Ground:
     return ground
 
 
+class MapTerms(NamedTuple):
+    """What a map says of some rows of either side.
+
+    Attributes:
+        phi: (n,), phi(x) = -g(x), in the units of the cost.
+        phi_c: (m,), phi^c(z) = env(z).
+        cost: (n,), c(x, T(x)).
+        solution: of the inner problems of the target.
+        weights: (n,), (m,), of the rows, None where all of a side count alike.
+    """
+
+    phi: Tensor
+    phi_c: Tensor
+    cost: Tensor
+    solution: Solution
+    weights: RowWeights = (None, None)
+
+
 def measured_cost(
-    ground: Ground,
-    terms: tuple[Tensor, Tensor],
-    cost: Tensor,
-    solution: Solution,
-    certified: bool,
-    held_out: bool,
+    ground: Ground, found: MapTerms, certified: bool, held_out: bool
 ) -> CostDistance:
     """Return the transport cost that a map was measured at.
 
     Args:
         ground: the cost and the mass.
-        terms: phi(x) (n,) and phi^c(z) (m,).
-        cost: (n,), c(x, T(x)).
-        solution: of the inner problems of the target.
+        found: what the map says of the rows.
         certified: whether all inner minima are certainly global.
         held_out: whether training never saw these rows.
     """
-    phi, phi_c = terms
-    shares = ground.growth(phi), ground.explained(phi_c)
+    terms = found.phi, found.phi_c
+    shares = ground.growth(found.phi), ground.explained(found.phi_c)
     if ground.mass is not None:
         # The constant of these rows would be chosen to make J small.
-        source, target = ground.priced(phi, phi_c)
+        source, target = ground.priced(*terms)
         terms = -source, -target
     return MeasuredCost(
         terms=terms,
-        cost=cost,
+        cost=found.cost,
         shares=shares,
+        weights=found.weights,
         balanced=ground.mass is None,
         certified=certified,
-        unconverged=solution.unconverged,
+        unconverged=found.solution.unconverged,
         unit="units of the cost",
     ).distance(CostFacts.of(ground.cost).degree, held_out)

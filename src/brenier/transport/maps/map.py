@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from brenier.datasets import CheckedSamples, TableLike, read
+from brenier.datasets import CheckedSamples, TableLike, WeightsLike, read, read_weights
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution
+from brenier.statistics import RowWeights
 from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.costs import SquaredEuclidean
 from brenier.transport.dual import usual_method
@@ -28,7 +29,12 @@ from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.cross_fit import AffinePart, combined
 from brenier.transport.maps.distance import Distance, Measured
-from brenier.transport.maps.ground import Ground, check_plain, measured_cost
+from brenier.transport.maps.ground import (
+    Ground,
+    MapTerms,
+    check_plain,
+    measured_cost,
+)
 from brenier.transport.maps.inverse import InverseSolver, Starts
 from brenier.transport.maps.rows import RowMap
 
@@ -178,21 +184,44 @@ class TransportMap:
         """Return the terms of the target in cost units, float64 (m,), and how the inner solves went."""
         return self._solved(self.rows().phi_c, self._read(z, "z"))
 
-    def distance(self, x: TableLike | None = None, z: TableLike | None = None) -> Any:
+    def distance(
+        self,
+        x: TableLike | None = None,
+        z: TableLike | None = None,
+        *,
+        source_weight: WeightsLike | None = None,
+        target_weight: WeightsLike | None = None,
+    ) -> Any:
         """Return W2 with its bounds and standard errors, from the samples given, else as measured on held-out ones.
 
         Of another cost than the squared distance, or of unbalanced mass, the transport cost OT_c.
 
+        Args:
+            x, z: (n, d), (m, d), or None.
+            source_weight, target_weight: (n,), (m,), how much each row counts; alike by default.
+
         Raises:
-            DataError: where only one of x and z is given, or neither and the map was not fitted with held-out samples.
+            DataError: for weights that cannot be used, or without samples; where only one of x and z is given, or
+                neither and the map was not fitted with held-out samples.
         """
-        if x is None and z is None and self.held_out_distance is not None:
-            return self.held_out_distance
+        weighted = source_weight is not None or target_weight is not None
+        measured = None if weighted else self.held_out_distance
+        if x is None and z is None and measured is not None:
+            return measured
         if x is None or z is None:
+            if weighted:
+                raise DataError(
+                    "source_weight, target_weight: are of samples; give x and z as well"
+                )
             raise DataError(
                 "x, z: give both source and target samples; this map carries no held-out measurement"
             )
-        return self.measure(x, z, held_out=False)
+        source, target = self._read(x, "x"), self._read(z, "z")
+        weights = (
+            read_weights(source_weight, "source_weight", source.shape[0]),
+            read_weights(target_weight, "target_weight", target.shape[0]),
+        )
+        return self.measure(source, target, held_out=False, weights=weights)
 
     def measure(
         self,
@@ -200,6 +229,7 @@ class TransportMap:
         z: TableLike,
         held_out: bool,
         affine: AffinePart | None = None,
+        weights: RowWeights = (None, None),
     ) -> Any:
         """Return the distance on samples, a `Distance`, or a `CostDistance` where there is a `ground`.
 
@@ -207,6 +237,7 @@ class TransportMap:
             x, z: (n, d), (m, d), source and target samples.
             held_out: whether training has not seen them.
             affine: what is known of the affine part of the dual value from more rows, these in front.
+            weights: (n,), (m,), of the samples, None where they count alike.
         """
         source, target = self._read(x, "x"), self._read(z, "z")
         phi = self.phi(source)
@@ -214,9 +245,8 @@ class TransportMap:
         cost = self._in_batches(self.rows().cost, source)
         if self.ground is not None:
             certain = Starts(self.network, cost=self.ground.cost).one_minimum
-            return measured_cost(
-                self.ground, (phi, phi_c), cost, solution, certain, held_out
-            )
+            terms = MapTerms(phi, phi_c, cost, solution, weights)
+            return measured_cost(self.ground, terms, certain, held_out)
         measured = Measured(
             phi=phi,
             phi_c=phi_c,
@@ -224,6 +254,7 @@ class TransportMap:
             residual=solution.residual,
             unconverged=solution.unconverged,
             strong_convexity=self.network.strong_convexity(),
+            weights=weights,
         )
         if affine is None:
             return measured.distance(self.coordinates, held_out=held_out)
@@ -235,6 +266,7 @@ class TransportMap:
             dual=combined(affine.terms, gains),
             affine_rows=affine.rows,
             gain_counted=gains is not None,
+            worth=affine.worth,
         )
 
     def contradiction(self) -> str | None:
