@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from brenier.apps.cli.console import ExitCode, convergence_code, note
+from brenier.apps.cli.costs import GivenCost
 from brenier.apps.cli.inputs import (
     Wanted,
     as_features,
@@ -52,6 +53,14 @@ def fit(
     target_weight: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
+    cost: str | None = None,
+    p: float | None = None,
+    sparsity: float | None = None,
+    cost_scale: float | None = None,
+    matrix: Path | None = None,
+    rho: float | None = None,
+    source_rho: float | None = None,
+    target_rho: float | None = None,
     seed: int = 0,
     quiet: bool = False,
     resume: bool = False,
@@ -69,6 +78,7 @@ def fit(
         labels: the column, or the array of .npz files, that holds class labels, or None.
         weight, source_weight, target_weight: the column, or the array, of the weights of rows, of both files or of one.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
+        cost, p, sparsity, cost_scale, matrix, rho, source_rho, target_rho: as in `GivenCost`.
         seed: of everything random.
         quiet: whether to leave out the progress bar, and which columns are features where none is left out.
         resume, restart: fail unless there is an unfinished run to go on with, or discard it.
@@ -78,6 +88,8 @@ def fit(
     Raises:
         KeyboardInterrupt: with a message that says what was kept.
     """
+    told = GivenCost(cost, p, sparsity, cost_scale, matrix, rho, source_rho, target_rho)
+    settings |= told.parameters()
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
     wanted = Wanted(columns, labels, dialect, weights=named)
@@ -223,7 +235,7 @@ def _print_outcome(ot: OptimalTransport, out: Path) -> None:
         f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed}; {unconverged} of {rows} rows "
         "unconverged."
     )
-    if found["selected"] in ("affine", "identity"):
+    if found["selected"] in ("affine", "shift", "identity"):
         print(
             f"Training found nothing certainly better than the map it started from: {found['selected']}."
         )

@@ -35,6 +35,8 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         "start_rows": description.get("start_rows", 0),
         "settings": given,
         "certificate": description["held_out"],
+        "ground": description.get("ground"),
+        "metric": description.get("metric"),
         "diagnostics": with_current_names(description["diagnostics"]),
         "training": _summarise_training(description["history"]),
     }
@@ -96,6 +98,14 @@ def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("potential", f"{kind}, {summary['weights']} weights, {summary['dtype']}"),
         ("source rows", f"{rows} kept, for inverses to start at" if rows else "none"),
     ]
+    if summary["metric"] is not None:
+        facts.append(("cost", "Mahalanobis"))
+    if summary["ground"] is not None:
+        ground = dict(summary["ground"])
+        cost = dict(ground["cost"])
+        facts.append(("cost", _in_words(cost.pop("name"), cost)))
+        if ground["mass"] is not None:
+            facts.append(("mass", _in_words("unbalanced", ground["mass"])))
     if "covariates" in summary:
         low, high = summary["covariates"]["low"], summary["covariates"]["high"]
         ranges = [
@@ -109,6 +119,15 @@ def _facts_of_map(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     config.pop("dim", None)
     facts += [(name, format_cell(value)) for name, value in config.items()]
     return facts
+
+
+def _in_words(name: str, numbers: Mapping[str, object]) -> str:
+    """Return a name, and the numbers that belong to it; of a price None is exact."""
+    told = [
+        f"{key} {'exact' if value is None else format_cell(value)}"
+        for key, value in numbers.items()
+    ]
+    return ", ".join([name.replace("_", " "), *told])
 
 
 def _facts(values: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from brenier.apps.cli.arguments import (
     add_setting,
     usable_device,
 )
+from brenier.apps.cli.costs import COST_NAMES
 from brenier.apps.cli.unknown import UNKNOWN
 from brenier.apps.colour import SPACES
 from brenier.apps.colour.demo import demo
@@ -56,6 +57,7 @@ def _add_fit(group: Commands) -> None:
     text = "discard the unfinished run; by default it is resumed"
     again.add_argument("--restart", action="store_true", help=text)
     _add_map_settings(parser)
+    _add_cost(parser)
     _add_training_settings(parser)
 
 
@@ -67,7 +69,8 @@ def _add_map_settings(parser: CommandParser) -> None:
     text = "networks whose mean is the potential (default: 1 or 2, by time and rows)"
     add_setting(group, "--n-networks", text, kind=int, metavar="N")
     text = "the map training starts from"
-    add_setting(group, "--start", text, choices=["affine", "identity"])
+    starts = ["auto", "affine", "shift", "identity"]
+    add_setting(group, "--start", text, choices=starts)
     text = "what one unit of cost is in each feature"
     add_setting(group, "--scale", text, choices=["auto", "common", "feature"])
     text = "keep no source rows in the model (default: up to 1,024, where inverses start, and of few those of a plan)"
@@ -78,6 +81,25 @@ def _add_map_settings(parser: CommandParser) -> None:
         default=argparse.SUPPRESS,
         help=text,
     )
+
+
+def _add_cost(parser: CommandParser) -> None:
+    """Add the cost and the mass."""
+    group = parser.add_argument_group("the cost and the mass")
+    text = "that transport is optimal for (default: squared_euclidean)"
+    group.add_argument("--cost", choices=COST_NAMES, help=text)
+    numbers = {
+        "--p": "the power of --cost power or separable_power, above 1",
+        "--sparsity": "of --cost elastic: features are moved where that gains more",
+        "--cost-scale": "of --cost log_cosh: about the length of displacements (default: 1)",
+        "--rho": "price of mass that is created or destroyed, in units of the cost; without it mass is balanced",
+        "--source-rho": "the same, of SOURCE alone",
+        "--target-rho": "the same, of TARGET alone, whose outliers then need not be served",
+    }
+    for flag, text in numbers.items():
+        group.add_argument(flag, type=float, metavar="X", help=text)
+    text = "of --cost mahalanobis: an array or table (d, d)"
+    group.add_argument("--matrix", type=Path, metavar="FILE", help=text)
 
 
 def _add_training_settings(parser: CommandParser) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -108,7 +109,8 @@ def _metric_of(given: ArrayLike | Tensor) -> Tensor:
         DataError: where it is none of finite numbers.
     """
     try:
-        matrix = torch.as_tensor(given, dtype=torch.float64).detach().cpu()
+        whole = given.detach().cpu() if isinstance(given, Tensor) else given
+        matrix = torch.from_numpy(np.array(whole, dtype=np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
             f"matrix: must be a (d, d) array of numbers, got {type(given).__name__} ({error})"
