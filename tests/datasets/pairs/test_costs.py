@@ -67,31 +67,38 @@ def cost_matrix(cost: Cost, x: Tensor, z: Tensor) -> Tensor:
     return torch.stack([cost.value(z - each) for each in x])
 
 
-def moved_by_assignment(pair: CostPair, cost: Cost, generator) -> int:
-    """How many of 300 rows an exact assignment gives another partner than the map does."""
-    x = pair.source(300, generator).double()
+def moved_by_assignment(pair: CostPair, cost: Cost, x: Tensor) -> int:
+    """How many rows x (n, d) an exact assignment gives another partner than the map does."""
     _, partner = linear_sum_assignment(cost_matrix(cost, x, pair.forward(x)).numpy())
-    return int((torch.from_numpy(partner) != torch.arange(300)).sum())
+    return int((torch.from_numpy(partner) != torch.arange(len(x))).sum())
+
+
+def crowd(pair: CostPair, deviation: float, generator: torch.Generator) -> Tensor:
+    """300 rows about one of the source, close enough for an exchange of partners to pay where a map is not optimal."""
+    centre = pair.source(1, generator).double()
+    noise = torch.randn(300, pair.dim, generator=generator, dtype=torch.float64)
+    return centre + deviation * noise
 
 
 def test_no_row_gains_by_another_partner(pair, generator):
-    assert moved_by_assignment(pair, pair.cost, generator) == 0
+    for x in (
+        pair.source(300, generator).double(),
+        crowd(pair, 0.3, generator),
+        crowd(pair, 0.03, generator),
+    ):
+        assert moved_by_assignment(pair, pair.cost, x) == 0
 
 
 @pytest.mark.parametrize(
-    ("name", "other"),
-    [
-        (f"convex {Power(3.0)}", Power(1.2)),
-        (f"convex {Power(1.5)}", SquaredEuclidean()),
-        (f"convex {Elastic(0.25)}", SquaredEuclidean()),
-        ("radial 3.0", SeparablePower(3.0)),
-        ("coordinatewise 3.0", Power(3.0)),
-    ],
+    ("cost", "other"),
+    [(Power(3.0), Power(1.2)), (Elastic(0.25), SquaredEuclidean())],
+    ids=str,
 )
-def test_for_another_cost_the_map_is_not_optimal(name, other, generator):
+def test_for_another_cost_the_map_is_not_optimal(cost, other, generator):
     # So that the test above can fail.
-    print(moved_by_assignment(PAIRS[name], other, generator))
-    assert moved_by_assignment(PAIRS[name], other, generator) > 10
+    pair = PAIRS[f"convex {cost}"]
+    crowds = [crowd(pair, 0.03, generator) for _ in range(6)]
+    assert sum(moved_by_assignment(pair, other, x) for x in crowds) > 50
 
 
 def test_backward_is_the_inverse(pair, generator):
@@ -146,7 +153,7 @@ def test_elastic_pairs_move_few_coordinates_of_a_row(generator):
     pair = convex_cost_pair(Elastic(0.25), 16)
     z, x = pair.target_with_preimage(2000, generator)
     assert 0.5 < float((z == x).double().mean()) < 0.95
-    assert bool((z != x).any(0).all())  # each is moved somewhere
+    assert int((z != x).any(0).sum()) > 8  # others elsewhere
 
 
 def test_log_cosh_stays_within_its_domain(generator):

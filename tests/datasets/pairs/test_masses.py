@@ -23,7 +23,7 @@ CASES = [
     (SquaredEuclidean(), 1.0, 1.0, 2),
     (Power(1.5), 1.0, 0.5, 2),
     (Power(3.0), 0.5, math.inf, 3),
-    (Elastic(0.25), math.inf, 0.5, 16),
+    (Elastic(0.1), math.inf, 1.0, 16),
 ]
 
 
@@ -32,9 +32,8 @@ def test_reweighted_samples_are_each_other_s_image(case, generator):
     """Of mu weighted by growth, the image is nu weighted by what is explained: moments of both agree."""
     cost, source, target, dim = case
     pair = unbalanced_pair(cost, source, target, dim, **DOUBLE)
-    x, z = pair.source(N, generator), pair.target(N, generator)
-    growth, explained = pair.growth(x), pair.explained(z[:20_000])
-    z = z[:20_000]
+    x, z = pair.source(20_000, generator), pair.target(20_000, generator)
+    growth, explained = pair.growth(x), pair.explained(z)
     direction = torch.randn(dim, generator=generator).double()
     for moment in (
         lambda a: a @ direction,
@@ -69,8 +68,9 @@ def test_the_source_has_the_density_it_says(generator):
     """On the line, against quadrature: a histogram of samples."""
     pair = unbalanced_pair(Power(1.5), 0.4, 1.0, 1, **DOUBLE)
     x = pair.source(N, generator)[:, 0].numpy()
-    edges = np.linspace(-2, 2, 21)
-    grid = np.linspace(-2, 2, 20 * 50 + 1)
+    edge = 1 + 2 / math.sqrt(2)
+    edges = np.linspace(-edge, edge, 21)
+    grid = np.linspace(-edge, edge, 20 * 50 + 1)
     middle = (grid[1:] + grid[:-1]) / 2
     points = torch.from_numpy(middle)[:, None]
     density = np.exp(-(middle**2) / 2) / pair.growth(points).numpy()
@@ -84,8 +84,11 @@ def test_the_source_has_the_density_it_says(generator):
     assert float(np.abs(counts / N - flat / flat.sum()).max()) > 0.01  # it matters
 
 
-@pytest.mark.parametrize("rho", [(1.0, 1.0), (2.0, 0.5)])
-@pytest.mark.parametrize("cost", [SquaredEuclidean(), Power(1.5)], ids=str)
+@pytest.mark.parametrize(
+    ("cost", "rho"),
+    [(SquaredEuclidean(), (1.0, 1.0)), (Power(1.5), (2.0, 0.5))],
+    ids=str,
+)
 def test_the_plan_is_that_of_an_exact_solver(cost, rho):
     """300 points on the line: the dual value of g, the primal value of the plan and POT's optimum agree."""
     ot = pytest.importorskip("ot", reason="POT is an optional dependency")
@@ -116,12 +119,11 @@ def test_the_plan_is_that_of_an_exact_solver(cost, rho):
         costs.numpy(),
         reg_m=rho,
         div="kl",
-        numItermax=20_000,
+        numItermax=2000,
         stopThr=1e-15,
     )
     solved = value(torch.from_numpy(found) + 1e-300)
-    print(primal, solved)
-    assert primal - 1e-9 < solved < primal + 1e-4
+    assert primal - 1e-9 < solved < (1 + 1e-4) * primal  # it comes from above
     assert value(1.02 * plan.diag() + 1e-300) > primal + 1e-6
 
 
@@ -129,12 +131,12 @@ def test_balanced_is_the_limit(generator):
     pair = unbalanced_pair(SquaredEuclidean(), math.inf, math.inf, 2, **DOUBLE)
     z, x = pair.target_with_preimage(1000, generator)
     torch.testing.assert_close(pair.forward(x), z)
-    assert float(x.norm(dim=1).max()) <= 2
+    assert float(x.norm(dim=1).max()) <= 2  # 1 + 2 / 2
 
 
 @pytest.mark.parametrize("dim", [1, 2, 16])
 def test_variances_and_inverses_of_unbalanced_pairs(dim, generator):
-    pair = unbalanced_pair(Power(1.5), 0.5, 0.5, dim, **DOUBLE)
+    pair = unbalanced_pair(Power(1.5), 1.0, 1.0, dim, **DOUBLE)
     z, x = pair.target_with_preimage(N, generator)
     some = slice(0, 2000)
     torch.testing.assert_close(pair.backward(z[some]), x[some], rtol=0, atol=1e-8)

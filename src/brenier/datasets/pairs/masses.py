@@ -6,7 +6,7 @@ From a convex g, its map T and any law pi_0 follow laws for which the plan (id, 
 
     mu proportional to pi_0 e^{-g / rho_s},   nu to (T#pi_0) e^{env / rho_t},   env(z) = min over y of h(z - y) + g(y)
 
-pi_0 is N(0, I/d) on the ball |x| <= 2: there g and env are bounded, so that samples of mu and nu are exact and endless,
+pi_0 is N(0, I/d) on the ball |x| <= 1 + 2 (2 d)^(-1/2): there g and env are bounded, so that samples of mu and nu are exact and endless,
 by rejection. e^{g / rho_s} is then the growth of a source row, e^{-env / rho_t} how much of a target row is explained,
 both up to a factor that depends on the masses of mu and nu.
 """
@@ -39,13 +39,14 @@ class MassPairSettings:
     """What these pairs look like.
 
     Attributes:
-        radius: of the ball that pi_0 is restricted to, in spreads.
+        deviations: of |x| under N(0, I/d), about (2 d)^(-1/2), beyond one where pi_0 ends: within, densities are bounded,
+            and the further, the fewer rows are accepted.
         surplus: rows proposed over rows wanted and the share accepted so far.
         least_share: of proposed rows that must be accepted; with less, rho is too small for the pair.
         outlier_deviation: standard deviation of the coordinates of outliers about their centre.
     """
 
-    radius: float = 2.0
+    deviations: float = 2.0
     surplus: float = 1.2
     least_share: float = 1e-4
     outlier_deviation: float = 0.5
@@ -130,7 +131,7 @@ def unbalanced_pair(
     positive("rho_source", rho_source)
     positive("rho_target", rho_target)
     moved = convex_map(cost, dim, seed)
-    radius = MASS_PAIR_SETTINGS.radius
+    radius = 1 + MASS_PAIR_SETTINGS.deviations / math.sqrt(2 * dim)
     low, high = moved.pieces.range_within(radius)
     # h(grad h*(s)) is convex in s for every cost of the library, hence largest at one of the slopes.
     longest = cost.conjugate_gradient(moved.pieces.slopes.mT)
