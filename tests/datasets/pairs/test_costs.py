@@ -26,7 +26,7 @@ from brenier.transport.costs import (
     SquaredEuclidean,
 )
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 COSTS = [
     SquaredEuclidean(),
     Power(1.2),

@@ -1,6 +1,7 @@
 """Unbalanced pairs: densities, optimality on samples, and outliers that come from nowhere."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from brenier.datasets import outlier_pair, separable_pair, unbalanced_pair
 from brenier.errors import DataError
 from brenier.transport.costs import Elastic, Power, SquaredEuclidean
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 N = 60_000
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from brenier.datasets.pairs.neutral import normal_points
 from brenier.datasets.pairs.pieces import ConvexPieces, PotentialMap
 from brenier.datasets.pairs.synthetic import (
+    Map,
     Pair,
     TensorSampler,
     normal,
@@ -63,9 +64,11 @@ class CostPair(Pair):
     """A pair, and the cost for which its map is optimal.
 
     Attributes:
+        backward: T^{-1}, which all of them know.
         cost: c(x, z) = h(z - x).
     """
 
+    backward: Map
     cost: Cost
 
 

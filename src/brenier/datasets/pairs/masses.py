@@ -6,9 +6,9 @@ From a convex g, its map T and any law pi_0 follow laws for which the plan (id, 
 
     mu proportional to pi_0 e^{-g / rho_s},   nu to (T#pi_0) e^{env / rho_t},   env(z) = min over y of h(z - y) + g(y)
 
-pi_0 is N(0, I/d) on the ball |x| <= 1 + 2 (2 d)^(-1/2): there g and env are bounded, so that samples of mu and nu are exact and endless,
-by rejection. e^{g / rho_s} is then the growth of a source row, e^{-env / rho_t} how much of a target row is explained,
-both up to a factor that depends on the masses of mu and nu.
+pi_0 is N(0, I/d) on the ball |x| <= 1 + 2 (2 d)^(-1/2): there g and env are bounded, so that samples of mu and nu are
+exact and endless, by rejection. e^{g / rho_s} is then the growth of a source row, e^{-env / rho_t} how much of a target
+row is explained, both up to a factor that depends on the masses of mu and nu.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class MassPairSettings:
     """What these pairs look like.
 
     Attributes:
-        deviations: of |x| under N(0, I/d), about (2 d)^(-1/2), beyond one where pi_0 ends: within, densities are bounded,
-            and the further, the fewer rows are accepted.
+        deviations: of |x| under N(0, I/d), about (2 d)^(-1/2) each, beyond one where pi_0 ends: within, densities are
+            bounded, and the further out, the fewer rows are accepted.
         surplus: rows proposed over rows wanted and the share accepted so far.
         least_share: of proposed rows that must be accepted; with less, rho is too small for the pair.
         outlier_deviation: standard deviation of the coordinates of outliers about their centre.
