@@ -14,8 +14,8 @@ New samples for every batch, `--minutes` of training (1 by default), default set
 * monotone 1.5, 2, 3, d = 1: below 0.1 %.
 
 Methods: `default`, with the pair's cost; `same`, the squared distance on a pair of its own, made of the same g;
-`squared`, the squared distance on the pair, whose map is not optimal for it; `identity`; `exact`, the exact assignment of
-2,000 rows a side under the cost, extended from the nearest row.
+`squared`, the squared distance on the pair, whose map is not optimal for it; `identity`; `exact`, the exact assignment
+of 2,000 rows a side under the cost, extended from the nearest row.
 """
 
 from __future__ import annotations

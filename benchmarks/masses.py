@@ -6,13 +6,13 @@
 New samples for every batch, `--minutes` of training (1 by default), default settings otherwise; 16,384 new points.
 
 * squared, power 1.5, elastic, d = 2, 16: `unbalanced_pair`, rho = 0.5 on both sides; *one-sided*: the source is exact.
-  Forward errors on new rows of the source, backward on new rows of the target. *Growth* and *explained*: the error of the
+  Forward errors on new rows of the source, backward on new rows of the target. *Growth* and *explained*: errors of the
   two densities of the plan, relative in L2, after the best factor, in percent. Targets: errors of the map below 1 %, of
   the densities below 5 %. The row `balanced` takes masses as equal: its densities are constants;
-* outliers, d = 2: a pair with 5 % of outliers at distance 10 in the target, and *clean*, the same without them. Errors are
-  those of the map on clean rows: the unbalanced fit's should grow by less than 20 % from clean to outliers. `--rho` are
-  its prices, the same on both sides. *Outliers explained*: the mean of that density over outliers, over its mean over the
-  other rows.
+* outliers, d = 2: a pair with 5 % of outliers at distance 10 in the target, and *clean*, the same without them. Errors
+  are those of the map on clean rows: the unbalanced fit's should grow by less than 20 % from clean to outliers. `--rho`
+  are its prices, the same on both sides. *Outliers explained*: the mean of that density over outliers, over its mean
+  over the other rows.
 """
 
 from __future__ import annotations

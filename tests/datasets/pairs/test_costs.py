@@ -1,5 +1,7 @@
 """Pairs for other costs: optimal on samples, inverse, with the variances they claim, and named where they cannot be."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
