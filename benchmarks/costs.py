@@ -255,11 +255,10 @@ TABLE = Table(
 
 
 def _is_typical(row: Row) -> bool:
-    convex = row.problem.endswith(" d=16") and row.problem != "power 2 d=16"
-    own = row.method == "default, 60 s"
+    names = [f"{name} d=16" for name in ("power 1.5", "power 3", "elastic", "log-cosh")]
+    own = row.method == "default, 60 s" and row.problem in (*names, "sparse d=30")
     same = row.method == "squared distance, same g, 60 s"
-    few = row.problem in ("sparse d=30", "radial 1.5 d=8", "monotone 3 d=1")
-    return (convex and (own or same)) or (few and own)
+    return own or (same and row.problem == names[0])
 
 
 SHORT = TABLE.short(

@@ -178,10 +178,12 @@ TABLE = Table(
 
 
 def _is_typical(row: Row) -> bool:
-    known = row.problem in ("squared d=16", "power 1.5 d=16")
-    exact = known and row.method == "unbalanced, 60 s"
-    few = row.method in ("balanced, 60 s", "unbalanced, rho 3, 60 s")
-    return exact or (few and row.problem.split()[0] in OUTLIERS)
+    return (row.problem, row.method) in (
+        ("squared d=16", "unbalanced, 60 s"),
+        ("outliers d=2", "balanced, 60 s"),
+        ("outliers d=2", "unbalanced, rho 3, 60 s"),
+        ("clean d=2", "unbalanced, rho 3, 60 s"),
+    )
 
 
 SHORT = TABLE.short(_is_typical, *(column.title for column in TABLE.columns[:5]))

@@ -6,9 +6,10 @@ From a convex g, its map T and any law pi_0 follow laws for which the plan (id, 
 
     mu proportional to pi_0 e^{-g / rho_s},   nu to (T#pi_0) e^{env / rho_t},   env(z) = min over y of h(z - y) + g(y)
 
-pi_0 is N(0, I/d) on the ball |x| <= 1 + 2 (2 d)^(-1/2): there g and env are bounded, so that samples of mu and nu are
-exact and endless, by rejection. e^{g / rho_s} is then the growth of a source row, e^{-env / rho_t} how much of a target
-row is explained, both up to a factor that depends on the masses of mu and nu.
+pi_0 is N(0, I/d) on the ball |x| <= 1 + 2 (2 d)^(-1/2): there g is bounded below, so that samples of mu are exact and
+endless, by rejection. Those of nu are rejected from a mixture of normal laws, since e^{env / rho_t} is below a sum of
+exponentials of affine functions. e^{g / rho_s} is then the growth of a source row, and e^{-env / rho_t} how much of a
+target row is explained, both up to a factor that depends on the masses of mu and nu.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from torch import Tensor
 
 from brenier.datasets.pairs.costs import CostPair, convex_map, unit_normal
 from brenier.datasets.pairs.neutral import normal_points
+from brenier.datasets.pairs.pieces import ConvexPieces, PotentialMap
+from brenier.datasets.pairs.rejection import Rejection
 from brenier.datasets.pairs.synthetic import (
     Map,
     TensorSampler,
@@ -39,16 +42,12 @@ class MassPairSettings:
     """What these pairs look like.
 
     Attributes:
-        deviations: of |x| under N(0, I/d), about (2 d)^(-1/2) each, beyond one where pi_0 ends: within, densities are
-            bounded, and the further out, the fewer rows are accepted.
-        surplus: rows proposed over rows wanted and the share accepted so far.
-        least_share: of proposed rows that must be accepted; with less, rho is too small for the pair.
+        deviations: of |x| under N(0, I/d), about (2 d)^(-1/2) each, beyond one where pi_0 ends: the further out, the
+            fewer rows are accepted.
         outlier_deviation: standard deviation of the coordinates of outliers about their centre.
     """
 
     deviations: float = 2.0
-    surplus: float = 1.2
-    least_share: float = 1e-4
     outlier_deviation: float = 0.5
 
 
@@ -131,38 +130,38 @@ def unbalanced_pair(
     positive("rho_source", rho_source)
     positive("rho_target", rho_target)
     moved = convex_map(cost, dim, seed)
+    pieces = moved.pieces
     radius = 1 + MASS_PAIR_SETTINGS.deviations / math.sqrt(2 * dim)
-    low, high = moved.pieces.range_within(radius)
-    # h(grad h*(s)) is convex in s for every cost of the library, hence largest at one of the slopes.
-    longest = cost.conjugate_gradient(moved.pieces.slopes.mT)
-    dearest = high + float(cost.value(longest).max())
-
-    def log_source(x: Tensor) -> Tensor:
-        return (low - moved.pieces.value(x)) / rho_source
-
-    def log_target(x: Tensor) -> Tensor:
-        return (moved.envelope_at(x, moved.forward(x)) - dearest) / rho_target
-
-    source = Rejection("rho_source", dim, dtype, radius, log_source)
-    target = Rejection("rho_target", dim, dtype, radius, log_target)
+    low = pieces.lowest_within(radius)
+    source = Rejection(
+        "rho_source",
+        unit_normal(dim, dtype),
+        radius,
+        lambda x: (low - pieces.value(x)) / rho_source,
+    )
+    target = _target_law(moved, rho_target, radius, dtype)
+    source.check()
+    target.check()
 
     def matched(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         x = target.sample(n, generator)
         return x, moved.forward(x)
 
     points = normal_points(dim, seed) / math.sqrt(dim)
+    points = points[torch.linalg.vector_norm(points, dim=-1) <= radius]
+    images = moved.forward(points)
     return UnbalancedPair(
         "unbalanced",
         dim,
         source.sample,
         moved.forward,
         moved.backward,
-        source.checked_variance(points, points),
-        target.checked_variance(points, moved.forward(points)),
+        weighted_variance(points, -pieces.value(points) / rho_source),
+        weighted_variance(images, moved.envelope_at(points, images) / rho_target),
         cost,
         rho_source,
         rho_target,
-        lambda x: (moved.pieces.value(x) / rho_source).exp(),
+        lambda x: (pieces.value(x) / rho_source).exp(),
         lambda z: (-moved.envelope(z) / rho_target).exp(),
         matched,
     )
@@ -203,68 +202,46 @@ def outlier_pair(
     return OutlierPair(**named, cost=SquaredEuclidean(), share=share, outliers=outliers)
 
 
-@dataclasses.dataclass(frozen=True)
-class Rejection:
-    """A law with a density to N(0, I/d) on a ball, sampled by rejection.
+def _target_law(
+    moved: PotentialMap, rho: float, radius: float, dtype: torch.dtype
+) -> Rejection:
+    """Return the law of the x whose image T(x) has the law nu."""
+    pieces, cost = moved.pieces, moved.cost
+    # h(grad h*(s)) is convex in s for every cost of the library, hence largest at one of the slopes.
+    longest = cost.conjugate_gradient(pieces.slopes.mT)
+    dearest = float(cost.value(longest).max())
+    # (sum of u_k)^s is at most the sum of u_k^s for s = t / rho <= 1, else K^(s - 1) times that.
+    power = pieces.temperature / rho
+    excess = max(0.0, power - 1) * math.log(len(longest))
 
-    Attributes:
-        name: of the parameter that sets how many rows are accepted.
-        dim: d.
-        dtype: of samples.
-        radius: of the ball.
-        log_share: (n, d) -> (n,), logarithm of the probability to accept a row of the ball.
-    """
+    def log_share(x: Tensor) -> Tensor:
+        log_density = moved.envelope_at(x, moved.forward(x)) / rho
+        bound = dearest / rho + excess + (power * pieces.scores(x)).logsumexp(-1)
+        return log_density - bound
 
-    name: str
-    dim: int
-    dtype: torch.dtype
-    radius: float
-    log_share: Map
+    return Rejection("rho_target", _tilted(pieces, rho, dtype), radius, log_share)
 
-    def probability(self, x: Tensor) -> Tensor:
-        """Return the probability to accept rows: (n, d) -> (n,).
 
-        Raises:
-            DataError: where it would be above one.
-        """
-        inside = torch.linalg.vector_norm(x, dim=-1) <= self.radius
-        log_share = torch.where(inside, self.log_share(x), -math.inf)
-        slack = math.sqrt(torch.finfo(x.dtype).eps)
-        if bool((log_share > slack).any()):
-            raise DataError(
-                "cost: h(grad h*(s)) is not convex in s, so that samples by rejection would not be exact; take another"
-            )
-        return log_share.exp()
+def _tilted(pieces: ConvexPieces, rho: float, dtype: torch.dtype) -> TensorSampler:
+    """Return a sampler of N(0, I/d) times sum_k exp((w_k' x + b_k) / rho), up to a factor: shifted normal laws."""
+    dim = len(pieces.slopes)
+    shifts = pieces.slopes.mT / (rho * dim)
+    logs = pieces.offsets / rho + dim / 2 * shifts.square().sum(1)
+    weights = torch.softmax(logs, 0)
+    centred = unit_normal(dim, dtype)
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Return independent samples: (n, d)."""
-        proposed = unit_normal(self.dim, self.dtype)
-        kept: list[Tensor] = []
-        missing, share = n, 1.0
-        while missing > 0:
-            x = proposed(
-                math.ceil(MASS_PAIR_SETTINGS.surplus * missing / share), generator
-            )
-            coin = torch.rand(
-                len(x), generator=generator, device=x.device, dtype=x.dtype
-            )
-            accepted = x[coin < self.probability(x)]
-            share = max(len(accepted) / len(x), MASS_PAIR_SETTINGS.least_share)
-            kept.append(accepted[:missing])
-            missing -= len(kept[-1])
-        return torch.cat(kept) if kept else proposed(0, generator)
+    def sample(n: int, generator: torch.Generator) -> Tensor:
+        device = generator.device
+        uniform = torch.rand(n, generator=generator, device=device, dtype=dtype)
+        ends = weights.cumsum(0)[:-1].to(uniform)
+        return (
+            centred(n, generator) + shifts.to(uniform)[torch.bucketize(uniform, ends)]
+        )
 
-    def checked_variance(self, points: Tensor, images: Tensor) -> float:
-        """Return the trace of the covariance of images (n, d) of points of N(0, I/d), were these of this law.
+    return sample
 
-        Raises:
-            DataError: where too few would be accepted.
-        """
-        share = self.probability(points)
-        least = MASS_PAIR_SETTINGS.least_share
-        if not float(share.mean()) > least:
-            raise DataError(
-                f"{self.name}: so small that not one of {1 / least:.0f} rows is accepted; give a larger one"
-            )
-        weight = share / share.sum()
-        return float(weight @ (images - weight @ images).square().sum(1))
+
+def weighted_variance(images: Tensor, log_weights: Tensor) -> float:
+    """Return the trace of the covariance of images (n, d) with weights (n,) up to a factor."""
+    weight = torch.softmax(log_weights, 0)
+    return float(weight @ (images - weight @ images).square().sum(1))

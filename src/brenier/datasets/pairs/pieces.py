@@ -14,6 +14,7 @@ objective <p, force> - sum_k p_k log p_k - h*(W p) / t. Where h* has no second d
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -80,17 +81,11 @@ class ConvexPieces:
         """Return W softmax(theta): (n, K) -> (n, d)."""
         return torch.softmax(theta, -1) @ self.slopes.mT.to(theta)
 
-    def range_within(self, radius: float) -> tuple[float, float]:
-        """Return a lower and an upper bound of g on the ball of a radius about zero.
-
-        Below: the mean of the affine functions, by Jensen's inequality. Above: the largest of them.
-        """
-        many = self.temperature * torch.tensor(float(len(self.offsets))).log()
+    def lowest_within(self, radius: float) -> float:
+        """Return a lower bound of g on the ball of a radius about zero: by Jensen, of the mean affine function."""
+        many = self.temperature * math.log(len(self.offsets))
         mean = torch.linalg.vector_norm(self.slopes.mean(1))
-        lengths = torch.linalg.vector_norm(self.slopes, dim=0)
-        low = self.offsets.mean() - radius * mean + many
-        high = (self.offsets + radius * lengths).max() + many
-        return float(low), float(high)
+        return float(self.offsets.mean() - radius * mean) + many
 
 
 @dataclasses.dataclass(frozen=True)
