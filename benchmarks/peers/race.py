@@ -199,7 +199,8 @@ def read_answer(folder: Path, pair: Pair, n: int, seed: int) -> dict[str, Any]:
         if not bool(images.isfinite().all())
     }
     x, truth, *_ = scores.evaluation_points(pair, n, seed)
-    zeros = costs.exact_zeros(x, moved, truth)
+    # In single precision, which is that of some peers: else no coordinate would stay exactly where it is.
+    zeros = costs.exact_zeros(x.float(), moved.float(), truth.float())
     return (wrong or scores.score_images(moved, back, pair, n, seed)) | zeros | numbers
 
 
@@ -268,8 +269,8 @@ def _check(parser: argparse.ArgumentParser, flags: Flags) -> None:
     for word in flags.methods:
         found = [name for name in names if word in name]
         if not found:
-            known = ", ".join(names)
-            parser.error(f"--methods: no method is called {word!r}; they are {known}")
+            told = ", ".join(names)
+            parser.error(f"--methods: no method is called {word!r}; they are {told}")
         flags.wanted.update(found)
     flags.ready = ready(flags.peers)
 
