@@ -64,7 +64,7 @@ def exact_plan(x: Array, z: Array) -> Maps:
     plan = ot.emd([], [], ot.dist(x, z), numItermax=10**8)
     forward = plan @ z / plan.sum(1, keepdims=True)
     backward = plan.T @ x / plan.sum(0)[:, None]
-    return Maps(_shifted(x, forward), _shifted(z, backward), {})
+    return Maps(shifted(x, forward), shifted(z, backward), {})
 
 
 def entropic_map(x: Array, z: Array, seconds: float, seed: int) -> Maps:
@@ -136,7 +136,7 @@ def squared_distances(a: Array, b: Array) -> Array:
     return np.maximum(squares, 0, out=squares)
 
 
-def _shifted(points: Array, images: Array) -> Map:
+def shifted(points: Array, images: Array) -> Map:
     """Return x -> x - x_i + image of x_i, x_i the nearest of the points."""
 
     def moved(a: Array) -> Array:

@@ -250,7 +250,9 @@ TRAINED = Table(
     where=lambda row: row.method == TRAINING,
 )
 SHORT = SOLVING.short(
-    lambda row: row.method in (DEFAULT, "LBFGS, library", PUBLISHED),
+    lambda row: (
+        row.method in (DEFAULT, "LBFGS, library", PUBLISHED) and row.get("dim") != 2
+    ),
     "evaluations per row",
     "times the default (plain paper ≥ 10)",
     "converged % (default 100)",

@@ -25,7 +25,7 @@ ROWS: dict[str, set[str]] = {
     "solve": {"errors"},
     "potentials": {"errors"},
     "training": {"errors", "atomic", "statistics"},
-    "datasets": {"errors", "atomic", "statistics"},
+    "datasets": {"errors", "atomic", "statistics", "transport.costs"},
     "metrics": {"errors", "statistics", "datasets"},
     "transport": {"transport.costs"},
     "transport.costs": {"errors"},

@@ -12,10 +12,13 @@ def run(job: Job) -> Answer:
 
     import brenier
     from benchmarks import preset
+    from brenier.transport.costs import cost_from_json
 
     torch.set_num_threads(job.threads)
     began = time.perf_counter()
     dim = job.source.shape[1]
+    told = job.recipe.get("cost")
+    changes = {} if told is None else {"cost": cost_from_json(told)}
     ot = preset.fit_to(
         job.recipe["preset"],
         job.source,
@@ -23,6 +26,7 @@ def run(job: Job) -> Answer:
         dim,
         max_time=job.seconds,
         random_state=job.seed,
+        **changes,
     )
     seconds = time.perf_counter() - began
     transport = ot.map_

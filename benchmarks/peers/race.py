@@ -3,6 +3,7 @@
     python -m benchmarks.peers.environments ott-jax pot              # once: an environment for each peer
     BRENIER_DATA=... python -m benchmarks.peers                      # every method on every pair, 60 s each
     python -m benchmarks.peers --pairs tails --dims 16 --peers brenier ott-jax --seconds 20
+    python -m benchmarks.peers --costs "power 1.5" elastic sparse    # pairs of `benchmarks/costs.py` instead
     python -m benchmarks.peers --dims 64 --seconds 300 --methods brenier "W2 dual"    # those with such a name
 
 Pairs are those of the Wasserstein-2 benchmark and of `brenier.datasets.NEUTRAL`. Every method is a process of its own,
@@ -12,6 +13,7 @@ in an environment of its own (`peers/*.txt`), on `--threads` cores. All draw fro
 * brenier: `OptimalTransport()` with nothing set but the time; and the published settings (`benchmarks/preset.py`).
 * ott-jax: the expectile and the W2 neural dual with their published settings, two learning rates each, and from d = 64
   on two sizes of the former. Each is a row; to take the best of them by its error flatters the peer.
+* with `--costs`: ours and the expectile dual with the pair's cost, and ott-jax's entropic map with that cost;
 * POT: exact plan, entropic, linear and kernel map, from as many rows of the pool as the time allows (`peers/pot.py`).
 
 `--seconds` are seconds of training. Starting Python, importing, reading the pool, what ott-jax compiles ("seconds
@@ -34,7 +36,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks import pairs, scores
+from benchmarks import costs, pairs, scores
 from benchmarks.harness import (
     Arguments,
     Benchmark,
@@ -48,7 +50,8 @@ from benchmarks.harness import (
 from benchmarks.harness.machine import ROOT
 from benchmarks.peers import environments
 from benchmarks.peers.worker import ARRAYS
-from brenier.datasets import Pair
+from brenier.datasets import CostPair, Pair
+from brenier.transport.costs import Cost, Power, cost_to_json
 
 RATES = (5e-4, 2e-3)
 LARGE = 64  # dimensions from which the paper of the expectile dual has a larger network
@@ -84,6 +87,8 @@ LARGE_EXPECTILE = {
     "weight": 0.3,
 }
 OURS = {"default": "default", "published settings": "paper"}
+EPSILONS = (0.1, 0.01, 0.0025)  # of the mean cost, for the entropic map with a cost
+MOST_STEPS = 2000  # of Sinkhorn
 PLANS = ("exact plan", "entropic map", "linear map", "kernel map")
 
 
@@ -98,6 +103,22 @@ def recipes(dim: int, peers: Sequence[str]) -> Iterator[Recipe]:
         else:
             for name in PLANS:
                 yield Recipe(peer, f"POT, {name}", {"name": name})
+
+
+def cost_recipes(cost: Cost, peers: Sequence[str]) -> Iterator[Recipe]:
+    """Yield the methods of these peers that know a cost, in any dimension."""
+    told = {"cost": cost_to_json(cost)}
+    if "brenier" in peers:
+        yield Recipe("brenier", "brenier, default", {"preset": "default", **told})
+    if "ott-jax" not in peers:
+        return
+    for rate in RATES:
+        title = f"ott-jax, expectile dual, 4 x 128, rate {rate:g}"
+        yield Recipe("ott-jax", title, {**EXPECTILE, "rate": rate, **told})
+    for epsilon in EPSILONS:
+        settings = {"kind": "entropic", "epsilon": epsilon, "most_steps": MOST_STEPS}
+        title = f"ott-jax, entropic map, epsilon {epsilon:g}"
+        yield Recipe("ott-jax", title, {**settings, **told})
 
 
 def _duals(peer: str, dim: int) -> Iterator[Recipe]:
@@ -177,7 +198,21 @@ def read_answer(folder: Path, pair: Pair, n: int, seed: int) -> dict[str, Any]:
         for side, images in (("forward", moved), ("backward", back))
         if not bool(images.isfinite().all())
     }
-    return (wrong or scores.score_images(moved, back, pair, n, seed)) | numbers
+    x, truth, *_ = scores.evaluation_points(pair, n, seed)
+    # In single precision, which is that of some peers: else no coordinate would stay exactly where it is.
+    zeros = costs.exact_zeros(x.float(), moved.float(), truth.float())
+    return (wrong or scores.score_images(moved, back, pair, n, seed)) | zeros | numbers
+
+
+def problems(flags: Flags) -> Iterator[Choice]:
+    """Yield the pairs for other costs that the flags choose, or else those of the squared distance."""
+    if not flags.costs:
+        yield from pairs.problems(flags)
+    for name in flags.costs:
+        of_name = costs.PAIRS[name]
+        for dim in of_name.dims:
+            if dim in flags.dims or "--dims" not in flags.arguments:
+                yield Choice(f"{name} d={dim}", of_name.make(dim), {"dim": dim})
 
 
 def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
@@ -186,7 +221,10 @@ def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
         "pool": flags.pool,
         "fresh": flags.points,
     }
-    for recipe in recipes(pair.dim, flags.ready):
+    known = recipes(pair.dim, flags.ready)
+    if isinstance(pair, CostPair):
+        known = cost_recipes(pair.cost, flags.ready)
+    for recipe in known:
         if recipe.name in flags.wanted:
             name = f"{recipe.name}, {flags.seconds:.0f} s"
             yield Choice(name, recipe, {**settings, **recipe.settings})
@@ -225,13 +263,14 @@ def ready(peers: Sequence[str]) -> list[str]:
 
 def _check(parser: argparse.ArgumentParser, flags: Flags) -> None:
     """Find the methods whose names hold the words of `--methods`, and the peers that can run."""
-    names = [recipe.name for recipe in recipes(LARGE, flags.peers)]
+    known = [*recipes(LARGE, flags.peers), *cost_recipes(Power(2.0), flags.peers)]
+    names = list(dict.fromkeys(each.name for each in known))
     flags.wanted = set()
     for word in flags.methods:
         found = [name for name in names if word in name]
         if not found:
-            known = ", ".join(names)
-            parser.error(f"--methods: no method is called {word!r}; they are {known}")
+            told = ", ".join(names)
+            parser.error(f"--methods: no method is called {word!r}; they are {told}")
         flags.wanted.update(found)
     flags.ready = ready(flags.peers)
 
@@ -248,6 +287,7 @@ TABLE = Table(
         Column("seconds apart", "excluded_seconds", ".0f"),
         scores.STEPS,
         Column("samples used", "used", ",.0f"),
+        Column("exactly 0 of what stays, %", "exactly_zero", ".1f"),
         Column("library", "library"),
     ),
 )
@@ -261,6 +301,7 @@ SHORT = TABLE.short(
 ARGUMENTS = Arguments(
     (
         *pairs.pair_flags(pairs.PAIRS),
+        choices("--costs", costs.PAIRS, ()),
         choices("--peers", WORKERS),
         flag(
             "--methods",
@@ -284,7 +325,7 @@ ARGUMENTS = Arguments(
 BENCHMARK = Benchmark(
     "peers",
     __doc__,
-    pairs.problems,
+    problems,
     methods,
     measure,
     (TABLE, SHORT),

@@ -127,3 +127,30 @@ def test_workers_of_peers_need_nothing_of_this_library() -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def test_pairs_for_other_costs_go_to_methods_that_know_the_cost() -> None:
+    flags = race.ARGUMENTS.parse(
+        None, ["--costs", "power 1.5", "sparse", "--peers", "brenier"]
+    )
+    flags.ready = ["brenier", "ott-jax"]
+    found = {choice.name: choice.value for choice in race.problems(flags)}
+    assert list(found) == ["power 1.5 d=2", "power 1.5 d=16", "sparse d=30"]
+    flags.wanted = {
+        recipe.name
+        for recipe in race.cost_recipes(found["sparse d=30"].cost, flags.ready)
+    }
+    told = [
+        choice.settings["cost"] for choice in race.methods(flags, found["sparse d=30"])
+    ]
+    assert told == [{"name": "elastic", "sparsity": 0.25}] * len(flags.wanted)
+    few = race.ARGUMENTS.parse(
+        None, ["--costs", "power 1.5", "--dims", "2", "--peers", "brenier"]
+    )
+    assert [choice.name for choice in race.problems(few)] == ["power 1.5 d=2"]
+
+
+def test_without_costs_the_pairs_are_those_of_the_squared_distance() -> None:
+    flags = race.ARGUMENTS.parse(None, ["--pairs", "tails", "--peers", "brenier"])
+    found = [choice.name for choice in race.problems(flags)]
+    assert found == ["tails d=2", "tails d=16", "tails d=64"]

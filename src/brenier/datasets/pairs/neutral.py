@@ -92,7 +92,7 @@ def logsumexp_pair(dim: int, seed: int = 0, dtype: torch.dtype = torch.float32) 
     # T varies with the directions' span alone, where p = weights gives, by Stein's lemma,
     # tr Cov(T) = a^2 d + 2 a E[sum_k p_k |w_k|^2 - |W p|^2] / t + E |W p|^2 - |W E p|^2.
     span = torch.linalg.qr(directions).Q
-    p = weights(_normal_points(span.shape[1], seed) @ span.mT)
+    p = weights(normal_points(span.shape[1], seed) @ span.mT)
     second = float((p @ directions.mT).square().sum(1).mean())
     slope = (dim - second) / t
     spread = second - float((directions @ p.mean(0)).square().sum())
@@ -268,7 +268,7 @@ def _cubic_maps(dim: int, bend: float) -> tuple[Map, Map]:
     return outwards, inwards
 
 
-def _normal_points(dim: int, seed: int) -> Tensor:
+def normal_points(dim: int, seed: int) -> Tensor:
     """Return scrambled Sobol points of N(0, I): (2^15, d), float64."""
     engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=seed)
     points = engine.draw(2**15, dtype=torch.float64)

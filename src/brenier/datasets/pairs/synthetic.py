@@ -215,11 +215,11 @@ def separable_pair(
         forward,
         backward,
         dim,
-        _sinh_arcsinh_variance(a, b),
+        sinh_arcsinh_variance(a, b),
     )
 
 
-def _sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
+def sinh_arcsinh_variance(a: Tensor, b: Tensor) -> float:
     """Return the sum of Var t_i(y), y ~ N(0, 1), by the trapezoidal rule, here exact to rounding."""
     y = torch.linspace(-14, 14, 2801, dtype=torch.float64)
     weight = torch.softmax(-0.5 * y.square(), 0)
