@@ -31,6 +31,7 @@ ROWS: dict[str, set[str]] = {
     "transport.costs": {"errors"},
     "transport.coordinates": {"errors", "statistics", "datasets"},
     "transport.dual": {
+        "errors",
         "statistics",
         "solve",
         "potentials",
@@ -39,7 +40,7 @@ ROWS: dict[str, set[str]] = {
     },
     "transport.maps": {
         *("errors", "atomic", "statistics", "solve", "potentials", "datasets"),
-        *("transport.coordinates", "transport.dual"),
+        *("transport.costs", "transport.coordinates", "transport.dual"),
     },
     "estimators": {
         *(
@@ -51,7 +52,8 @@ ROWS: dict[str, set[str]] = {
             "training",
             "datasets",
         ),
-        *("transport.coordinates", "transport.dual", "transport.maps"),
+        *("transport.costs", "transport.coordinates"),
+        *("transport.dual", "transport.maps"),
     },
     "report": {
         "errors",
@@ -64,7 +66,8 @@ ROWS: dict[str, set[str]] = {
     },
     "apps": {
         *("errors", "atomic", "potentials", "training", "datasets"),
-        *("transport.maps", "estimators", "report"),
+        *("transport.costs", "transport.dual", "transport.maps"),
+        *("estimators", "report"),
     },
     "__init__": {
         *("errors", "solve", "potentials", "training", "estimators"),

@@ -17,7 +17,7 @@ from brenier.datasets import Population, Split
 from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
-from brenier.estimators.plain import PlainPlan, PlainProblem, known_rows, plain_task
+from brenier.estimators.plain import PlainPlan, PlainProblem, plain_task, training_rows
 from brenier.estimators.plan import Choice
 from brenier.potentials import Potential, Quadratic
 from brenier.statistics import (
@@ -63,10 +63,10 @@ class CostPlan(PlainPlan):
         self, split: Split[Population], options: Options, generator: torch.Generator
     ) -> CostProblem:
         """Return the problem of a split of these populations."""
-        rows = known_rows(split, options, generator)
+        rows = training_rows(split, options, generator)
         x, z = (side.of(Tensor.cpu) for side in rows)
         with options.pace.timed_coordinates():
-            coordinates = _coordinates(x, z, options)
+            coordinates = _scaling_coordinates(x, z, options)
         ground = _ground(x, z, coordinates, options)
         cost = ground.scaled(coordinates)
         mass = None if ground.mass is None else ground.mass.scaled(cost.level)
@@ -119,7 +119,7 @@ class CostProblem(PlainProblem):
 
     def identity(self) -> Potential:
         """Return the potential of the shift that training started from."""
-        return _linear(self.slope, self.task.held_out[0])
+        return _of_slope(self.slope, self.task.held_out[0])
 
     def certified_map(self, network: Potential, refit: bool) -> TransportMap:
         """Return the map of a network, with its cost measured on rows that took part in nothing else."""
@@ -202,13 +202,13 @@ def _pays(slope: Tensor, task: DualTask) -> bool:
     x, z = (some_of(side, COSTED.level_pairs) for side in task.held_out)
     with torch.no_grad():
         shift, identity = (
-            task.objective(_linear(each, x), x, z, tol=task.evaluation_tol).value()
+            task.objective(_of_slope(each, x), x, z, tol=task.evaluation_tol).value()
             for each in (slope, torch.zeros_like(slope))
         )
     return shift < identity
 
 
-def _linear(slope: Tensor, like: Tensor) -> Potential:
+def _of_slope(slope: Tensor, like: Tensor) -> Potential:
     """Return the potential of a shift, of one precision and device with some rows."""
     return Quadratic(len(slope), shift=slope).to(like).eval().requires_grad_(False)
 
@@ -233,7 +233,7 @@ def _gains(found: DualValue, before: DualValue) -> tuple[Tensor, Tensor] | None:
     return (x_before - x_found).double(), (z_before - z_found)[usable].double()
 
 
-def _coordinates(x: Weighted, z: Weighted, options: Options) -> Coordinates:
+def _scaling_coordinates(x: Weighted, z: Weighted, options: Options) -> Coordinates:
     """Return coordinates that centre at the source and scale all features alike, in the units of the cost."""
     if isinstance(options.warm, TransportMap):
         return options.warm.coordinates.to(options.device)

@@ -102,7 +102,6 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
-    >>> from brenier import OptimalTransport
     >>> rng = np.random.default_rng(0)
     >>> X, Y = rng.normal(size=(500, 2)), 2 * rng.normal(size=(600, 2)) + 1
     >>> ot = OptimalTransport(max_steps=50, random_state=0).fit(X, Y)
@@ -263,7 +262,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
 
     def distance(self, label: Hashable = None) -> Any:
-        """Return W2 with its bounds, as measured on held-out samples at fit time.
+        """Return W2 with its bounds (for another cost or mass OT_c), as measured on held-out samples at fit time.
 
         With labels that of one class. After a fit with covariates the distance over all their values,
         (E over c of W2(mu_c, nu_c)^2)^(1/2); at one value, `map_.distance(c, x, z)` measures it on samples of it.
@@ -289,7 +288,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         source_weight: WeightsLike | None = None,
         target_weight: WeightsLike | None = None,
     ) -> float:
-        """Return the dual value on X and Y, an estimate from below of W2^2/2: higher is better.
+        """Return the dual value on X and Y, an estimate from below of W2^2/2 (or OT_c): higher is better.
 
         In squared units of the data, or of feature units where those differ. Compare scores on the same samples only.
         With labels or covariates it is a mean over them, and both sides should hold them alike.
@@ -320,7 +319,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         selected. Functions and objects of yours are left out.
 
         Raises:
-            DataError: where the potential cannot be rebuilt from a file, or labels are of a kind JSON cannot hold.
+            DataError: where the potential or the cost is your own, or labels are of a kind JSON cannot hold.
             OSError: where the folder cannot be written.
         """
         transport = self._fitted()

@@ -63,7 +63,7 @@ class PlainPlan:
         self, split: Split[Population], options: Options, generator: torch.Generator
     ) -> PlainProblem:
         """Return the problem of a split of these populations."""
-        rows = known_rows(split, options, generator)
+        rows = training_rows(split, options, generator)
         with options.pace.timed_coordinates():
             coordinates = _plain_coordinates(rows, options)
         task = plain_task(split, rows, coordinates, options, generator)
@@ -229,7 +229,7 @@ class PlainProblem:
         return coordinates.to(self.options.device)
 
 
-def known_rows(
+def training_rows(
     split: Split[Population], options: Options, generator: torch.Generator
 ) -> tuple[Weighted, Weighted]:
     """Return the training rows that determine coordinates, and what is known of the moments of batches."""

@@ -138,7 +138,7 @@ def conjugate(
     if cost is None:
         point = gradients(lambda at: _proximal_residual(potential, at, z), y)
     else:
-        point = gradients(lambda at: _residual(potential, cost, at, z), y)
+        point = gradients(lambda at: _cost_residual(potential, cost, at, z), y)
     return Conjugate(value, point, solution)
 
 
@@ -168,7 +168,7 @@ def _proximal_residual(potential: Potential, at: Tensor, z: Tensor) -> Tensor:
     return at - z + potential.gradient(held if fixed.numel() else at)
 
 
-def _residual(potential: Potential, cost: Cost, at: Tensor, z: Tensor) -> Tensor:
+def _cost_residual(potential: Potential, cost: Cost, at: Tensor, z: Tensor) -> Tensor:
     """Return R at points (n, d) for a cost of any kind, with a graph.
 
     Raises:

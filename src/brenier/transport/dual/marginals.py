@@ -85,7 +85,9 @@ class UnbalancedMass:
         """Return J at the best constant, of that loss."""
         if math.isinf(self.total) or not math.isfinite(loss):
             return loss
-        return self.total * math.expm1(min(loss / self.total, EXPONENT))
+        exponent = loss / self.total
+        largest = math.log(torch.finfo(torch.float64).max)
+        return self.total * math.expm1(exponent) if exponent < largest else math.inf
 
     def constant(self, source: Tensor, target: Tensor, weights: Weights) -> float:
         """Return the best constant to add to g and to env."""
@@ -107,10 +109,6 @@ class UnbalancedMass:
 
 
 Weights = tuple[Tensor, Tensor]
-
-EXPONENT = (
-    700.0  # numerical floor: the largest whole hundred whose exponential a double holds
-)
 
 
 def soft_mean(values: Tensor, rho: float, weights: Tensor) -> Tensor:

@@ -24,15 +24,15 @@ from brenier.transport.coordinates import (
     rows_encoded_at_once,
 )
 from brenier.transport.dual import StartSettings
-from brenier.transport.maps.batched import in_batches, with_solutions
-from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.inverse import InverseSolver, Starts
-from brenier.transport.maps.map import (
-    TransportMap,
+from brenier.transport.maps.arguments import (
     checked_rows,
     finite_time,
     warn_unconverged,
 )
+from brenier.transport.maps.batched import in_batches, with_solutions
+from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.inverse import InverseSolver, Starts
+from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.rows import RowMap
 
 ConditionsLike: TypeAlias = (

@@ -9,7 +9,6 @@ for the squared distance; for other costs see `cost_rows`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,13 +16,18 @@ import torch
 from torch import Tensor
 
 from brenier.datasets import CheckedSamples, TableLike, WeightsLike, read, read_weights
-from brenier.errors import ConvergenceWarning, DataError, warn
+from brenier.errors import DataError
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution
 from brenier.statistics import RowWeights
 from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.costs import SquaredEuclidean
 from brenier.transport.dual import usual_method
+from brenier.transport.maps.arguments import (
+    checked_rows,
+    finite_time,
+    warn_unconverged,
+)
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cost_rows import CostRowMap
@@ -333,35 +337,3 @@ class TransportMap:
         return with_solutions(
             function, lambda solve: self._in_batches(solve, samples, dtype, keep_graph)
         )
-
-
-def checked_rows(rows: Tensor | None, potential: Potential) -> Tensor | None:
-    """Return rows at which inverse problems start as the potential takes them, or None where there are none.
-
-    Raises:
-        DataError: where they are not (k, d), as the potential's points are.
-    """
-    if rows is None:
-        return None
-    if rows.ndim != 2 or rows.shape[1] != potential.dim:
-        raise DataError(
-            f"start_rows: must be (k, {potential.dim}), in the coordinates of the map, got {tuple(rows.shape)}"
-        )
-    return rows.detach().to(next(potential.parameters()))
-
-
-def finite_time(t: float) -> float:
-    """Return the time of an interpolation, checked.
-
-    Raises:
-        DataError: where it is not a finite number.
-    """
-    if not math.isfinite(t):
-        raise DataError(f"t: must be a finite number, got {t}; 0 gives x, 1 gives T(x)")
-    return float(t)
-
-
-def warn_unconverged(solution: Solution) -> None:
-    """Warn, on behalf of an inverse, where rows did not converge."""
-    if solution.unconverged:
-        warn(f"inverse: {solution.report()}", ConvergenceWarning)
