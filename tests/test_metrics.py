@@ -286,3 +286,34 @@ def test_without_pot_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without_pot)
     with pytest.raises(DataError, match=r"brenier\[metrics\]"):
         metrics.exact_w2(torch.zeros(4, 2), torch.zeros(4, 2))
+
+
+@pytest.mark.parametrize("name", ["exact_w2", "sliced_w2", "sinkhorn_divergence"])
+def test_whole_weights_stand_for_repeated_rows(generator, name):
+    x, y = normal(30, 2, generator), normal(40, 2, generator) + 1
+    times = torch.arange(30) % 3 + 1
+    metric = getattr(metrics, name)
+    told = {"reg": 1.0} if name == "sinkhorn_divergence" else {}
+    weighted = metric(x, y, weights=(times, None), **told)
+    repeated = metric(x.repeat_interleave(times, 0), y, **told)
+    assert weighted == pytest.approx(repeated, rel=1e-5)
+    assert metric(x, y, weights=(torch.ones(30), None), **told) == metric(x, y, **told)
+
+
+@pytest.mark.parametrize("metric", [metrics.energy_distance, metrics.mmd])
+def test_weighted_discrepancies_are_without_bias(generator, metric):
+    values = []
+    for _ in range(100):
+        x, y = normal(100, 1, generator), normal(100, 1, generator) + 1
+        weights = torch.exp(x[:, 0])  # N(0, 1) counts as N(1, 1)
+        told = {"bandwidths": (1.0,)} if metric is metrics.mmd else {}
+        values.append(metric(x, y, weights=(weights, None), **told))
+    assert abs(np.mean(values)) < 3 * np.std(values) / 10
+
+
+@pytest.mark.parametrize("metric", [metrics.energy_distance, metrics.exact_w2])
+def test_bad_weights_of_metrics_are_named(generator, metric):
+    x = normal(10, 2, generator)
+    for bad in (torch.ones(3), -torch.ones(10), torch.zeros(10)):
+        with pytest.raises(DataError, match=r"^weights of x: "):
+            metric(x, x, weights=(bad, None))
