@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from brenier.errors import DataError
-from brenier.solve import BFGS, Method
+from brenier.solve import Method, OrthantBFGS
 from brenier.transport.costs import (
     Cost,
     CostFacts,
@@ -14,6 +16,45 @@ from brenier.transport.costs import (
 )
 from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
+
+
+class AskedCost(NamedTuple):
+    """The cost and the mass of a fit, and what follows from them.
+
+    Attributes:
+        cost: h.
+        mass: unbalanced mass, or None.
+        start: the map that training starts from.
+        costed: whether the fit is one of a cost of its own (see `is_costed`).
+    """
+
+    cost: Cost
+    mass: UnbalancedMass | None
+    start: str
+    costed: bool
+
+    @property
+    def bounded_below(self) -> bool:
+        """Whether potentials have to be."""
+        return self.costed and not CostFacts.of(self.cost).dominates_square
+
+
+def asked_cost(
+    cost: object, mass: object, start: str, scale: object, dim: int
+) -> AskedCost:
+    """Return what is asked for, checked against each other and against the samples.
+
+    Args:
+        cost, mass, start, scale: parameters of the estimator.
+        dim: features of the samples.
+
+    Raises:
+        DataError: where they do not go together.
+    """
+    known, unbalanced = checked_cost(cost, dim), check_mass(mass)
+    check_scale_for(known, scale)
+    found = start_of(start, known, unbalanced)
+    return AskedCost(known, unbalanced, found, is_costed(known, unbalanced))
 
 
 def check_mass(mass: object) -> UnbalancedMass | None:
@@ -54,9 +95,10 @@ def check_method_for(cost: Cost, method: Method | None) -> None:
     Raises:
         DataError: then.
     """
-    if CostFacts.of(cost).kink and isinstance(method, BFGS):
+    if CostFacts.of(cost).kink and not isinstance(method, OrthantBFGS):
         raise DataError(
-            f"method: BFGS needs a smooth cost, and {cost!r} has a kink; leave the method out, or give OrthantBFGS()"
+            f"method: {type(method).__name__} needs a smooth cost, and {cost!r} has a kink; leave the method out, or "
+            "give `brenier.solve.OrthantBFGS()`"
         )
 
 

@@ -42,25 +42,22 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     Args:
         potential: "auto" ("free"; from d = 24 on a free one of softplus, from d = 96 on "residual"), "convex" (psi is
             convex by construction: every inverse is unique, the lower bound of the distance certain), "free" (signs
-            unconstrained: often closer, no such guarantee; three layers; with 100,000 rows a side four from 3 minutes
-            or 5,000 steps on, and from 10 minutes or 10,000 steps on five, or seven for d <= 8), "residual" (whose
-            steps are cheaper in high dimensions), or a function (d, generator) -> `Potential` that starts at the
-            identity. With labels or covariates d counts their code as well.
+            unconstrained: often closer, no such guarantee; more layers in long runs), "residual" (whose steps are
+            cheaper in high dimensions), or a function (d, generator) -> `Potential` that starts at the identity. With
+            labels or covariates d counts their code as well.
         n_networks: networks whose mean is the potential; more take longer and are closer where samples are few. With
             "auto" or "free", fewer than 5,000 rows on a side and no `max_steps`, labels or covariates, each of several
             leaves out a fold of the rows, by default three a third each; and with "auto" the entropic plan of the rows
             is by default a rival. The best on rows left out is taken: networks, plan, their mean or the start. Else two
-            by default with `max_time` from 5 minutes on where that is 5,000 steps or more (d < 50 or so), and with
-            neither `max_time` nor `max_steps` below 100,000 rows; else one. A warm start keeps its number.
+            in long runs (`two_networks_seconds`) and, with no limit, below 100,000 rows; else one.
         start: "affine", the optimal map between the two Gaussian fits (for other costs "shift"), or "identity".
-        cost: c(x, z) that transport is optimal for: "squared_euclidean" (|x - z|^2/2), "log_cosh", or an object:
-            `Mahalanobis(matrix)`, `Power(p)`, `SeparablePower(p)`, `Elastic(sparsity)`, `LogCosh(scale)`, or your own
-            (see `brenier.Cost`).
+        cost: "squared_euclidean" (|x - z|^2/2), `Mahalanobis(matrix)`, `Power(p)`, `SeparablePower(p)`,
+            `Elastic(sparsity)`, `LogCosh(scale)`, or your own (see `brenier.Cost`).
         mass: "balanced", or `UnbalancedMass(source, target)`, whose rows need not all be transported or explained.
-        scale: units of the cost per feature: "common" (the plain squared distance), "feature" (pooled standard
-            deviations), "auto" (common, unless that would drown a feature; then a `DataWarning` says so), or an array
-            (d,).
-        method: inner solver, `BFGS()` by default.
+        scale: units of the cost per feature: "common" (those of the data), "feature" (pooled standard deviations),
+            "auto" (common, unless that would drown a feature in the squared distance; a `DataWarning` then says so), or
+            an array (d,); the cost is that of displacements in these units.
+        method: inner solver, `BFGS()` by default (`solve.OrthantBFGS()` for `Elastic`).
         tol: bound on the residual of inner problems at the end of training, in coordinates where the average feature
             has variance one; the inverse is solved to a tenth of it.
         max_steps: training steps at most, over which the learning rate falls; by default 3,000 (or fewer: 300 for 1,000
@@ -68,19 +65,16 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         max_time: seconds of wall time that the whole fit may take, or None; from 30 s on kept to within a tenth, with
             hundreds of features less closely. Where it is short fewer rows are measured, and a `ConvergenceWarning`
             says if under 100 steps fit. Such runs are not reproducible to the bit.
-        batch_size: rows from each side per step; by default 1,024 and as many again after every 1,000 steps, up to
-            8,192 or an eighth of the smaller side.
+        batch_size: rows from each side per step; by default from 1,024 up to 8,192 or an eighth of the smaller side.
         bandwidth: standard deviations by which rows are jittered whenever they are drawn, so that few rows are not
-            overfitted; it falls with the rate. By default less for more rows (1,000: 0.1 for d = 2, 0.2 for d = 16), 0
-            for streams and for start="identity".
+            overfitted; it falls with the rate. By default less for more rows, 0 for streams and start="identity".
         learning_rate: rate of the default optimiser (SOAP); decays to zero along a cosine.
         optimizer: makes another torch optimiser of parameters (`functools.partial(torch.optim.SGD, lr=0.1)`).
-        patience: evaluations on held-out samples (every 100 steps, 20 where a side has fewer than 5,000) without
-            gain after which training stops; one significantly worse counts threefold, and with `max_time` only such do.
+        patience: evaluations on held-out samples without gain after which training stops; one significantly worse
+            counts threefold, and with `max_time` only such do.
         warm_start: whether `fit` goes on from the map of the previous `fit`, in its coordinates.
-        checkpoint: a folder where the run is kept, until `save` has written the model or this estimator is fitted
-            again. After an interruption, another estimator with the same samples and settings goes on from it. A run
-            that has ended gives way to one of other samples.
+        checkpoint: a folder where the run is kept until `save`, or the next fit. After an interruption, another
+            estimator with the same samples and settings goes on from it.
         keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at, and
             of an entropic plan up to 1,500 rows of both sides; if False no such plan is tried.
         random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
@@ -90,15 +84,15 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         dtype: precision of the network, "float32" or "float64", or that type of torch or numpy.
         verbose: whether to show a progress bar, which names the phase of the fit.
         settings: other values for any field of `brenier.FitSettings` and `brenier.Budget`, by name, for example
-            `{"ema_decay": 0.99, "long_steps": 2000}`: everything that a fit chooses or takes for given.
+            `{"ema_decay": 0.99}`: everything that a fit chooses or takes for given.
 
     Attributes:
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
         labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
         diagnostics_: what was selected, why training stopped, the round trip on held-out rows and which share of them
-            does not come back ("round_trip_missed"), and by how many threads and processes the network was trained;
-            with `max_time` the seconds of the fit, and what was shortened.
+            does not come back ("round_trip_missed"), threads and processes; with `max_time` seconds, and what was
+            shortened.
         n_features_in_, feature_names_in_: as in scikit-learn.
 
     >>> import numpy as np
@@ -315,8 +309,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def save(self, folder: str | Path) -> None:
         """Write the fitted map and parameters as safetensors and JSON; a failure leaves what was there before.
 
-        Anyone can read the rows in it: of the source unless `keep_rows` is False, of the target where a plan was
-        selected. Functions and objects of yours are left out.
+        Anyone can read the rows in it (see `keep_rows`). Functions and objects of yours are left out.
 
         Raises:
             DataError: where the potential or the cost is your own, or labels are of a kind JSON cannot hold.

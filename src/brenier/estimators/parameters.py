@@ -17,13 +17,10 @@ from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.budget import Budget
 from brenier.estimators.given_cost import (
+    asked_cost,
     check_mass,
     check_method_for,
-    check_scale_for,
     check_warm_ground,
-    checked_cost,
-    is_costed,
-    start_of,
 )
 from brenier.estimators.initial import POTENTIALS, maker_of, network_maker
 from brenier.estimators.options import MakePotential, Options
@@ -32,7 +29,6 @@ from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings, overridden
 from brenier.solve import Method
 from brenier.training import Clock, Progress, Settings
-from brenier.transport.costs import CostFacts
 from brenier.transport.dual import DualObjective, DualSettings, usual_method
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -119,16 +115,9 @@ class Parameters:
         self.check()
         overrides = check_settings(self.settings)
         rows = min(source.effective or math.inf, target.effective or math.inf)
-        cost, mass = checked_cost(self.cost, source.dim), check_mass(self.mass)
-        check_scale_for(cost, self.scale)
-        costed = is_costed(cost, mass)
-        budget = Budget(
-            rows,
-            source.dim,
-            self.max_steps,
-            self.max_time,
-            bounded_below=costed and not CostFacts.of(cost).dominates_square,
-        )
+        told = asked_cost(self.cost, self.mass, self.start, self.scale, source.dim)
+        below = told.bounded_below
+        budget = Budget(rows, source.dim, self.max_steps, self.max_time, below)
         budget = overridden(budget, overrides)
         settings = self._chosen(budget).overridden(overrides)
         pace = Pace(
@@ -137,16 +126,15 @@ class Parameters:
             settings.pace,
             own_batch=self.batch_size is not None or "batch_size" in overrides,
         )
-        method = validation.check_method(self.method or usual_method(cost))
-        check_method_for(cost, method)
-        start = start_of(self.start, cost, mass)
-        check_warm_ground(warm, cost, mass)
-        known = self.potential in ("auto", "free") and not costed
+        method = validation.check_method(self.method or usual_method(told.cost))
+        check_method_for(told.cost, method)
+        check_warm_ground(warm, told.cost, told.mass)
+        known = self.potential in ("auto", "free") and not told.costed
         folds = budget.folds(self.n_networks) if known and warm is None else 0
         return Options(
             make_potential=maker_of(self.potential, self.n_networks, budget, warm),
             make_network=network_maker(self.potential, budget),
-            start=start,
+            start=told.start,
             scale=validation.check_scale(self.scale, source.dim),
             objective=DualObjective(
                 method,
@@ -164,8 +152,8 @@ class Parameters:
             warm=warm,
             keep_rows=bool(self.keep_rows),
             processes=validation.check_jobs(self.n_jobs),
-            cost=cost,
-            mass=mass,
+            cost=told.cost,
+            mass=told.mass,
             folds=folds,
             entropic=self.potential == "auto"
             and self.n_networks is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,6 +83,17 @@ class GivenCost(NamedTuple):
             return None
         source, target = (math.inf if rho is None else rho for rho in pair)
         return UnbalancedMass(source, target)
+
+
+def with_cost(settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return parameters of the estimator, of settings among which those of `GivenCost` say the cost and the mass.
+
+    Raises:
+        DataError: as `GivenCost.parameters` does.
+    """
+    own = {name: settings.get(name) for name in GivenCost._fields}
+    others = {name: value for name, value in settings.items() if name not in own}
+    return {**others, **GivenCost(**own).parameters()}  # type: ignore[arg-type]
 
 
 COST_NAMES = tuple(COSTS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from brenier.apps.cli.console import ExitCode, convergence_code, note
-from brenier.apps.cli.costs import GivenCost
+from brenier.apps.cli.costs import with_cost
 from brenier.apps.cli.inputs import (
     Wanted,
     as_features,
@@ -53,14 +53,6 @@ def fit(
     target_weight: str | None = None,
     delimiter: str | None = None,
     decimal: str | None = None,
-    cost: str | None = None,
-    p: float | None = None,
-    sparsity: float | None = None,
-    cost_scale: float | None = None,
-    matrix: Path | None = None,
-    rho: float | None = None,
-    source_rho: float | None = None,
-    target_rho: float | None = None,
     seed: int = 0,
     quiet: bool = False,
     resume: bool = False,
@@ -78,18 +70,16 @@ def fit(
         labels: the column, or the array of .npz files, that holds class labels, or None.
         weight, source_weight, target_weight: the column, or the array, of the weights of rows, of both files or of one.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
-        cost, p, sparsity, cost_scale, matrix, rho, source_rho, target_rho: as in `GivenCost`.
         seed: of everything random.
         quiet: whether to leave out the progress bar, and which columns are features where none is left out.
         resume, restart: fail unless there is an unfinished run to go on with, or discard it.
         again: the command that resumes the run, for the message after an interruption.
-        settings: parameters of `OptimalTransport`.
+        settings: parameters of `OptimalTransport`, cost and mass as `GivenCost` says.
 
     Raises:
         KeyboardInterrupt: with a message that says what was kept.
     """
-    told = GivenCost(cost, p, sparsity, cost_scale, matrix, rho, source_rho, target_rho)
-    settings |= told.parameters()
+    settings = with_cost(settings)
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
     wanted = Wanted(columns, labels, dialect, weights=named)

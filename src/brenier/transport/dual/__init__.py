@@ -10,12 +10,7 @@ from brenier.transport.dual.curvature import (
 )
 from brenier.transport.dual.inner import usual_method
 from brenier.transport.dual.marginals import UnbalancedMass, priced, share_of_mass
-from brenier.transport.dual.objective import (
-    Batch,
-    DualObjective,
-    DualValue,
-    uniform_weights,
-)
+from brenier.transport.dual.objective import Batch, DualObjective
 from brenier.transport.dual.parallel import ParallelDual, ParallelSettings, shared_among
 from brenier.transport.dual.settings import DualSettings
 from brenier.transport.dual.starts import (
@@ -24,6 +19,7 @@ from brenier.transport.dual.starts import (
     best_initial_points,
 )
 from brenier.transport.dual.task import DualTask, MemberSamples, held_out_value
+from brenier.transport.dual.value import DualValue, shares_of, uniform_weights
 
 __all__ = [
     "Batch",
@@ -50,6 +46,7 @@ __all__ = [
     "priced",
     "share_of_mass",
     "shared_among",
+    "shares_of",
     "uniform_weights",
     "usual_method",
 ]

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from brenier.solve import Solution, Status
 from brenier.statistics import Calibration, Smoothing
-from brenier.transport.dual.objective import WeightFunction, uniform_weights
+from brenier.transport.dual.objective import WeightFunction
 from brenier.transport.dual.settings import DualSettings
+from brenier.transport.dual.value import uniform_weights
 
 Draw = Callable[[int, torch.Generator], Tensor]
 

@@ -12,6 +12,7 @@ By the envelope theorem the gradient of env(z) in the parameters of g is that of
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import torch
 from torch import Tensor
@@ -129,17 +130,23 @@ def conjugate(
     solution = without_rounded(
         potential, problem.z, solution, tol, evaluate=evaluate_again, cost=cost
     )
-    y = solution.point
-    usable = torch.isfinite(solution.residual)
-    # Rows without a finite iterate stay out of the graph, where a zero gradient times NaN is NaN.
+    value = _values(potential, cost, z, solution)
+    if cost is None:
+        of = functools.partial(_proximal_residual, potential, z)
+    else:
+        of = functools.partial(_cost_residual, potential, cost, z)
+    return Conjugate(value, gradients(of, solution.point), solution)
+
+
+def _values(
+    potential: Potential, cost: Cost | None, z: Tensor, solution: Solution
+) -> Tensor:
+    """Return env(z) with a graph, NaN for rows without a finite iterate: (n,)."""
+    y, usable = solution.point, torch.isfinite(solution.residual)
+    # These stay out of the graph, where a zero gradient times NaN is NaN.
     of_move = SquaredEuclidean() if cost is None else cost
     value = of_move.value(z - y) + potential(torch.where(usable.unsqueeze(-1), y, 0.0))
-    value = torch.where(usable, value, torch.nan)
-    if cost is None:
-        point = gradients(lambda at: _proximal_residual(potential, at, z), y)
-    else:
-        point = gradients(lambda at: _cost_residual(potential, cost, at, z), y)
-    return Conjugate(value, point, solution)
+    return torch.where(usable, value, torch.nan)
 
 
 def inner_problem(
@@ -160,7 +167,7 @@ def _initial_iterate(
     return Iterate(y, *problem.objective_from(y, value, gradient))
 
 
-def _proximal_residual(potential: Potential, at: Tensor, z: Tensor) -> Tensor:
+def _proximal_residual(potential: Potential, z: Tensor, at: Tensor) -> Tensor:
     """Return R at points (n, d), with a graph."""
     # With a condition held fixed dR/dy is symmetric, as the rules of differentiation ask.
     fixed = at[:, potential.transport_dim :].detach()
@@ -168,7 +175,7 @@ def _proximal_residual(potential: Potential, at: Tensor, z: Tensor) -> Tensor:
     return at - z + potential.gradient(held if fixed.numel() else at)
 
 
-def _cost_residual(potential: Potential, cost: Cost, at: Tensor, z: Tensor) -> Tensor:
+def _cost_residual(potential: Potential, cost: Cost, z: Tensor, at: Tensor) -> Tensor:
     """Return R at points (n, d) for a cost of any kind, with a graph.
 
     Raises:

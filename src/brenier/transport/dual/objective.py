@@ -22,7 +22,6 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution, Status
-from brenier.statistics import RowWeights, Weighted, even_terms, standard_error
 from brenier.transport.costs import Cost, CostFacts
 from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.marginals import UnbalancedMass
@@ -31,14 +30,9 @@ from brenier.transport.dual.starts import (
     StartSettings,
     best_initial_points,
 )
+from brenier.transport.dual.value import DualValue, uniform_weights
 
 WeightFunction = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
-
-
-def uniform_weights(points: Tensor) -> Tensor:
-    """Return equal weights of sum one for points (n, d): (n,)."""
-    n = len(points)
-    return points.new_full((n,), 1 / n if n else torch.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,84 +90,6 @@ class Terms(NamedTuple):
     source: Tensor
     target: Tensor
     solution: Solution
-
-
-@dataclasses.dataclass(frozen=True)
-class DualValue:
-    """J on a batch.
-
-    Attributes:
-        loss: J, a scalar with the envelope gradient; with unbalanced mass what is least where J is.
-        source: (n,), g(x), whose mean is the first term.
-        target: (m,), env(z), whose mean is the second.
-        solution: how the inner solves went.
-        mass: unbalanced mass, or None.
-        weights: (n,), (m,), of rows that are no batch, None where they count alike (see `weighted`).
-    """
-
-    loss: Tensor
-    source: Tensor
-    target: Tensor
-    solution: Solution
-    mass: UnbalancedMass | None = None
-    weights: RowWeights = (None, None)
-
-    def value(self) -> float:
-        """Return J."""
-        loss = float(self.loss.detach())
-        return loss if self.mass is None else self.mass.value(loss)
-
-    def terms(self) -> tuple[Tensor, Tensor]:
-        """Return numbers such that J is the sum of their means, the target's of rows that have one.
-
-        They are g(x) and minus env(z), or what unbalanced mass makes of these. Of weighted rows their spread gives the
-        error of J (see `brenier.statistics.even_terms`).
-        """
-        source, target = self.row_terms()
-        return source, target[torch.isfinite(self.solution.residual)]
-
-    def row_terms(self) -> tuple[Tensor, Tensor]:
-        """Return the same of all rows, of which those of rows without a finite iterate are not finite."""
-        usable = torch.isfinite(self.solution.residual)
-        of_x, of_z = self.weights
-        source, target = self.source, -self.target
-        if self.mass is not None:
-            weights = self._usable_weights(usable)
-            constant = self.mass.constant(source, self.target[usable], weights)
-            source, target = self.mass.terms(source, self.target, constant)
-        source = even_terms(source, of_x)
-        if of_z is None:
-            return source, target
-        spread = even_terms(target[usable], of_z[usable.to(of_z.device)])
-        return source, target.to(spread).masked_scatter(usable, spread)
-
-    def weighted(self, weights: RowWeights) -> DualValue:
-        """Return J on the same rows where each counts by its weight; itself where all count alike."""
-        if all(side is None for side in weights):
-            return self
-        value = dataclasses.replace(self, weights=weights)
-        if self.mass is None:
-            first, second = value.terms()
-            return dataclasses.replace(value, loss=first.mean() + second.mean())
-        usable = torch.isfinite(self.solution.residual)
-        own = value._usable_weights(usable)
-        loss = self.mass.loss(self.source, self.target[usable], own)
-        return dataclasses.replace(value, loss=loss)
-
-    def _usable_weights(self, usable: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of rows that have a finite iterate, each side of sum one."""
-        of_x, of_z = self.weights
-        chosen = None if of_z is None else of_z[usable.to(of_z.device)]
-        sides = Weighted(self.source, of_x), Weighted(self.target[usable], chosen)
-        first, second = (
-            uniform_weights(side.rows) if side.masses is None else side.masses
-            for side in sides
-        )
-        return first, second
-
-    def standard_error(self) -> float:
-        """Return the standard error of J as an average over independent samples; inf for fewer than two rows."""
-        return standard_error(*self.terms())
 
 
 class Evaluator(Protocol):

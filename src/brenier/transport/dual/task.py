@@ -41,8 +41,9 @@ from brenier.training import Evaluation, Loss, Task
 from brenier.transport.dual.batches import Batches, Draw
 from brenier.transport.dual.convexity import convexity_penalty
 from brenier.transport.dual.curvature import curvature_penalty
-from brenier.transport.dual.objective import Batch, DualObjective, DualValue
+from brenier.transport.dual.objective import Batch, DualObjective
 from brenier.transport.dual.settings import DualSettings
+from brenier.transport.dual.value import DualValue
 
 
 class MemberSamples(NamedTuple):

@@ -71,9 +71,9 @@ class CostDistance:
         return self.cost if self.root is None else self.root
 
     @classmethod
-    def from_json(cls, held: Mapping[str, Any]) -> CostDistance:
+    def from_json(cls, held: Mapping[str, object]) -> CostDistance:
         """Return what `dataclasses.asdict` made of one."""
-        found = dict(held)
+        found: dict[str, Any] = dict(held)
         for name in ("interval", "rows", "root_interval"):
             found[name] = None if found[name] is None else tuple(found[name])
         return cls(**found)

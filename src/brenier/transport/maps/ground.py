@@ -18,7 +18,7 @@ from brenier.transport.dual import (
     UnbalancedMass,
     priced,
     share_of_mass,
-    uniform_weights,
+    shares_of,
 )
 from brenier.transport.maps.cost_distance import CostDistance, MeasuredCost
 
@@ -51,11 +51,8 @@ class Ground:
         """Return the ground with the best constant for terms phi(x) (n,) and phi^c(z) (m,)."""
         if self.mass is None:
             return self
-        first, second = (
-            uniform_weights(side.rows) if side.masses is None else side.masses
-            for side in (phi, phi_c)
-        )
-        constant = self.mass.constant(-phi.rows, phi_c.rows, (first, second))
+        shares = shares_of(phi), shares_of(phi_c)
+        constant = self.mass.constant(-phi.rows, phi_c.rows, shares)
         return dataclasses.replace(self, constant=constant)
 
     def growth(self, phi: Tensor) -> Tensor:
