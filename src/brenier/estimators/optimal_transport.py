@@ -77,11 +77,11 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             estimator with the same samples and settings goes on from it.
         keep_rows: whether the map keeps, and a saved model shows, up to 1,024 source rows for inverses to start at, and
             of an entropic plan up to 1,500 rows of both sides; if False no such plan is tried.
-        random_state: seed, numpy generator or None, as in scikit-learn. With an int, results are deterministic.
+        random_state: seed, numpy generator or None, as in scikit-learn. An int makes results deterministic.
         n_jobs: processes, at most, that share the work of training on a CPU, -1 for one per core; by default as many as
             torch has threads if the fit is long. Steps too small to gain by it are taken by one.
         device: where to train, for example "cuda"; by default where X lies if it is a tensor, else the CPU.
-        dtype: precision of the network, "float32" or "float64", or that type of torch or numpy.
+        dtype: precision of the network, "float32" or "float64".
         verbose: whether to show a progress bar, which names the phase of the fit.
         settings: other values for any field of `brenier.FitSettings` and `brenier.Budget`, by name, for example
             `{"ema_decay": 0.99}`: everything that a fit chooses or takes for given.
@@ -321,9 +321,7 @@ class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         forget_run(self)
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+        return validation.with_required_target(super().__sklearn_tags__())
 
     def _apply(
         self,

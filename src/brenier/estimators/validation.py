@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from sklearn import get_config
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
@@ -314,3 +314,9 @@ def _is_json(value: object) -> bool:
     except (TypeError, ValueError):
         return False
     return True
+
+
+def with_required_target(tags: Tags) -> Tags:
+    """Return tags of scikit-learn that say that a fit takes two samples."""
+    tags.target_tags.required = True
+    return tags
