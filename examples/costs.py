@@ -31,7 +31,7 @@ COSTS = {
     "power 1.2: long moves cost less": Power(1.2),
     "power 4: long moves cost more": Power(4),
     "elastic: few features move": Elastic(sparsity=1.0),
-    "log-cosh: robust": LogCosh(scale=0.5),
+    "log-cosh: nearly linear beyond 1": LogCosh(scale=1.0),
 }
 
 
