@@ -53,6 +53,10 @@ ROWS: dict[str, set[str]] = {
         ),
         *("transport.coordinates", "transport.dual", "transport.maps"),
     },
+    "baselines": {
+        *("errors", "atomic", "potentials", "training", "datasets"),
+        *("transport.costs", "transport.maps", "estimators"),
+    },
     "report": {
         "errors",
         "atomic",

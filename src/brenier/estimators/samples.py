@@ -65,6 +65,30 @@ def _read_and_fit(
 ) -> FittedSamples:
     """Return what a fit of two samples gives, against a clock and with a progress bar."""
     progress.phase("reading")
+    source, target, names = both_sides(X, Y)
+    features = None if names is None else tuple(map(str, names))
+    with UsualType(), usual_modes(gradients=True):
+        plan, options = _planned(
+            source, target, given, parameters, previous, clock, progress
+        )
+        fitted = fit_plan(plan, dataclasses.replace(options, features=features))
+    return FittedSamples(fitted, source.dim, names)
+
+
+class Sides(NamedTuple):
+    """Two populations with the same features, and their names, or None."""
+
+    source: Population
+    target: Population
+    names: np.ndarray | None
+
+
+def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> Sides:
+    """Return the populations of a source and a target, checked against each other.
+
+    Raises:
+        DataError: for samples that cannot be used, or have other features than those of the other side.
+    """
     source, source_samples = population(X, "X")
     validation.check_no_labels_as_target(Y)
     target, target_samples = population(Y, "Y")
@@ -80,13 +104,7 @@ def _read_and_fit(
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
-    features = None if names is None else tuple(map(str, names))
-    with UsualType(), usual_modes(gradients=True):
-        plan, options = _planned(
-            source, target, given, parameters, previous, clock, progress
-        )
-        fitted = fit_plan(plan, dataclasses.replace(options, features=features))
-    return FittedSamples(fitted, source.dim, names)
+    return Sides(source, target, names)
 
 
 def _planned(

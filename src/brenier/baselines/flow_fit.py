@@ -1,0 +1,228 @@
+"""From two populations to a characteristic flow: split, centre, train, look at what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from brenier.baselines.flow import Flow, FlowUnits, is_quadratic
+from brenier.baselines.flow_diagnostics import flow_diagnostics
+from brenier.baselines.flow_network import FlowNetwork
+from brenier.baselines.flow_task import DrawnClass, DrawRows, FlowSettings, FlowTask
+from brenier.datasets import Population, Split, SplitSettings
+from brenier.training import (
+    Clock,
+    Keeper,
+    Progress,
+    Run,
+    Settings,
+    Start,
+    fingerprint,
+    resume_or_start,
+    start_anew,
+    train,
+)
+from brenier.transport.costs import Cost
+
+SidePair = tuple[Population, Population]  # of a class
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowFitSettings:
+    """How a flow is fitted, beside its loss and its steps.
+
+    Attributes:
+        moment_rows: of a side at most, by which it is centred and scaled.
+        held_out_rows: of a side at most, for either purpose: all pairs of them are compared at every evaluation.
+        distinct_below: rows of a side in memory up to which those of a batch are all different; beyond, the few that
+            are drawn twice do not matter.
+        conclusion_share: of `max_time`, that the last evaluation and the diagnostics get.
+        readout_of_others: factor on the first readout of costs that are not quadratic. Where grad h* is flat at zero, a
+            potential that is nearly constant learns nothing.
+    """
+
+    moment_rows: int = 65_536
+    held_out_rows: int = 2048
+    distinct_below: int = 20_000
+    conclusion_share: float = 0.03
+    readout_of_others: float = 30.0
+
+
+FLOW_FIT = FlowFitSettings()
+
+
+@dataclasses.dataclass(frozen=True)
+class FlowOptions:
+    """What a fit is told, as the parameters of `CharacteristicFlow` say."""
+
+    cost: Cost
+    width: int
+    layers: int
+    quadratic_head: bool
+    loss: FlowSettings
+    training: Settings
+    seed: int
+    seed_given: bool
+    device: torch.device
+    dtype: torch.dtype
+    folder: str | None
+    clock: Clock
+    progress: Progress
+
+
+class FittedFlow(NamedTuple):
+    """What a fit gives: the flow, how training went, what came out, and the file of its run."""
+
+    flow: Flow
+    history: list[dict[str, float]]
+    diagnostics: dict[str, Any]
+    run_file: Path | None
+
+
+class _Prepared(NamedTuple):
+    """A run before its first step, the coordinates, the rows kept for the diagnostics, and what keeps it on disk."""
+
+    run: Run[FlowNetwork]
+    units: FlowUnits
+    certify: list[tuple[Tensor, Tensor]]
+    keeper: Keeper | None
+
+
+def fit_flow(pairs: Sequence[SidePair], options: FlowOptions) -> FittedFlow:
+    """Return the flow between both sides of every class.
+
+    Raises:
+        DataError: for samples that cannot be drawn.
+        ModelFileError: where the checkpoint is damaged, or belongs to other samples or settings.
+    """
+    start = resume_or_start(options.folder, options.seed, options.seed_given)
+    prepared = _prepared(pairs, options, start)
+    keeper = prepared.keeper
+    if start.finished and keeper is not None and not keeper.knows(start):
+        start = start_anew(options.seed)
+        prepared = _prepared(pairs, options, start)
+        keeper = prepared.keeper
+    run = prepared.run
+    if keeper is not None:
+        keeper.restore(run, start)
+    train(run, keeper, options.progress)
+    options.progress.phase("measuring")
+    flow = Flow(run.result(), prepared.units, options.cost)
+    found = flow_diagnostics(run, flow, prepared.certify)
+    file = None if keeper is None else keeper.finish()
+    return FittedFlow(flow, run.history, found, file)
+
+
+def _prepared(
+    pairs: Sequence[SidePair], options: FlowOptions, start: Start
+) -> _Prepared:
+    """Return the run of a start, to be taken up from where an earlier one was."""
+    options.progress.phase("preparing")
+    generator = start.generator
+    split = SplitSettings(max(2, FLOW_FIT.held_out_rows // len(pairs)))
+    splits = [Split.of(x, z, generator, split) for x, z in pairs]
+    most = max(2, FLOW_FIT.moment_rows // len(splits))
+    known = [
+        (
+            part.source.sample_distinct(most, generator).to(options.device),
+            part.target.sample_distinct(most, generator).to(options.device),
+        )
+        for part in splits
+    ]
+    x, z = (torch.cat(list(side)) for side in zip(*known, strict=True))
+    units = FlowUnits.of(x, z, options.cost)
+    encoders = _encoders(units, options)
+    draws = [
+        DrawnClass(
+            _draw(part.source, encoders[0]),
+            _draw(part.target, encoders[1]),
+            min(part.source.size or math.inf, part.target.size or math.inf),
+        )
+        for part in splits
+    ]
+    select = [_encoded(part.select, encoders) for part in splits]
+    network = _network(units, options, generator)
+    cost = units.cost(options.cost, network.dim)
+    task = FlowTask(network, cost, draws, select, options.loss, generator)
+    run = Run(task, options.training, generator, options.clock.now)
+    if options.training.max_time is not None:
+        share = 1 - FLOW_FIT.conclusion_share
+        run.limit = max(0.0, share * options.training.max_time - options.clock.gone())
+    keeper = None
+    if options.folder is not None:
+        rows = [side for pair in select for side in pair]
+        mark = fingerprint(_description(options, run), *rows, units.source)
+        keeper = Keeper(options.folder, mark, start.seed)
+    certify = [_encoded(part.certify, encoders) for part in splits]
+    return _Prepared(run, units, certify, keeper)
+
+
+def _network(
+    units: FlowUnits, options: FlowOptions, generator: torch.Generator
+) -> FlowNetwork:
+    """Return a network whose map is nearly the identity, or for costs that are not quadratic nearly the mean's."""
+    dim = len(units.source)
+    network = FlowNetwork(
+        dim,
+        options.width,
+        options.layers,
+        quadratic_head=options.quadratic_head,
+        generator=generator,
+    )
+    if not is_quadratic(options.cost):
+        with torch.no_grad():
+            network.readout *= FLOW_FIT.readout_of_others
+    return network.to(options.device, options.dtype)
+
+
+def _encoders(
+    units: FlowUnits, options: FlowOptions
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """Return how rows of either side are encoded."""
+
+    def of(centre: Tensor) -> Callable[[Tensor], Tensor]:
+        return lambda rows: ((rows.to(centre) - centre) / units.scale).to(options.dtype)
+
+    return of(units.source), of(units.target)
+
+
+def _encoded(
+    rows: tuple[Tensor, Tensor],
+    encoders: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]],
+) -> tuple[Tensor, Tensor]:
+    """Return rows of both sides in the coordinates, no more than are compared with each other."""
+    most = FLOW_FIT.held_out_rows
+    return encoders[0](rows[0][:most]), encoders[1](rows[1][:most])
+
+
+def _draw(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawRows:
+    """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
+    if not side.in_memory or side.size is None:
+        return lambda n, generator: encode(side.sample(n, generator))
+    size = side.size
+    rows = encode(side.sample_distinct(size, torch.Generator()))
+
+    def draw(n: int, generator: torch.Generator) -> Tensor:
+        if size <= FLOW_FIT.distinct_below:
+            index = torch.randperm(size, generator=generator)[:n]
+        else:
+            index = torch.randint(size, (n,), generator=generator)
+        return rows[index.to(rows.device)]
+
+    return draw
+
+
+def _description(options: FlowOptions, run: Run[FlowNetwork]) -> str:
+    """Return the settings that a resumed run must share, in words."""
+    training = dataclasses.asdict(options.training)
+    for name in ("optimizer", "schedule"):  # functions, whose names say nothing
+        del training[name]
+    network = run.task.model.config()
+    told = (repr(options.cost), network, options.loss, training, options.dtype)
+    return " ".join(map(str, told))
