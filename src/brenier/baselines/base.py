@@ -1,6 +1,6 @@
-"""What every rival shares: scikit-learn's contract, samples of any kind in and out, files, and the tags.
+"""What every baseline shares: scikit-learn's contract, samples of any kind in and out, files, and the tags.
 
-A rival is an estimator of maps both ways that is not `OptimalTransport`: it stands beside it in benchmarks, and for
+A baseline is an estimator of maps both ways that is not `OptimalTransport`: it stands beside it in benchmarks, and for
 those who want that method. A subclass writes `fit`, which sets `map_`, and what a saved model holds.
 """
 
@@ -23,7 +23,7 @@ from brenier.training import remove_finished
 from brenier.transport.maps import in_batches
 
 
-class RivalMap(Protocol):
+class BaselineMap(Protocol):
     """A fitted map of rows in the units of the data."""
 
     @property
@@ -45,7 +45,7 @@ class RivalMap(Protocol):
         ...
 
 
-class Rival(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class Baseline(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """An estimator of a map and its inverse, fitted to two samples.
 
     Attributes:
@@ -53,7 +53,7 @@ class Rival(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
-    map_: RivalMap
+    map_: BaselineMap
     rows_at_once = 8192
 
     def transform(self, X: TableLike) -> Any:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import numbers
-from collections.abc import Hashable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,12 +12,13 @@ import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from brenier.baselines.base import Rival
+from brenier.baselines.base import Baseline
 from brenier.baselines.cost_check import check_differentiable_cost
 from brenier.baselines.flow import Flow
 from brenier.baselines.flow_files import SavedFlow, load_flow, save_flow
-from brenier.baselines.flow_fit import FlowOptions, SidePair, fit_flow
+from brenier.baselines.flow_fit import FlowOptions, fit_flow
 from brenier.baselines.flow_loss import RESIDUALS
+from brenier.baselines.flow_plan import flow_classes, flow_training
 from brenier.baselines.flow_task import FlowSettings
 from brenier.datasets import (
     LabelsLike,
@@ -29,42 +29,18 @@ from brenier.datasets import (
 )
 from brenier.errors import DataError
 from brenier.estimators import (
-    GivenConditions,
     RandomState,
     both_sides,
-    class_plan,
     validation,
 )
 from brenier.potentials import UsualType, usual_modes
-from brenier.training import Clock, Progress, Settings
+from brenier.training import Clock, Progress
 from brenier.transport.costs import Cost, SquaredEuclidean
 
-
-@dataclasses.dataclass(frozen=True)
-class FlowSteps:
-    """How a flow is trained where the user says nothing.
-
-    Attributes:
-        max_steps: where neither steps nor seconds are given.
-        timed_steps: over so many batches grow where seconds alone are given.
-        growth: times the first batch that the last ones have.
-        growth_times: parts of the steps after which a batch grows by its first size.
-        evaluate_every: steps between two evaluations, which compare all pairs of held-out rows.
-        patience: evaluations without a better held-out loss after which training stops.
-    """
-
-    max_steps: int = 5000
-    timed_steps: int = 10_000
-    growth: int = 4
-    growth_times: int = 10
-    evaluate_every: int = 100
-    patience: int = 40
+DEFAULT_COST = SquaredEuclidean()
 
 
-FLOW_STEPS = FlowSteps()
-
-
-class CharacteristicFlow(Rival):
+class CharacteristicFlow(Baseline):
     """Maps both ways from one network u(x, t), each by one gradient: Hamilton-Jacobi characteristics.
 
     "Neural Hamilton-Jacobi Characteristic Flows for Optimal Transport" (Park, Liu, Zhou and Osher, 2025). The moved
@@ -118,7 +94,7 @@ class CharacteristicFlow(Rival):
 
     def __init__(
         self,
-        cost: Cost = SquaredEuclidean(),
+        cost: Cost = DEFAULT_COST,
         *,
         width: int = 64,
         layers: int = 3,
@@ -180,7 +156,7 @@ class CharacteristicFlow(Rival):
             progress.phase("reading")
             sides = both_sides(X, Y)
             cost = check_differentiable_cost(self.cost, sides.source.dim)
-            pairs, labels = _classes(
+            pairs, labels = flow_classes(
                 sides.source, sides.target, source_labels, target_labels
             )
             with UsualType(), usual_modes(gradients=True):
@@ -224,8 +200,8 @@ class CharacteristicFlow(Rival):
             ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
         """
         place = validation.check_device(device)
-        saved = load_flow(folder, place, lambda told: cls(**told)._check())
-        flow = cls(saved.flow.cost, **saved.parameters)
+        saved = load_flow(folder, place, _check_parameters)
+        flow = cls(saved.flow.cost).set_params(**saved.parameters)
         flow.map_, flow.labels_ = saved.flow, saved.labels
         flow.history_, flow.diagnostics_ = saved.history, saved.diagnostics
         flow.n_features_in_ = saved.flow.dim
@@ -258,8 +234,8 @@ class CharacteristicFlow(Rival):
             if value is not None or name != "max_time":
                 validation.check_positive(name, value)
         validation.check_choice("residual", self.residual, RESIDUALS)
-        name = validation.name_of_dtype(self.dtype)
-        validation.check_choice("dtype", name, ("float32", "float64"))
+        dtype = validation.name_of_dtype(self.dtype)
+        validation.check_choice("dtype", dtype, ("float32", "float64"))
         if not isinstance(self.quadratic_head, bool | np.bool_):
             raise DataError(
                 f"quadratic_head: must be True or False, got {self.quadratic_head!r}",
@@ -284,7 +260,7 @@ class CharacteristicFlow(Rival):
             layers=int(self.layers),
             quadratic_head=bool(self.quadratic_head),
             loss=FlowSettings(self.energy_weight, self.residual),
-            training=_training(
+            training=flow_training(
                 self.max_steps, self.max_time, self.batch_size, self.learning_rate
             ),
             seed=validation.draw_seed(self.random_state),
@@ -306,42 +282,6 @@ class CharacteristicFlow(Rival):
         return time
 
 
-def _training(
-    max_steps: int | None, max_time: float | None, batch_size: int, learning_rate: float
-) -> Settings:
-    """Return how to train: batches grow, since what is left late is their noise."""
-    if max_steps is None and max_time is None:
-        max_steps = FLOW_STEPS.max_steps
-    steps = math.inf if max_steps is None else max_steps
-    usual = FLOW_STEPS.timed_steps if max_steps is None else max_steps
-    return Settings(
-        max_steps=steps,
-        max_time=max_time,
-        batch_size=int(batch_size),
-        largest_batch=FLOW_STEPS.growth * int(batch_size),
-        batch_growth_steps=max(1, int(usual) // FLOW_STEPS.growth_times),
-        learning_rate=learning_rate,
-        evaluate_every=FLOW_STEPS.evaluate_every,
-        patience=FLOW_STEPS.patience,
-    )
-
-
-def _classes(
-    source: Population,
-    target: Population,
-    source_labels: LabelsLike | None,
-    target_labels: LabelsLike | None,
-) -> tuple[list[SidePair], tuple[Hashable, ...] | None]:
-    """Return both sides of every class, and the classes, or of all rows where there are no labels."""
-    if source_labels is None and target_labels is None:
-        return [(source, target)], None
-    if source_labels is None or target_labels is None:
-        missing = "source_labels" if source_labels is None else "target_labels"
-        raise DataError(
-            f"{missing}: is missing; one map moves all classes, so rows of both sides need labels, or of none",
-            argument=missing,
-        )
-    plan = class_plan(
-        source, target, GivenConditions(source_labels, target_labels, None, None)
-    )
-    return list(plan.pairs), plan.labels
+def _check_parameters(told: Mapping[str, object]) -> None:
+    """Raise where no fit would take these parameters."""
+    CharacteristicFlow().set_params(**told)._check()

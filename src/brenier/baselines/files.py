@@ -1,7 +1,7 @@
-"""The two files of a saved rival: `NAME.json`, which describes it, and `NAME-CHECKSUM.safetensors`. Nothing is pickled.
+"""The two files of a saved baseline: `NAME.json`, which describes it, and `NAME-CHECKSUM.safetensors`.
 
-The weights are written first; replacing the description is the one step that makes them the model. So a save that
-fails at any moment leaves what was there before. A folder may hold a rival beside a model of `OptimalTransport`.
+Nothing is pickled. The weights are written first; replacing the description is the one step that makes them the model. So a save that
+fails at any moment leaves what was there before. A folder may hold a baseline beside a model of `OptimalTransport`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ Told = Mapping[str, Any]  # as JSON holds it
 
 
 @dataclasses.dataclass(frozen=True)
-class RivalFiles:
-    """The files of a saved rival.
+class BaselineFiles:
+    """The files of a saved baseline.
 
     Attributes:
         format: the number of their format.
@@ -48,20 +48,20 @@ class RivalFiles:
     largest_header: int = 2**20
 
 
-RIVAL_FILES = RivalFiles()
+BASELINE_FILES = BaselineFiles()
 
 
-class SavedRival(NamedTuple):
+class SavedBaseline(NamedTuple):
     """What a folder holds: a description, and tensors by name."""
 
     told: dict[str, Any]
     tensors: dict[str, Tensor]
 
 
-def write_rival(
+def write_baseline(
     folder: str | Path, name: str, tensors: Mapping[str, Tensor], told: Told
 ) -> None:
-    """Write a rival's tensors and description, whole or not at all.
+    """Write a baseline's tensors and description, whole or not at all.
 
     Raises:
         DataError: where the folder is no path.
@@ -74,7 +74,7 @@ def write_rival(
     checksum = hashlib.sha256(weights).hexdigest()
     file = f"{name}-{checksum[:16]}.safetensors"
     description = {
-        "format": RIVAL_FILES.format,
+        "format": BASELINE_FILES.format,
         "weights": file,
         "weights_sha256": checksum,
         **told,
@@ -89,18 +89,18 @@ def write_rival(
             write_bytes(place / f"{name}.json", content)
         except BaseException:
             if not known:
-                _unlink(place / file)
+                _remove_file(place / file)
             raise
         # What another process is about to name is left to it, where it does not wait for this one.
         for other in os.listdir(place) if alone else []:
             if _weights_name(name).fullmatch(other) and other != file:
-                _unlink(place / other)
+                _remove_file(place / other)
 
 
-def read_rival(
+def read_baseline(
     folder: str | Path, name: str, expected: Callable[[Told], Shapes]
-) -> SavedRival:
-    """Return what a folder holds of a rival.
+) -> SavedBaseline:
+    """Return what a folder holds of a baseline.
 
     Args:
         folder: where it was saved.
@@ -114,20 +114,20 @@ def read_rival(
     """
     place = _folder_of(folder)
     path = place / f"{name}.json"
-    limit = RIVAL_FILES.largest_description
-    told, _ = read_description(path, RIVAL_FILES.format, limit)
+    limit = BASELINE_FILES.largest_description
+    told, _ = read_description(path, BASELINE_FILES.format, limit)
     file = str(told.get("weights"))
     try:
         if not _weights_name(name).fullmatch(file):
             raise ValueError("weights: is no file of ours")
-        shapes = read_shapes(place / file, RIVAL_FILES.largest_header)
+        shapes = read_shapes(place / file, BASELINE_FILES.largest_header)
         if shapes != expected(told):
             raise ValueError("weights: are not of the shapes described")
     except ModelFileError:
         raise
     except Exception as error:  # whatever a made-up description leads to
         raise unfit(place, error) from error
-    return SavedRival(told, read_tensors(place / file, told.get("weights_sha256")))
+    return SavedBaseline(told, read_tensors(place / file, told.get("weights_sha256")))
 
 
 def unfit(folder: str | Path, error: Exception) -> ModelFileError:
@@ -167,6 +167,6 @@ def _folder_of(folder: object) -> Path:
     return path
 
 
-def _unlink(path: Path) -> None:
+def _remove_file(path: Path) -> None:
     with contextlib.suppress(OSError):
         path.unlink()

@@ -49,7 +49,7 @@ def flow_diagnostics(
         rows: of every class, held-out rows of both sides in the coordinates.
     """
     u, cost = flow.network, flow.own_cost
-    x, z = (torch.cat(list(side)) for side in zip(*rows, strict=True))
+    x = torch.cat([source for source, _ in rows])
     with torch.no_grad():
         moved = forward_map(u, cost, x)
         back = backward_map(u, cost, moved)

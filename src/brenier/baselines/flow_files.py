@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from brenier.baselines.files import read_rival, shapes_by_name, unfit, write_rival
+from brenier.baselines.files import (
+    Told,
+    read_baseline,
+    shapes_by_name,
+    unfit,
+    write_baseline,
+)
 from brenier.baselines.flow import Flow, FlowUnits
 from brenier.baselines.flow_network import FlowNetwork
 from brenier.errors import DataError
@@ -65,13 +71,13 @@ def save_flow(folder: str | Path, saved: SavedFlow) -> None:
         "history": saved.history,
         "diagnostics": saved.diagnostics,
     }
-    write_rival(folder, NAME, _tensors_of(flow), told)
+    write_baseline(folder, NAME, _flow_tensors(flow), told)
 
 
 def load_flow(
     folder: str | Path,
     device: torch.device,
-    check: Callable[[dict[str, Any]], None],
+    check: Callable[[dict[str, object]], None],
 ) -> SavedFlow:
     """Return what a folder holds of a flow.
 
@@ -84,14 +90,15 @@ def load_flow(
         DataError: where the folder is no path.
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
-    found = read_rival(folder, NAME, _expected)
+    found = read_baseline(folder, NAME, _expected)
     told, tensors = found
     try:
         for name, part in tensors.items():
             if not bool(part.isfinite().all()):
                 raise ValueError(f"{name}: holds NaN or inf")
-        units = FlowUnits(*(tensors.pop(name) for name in UNITS[:2]), _scale(tensors))
-        network = _network(told)
+        source, target = tensors.pop(UNITS[0]), tensors.pop(UNITS[1])
+        units = FlowUnits(source, target, _scale(tensors))
+        network = _described_network(told)
         network.load_state_dict(tensors)
         cost = cost_from_json(told["cost"])
         network = network.eval().requires_grad_(False).to(device)
@@ -104,7 +111,7 @@ def load_flow(
             flow,
             _labels(told["labels"]),
             parameters,
-            _features(told["features"], flow.dim),
+            _names_of_features(told["features"], flow.dim),
             _history(told["history"]),
             dict(told["diagnostics"]),
         )
@@ -112,16 +119,16 @@ def load_flow(
         raise unfit(folder, error) from error
 
 
-def _expected(told: Mapping[str, Any]) -> Shapes:
+def _expected(told: Told) -> Shapes:
     """Return the shapes of the tensors that a description tells of; no memory is taken for them."""
     with torch.device("meta"):
-        network = _network(told)
+        network = _described_network(told)
         one = torch.empty(network.dim, dtype=torch.float64)
         parts = dict(zip(UNITS, (one, one, one[0]), strict=True))
         return shapes_by_name({**network.state_dict(), **parts})
 
 
-def _network(told: Mapping[str, Any]) -> FlowNetwork:
+def _described_network(told: Told) -> FlowNetwork:
     """Return a network as a description tells of it, its weights still to come."""
     config = dict(told["network"])
     for name in ("dim", "width", "layers"):
@@ -134,7 +141,7 @@ def _network(told: Mapping[str, Any]) -> FlowNetwork:
     return FlowNetwork(**config).to(getattr(torch, told["dtype"]))
 
 
-def _tensors_of(flow: Flow) -> dict[str, Tensor]:
+def _flow_tensors(flow: Flow) -> dict[str, Tensor]:
     """Return the tensors of a flow by their names in the file."""
     scale = torch.tensor(flow.units.scale, dtype=torch.float64)
     units = zip(UNITS, (flow.units.source, flow.units.target, scale), strict=True)
@@ -164,7 +171,7 @@ def _labels(told: object) -> tuple[Hashable, ...] | None:
     )
 
 
-def _features(told: object, dim: int) -> list[str] | None:
+def _names_of_features(told: object, dim: int) -> list[str] | None:
     """Return the names of features, or None where they had none."""
     if told is None:
         return None

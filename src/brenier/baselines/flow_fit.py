@@ -14,7 +14,7 @@ from torch import Tensor
 from brenier.baselines.flow import Flow, FlowUnits, is_quadratic
 from brenier.baselines.flow_diagnostics import flow_diagnostics
 from brenier.baselines.flow_network import FlowNetwork
-from brenier.baselines.flow_task import DrawnClass, DrawRows, FlowSettings, FlowTask
+from brenier.baselines.flow_task import DrawnClass, DrawSide, FlowSettings, FlowTask
 from brenier.datasets import Population, Split, SplitSettings
 from brenier.training import (
     Clock,
@@ -102,11 +102,11 @@ def fit_flow(pairs: Sequence[SidePair], options: FlowOptions) -> FittedFlow:
         ModelFileError: where the checkpoint is damaged, or belongs to other samples or settings.
     """
     start = resume_or_start(options.folder, options.seed, options.seed_given)
-    prepared = _prepared(pairs, options, start)
+    prepared = _prepared_flow(pairs, options, start)
     keeper = prepared.keeper
     if start.finished and keeper is not None and not keeper.knows(start):
         start = start_anew(options.seed)
-        prepared = _prepared(pairs, options, start)
+        prepared = _prepared_flow(pairs, options, start)
         keeper = prepared.keeper
     run = prepared.run
     if keeper is not None:
@@ -119,7 +119,7 @@ def fit_flow(pairs: Sequence[SidePair], options: FlowOptions) -> FittedFlow:
     return FittedFlow(flow, run.history, found, file)
 
 
-def _prepared(
+def _prepared_flow(
     pairs: Sequence[SidePair], options: FlowOptions, start: Start
 ) -> _Prepared:
     """Return the run of a start, to be taken up from where an earlier one was."""
@@ -140,14 +140,14 @@ def _prepared(
     encoders = _encoders(units, options)
     draws = [
         DrawnClass(
-            _draw(part.source, encoders[0]),
-            _draw(part.target, encoders[1]),
+            _flow_draw(part.source, encoders[0]),
+            _flow_draw(part.target, encoders[1]),
             min(part.source.size or math.inf, part.target.size or math.inf),
         )
         for part in splits
     ]
-    select = [_encoded(part.select, encoders) for part in splits]
-    network = _network(units, options, generator)
+    select = [_both_encoded(part.select, encoders) for part in splits]
+    network = _new_network(units, options, generator)
     cost = units.cost(options.cost, network.dim)
     task = FlowTask(network, cost, draws, select, options.loss, generator)
     run = Run(task, options.training, generator, options.clock.now)
@@ -157,13 +157,13 @@ def _prepared(
     keeper = None
     if options.folder is not None:
         rows = [side for pair in select for side in pair]
-        mark = fingerprint(_description(options, run), *rows, units.source)
+        mark = fingerprint(_flow_description(options, run), *rows, units.source)
         keeper = Keeper(options.folder, mark, start.seed)
-    certify = [_encoded(part.certify, encoders) for part in splits]
+    certify = [_both_encoded(part.certify, encoders) for part in splits]
     return _Prepared(run, units, certify, keeper)
 
 
-def _network(
+def _new_network(
     units: FlowUnits, options: FlowOptions, generator: torch.Generator
 ) -> FlowNetwork:
     """Return a network whose map is nearly the identity, or for costs that are not quadratic nearly the mean's."""
@@ -177,7 +177,7 @@ def _network(
     )
     if not is_quadratic(options.cost):
         with torch.no_grad():
-            network.readout *= FLOW_FIT.readout_of_others
+            network.readout.mul_(FLOW_FIT.readout_of_others)
     return network.to(options.device, options.dtype)
 
 
@@ -192,7 +192,7 @@ def _encoders(
     return of(units.source), of(units.target)
 
 
-def _encoded(
+def _both_encoded(
     rows: tuple[Tensor, Tensor],
     encoders: tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]],
 ) -> tuple[Tensor, Tensor]:
@@ -201,7 +201,7 @@ def _encoded(
     return encoders[0](rows[0][:most]), encoders[1](rows[1][:most])
 
 
-def _draw(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawRows:
+def _flow_draw(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawSide:
     """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
     if not side.in_memory or side.size is None:
         return lambda n, generator: encode(side.sample(n, generator))
@@ -218,7 +218,7 @@ def _draw(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawRows:
     return draw
 
 
-def _description(options: FlowOptions, run: Run[FlowNetwork]) -> str:
+def _flow_description(options: FlowOptions, run: Run[FlowNetwork]) -> str:
     """Return the settings that a resumed run must share, in words."""
     training = dataclasses.asdict(options.training)
     for name in ("optimizer", "schedule"):  # functions, whose names say nothing

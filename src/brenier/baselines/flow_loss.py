@@ -1,4 +1,4 @@
-"""Hamilton-Jacobi characteristics: a potential u(x, t), the maps it gives both ways, and the loss that it is trained by.
+"""Hamilton-Jacobi characteristics: a potential u(x, t), the maps it gives both ways, and the loss that trains it.
 
 "Neural Hamilton-Jacobi Characteristic Flows for Optimal Transport" (Park, Liu, Zhou and Osher, 2025, arXiv 2510.01153).
 With a cost c(x, z) = h(z - x) and time from 0 to 1, mass moves along the characteristics of
@@ -26,13 +26,13 @@ the target, its mean over classes where there are any.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from brenier.baselines.flow_network import Jet
+from brenier.baselines.flow_network import Jet, SavedTensors
 from brenier.transport.costs import Cost, conjugate_value
 
 RESIDUALS = ("characteristics", "equation", "none")
@@ -158,7 +158,7 @@ class _MovedEnergy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, of_value: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: SavedTensors, of_value: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         (slope,) = ctx.saved_tensors
         return of_value * slope, None
 

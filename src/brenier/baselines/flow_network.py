@@ -11,8 +11,9 @@ its value and slope at once, for one sigmoid.
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,15 @@ class Jet(NamedTuple):
     value: Tensor
     gradient: Tensor
     speed: Tensor
+
+
+class SavedTensors(Protocol):
+    """What an operation kept for its derivative."""
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        """The tensors."""
+        ...
 
 
 class FlowNetwork(nn.Module):
@@ -53,7 +63,7 @@ class FlowNetwork(nn.Module):
         sides = [dim + 1, *[width] * layers]
         self.weights = nn.ParameterList(
             torch.randn(before, after, generator=generator) / math.sqrt(before)
-            for before, after in zip(sides, sides[1:], strict=False)
+            for before, after in itertools.pairwise(sides)
         )
         self.biases = nn.ParameterList(
             0.1 * torch.randn(width, generator=generator) for _ in range(layers)
@@ -136,7 +146,7 @@ class _SiluAndSlope(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(  # type: ignore[override]
-        ctx: Any, of_value: Tensor, of_slope: Tensor
+        ctx: SavedTensors, of_value: Tensor, of_slope: Tensor
     ) -> Tensor:
         s, sigma, slope = ctx.saved_tensors
         # silu'' = sigma (1 - sigma) (2 + s (1 - 2 sigma))

@@ -23,7 +23,7 @@ from brenier.training import Evaluation, Loss, Task
 from brenier.transport.costs import Cost
 
 # (n, generator) -> n rows of one side of one class, in the coordinates.
-DrawRows: TypeAlias = Callable[[int, torch.Generator], Tensor]
+DrawSide: TypeAlias = Callable[[int, torch.Generator], Tensor]
 SideRows: TypeAlias = tuple[Tensor, Tensor]  # of both sides of a class
 
 
@@ -53,8 +53,8 @@ class FlowSettings:
 class DrawnClass(NamedTuple):
     """How rows of either side of a class are drawn, and how many the smaller side has, infinity for streams."""
 
-    source: DrawRows
-    target: DrawRows
+    source: DrawSide
+    target: DrawSide
     size: float
 
 
@@ -153,7 +153,7 @@ class FlowTask(Task[FlowNetwork]):
         """Return how often rows were drawn."""
         return {"reused": self.reused}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take up how often rows were drawn."""
         self.reused = float(state["reused"])
 

@@ -75,7 +75,7 @@ def _read_and_fit(
     return FittedSamples(fitted, source.dim, names)
 
 
-class Sides(NamedTuple):
+class PopulationPair(NamedTuple):
     """Two populations with the same features, and their names, or None."""
 
     source: Population
@@ -83,7 +83,7 @@ class Sides(NamedTuple):
     names: np.ndarray | None
 
 
-def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> Sides:
+def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair:
     """Return the populations of a source and a target, checked against each other.
 
     Raises:
@@ -104,7 +104,7 @@ def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> Sides:
     if source_samples is not None and target_samples is not None:
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
-    return Sides(source, target, names)
+    return PopulationPair(source, target, names)
 
 
 def _planned(
