@@ -23,6 +23,7 @@ MODULES = (
     "images.job",
     "inner",
     "limits",
+    "ncf",
     "neutral",
     "parametrisation",
     "peers.race",

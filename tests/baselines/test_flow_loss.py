@@ -220,9 +220,10 @@ def test_the_derivative_of_the_loss(
             noise = torch.randn(parameter.shape, generator=generator)
             parameter.add_(0.3 * noise.double())
     rows = [points(6, 2, generator)[0] for _ in range(4)]
+    means = torch.zeros(2), torch.zeros(2)
     classes = [
-        DrawnClass(lambda n, _: rows[0][:n], lambda n, _: rows[1][:n] + 2, 6),
-        DrawnClass(lambda n, _: rows[2][:n] - 1, lambda n, _: rows[3][:n], 6),
+        DrawnClass(lambda n, _: rows[0][:n], lambda n, _: rows[1][:n] + 2, 6, means),
+        DrawnClass(lambda n, _: rows[2][:n] - 1, lambda n, _: rows[3][:n], 6, means),
     ]
     task = FlowTask(
         network,

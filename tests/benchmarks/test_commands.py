@@ -40,6 +40,7 @@ def test_help_is_shown(name: str) -> None:
         "inner --pair separable",
         "distance --methods affine default",
         "limits --pairs tails",
+        "ncf --methods flow head equation default plug-in identity",
         "neutral",
         "parametrisation",
         "peers --pairs tails --peers brenier pot",

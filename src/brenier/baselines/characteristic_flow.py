@@ -18,7 +18,7 @@ from brenier.baselines.flow import Flow
 from brenier.baselines.flow_files import SavedFlow, load_flow, save_flow
 from brenier.baselines.flow_fit import FlowOptions, fit_flow
 from brenier.baselines.flow_loss import RESIDUALS
-from brenier.baselines.flow_plan import flow_classes, flow_training
+from brenier.baselines.flow_plan import flow_classes, flow_training, flow_width
 from brenier.baselines.flow_task import FlowSettings
 from brenier.datasets import (
     LabelsLike,
@@ -50,12 +50,11 @@ class CharacteristicFlow(Baseline):
 
     Args:
         cost: h of c(x, z) = h(z - x), one of the library's or your own (`brenier.Cost`), which torch can differentiate.
-        width: units per layer; from d = 32 on 128 are closer.
+        width: units per layer; by default twice the features, 64 at least and 512 at most.
         layers: hidden layers.
         quadratic_head: whether u has a free quadratic part, which alone represents the map between two Gaussians.
         energy_weight: of the energy distance beside the mean squared residual of the formula.
-        batch_size: rows of either side per step at first, as many of every class; as many again after every tenth of
-            `max_steps` (or of 10,000), up to four times as many.
+        batch_size: rows of either side per step, as many of every class.
         learning_rate: of the default optimiser (SOAP); decays to zero along a cosine.
         max_steps: training steps at most, over which the rate falls; by default 5,000, or with `max_time` as many as
             it allows.
@@ -96,7 +95,7 @@ class CharacteristicFlow(Baseline):
         self,
         cost: Cost = DEFAULT_COST,
         *,
-        width: int = 64,
+        width: int | None = None,
         layers: int = 3,
         quadratic_head: bool = False,
         energy_weight: float = 10.0,
@@ -227,7 +226,7 @@ class CharacteristicFlow(Baseline):
         """Raise a DataError for the first parameter that cannot be used."""
         for name in ("width", "layers", "batch_size", "max_steps"):
             value = getattr(self, name)
-            if value is not None or name != "max_steps":
+            if value is not None or name not in ("width", "max_steps"):
                 validation.check_positive(name, value, whole=True)
         for name in ("energy_weight", "learning_rate", "max_time"):
             value = getattr(self, name)
@@ -256,7 +255,7 @@ class CharacteristicFlow(Baseline):
         name = validation.name_of_dtype(self.dtype)
         return FlowOptions(
             cost=cost,
-            width=int(self.width),
+            width=flow_width(self.width, source.dim),
             layers=int(self.layers),
             quadratic_head=bool(self.quadratic_head),
             loss=FlowSettings(self.energy_weight, self.residual),

@@ -1,7 +1,8 @@
 """The two files of a saved baseline: `NAME.json`, which describes it, and `NAME-CHECKSUM.safetensors`.
 
-Nothing is pickled. The weights are written first; replacing the description is the one step that makes them the model. So a save that
-fails at any moment leaves what was there before. A folder may hold a baseline beside a model of `OptimalTransport`.
+Nothing is pickled. The weights are written first; replacing the description is the one step that makes them the model.
+So a save that fails at any moment leaves what was there before. A folder may hold a baseline beside a model of
+`OptimalTransport`.
 """
 
 from __future__ import annotations

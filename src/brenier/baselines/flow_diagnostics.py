@@ -70,7 +70,9 @@ def flow_diagnostics(
         "energy_by_chance": math.sqrt(noise) / len(energies),
         "rows": len(x),
     }
-    _warn(run, int((least <= 0).sum()), len(least))
+    # Classes that cross are asked for: the map of all of them is then none of optimal transport.
+    crossing = int((least <= 0).sum()) if len(rows) == 1 else 0
+    _warn(run, crossing, len(least))
     return diagnostics
 
 
@@ -108,16 +110,16 @@ def _squared_residuals(flow: Flow, rows: Sequence[tuple[Tensor, Tensor]]) -> Ten
     return torch.cat(found)
 
 
-def _warn(run: Run[FlowNetwork], folded: int, rows: int) -> None:
+def _warn(run: Run[FlowNetwork], crossing: int, rows: int) -> None:
     """Warn of a run that lost its way, and of characteristics that cross."""
     if run.finished.startswith("gave up"):
         warn(
             f"training {run.finished}; the best flow seen is kept. Lower `learning_rate`",
             ConvergenceWarning,
         )
-    if folded:
+    if crossing:
         warn(
-            f"characteristics cross before time 1 near {folded} of {rows} held-out rows (an eigenvalue of the map's "
+            f"characteristics cross before time 1 near {crossing} of {rows} held-out rows (an eigenvalue of the map's "
             "derivative is not positive): the map is not optimal there, and has no inverse. Give more steps",
             ConvergenceWarning,
         )

@@ -135,16 +135,17 @@ def _prepared_flow(
         )
         for part in splits
     ]
-    x, z = (torch.cat(list(side)) for side in zip(*known, strict=True))
-    units = FlowUnits.of(x, z, options.cost)
+    sides = [torch.cat(list(side)) for side in zip(*known, strict=True)]
+    units = FlowUnits.of(sides[0], sides[1], options.cost)
     encoders = _encoders(units, options)
     draws = [
         DrawnClass(
             _flow_draw(part.source, encoders[0]),
             _flow_draw(part.target, encoders[1]),
             min(part.source.size or math.inf, part.target.size or math.inf),
+            (encoders[0](x).mean(0), encoders[1](z).mean(0)),
         )
-        for part in splits
+        for part, (x, z) in zip(splits, known, strict=True)
     ]
     select = [_both_encoded(part.select, encoders) for part in splits]
     network = _new_network(units, options, generator)

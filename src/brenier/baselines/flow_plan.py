@@ -19,17 +19,14 @@ class FlowSteps:
 
     Attributes:
         max_steps: where neither steps nor seconds are given.
-        timed_steps: over so many batches grow where seconds alone are given.
-        growth: times the first batch that the last ones have.
-        growth_times: parts of the steps after which a batch grows by its first size.
+        least_width, most_width: units per layer.
         evaluate_every: steps between two evaluations, which compare all pairs of held-out rows.
         patience: evaluations without a better held-out loss after which training stops.
     """
 
     max_steps: int = 5000
-    timed_steps: int = 10_000
-    growth: int = 4
-    growth_times: int = 10
+    least_width: int = 64
+    most_width: int = 512
     evaluate_every: int = 100
     patience: int = 40
 
@@ -40,21 +37,25 @@ FLOW_STEPS = FlowSteps()
 def flow_training(
     max_steps: int | None, max_time: float | None, batch_size: int, learning_rate: float
 ) -> Settings:
-    """Return how to train: batches grow, since what is left late is their noise."""
+    """Return how to train."""
     if max_steps is None and max_time is None:
         max_steps = FLOW_STEPS.max_steps
     steps = math.inf if max_steps is None else max_steps
-    usual = FLOW_STEPS.timed_steps if max_steps is None else max_steps
     return Settings(
         max_steps=steps,
         max_time=max_time,
         batch_size=int(batch_size),
-        largest_batch=FLOW_STEPS.growth * int(batch_size),
-        batch_growth_steps=max(1, int(usual) // FLOW_STEPS.growth_times),
         learning_rate=learning_rate,
         evaluate_every=FLOW_STEPS.evaluate_every,
         patience=FLOW_STEPS.patience,
     )
+
+
+def flow_width(given: int | None, dim: int) -> int:
+    """Return the units per layer for d features."""
+    if given is not None:
+        return int(given)
+    return max(FLOW_STEPS.least_width, min(2 * dim, FLOW_STEPS.most_width))
 
 
 def flow_classes(

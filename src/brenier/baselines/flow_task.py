@@ -39,6 +39,9 @@ class FlowSettings:
             fill a region.
         gaussian_share: of the points that are normal about the centre instead.
         gaussian_width: their standard deviation, in that of the data.
+        centred_from: features from which on a batch is moved to the mean of its population, by about a standard
+            deviation over the root of its rows. Of many features the energy distance sees the mean first: in d = 64
+            that of 512 rows is off by ten times what the covariances still say. In the plane it gains little.
         max_reuse: times that each row may have been drawn while the latest weights still are the best of equal ones.
     """
 
@@ -47,15 +50,23 @@ class FlowSettings:
     noise: float = 0.1
     gaussian_share: float = 0.1
     gaussian_width: float = 1.5
+    centred_from: int = 4
     max_reuse: float = 10.0
 
 
 class DrawnClass(NamedTuple):
-    """How rows of either side of a class are drawn, and how many the smaller side has, infinity for streams."""
+    """How rows of either side of a class are drawn.
+
+    Attributes:
+        source, target: (n, generator) -> (n, d).
+        size: rows of the smaller side, infinity for streams.
+        means: (d,), (d,), of either side.
+    """
 
     source: DrawSide
     target: DrawSide
     size: float
+    means: SideRows
 
 
 class FlowTask(Task[FlowNetwork]):
@@ -94,10 +105,11 @@ class FlowTask(Task[FlowNetwork]):
     def losses(self, rows: int, rate: float) -> Iterator[Loss]:
         """Yield the loss of one batch: of so many rows from either side, as many of every class."""
         xs, ys = list[Tensor](), list[Tensor]()
-        for source, target, size in self.draws:
-            each = max(2, int(min(rows // len(self.draws), size)))
-            xs.append(source(each, self.generator))
-            ys.append(target(each, self.generator))
+        for drawn in self.draws:
+            each = max(2, int(min(rows // len(self.draws), drawn.size)))
+            x, y = self._batch(drawn, each)
+            xs.append(x)
+            ys.append(y)
         self.reused += max(
             len(x) / drawn.size for x, drawn in zip(xs, self.draws, strict=True)
         )
@@ -126,6 +138,7 @@ class FlowTask(Task[FlowNetwork]):
         finite = math.isfinite(float(value.detach()))
         yield Loss(value, [record], "" if finite else "the loss is not finite")
 
+    @torch.no_grad()
     def evaluate(self, model: FlowNetwork) -> Evaluation:
         """Return the loss on the rows held out."""
         weight = self.settings.energy_weight / len(self.held_out)
@@ -145,6 +158,7 @@ class FlowTask(Task[FlowNetwork]):
         fresh = self.reused <= self.settings.max_reuse
         return Evaluation(value, tuple(terms), record, fresh=fresh)
 
+    @torch.no_grad()
     def energy(self, model: FlowNetwork, rows: SideRows) -> EnergyTerms:
         """Return the energy distance of moved rows of one side to those of the other."""
         return energy_terms(forward_map(model, self.cost, rows[0]), rows[1])
@@ -161,6 +175,16 @@ class FlowTask(Task[FlowNetwork]):
         """Return a row of the history as a progress bar shows it."""
         residual = f" residual={row['residual']:.2g}" if "residual" in row else ""
         return f"{super().summary(row)} energy={row['energy']:.2g}{residual}"
+
+    def _batch(self, drawn: DrawnClass, n: int) -> SideRows:
+        """Return n rows of either side of a class, of as many features as that moved to their means."""
+        x, y = drawn.source(n, self.generator), drawn.target(n, self.generator)
+        if x.shape[1] < self.settings.centred_from or n >= drawn.size:
+            return x, y
+        # The variance that is lost with the mean is given back.
+        grown = math.sqrt(n / (n - 1))
+        of_x, of_y = drawn.means
+        return (x - x.mean(0)) * grown + of_x, (y - y.mean(0)) * grown + of_y
 
     def _residuals(
         self, model: FlowNetwork, x: Tensor, t: Tensor, jet: Jet | None = None
