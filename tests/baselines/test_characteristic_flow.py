@@ -167,6 +167,10 @@ def test_parameters_that_cannot_be_used(
         ({"X": np.where(X > 3, np.nan, X) * np.nan}, "X: "),
         ({"source_labels": [0] * 400}, "target_labels: is missing"),
         ({"source_labels": [0] * 4, "target_labels": [0] * 300}, "source_labels: has"),
+        (
+            {"source_labels": [1] + [0] * 399, "target_labels": [0] * 299 + [1]},
+            "source_labels: class 1 has one row",
+        ),
         ({"labels": [0] * 400}, "is called source_labels and target_labels here"),
     ],
 )

@@ -39,6 +39,7 @@ class FlowFitSettings:
 
     Attributes:
         moment_rows: of a side at most, by which it is centred and scaled.
+        moment_numbers: about as many at most: of many features fewer rows are.
         held_out_rows: of a side at most, for either purpose: all pairs of them are compared at every evaluation.
         distinct_below: rows of a side in memory up to which those of a batch are all different; beyond, the few that
             are drawn twice do not matter.
@@ -48,6 +49,7 @@ class FlowFitSettings:
     """
 
     moment_rows: int = 65_536
+    moment_numbers: int = 2**23
     held_out_rows: int = 2048
     distinct_below: int = 20_000
     conclusion_share: float = 0.03
@@ -127,7 +129,9 @@ def _prepared_flow(
     generator = start.generator
     split = SplitSettings(max(2, FLOW_FIT.held_out_rows // len(pairs)))
     splits = [Split.of(x, z, generator, split) for x, z in pairs]
-    most = max(2, FLOW_FIT.moment_rows // len(splits))
+    dim = splits[0].source.dim
+    most = min(FLOW_FIT.moment_rows, FLOW_FIT.moment_numbers // dim)
+    most = max(2, most // len(splits))
     known = [
         (
             part.source.sample_distinct(most, generator).to(options.device),

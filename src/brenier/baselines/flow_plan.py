@@ -76,4 +76,12 @@ def flow_classes(
     plan = class_plan(
         source, target, GivenConditions(source_labels, target_labels, None, None)
     )
+    for label, pair in zip(plan.labels, plan.pairs, strict=True):
+        for side, name in zip(pair, ("source_labels", "target_labels"), strict=True):
+            if side.size < 2:
+                raise DataError(
+                    f"{name}: class {label!r} has one row, whose law cannot be told; leave that class out, or give "
+                    "more rows",
+                    argument=name,
+                )
     return list(plan.pairs), plan.labels
