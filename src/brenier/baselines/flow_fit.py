@@ -16,6 +16,7 @@ from brenier.baselines.flow_diagnostics import flow_diagnostics
 from brenier.baselines.flow_network import FlowNetwork
 from brenier.baselines.flow_task import DrawnClass, DrawSide, FlowSettings, FlowTask
 from brenier.datasets import Population, Split, SplitSettings
+from brenier.errors import DataError
 from brenier.training import (
     Clock,
     Keeper,
@@ -44,8 +45,10 @@ class FlowFitSettings:
         distinct_below: rows of a side in memory up to which those of a batch are all different; beyond, the few that
             are drawn twice do not matter.
         conclusion_share: of `max_time`, that the last evaluation and the diagnostics get.
-        readout_of_others: factor on the first readout of costs that are not quadratic. Where grad h* is flat at zero, a
-            potential that is nearly constant learns nothing.
+        short_shift: distance of the means, in the common unit, below which a cost that is not quadratic starts with a
+            readout `first_readout` times the usual. Where grad h* is flat at zero, as of powers below two, a potential
+            that is nearly constant learns nothing; with means apart it starts at the shift between them.
+        first_readout: as told.
     """
 
     moment_rows: int = 65_536
@@ -53,7 +56,8 @@ class FlowFitSettings:
     held_out_rows: int = 2048
     distinct_below: int = 20_000
     conclusion_share: float = 0.03
-    readout_of_others: float = 30.0
+    short_shift: float = 0.3
+    first_readout: float = 30.0
 
 
 FLOW_FIT = FlowFitSettings()
@@ -152,7 +156,8 @@ def _prepared_flow(
         for part, (x, z) in zip(splits, known, strict=True)
     ]
     select = [_both_encoded(part.select, encoders) for part in splits]
-    network = _new_network(units, options, generator)
+    means = encoders[0](sides[0]).mean(0), encoders[1](sides[1]).mean(0)
+    network = _new_network(units, means, options, generator)
     cost = units.cost(options.cost, network.dim)
     task = FlowTask(network, cost, draws, select, options.loss, generator)
     run = Run(task, options.training, generator, options.clock.now)
@@ -169,9 +174,12 @@ def _prepared_flow(
 
 
 def _new_network(
-    units: FlowUnits, options: FlowOptions, generator: torch.Generator
+    units: FlowUnits,
+    means: tuple[Tensor, Tensor],
+    options: FlowOptions,
+    generator: torch.Generator,
 ) -> FlowNetwork:
-    """Return a network whose map is nearly the identity, or for costs that are not quadratic nearly the mean's."""
+    """Return a network whose map is nearly the shift between the means of both sides, in the coordinates."""
     dim = len(units.source)
     network = FlowNetwork(
         dim,
@@ -181,9 +189,21 @@ def _new_network(
         generator=generator,
     )
     if not is_quadratic(options.cost):
+        shift = (means[1] - means[0]).cpu()[None]
         with torch.no_grad():
-            network.readout.mul_(FLOW_FIT.readout_of_others)
-    return network.to(options.device, options.dtype)
+            network.slope.copy_(units.cost(options.cost, dim).gradient(shift)[0])
+            if float(torch.linalg.vector_norm(shift)) < FLOW_FIT.short_shift:
+                network.readout.mul_(FLOW_FIT.first_readout)
+    network = network.to(options.device, options.dtype)
+    parts = [units.source, units.target, *network.parameters()]
+    finite = all(bool(part.isfinite().all()) for part in parts)
+    if not finite or not math.isfinite(units.scale):
+        raise DataError(
+            "X, Y: hold numbers so large, or so far apart, that the coordinates or the cost of a move between both "
+            "sides overflow; give them in other units, or leave out extreme rows",
+            argument="X, Y",
+        )
+    return network
 
 
 def _encoders(
