@@ -129,7 +129,8 @@ def fit_gaussians(
         facts = scores.training_facts(ot)
         parameters = sum(part.numel() for part in ot.map_.network.parameters())
         found = scores.score(ot.map_, pair, flags.points, seed)
-        return found | facts | {"parameters": parameters}
+        paper = PAPER.get(problem.dim)
+        return found | facts | {"parameters": parameters, "paper": paper}
     maps = _closed(name, problem.dim, seed)
     if maps is None:
         flow = flow_of(name, seed, flags).fit(pair.source, pair.target)
@@ -138,6 +139,8 @@ def fit_gaussians(
     found = scores.score_images(
         maps.forward(x), maps.backward(z), pair, flags.points, seed
     )
+    if name == "identity":  # which has no direction
+        del found["cosine"], found["backward_cosine"]
     return found | {"paper": PAPER.get(problem.dim)} | maps.facts
 
 

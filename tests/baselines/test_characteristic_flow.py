@@ -385,7 +385,12 @@ def test_diagnostics_tell_of_crossing_characteristics(
 
 
 def learn(pair: Pair, steps: int, **parameters: Any) -> CharacteristicFlow:
-    given = {"max_steps": steps, "random_state": 0, "batch_size": 256, "width": 32}
+    given: dict[str, Any] = {
+        "max_steps": steps,
+        "random_state": 0,
+        "batch_size": 256,
+        "width": 32,
+    }
     given |= {} if steps > 1000 else {"learning_rate": 1e-2}
     return CharacteristicFlow(**{**given, **parameters}).fit(pair.source, pair.target)
 

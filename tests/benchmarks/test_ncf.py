@@ -44,7 +44,7 @@ def test_the_targets_are_the_published_errors(tmp_path: Path) -> None:
         ("flow, 600 s", 0.01, 0.021, False),
         ("head, 600 s", 0.01, 0.01, None),
     ):
-        values = partial(
+        values: partial[dict[str, float]] = partial(
             dict, forward_uvp=forward, backward_uvp=backward, paper=ncf.PAPER[2]
         )
         row = ledger.record("gaussians d=2", method, 0, values, dim=2)
