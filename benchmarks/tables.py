@@ -25,6 +25,7 @@ MODULES = (
     "inner",
     "limits",
     "masses",
+    "ncf",
     "neutral",
     "parametrisation",
     "peers.race",

@@ -55,6 +55,10 @@ ROWS: dict[str, set[str]] = {
         *("transport.costs", "transport.coordinates"),
         *("transport.dual", "transport.maps"),
     },
+    "baselines": {
+        *("errors", "atomic", "statistics", "potentials", "training", "datasets"),
+        *("transport.costs", "transport.maps", "estimators"),
+    },
     "report": {
         "errors",
         "atomic",

@@ -42,6 +42,7 @@ def test_help_is_shown(name: str) -> None:
         "distance --methods affine default",
         "limits --pairs tails",
         "masses --pairs squared outliers --rho 3",
+        "ncf --methods flow head equation default plug-in identity",
         "neutral",
         "parametrisation",
         "peers --pairs tails --peers brenier pot",

@@ -1,16 +1,25 @@
 """The estimator, and the one pipeline from two sets of samples to a map."""
 
+from brenier.estimators import validation
 from brenier.estimators.budget import Budget
+from brenier.estimators.conditions import GivenConditions, class_plan
 from brenier.estimators.initial import POTENTIALS
 from brenier.estimators.loading import load, load_model
 from brenier.estimators.optimal_transport import OptimalTransport
+from brenier.estimators.parameters import RandomState
+from brenier.estimators.samples import both_sides
 from brenier.estimators.settings import FitSettings
 
 __all__ = [
     "POTENTIALS",
     "Budget",
     "FitSettings",
+    "GivenConditions",
     "OptimalTransport",
+    "RandomState",
+    "both_sides",
+    "class_plan",
     "load",
     "load_model",
+    "validation",
 ]

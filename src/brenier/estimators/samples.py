@@ -84,22 +84,8 @@ def _read_and_fit(
 ) -> FittedSamples:
     """Return what a fit of two samples gives, against a clock and with a progress bar."""
     progress.phase("reading")
-    source, source_samples = population(X, "X")
-    validation.check_no_labels_as_target(Y)
-    target, target_samples = population(Y, "Y")
-    if source.dim != target.dim:
-        hint = ""
-        if source.size is not None and source.size == target.size:
-            hint = f"; both have {source.size} rows: if their columns are the samples, give X.T and Y.T"
-        wrong = f"Y: has {target.dim} features, X has {source.dim}"
-        raise DataError(
-            f"{wrong}; both sides must have the same features, in the same order{hint}"
-        )
-    validation.warn_if_transposed(source, target)
-    if source_samples is not None and target_samples is not None:
-        validation.check_columns(source_samples.columns, target_samples.columns)
+    source, target, names = both_sides(X, Y)
     source, target = given.weighted(source, target)
-    names = None if source_samples is None else validation.feature_names(X, "X")
     features = None if names is None else tuple(map(str, names))
     metric = None
     if isinstance(parameters.cost, Mahalanobis) and check_mass(parameters.mass) is None:
@@ -118,6 +104,38 @@ def _read_and_fit(
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
+
+
+class PopulationPair(NamedTuple):
+    """Two populations with the same features, and their names, or None."""
+
+    source: Population
+    target: Population
+    names: np.ndarray | None
+
+
+def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair:
+    """Return the populations of a source and a target, checked against each other.
+
+    Raises:
+        DataError: for samples that cannot be used, or have other features than those of the other side.
+    """
+    source, source_samples = population(X, "X")
+    validation.check_no_labels_as_target(Y)
+    target, target_samples = population(Y, "Y")
+    if source.dim != target.dim:
+        hint = ""
+        if source.size is not None and source.size == target.size:
+            hint = f"; both have {source.size} rows: if their columns are the samples, give X.T and Y.T"
+        wrong = f"Y: has {target.dim} features, X has {source.dim}"
+        raise DataError(
+            f"{wrong}; both sides must have the same features, in the same order{hint}"
+        )
+    validation.warn_if_transposed(source, target)
+    if source_samples is not None and target_samples is not None:
+        validation.check_columns(source_samples.columns, target_samples.columns)
+    names = None if source_samples is None else validation.feature_names(X, "X")
+    return PopulationPair(source, target, names)
 
 
 def _planned(

@@ -8,7 +8,7 @@ import json
 import numbers
 import os
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import joblib
 import numpy as np
@@ -258,7 +258,7 @@ def remember_features(
         del estimator.feature_names_in_
 
 
-def described(estimator: BaseEstimator) -> dict[str, object]:
+def described(estimator: BaseEstimator) -> dict[str, Any]:
     """Return the parameters that JSON can hold, without functions and objects, and the names of the features."""
     parameters = estimator.get_params(deep=False)
     parameters["dtype"] = name_of_dtype(parameters["dtype"])

@@ -26,6 +26,13 @@ class ScaledCost(KnownCost):
     scale: float
     level: float
 
+    @classmethod
+    def of(cls, cost: Cost, scale: float, dim: int) -> ScaledCost:
+        """Return the cost in units of `scale`, with its level for standard normal displacements of `dim` features."""
+        generator = torch.Generator().manual_seed(0)
+        moves = torch.randn(1024, dim, generator=generator, dtype=torch.float64)
+        return cls(cost, scale, cls.level_of(cost, scale, moves))
+
     @staticmethod
     def level_of(cost: Cost, scale: float, moves: Tensor) -> float:
         """Return the level at which <grad h(v), v> is |v|^2 on average over usual displacements.

@@ -1,5 +1,6 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
+from brenier.transport.maps.batched import in_batches
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cost_rows import CostRowMap
@@ -11,6 +12,14 @@ from brenier.transport.maps.cross_fit import (
 )
 from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.files import (
+    Shapes,
+    TensorShape,
+    digest_of,
+    read_description,
+    read_shapes,
+    read_tensors,
+)
 from brenier.transport.maps.ground import Ground
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
@@ -35,14 +44,21 @@ __all__ = [
     "Ground",
     "RoundTrip",
     "RoundTripSettings",
+    "Shapes",
+    "TensorShape",
     "TransportMap",
     "combined",
     "cross_fitted",
+    "digest_of",
+    "in_batches",
     "inverse_errors",
     "label_fault",
     "load_map",
     "method_from_json",
     "pooled_distance",
+    "read_description",
+    "read_shapes",
+    "read_tensors",
     "round_trip",
     "save_map",
 ]

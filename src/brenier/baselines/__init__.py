@@ -1,0 +1,5 @@
+"""Rivals of `OptimalTransport`, each an estimator of its own with the same contract; nothing below imports them."""
+
+from brenier.baselines.characteristic_flow import CharacteristicFlow
+
+__all__ = ["CharacteristicFlow"]
