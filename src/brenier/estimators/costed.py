@@ -44,13 +44,15 @@ class CostSettings:
         shift_errors: standard errors beyond which a feature's shift is begun with, where the cost makes displacements
             sparse.
         nearly: share of the largest slope of a cost that a shift may not need more of.
+        bounding_rows: of the target, whose displacements bound those of the source where the cost has a largest slope.
         told_steep: share of rows with steeper slopes than the cost has, from which on they are warned of.
     """
 
     level_pairs: int = 1024
     shift_errors: float = 4.0
     nearly: float = 1 - 1e-6
-    told_steep: float = 0.001
+    bounding_rows: int = 4096
+    told_steep: float = 0.01
 
 
 COSTED = CostSettings()
@@ -134,6 +136,8 @@ class CostProblem(PlainProblem):
         )
         if self.ground.mass is not None:
             transport.ground = self._balanced_ends(transport)
+        if math.isfinite(CostFacts.of(self.ground.cost).largest_slope):
+            transport.ground = self._bounded(transport)
         unseen = self.split.held_out and self.options.warm is None
         certify = self.split.certify
         pace = self.options.pace
@@ -183,6 +187,17 @@ class CostProblem(PlainProblem):
         terms = Weighted(phi, x.weights), Weighted(phi_c, z.weights)
         return self.ground.with_constant_of(*terms)
 
+    def _bounded(self, transport: TransportMap) -> Ground:
+        """Return the ground with the displacements that rows of the target come from, on rows selected by."""
+        z = self.split.select[1].rows[: COSTED.bounding_rows].double()
+        back, solution = transport.inverse(z, return_solution=True)
+        moves = transport.coordinates.in_units(z - back.to(z))
+        moves = moves[solution.converged.to(moves.device)]
+        if not len(moves):
+            return self.ground
+        bounds = tuple(moves.amin(0).tolist()), tuple(moves.amax(0).tolist())
+        return dataclasses.replace(self.ground, reach=bounds)
+
     def _tell_steep(self, transport: TransportMap) -> None:
         """Warn of rows whose slope is steeper than that of any displacement."""
         rows = transport.rows()
@@ -192,7 +207,7 @@ class CostProblem(PlainProblem):
         if share > COSTED.told_steep:
             warn(
                 f"cost: {share:.1%} of held-out rows need a slope that {self.ground.cost!r} reaches nowhere, and are "
-                "moved by less than they should be; give a larger scale, or another cost",
+                "moved as far as any row of the target has come from; give a larger scale, or another cost",
                 ConvergenceWarning,
             )
 
@@ -263,12 +278,7 @@ def _ground(
     unit = coordinates.unit.cpu()
     moves = (z.rows[:n] - x.rows[:n]) / unit
     level = ScaledCost.level_of(options.cost, float(coordinates.scale), moves)
-    reach = float(
-        torch.stack([z.rows.amax(0) - x.rows.amin(0), x.rows.amax(0) - z.rows.amin(0)])
-        .div(unit)
-        .max()
-    )
-    return Ground(options.cost, options.mass, level=level, reach=reach)
+    return Ground(options.cost, options.mass, level=level)
 
 
 def _slope(

@@ -132,6 +132,10 @@ class Coordinates:
         """Return rows, or differences of rows, of the data in the variables of the metric: (n, d)."""
         return rows if self.metric is None else rows @ self.metric.root
 
+    def in_units(self, rows: Tensor) -> Tensor:
+        """Return rows, or differences of rows, in the units of the cost that were asked for: (n, d)."""
+        return self.measured(rows) * self.scale / self.unit
+
     def comparable(self, rows: Tensor) -> Tensor:
         """Return rows in units in which every feature counts as it does in the cost, up to a factor: (n, d)."""
         rows = self.measured(rows)

@@ -6,12 +6,15 @@ R in units of grad g says little about y where h is flat or steep: of |v|^p both
 
     R'(y) = y + grad h*(grad g(y)) - z,
 
-by how much the map misses z from y, in units of displacements. Of the squared distance the two are the same.
+by how much the map misses z from y, in units of displacements. Of the squared distance the two are the same. Where h
+has a largest slope (log-cosh), R' grows without bound near it while y hardly changes, since F has the curvature of g as
+well; there the lesser of |R'| and ten times |R| is tested, as if F bent by a tenth at least.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor
@@ -62,9 +65,7 @@ class InnerProblem:
     def errors(self, at: Iterate) -> Tensor:
         """Return |R'(y)|: (n,)."""
         v = self.z - at.y
-        gradient = at.residual + self._slope(v)
-        missed = self.cost.conjugate_gradient(gradient) - v
-        return torch.linalg.vector_norm(missed, dim=-1)
+        return inner_error(self.cost, v, at.residual + self._slope(v))
 
     def first_scale(self, at: Iterate) -> Tensor:
         """Return |grad h*(s)| / |s| for s = grad g(y): about the inverse curvature of h at the displacement of y: (n,).
@@ -96,6 +97,21 @@ class InnerProblem:
         """Return grad h(v) without what the kink adds: (n, d)."""
         slope = self.cost.gradient(v)
         return slope - self.kink * v.sign() if self.kink else slope
+
+
+def inner_error(cost: Cost, v: Tensor, slope: Tensor) -> Tensor:
+    """Return how far a row is from solved, in units of displacements: (n,).
+
+    Args:
+        cost: h.
+        v: (n, d), z - y.
+        slope: (n, d), grad g(y).
+    """
+    missed = torch.linalg.vector_norm(cost.conjugate_gradient(slope) - v, dim=-1)
+    if math.isinf(CostFacts.of(cost).largest_slope):
+        return missed
+    residual = torch.linalg.vector_norm(slope - cost.gradient(v), dim=-1)
+    return torch.minimum(missed, 10 * residual)
 
 
 def usual_method(cost: Cost | None) -> Method:

@@ -16,6 +16,7 @@ from torch import Tensor
 from brenier.potentials import Potential
 from brenier.solve import Solution, Status
 from brenier.transport.costs import Cost
+from brenier.transport.dual.inner import inner_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,8 +116,10 @@ def _double_precision(
     at = y.double()
     try:
         _, gradient = copy.deepcopy(potential).double().value_and_gradient(at)
-        moved = gradient if cost is None else cost.conjugate_gradient(gradient)
-        norm = torch.linalg.vector_norm(at - z.double() + moved, dim=-1)
+        v = z.double() - at
+        if cost is not None:
+            return inner_error(cost, v, gradient)
+        norm = torch.linalg.vector_norm(at - z.double() + gradient, dim=-1)
     except (RuntimeError, TypeError):  # a potential of one's own, of one precision
         return None
     return norm

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 
 import torch
 from torch import Tensor
@@ -31,14 +30,14 @@ class CostRowMap:
         coordinates: plain ones, of both sides alike.
         ground: h in the coordinates.
         solver: of inverse problems.
-        reach: the longest displacement of a feature where h has a largest slope (see `Ground`).
+        reach: least and greatest displacement of every feature, in the coordinates, or None (see `Ground`).
     """
 
     network: Potential
     coordinates: Coordinates
     ground: ScaledCost
     solver: InverseSolver
-    reach: float = math.inf
+    reach: tuple[Tensor, Tensor] | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return T(x): (n, d) -> (n, d)."""
@@ -84,8 +83,8 @@ class CostRowMap:
         slopes = self._constant(u).gradient(u)
         # In double precision: displacements far out in the domain of h* magnify rounding.
         moves = self.ground.conjugate_gradient(slopes.to(x))
-        if math.isfinite(CostFacts.of(self.ground).largest_slope):
-            moves = moves.clamp(-self.reach, self.reach)
+        if self.reach is not None:
+            moves = moves.clamp(*self.reach)
         return moves * self.coordinates.unit
 
     def _constant(self, rows: Tensor) -> Potential:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import NamedTuple
 
 import torch
@@ -31,8 +30,8 @@ class Ground:
         cost: h, of displacements in the units of the cost.
         mass: unbalanced mass, in the units of h, or None for balanced.
         constant: what is added to g and to env, in the units of h, so that with unbalanced mass both sides agree.
-        reach: the longest displacement of a feature, in the coordinates, of costs that have a largest slope, where a
-            steeper slope of g would ask for any length.
+        reach: (d,) least and (d,) greatest displacement of every feature, in the units of the cost, where that has a
+            largest slope: a steeper one of g would ask for any length. None for no bounds.
         level: cost, in the units of h, per unit of cost in the coordinates; by default the square of their scale.
     """
 
@@ -40,12 +39,22 @@ class Ground:
     mass: UnbalancedMass | None = None
     constant: float = 0.0
     level: float | None = None
-    reach: float = math.inf
+    reach: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def scaled(self, coordinates: Coordinates) -> ScaledCost:
         """Return the cost in plain coordinates."""
         scale = float(coordinates.scale)
         return ScaledCost(self.cost, scale, self.level or scale**2)
+
+    def reach_in(self, coordinates: Coordinates) -> tuple[Tensor, Tensor] | None:
+        """Return the least and the greatest displacements in the coordinates: (d,), (d,)."""
+        if self.reach is None:
+            return None
+        least, greatest = (
+            torch.tensor(side).to(coordinates.unit) / coordinates.scale
+            for side in self.reach
+        )
+        return least, greatest
 
     def with_constant_of(self, phi: Weighted, phi_c: Weighted) -> Ground:
         """Return the ground with the best constant for terms phi(x) (n,) and phi^c(z) (m,)."""

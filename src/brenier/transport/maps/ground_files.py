@@ -6,10 +6,12 @@ import dataclasses
 import math
 from typing import Any
 
+import torch
+
 from brenier.transport.coordinates import Coordinates, Metric
 from brenier.transport.costs import Mahalanobis, cost_from_json, cost_to_json
 from brenier.transport.dual import UnbalancedMass
-from brenier.transport.maps.checks import Json, check_real
+from brenier.transport.maps.checks import Json, check_real, require_finite
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.ground import Ground
 from brenier.transport.maps.map import TransportMap
@@ -34,7 +36,7 @@ def ground_to_json(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
             "mass": None if ground.mass is None else _mass_to_json(ground.mass),
             "constant": ground.constant,
             "level": ground.level,
-            "reach": None if math.isinf(ground.reach) else ground.reach,
+            "reach": ground.reach,
         }
     return told
 
@@ -57,7 +59,7 @@ def ground_from_json(description: Json, coordinates: Coordinates) -> Ground | No
         None if mass is None else _mass_from_json(mass),
         check_real("ground: constant", told["constant"]),
         None if level is None else check_real("ground: level", level, 0.0),
-        math.inf if reach is None else check_real("ground: reach", reach, 0.0),
+        None if reach is None else _reach_from_json(reach, coordinates.dim),
     )
 
 
@@ -74,6 +76,18 @@ def with_metric(coordinates: Coordinates, description: Json) -> Coordinates:
         raise ValueError("metric: is for other features")
     metric = Metric(cost.matrix, cost.root, cost.inverse_root)
     return dataclasses.replace(coordinates, metric=metric)
+
+
+def _reach_from_json(
+    told: object, dim: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the bounds of displacements, checked."""
+    bounds = torch.tensor(told, dtype=torch.float64)
+    if bounds.shape != (2, dim) or not bool((bounds[0] <= bounds[1]).all()):
+        raise ValueError("ground: reach must be two bounds for every feature")
+    require_finite("ground: reach", bounds)
+    least, greatest = bounds.tolist()
+    return tuple(least), tuple(greatest)
 
 
 def _mass_to_json(mass: UnbalancedMass) -> dict[str, float | None]:

@@ -301,9 +301,8 @@ class TransportMap:
         solver = InverseSolver(self.method, self.tol, self.max_steps, starts, cost)
         if cost is None:
             return RowMap(self.network, self.coordinates, solver)
-        return CostRowMap(
-            self.network, self.coordinates, cost, solver, self._ground().reach
-        )
+        reach = self._ground().reach_in(self.coordinates)
+        return CostRowMap(self.network, self.coordinates, cost, solver, reach)
 
     def _read(self, values: TableLike, name: str) -> CheckedSamples:
         return read(values, name, self.dim, min_rows=0)
