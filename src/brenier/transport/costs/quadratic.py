@@ -109,7 +109,7 @@ def _metric_of(given: ArrayLike | Tensor) -> Tensor:
         DataError: where it is none of finite numbers.
     """
     try:
-        whole = given.detach().cpu() if isinstance(given, Tensor) else given
+        whole = given.detach().cpu().numpy() if isinstance(given, Tensor) else given
         matrix = torch.from_numpy(np.array(whole, dtype=np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
         raise DataError(
