@@ -9,6 +9,7 @@ from brenier.solve import Method, OrthantBFGS
 from brenier.transport.costs import (
     Cost,
     CostFacts,
+    KnownCost,
     Mahalanobis,
     SquaredEuclidean,
     check_cost,
@@ -32,6 +33,10 @@ class AskedCost(NamedTuple):
     mass: UnbalancedMass | None
     start: str
     costed: bool
+
+    def processes(self, asked: int | None) -> int | None:
+        """Return how many processes may share the work: one where workers may not know the class of the cost."""
+        return asked if isinstance(self.cost, KnownCost) else 1
 
     @property
     def bounded_below(self) -> bool:
