@@ -256,7 +256,7 @@ def test_few_rows_fall_into_folds_unless_told_otherwise() -> None:
 
 
 def test_every_field_is_among_these() -> None:
-    facts = {"rows", "dim", "steps", "seconds"}
+    facts = {"rows", "dim", "steps", "seconds", "bounded_below"}
     known = {field.name for field in dataclasses.fields(Budget)} - facts
     tested = {name for _, _, fields, _ in CHOICES for name in fields}
     others = {"long_layers", "longer_layers", "narrow_layers", "narrow_width"}

@@ -23,7 +23,13 @@ from brenier.training import Settings
 from brenier.training.settings import cosine_schedule
 from brenier.transport.dual import DualSettings
 
-FACTS = {"rows", "dim", "steps", "seconds"}  # of a fit, which are no settings
+FACTS = {
+    "rows",
+    "dim",
+    "steps",
+    "seconds",
+    "bounded_below",
+}  # of a fit, which are no settings
 
 
 def groups() -> dict[str, Any]:

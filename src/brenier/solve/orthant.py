@@ -216,6 +216,8 @@ def _updated(hessian: Tensor, secant: Secant, damping: float) -> Tensor:
 
 def _restarted(hessian: Tensor, secant: Secant, restart: Tensor) -> Tensor:
     """Return B, in rows that restart the identity times the curvature of the secant: (n, d, d)."""
+    if not bool(restart.any()):
+        return hessian
     curvature = torch.where(secant.useful, secant.square / secant.curvature, 1.0)
     identity = torch.eye(hessian.shape[-1], dtype=hessian.dtype, device=hessian.device)
     return torch.where(

@@ -149,3 +149,15 @@ def test_starts_are_the_best_of_the_candidates(cost: Cost) -> None:
         points = torch.cat([x, row.unsqueeze(0)])
         heights = g(points) + cost.value(row - points)
         assert torch.equal(points[heights.argmin()], start)
+
+
+def test_costs_of_all_candidates_are_found_where_they_are_few() -> None:
+    """A shortlist by the squared distance holds the best of many for most rows, and for others one nearly as low."""
+    g, z, x = convex(seed=8), 1.5 * normal(200, 2), normal(300, 2, seed=1)
+    cost = SeparablePower(1.5)
+    found = best_initial_points(g, z, x, g(x), cost=cost).rows()
+    heights = g(x) + cost.value((z.unsqueeze(1) - x).flatten(0, 1)).view(200, 300)
+    best = torch.minimum(heights.min(-1).values, g(z))
+    excess = g(found) + cost.value(z - found) - best
+    assert float((excess <= 1e-12).double().mean()) > 0.9
+    assert float(excess.max()) < 0.1

@@ -213,8 +213,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "is truncated or not a model description",
     ),
     "newer": (
-        lambda folder: describe(folder, format=3),
-        "has format 3, this brenier reads up to 2; upgrade brenier",
+        lambda folder: describe(folder, format=4),
+        "has format 4, this brenier reads up to 3; upgrade brenier",
     ),
     "altered": (
         lambda folder: describe(folder, signed=False, tol=1.0),

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution, Status
-from brenier.transport.costs import Cost, CostFacts
+from brenier.transport.costs import Cost
 from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.marginals import UnbalancedMass
 from brenier.transport.dual.starts import (
@@ -54,13 +54,6 @@ class SolverOptions:
     check_every: int
     starts: StartSettings
     cost: Cost | None = None
-
-    @property
-    def most_candidates(self) -> int:
-        """How many source points inner problems may start at."""
-        if self.cost is None or CostFacts.of(self.cost).of_distance:
-            return self.starts.max_candidates
-        return self.starts.max_candidates_by_feature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,8 +116,8 @@ def sequential(
 def terms_of(batch: Batch, options: SolverOptions) -> Terms:
     """Return the terms of J on a batch, differentiable in the parameters."""
     source = batch.potential(batch.x)
-    candidates = batch.x[: options.most_candidates]
-    values = source[: options.most_candidates].detach()
+    candidates = batch.x[: options.starts.max_candidates]
+    values = source[: options.starts.max_candidates].detach()
     target, solution = envelope(
         batch.potential,
         batch.z,

@@ -252,7 +252,7 @@ class ParallelDual:
         own_source = potential(x[::k])
         sources = [torch.from_numpy(worker.answer()) for worker in workers]
 
-        candidates = x[: options.most_candidates]
+        candidates = x[: options.starts.max_candidates]
         values = _interleaved([own_source.detach(), *sources])[: len(candidates)]
         for i, worker in enumerate(workers, 1):
             points = (*_every(batch, i, k), candidates, values)

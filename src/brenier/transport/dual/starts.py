@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential, rows_at_once
-from brenier.transport.costs import Cost, pairwise_cost
+from brenier.transport.costs import Cost, CostFacts, pairwise_cost
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,14 +17,14 @@ class StartSettings:
 
     Attributes:
         max_candidates: source points at which an inner problem may start; more cost more than they save.
-        max_candidates_by_feature: the same for costs that are not functions of the distance, which take as many
-            operations per candidate as there are features, and slow ones.
+        shortlist: of them, those whose costs are found for each target point where the cost is not a function of the
+            distance, and dear for all: the best under the squared distance, which the level of the cost is that of.
         condition_penalty: what a squared difference of conditions counts in the choice of a start, where points carry
             conditions: so much that a start of the same condition is taken wherever there is one.
     """
 
     max_candidates: int = 1024
-    max_candidates_by_feature: int = 256
+    shortlist: int = 16
     condition_penalty: float = 1e5
     bearable_penalty: float = 1.0
 
@@ -112,9 +112,19 @@ def _best_by_cost(
     """Return the best initial points under another cost than the squared distance."""
     least, index = [], []
     for rows in z.split(rows_at_once(z, len(x))):
-        lowest = (values + pairwise_cost(cost, x, rows)).min(-1)
+        if CostFacts.of(cost).of_distance:
+            lowest = (values + pairwise_cost(cost, x, rows)).min(-1)
+            least.append(lowest.values)
+            index.append(lowest.indices)
+            continue
+        heights = values + 0.5 * torch.cdist(rows, x).square()
+        most = min(StartSettings.shortlist, len(x))
+        chosen = heights.topk(most, largest=False, sorted=False).indices
+        moves = rows.unsqueeze(1) - x[chosen]
+        exact = values[chosen] + cost.value(moves.flatten(0, 1)).view(len(rows), most)
+        lowest = exact.min(-1)
         least.append(lowest.values)
-        index.append(lowest.indices)
+        index.append(chosen.gather(1, lowest.indices.unsqueeze(1)).squeeze(1))
     lower = torch.cat(least) < potential(z)  # h(0) = 0
     return _shared_points(x, z, torch.cat(index), lower)
 
