@@ -135,7 +135,7 @@ def test_balanced_is_the_limit(generator):
     assert float(x.norm(dim=1).max()) <= 2  # 1 + 2 / 2
 
 
-@pytest.mark.parametrize("dim", [1, 2, 16])
+@pytest.mark.parametrize("dim", [1, 2, pytest.param(16, marks=pytest.mark.slow)])
 def test_variances_and_inverses_of_unbalanced_pairs(dim, generator):
     pair = unbalanced_pair(Power(1.5), 1.0, 1.0, dim, **DOUBLE)
     z, x = pair.target_with_preimage(N, generator)

@@ -90,6 +90,7 @@ def test_soft_means_lose_no_digits_and_do_not_overflow() -> None:
     assert float(far) == pytest.approx(1e4 - math.log(2))
 
 
+@pytest.mark.slow
 def test_the_value_at_the_best_potentials_is_that_of_an_independent_solver() -> None:
     """-J at the potentials that POT's plan implies is the cost of that plan."""
     ot = pytest.importorskip("ot")
