@@ -30,8 +30,8 @@ if QUICK:  # so few steps hardly make a map, and it says so
 COSTS = {
     "squared distance": "squared_euclidean",
     "power 1.2: long moves cost less": Power(1.2),
-    "power 4: long moves cost more": Power(4),
-    "elastic: few features move": Elastic(sparsity=1.0),
+    "power 3: long moves cost more": Power(3),
+    "elastic: few features move": Elastic(sparsity=0.3),
     "log-cosh: nearly linear beyond 1": LogCosh(scale=1.0),
 }
 
@@ -43,10 +43,10 @@ def disc(n, rng):
 
 
 def disc_and_other(n, rng):
-    """Rows of the target: most where the source is, the others further right and a little higher."""
+    """Rows of the target: most where the source is, the others further right."""
     far = rng.uniform(size=n) < 0.4
     points = disc(n, rng)
-    return np.where(far[:, None], 0.6 * points + [3.2, 1.2], points)
+    return np.where(far[:, None], 0.6 * points + [3.2, 0.2], points)
 
 
 def fitted(x, z, **told):
@@ -56,7 +56,7 @@ def fitted(x, z, **told):
 def draw_costs(file):
     rng = np.random.default_rng(0)
     x, z, fresh = disc(ROWS, rng), disc_and_other(ROWS, rng), disc(600, rng)
-    figure = Figure(figsize=(15, 3.4), layout="constrained")
+    figure = Figure(figsize=(16, 2.2), layout="constrained")
     panels = figure.subplots(1, len(COSTS), sharex=True, sharey=True)
     for axes, (title, cost) in zip(panels, COSTS.items(), strict=True):
         moved = fitted(x, z, cost=cost).transform(fresh)
