@@ -29,6 +29,7 @@ def test_the_published_settings_are_arguments_of_the_estimator(
     assert preset.estimator("paper", 2, max_steps=7).max_steps == 7
 
 
+@pytest.mark.slow
 def test_a_fit_of_the_preset_inverts_as_published(generator: torch.Generator) -> None:
     x, z = (
         torch.randn(40, 2, generator=generator),
