@@ -56,7 +56,7 @@ def test_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def speed(example: Path) -> object:
     """An example, marked where it takes long."""
-    slow = example.name in ("costs.py", "drift.py", "single_cell.py")
+    slow = example.name in ("costs.py", "drift.py", "shapes.py", "single_cell.py")
     return pytest.param(example, marks=pytest.mark.slow) if slow else example
 
 

@@ -7,6 +7,8 @@ from benchmarks.plans import Costs, mean_costs, plan_costs
 from brenier.datasets import separable_pair, translation_pair
 from brenier.metrics import exact_w2
 
+pytestmark = pytest.mark.slow  # fits of seconds
+
 
 def test_costs_are_those_of_exact_plans(generator: torch.Generator) -> None:
     x, z = (

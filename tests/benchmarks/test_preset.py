@@ -7,6 +7,8 @@ from benchmarks import preset
 from brenier import DualTask, GradientStep, OptimalTransport
 from brenier.datasets import gaussian_pair
 
+pytestmark = pytest.mark.slow  # fits of seconds
+
 
 def test_the_published_settings_are_arguments_of_the_estimator(
     generator: torch.Generator,

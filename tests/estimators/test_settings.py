@@ -278,6 +278,7 @@ def test_ema_decay_bounds_the_average(monkeypatch: pytest.MonkeyPatch) -> None:
     assert values[0] != values[1]
 
 
+@pytest.mark.slow
 def test_layers_of_long_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = runs(monkeypatch)
     long = {"many_rows": 100, "long_steps": 10, "long_layers": 6, "narrow_width": 1}
