@@ -32,3 +32,27 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.fail(f"BRENIER_DATA names {named}, which is not a folder")
     return folder
+
+
+# Cases that take seconds where others of the same test show as much: `make test-all` runs them.
+LONG = (
+    "test_exact_rules_differentiate_the_inverse_map[convex softplus-unrolled]",
+    "test_exact_rules_differentiate_the_inverse_map[free celu-unrolled]",
+    "test_exact_rules_differentiate_the_inverse_map[free softplus-unrolled]",
+    "test_exact_rules_differentiate_the_inverse_map[free tanh-unrolled]",
+    "test_a_run_put_down_and_taken_up_is_the_same_run[SGD",
+    "test_a_run_put_down_and_taken_up_is_the_same_run[RMSprop",
+    "test_a_run_put_down_and_taken_up_is_the_same_run[AdamW",
+    "test_so_many_rows_are_held_out[25]",
+    "test_a_curved_map_is_learnt[residual-2]",
+    "test_a_curved_map_is_learnt[free-2]",
+    "test_flow_inputs.py::test_a_few_inputs_of_all_kinds",
+    "test_classes_are_moved_to_their_own_targets[200",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the long cases as slow."""
+    for item in items:
+        if any(name in item.nodeid for name in LONG):
+            item.add_marker(pytest.mark.slow)
