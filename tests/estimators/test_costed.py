@@ -271,6 +271,17 @@ def test_balanced_maps_transport_all_mass() -> None:
     assert (ot.map_.explained(X) == 1).all()
 
 
+def test_scores_of_unbalanced_mass_are_its_transport_cost() -> None:
+    z = np.random.default_rng(6).normal(size=(1500, 2)) + 1
+    for cost in (Power(1.5), LogCosh()):
+        ot = fit(cost, X, z, mass=UnbalancedMass(2.0, 2.0))
+        assert ot.score(X, z) == pytest.approx(ot.map_.distance(X, z).cost)
+        # Bounds of displacements leave the constant, at which as much is transported as explained.
+        shares = ot.map_.growth(X).mean(), ot.map_.explained(z).mean()
+        assert shares[0] == pytest.approx(shares[1], rel=0.1)
+        assert ot.map_.ground.constant != 0
+
+
 # ---- what is refused
 
 

@@ -136,8 +136,9 @@ class CostProblem(PlainProblem):
         )
         if self.ground.mass is not None:
             transport.ground = self._balanced_ends(transport)
-        if math.isfinite(CostFacts.of(self.ground.cost).largest_slope):
-            transport.ground = self._bounded(transport)
+        bounded = math.isfinite(CostFacts.of(self.ground.cost).largest_slope)
+        if bounded:
+            transport.ground = self._bounded(transport, transport.ground or self.ground)
         unseen = self.split.held_out and self.options.warm is None
         certify = self.split.certify
         pace = self.options.pace
@@ -146,7 +147,8 @@ class CostProblem(PlainProblem):
         transport.held_out_distance = transport.measure(
             x.rows, z.rows, held_out=unseen, weights=(x.weights, z.weights)
         )
-        self._tell_steep(transport)
+        if bounded:
+            self._tell_steep(transport)
         return transport
 
     def fault(self, transport: TransportMap) -> str | None:  # type: ignore[override]
@@ -187,23 +189,25 @@ class CostProblem(PlainProblem):
         terms = Weighted(phi, x.weights), Weighted(phi_c, z.weights)
         return self.ground.with_constant_of(*terms)
 
-    def _bounded(self, transport: TransportMap) -> Ground:
-        """Return the ground with the displacements that rows of the target come from, on rows selected by."""
+    def _bounded(self, transport: TransportMap, ground: Ground) -> Ground:
+        """Return a ground with the displacements that rows of the target come from, on rows selected by."""
         z = self.split.select[1].rows[: COSTED.bounding_rows].double()
+        z = z.to(self.options.device)
         back, solution = transport.inverse(z, return_solution=True)
         moves = transport.coordinates.in_units(z - back.to(z))
         moves = moves[solution.converged.to(moves.device)]
         if not len(moves):
-            return self.ground
+            return ground
         bounds = tuple(moves.amin(0).tolist()), tuple(moves.amax(0).tolist())
-        return dataclasses.replace(self.ground, reach=bounds)
+        return dataclasses.replace(ground, reach=bounds)
 
     def _tell_steep(self, transport: TransportMap) -> None:
         """Warn of rows whose slope is steeper than that of any displacement."""
         rows = transport.rows()
         if not isinstance(rows, CostRowMap):
             return
-        share = float(rows.steep(self.split.certify[0].rows.double()).double().mean())
+        x = self.split.certify[0].rows.double().to(self.options.device)
+        share = float(rows.steep(x).double().mean())
         if share > COSTED.told_steep:
             warn(
                 f"cost: {share:.1%} of held-out rows need a slope that {self.ground.cost!r} reaches nowhere, and are "

@@ -39,6 +39,7 @@ from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
 from brenier.transport.costs import Mahalanobis
+from brenier.transport.maps import TransportMap
 
 
 class FittedSamples(NamedTuple):
@@ -188,10 +189,13 @@ def value_of(
     Raises:
         DataError: for weights that cannot be used.
     """
+    pair = terms[:2]
+    if isinstance(transport, TransportMap) and transport.ground is not None:
+        pair = transport.ground.terms(*pair)
     means = [
         weighted_mean(own, read_weights(given, name, len(own)))
         for own, name, given in zip(
-            terms[:2], ("source_weight", "target_weight"), weights, strict=True
+            pair, ("source_weight", "target_weight"), weights, strict=True
         )
     ]
     return transport.unit_of_values() * float(means[0] + means[1])

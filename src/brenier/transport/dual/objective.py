@@ -157,6 +157,7 @@ def envelope(
         values,
         options.starts.condition_penalty,
         options.cost,
+        options.starts.shortlist,
     )
     found = conjugate(
         potential,

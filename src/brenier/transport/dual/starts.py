@@ -64,6 +64,7 @@ def best_initial_points(
     values: Tensor,
     condition_penalty: float = StartSettings.condition_penalty,
     cost: Cost | None = None,
+    shortlist: int = StartSettings.shortlist,
 ) -> InitialPoints:
     """Return for every row of z where F is least among z itself and some points.
 
@@ -77,11 +78,12 @@ def best_initial_points(
         values: (n,), g at the candidates.
         condition_penalty: see `StartSettings`.
         cost: another one than the squared distance, which knows no conditions.
+        shortlist: see `StartSettings`.
     """
     if not len(x):
         return InitialPoints.per_row(z)
     if cost is not None:
-        return _best_by_cost(potential, z, x, values, cost)
+        return _best_by_cost(potential, z, x, values, cost, shortlist)
     d = potential.transport_dim
     conditioned = d < potential.dim
     y, w = x[:, :d], z[:, :d]
@@ -107,7 +109,12 @@ def best_initial_points(
 
 
 def _best_by_cost(
-    potential: Potential, z: Tensor, x: Tensor, values: Tensor, cost: Cost
+    potential: Potential,
+    z: Tensor,
+    x: Tensor,
+    values: Tensor,
+    cost: Cost,
+    shortlist: int,
 ) -> InitialPoints:
     """Return the best initial points under another cost than the squared distance."""
     least, index = [], []
@@ -118,7 +125,7 @@ def _best_by_cost(
             index.append(lowest.indices)
             continue
         heights = values + 0.5 * torch.cdist(rows, x).square()
-        most = min(StartSettings.shortlist, len(x))
+        most = min(shortlist, len(x))
         chosen = heights.topk(most, largest=False, sorted=False).indices
         moves = rows.unsqueeze(1) - x[chosen]
         exact = values[chosen] + cost.value(moves.flatten(0, 1)).view(len(rows), most)

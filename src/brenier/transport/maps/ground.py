@@ -15,7 +15,6 @@ from brenier.transport.coordinates import Coordinates
 from brenier.transport.costs import Cost, CostFacts, ScaledCost
 from brenier.transport.dual import (
     UnbalancedMass,
-    priced,
     share_of_mass,
     shares_of,
 )
@@ -76,14 +75,12 @@ class Ground:
             return torch.ones_like(phi_c)
         return share_of_mass(-phi_c - self.constant, self.mass.target)
 
-    def priced(self, phi: Tensor, phi_c: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the terms of J with unbalanced mass, of phi(x) and phi^c(z): (n,), (m,)."""
+    def terms(self, phi: Tensor, phi_c: Tensor) -> tuple[Tensor, Tensor]:
+        """Return terms of minus J, of phi(x) and phi^c(z): these themselves where mass is balanced: (n,), (m,)."""
         if self.mass is None:
-            return -phi, -phi_c
-        return (
-            priced(self.constant - phi, self.mass.source),
-            priced(-phi_c - self.constant, self.mass.target),
-        )
+            return phi, phi_c
+        source, target = self.mass.terms(-phi, phi_c, self.constant)
+        return -source, -target
 
 
 def check_plain(ground: Ground, coordinates: Coordinates) -> Ground:
@@ -132,14 +129,10 @@ def measured_cost(
         certified: whether all inner minima are certainly global.
         held_out: whether training never saw these rows.
     """
-    terms = found.phi, found.phi_c
     shares = ground.growth(found.phi), ground.explained(found.phi_c)
-    if ground.mass is not None:
-        # The constant of these rows would be chosen to make J small.
-        source, target = ground.priced(*terms)
-        terms = -source, -target
     return MeasuredCost(
-        terms=terms,
+        # At the constant of the ground: that of these rows would be chosen to make J small.
+        terms=ground.terms(found.phi, found.phi_c),
         cost=found.cost,
         shares=shares,
         weights=found.weights,

@@ -83,7 +83,10 @@ class Starts:
 
     def _best(self, w: Tensor, rows: Tensor, values: Tensor) -> InitialPoints:
         penalty = self.settings.condition_penalty
-        return best_initial_points(self.potential, w, rows, values, penalty, self.cost)
+        shortlist = self.settings.shortlist
+        return best_initial_points(
+            self.potential, w, rows, values, penalty, self.cost, shortlist
+        )
 
 
 @dataclasses.dataclass(frozen=True)
