@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -86,9 +85,7 @@ class Baseline(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         self._forget_run()
 
     def __sklearn_tags__(self) -> Tags:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
+        return validation.with_required_target(super().__sklearn_tags__())
 
     def _write(self, folder: str | Path) -> None:
         """Write what was fitted."""
@@ -122,8 +119,4 @@ class Baseline(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
             samples.dtype,
             keep_graph=True,
         )
-        moved = samples.restore(found)
-        configured = getattr(self, "_sklearn_output_config", {})
-        output = configured.get("transform", get_config()["transform_output"])
-        as_array = output != "default" and isinstance(moved, Tensor)
-        return moved.detach().cpu().numpy() if as_array else moved
+        return validation.as_configured(self, samples.restore(found))

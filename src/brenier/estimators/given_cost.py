@@ -9,11 +9,11 @@ from brenier.solve import Method, OrthantBFGS
 from brenier.transport.costs import (
     Cost,
     CostFacts,
-    KnownCost,
     Mahalanobis,
     SquaredEuclidean,
     check_cost,
     cost_named,
+    is_of_library,
 )
 from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -36,7 +36,7 @@ class AskedCost(NamedTuple):
 
     def processes(self, asked: int | None) -> int | None:
         """Return how many processes may share the work: one where workers may not know the class of the cost."""
-        return asked if isinstance(self.cost, KnownCost) else 1
+        return asked if is_of_library(self.cost) else 1
 
     @property
     def bounded_below(self) -> bool:

@@ -7,7 +7,7 @@ from brenier.transport.costs.base import (
     conjugate_value,
     pairwise_cost,
 )
-from brenier.transport.costs.check import CostCheck, check_cost
+from brenier.transport.costs.check import CostCheck, check_cost, is_of_library
 from brenier.transport.costs.known import Elastic, LogCosh, Power, SeparablePower
 from brenier.transport.costs.named import (
     COSTS,
@@ -36,5 +36,6 @@ __all__ = [
     "cost_from_json",
     "cost_named",
     "cost_to_json",
+    "is_of_library",
     "pairwise_cost",
 ]

@@ -15,23 +15,10 @@ from brenier.transport.costs.base import KnownCost
 
 
 @dataclasses.dataclass(frozen=True)
-class Power(KnownCost):
-    """c(x, z) = |z - x|^p / p with the Euclidean norm: W_p. Far moves cost less for p < 2, and more for p > 2.
-
-    Args:
-        p: above 1.
-
-    Raises:
-        DataError: where p is not above 1.
-
-    >>> import torch
-    >>> Power(3)(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
-    tensor([41.6667])
-    """
+class OfPower(KnownCost):
+    """What costs of a power p have in common."""
 
     p: float
-
-    of_distance = True
 
     def __post_init__(self) -> None:
         check_above("p", self.p, 1.0, "of p <= 1 maps are not determined by a gradient")
@@ -45,6 +32,24 @@ class Power(KnownCost):
     def dominates_square(self) -> bool:  # type: ignore[override]
         """Whether p > 2."""
         return self.p > 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Power(OfPower):
+    """c(x, z) = |z - x|^p / p with the Euclidean norm: W_p. Far moves cost less for p < 2, and more for p > 2.
+
+    Args:
+        p: above 1.
+
+    Raises:
+        DataError: where p is not above 1.
+
+    >>> import torch
+    >>> Power(3)(torch.zeros(1, 2), torch.tensor([[3.0, 4.0]]))
+    tensor([41.6667])
+    """
+
+    of_distance = True
 
     def value(self, v: Tensor) -> Tensor:
         """Return |v|^p / p: (n, d) -> (n,)."""
@@ -64,7 +69,7 @@ class Power(KnownCost):
 
 
 @dataclasses.dataclass(frozen=True)
-class SeparablePower(KnownCost):
+class SeparablePower(OfPower):
     """c(x, z) = sum of |z_i - x_i|^p / p, feature by feature: W_p with the l_p norm.
 
     Args:
@@ -73,21 +78,6 @@ class SeparablePower(KnownCost):
     Raises:
         DataError: where p is not above 1.
     """
-
-    p: float
-
-    def __post_init__(self) -> None:
-        check_above("p", self.p, 1.0, "of p <= 1 maps are not determined by a gradient")
-
-    @property
-    def degree(self) -> float:  # type: ignore[override]
-        """The power p."""
-        return float(self.p)
-
-    @property
-    def dominates_square(self) -> bool:  # type: ignore[override]
-        """Whether p > 2."""
-        return self.p > 2
 
     def value(self, v: Tensor) -> Tensor:
         """Return sum of |v_i|^p / p: (n, d) -> (n,)."""

@@ -8,7 +8,6 @@ Displacements are found in the coordinates and added to the rows, so that what i
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 
 import torch
@@ -19,6 +18,7 @@ from brenier.solve import Solution
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.costs import CostFacts, ScaledCost
 from brenier.transport.maps.inverse import InverseSolver
+from brenier.transport.maps.rows import constant_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,11 +88,7 @@ class CostRowMap:
         return moves * self.coordinates.unit
 
     def _constant(self, rows: Tensor) -> Potential:
-        """Return the potential, or for rows with a graph one like it whose parameters take no gradients."""
-        parameters = self.network.parameters()
-        if rows.requires_grad and any(part.requires_grad for part in parameters):
-            return copy.deepcopy(self.network).requires_grad_(False)
-        return self.network
+        return constant_for(self.network, rows)
 
     @property
     def _dtype(self) -> torch.dtype:

@@ -99,12 +99,16 @@ class RowMap:
         return self.coordinates.target_terms(z, w, found.value), found.solution
 
     def _constant(self, rows: Tensor) -> Potential:
-        """Return the potential, or for rows with a graph one like it whose parameters take no gradients."""
-        parameters = self.network.parameters()
-        if rows.requires_grad and any(part.requires_grad for part in parameters):
-            return copy.deepcopy(self.network).requires_grad_(False)
-        return self.network
+        return constant_for(self.network, rows)
 
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.network.parameters()).dtype
+
+
+def constant_for(network: Potential, rows: Tensor) -> Potential:
+    """Return a potential, or for rows with a graph one like it whose parameters take no gradients."""
+    parameters = network.parameters()
+    if rows.requires_grad and any(part.requires_grad for part in parameters):
+        return copy.deepcopy(network).requires_grad_(False)
+    return network
