@@ -42,6 +42,7 @@ ROWS: dict[str, set[str]] = {
         *("errors", "atomic", "statistics", "solve", "potentials", "datasets"),
         *("transport.costs", "transport.coordinates", "transport.dual"),
     },
+    "control": {"errors", "solve"},
     "estimators": {
         *(
             "errors",
