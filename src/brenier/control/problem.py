@@ -106,6 +106,10 @@ class ControlProblem(abc.ABC):
         """
         return AutodiffHamiltonian(self, t, z, p)
 
+    def value_guess(self, t: Tensor, z: Tensor) -> Tensor | None:
+        """Return a guess of phi (n,), equal to G at t = T, to which a network is added; None where there is none."""
+        return None
+
     def terminal_gradient(self, z: Tensor) -> Tensor:
         """Return grad G(z), differentiable where z has a graph: (n, d)."""
         with torch.enable_grad():

@@ -174,6 +174,7 @@ class Run(Generic[Model]):
         progress = self.step / max(1, self.settings.max_steps)
         if self.limit is not None:
             progress = max(progress, min(1.0, self.seconds / self.limit))
+        self.task.begin_step(progress)
         factor = self.settings.schedule(progress) * self.rate_factor
         expected_steps = self.step / progress if progress else self.settings.max_steps
         power = self.settings.short_run_factor(expected_steps)

@@ -78,6 +78,10 @@ class Task(Protocol[Model]):
         """Return the loss of a model, one like `self.model`, on samples that training never sees."""
         ...
 
+    def begin_step(self, progress: float) -> None:
+        """Take in how much of the budget is used up, from 0 to 1, before the losses of a step."""
+        return  # without a body mypy takes the method for an abstract one
+
     def members(self) -> Sequence[nn.Module]:
         """Return the members of an ensemble, each with a gradient of its own to be clipped; by default the model."""
         return [self.model]
@@ -92,7 +96,7 @@ class Task(Protocol[Model]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up what was under way."""
-        return  # without a body mypy takes the method for an abstract one
+        return  # as above
 
     def summary(self, row: Mapping[str, float]) -> str:
         """Return a row of the history as a progress bar shows it."""

@@ -1,0 +1,178 @@
+"""A feedback policy: what to do in every state at every time, with its rollouts and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from brenier.control.controller import Controller, ImplicitController
+from brenier.control.problem import ControlProblem
+from brenier.control.rollout import Disturb, Grid, Trajectory, roll_out
+from brenier.control.search import ControlSearch
+from brenier.control.value import ValueJet
+from brenier.errors import ConvergenceWarning, DataError, warn
+
+States = Tensor | NDArray[np.floating[Any]]
+
+
+class FeedbackPolicy:
+    """The control u(z, t) of a controller that was trained, or of one made by hand.
+
+    Args:
+        controller: acts; its precision and device are those of its parameters.
+        grid: how time is divided where nothing else is said.
+
+    Attributes:
+        problem: what it controls.
+    """
+
+    def __init__(self, controller: Controller, grid: Grid | None = None) -> None:
+        self.controller = controller.eval().requires_grad_(False)
+        self.problem: ControlProblem = controller.problem
+        self.grid = grid or Grid(self.problem.steps)
+
+    def __call__(self, z: States, t: float | Tensor) -> Any:
+        """Return the controls at states z (n, d) and time t, one number or (n,): (n, m), an array for an array.
+
+        Where a search does not converge, a `ConvergenceWarning` says how many did not.
+
+        Raises:
+            DataError: for states of another shape or with NaN, or a time outside [0, T].
+        """
+        states = self._states(z, "z")
+        with torch.no_grad():
+            action = self.controller.act(self._times(t, states), states)
+        if action.found is not None and action.found.unconverged:
+            warn(f"controls: {action.found.report()}", ConvergenceWarning)
+        return self._as_given(action.control, z)
+
+    def value(self, z: States, t: float | Tensor) -> Any:
+        """Return the value function, the cost to go, at states (n, d) and time t: (n,).
+
+        Raises:
+            DataError: as above, and where the controller has no value function.
+        """
+        return self._as_given(self._jet(z, t).value, z)
+
+    def costate(self, z: States, t: float | Tensor) -> Any:
+        """Return the gradient of the value function in z, at states (n, d) and time t: (n, d).
+
+        Raises:
+            DataError: as above.
+        """
+        return self._as_given(self._jet(z, t).costate, z)
+
+    def rollout(
+        self,
+        z0: States,
+        disturb: Disturb | None = None,
+        *,
+        steps: int | None = None,
+        scheme: str | None = None,
+    ) -> Trajectory:
+        """Return the trajectories from initial states z0 (n, d) in closed loop.
+
+        Where searches do not converge, a `ConvergenceWarning` says how many did not.
+
+        Args:
+            z0: initial states.
+            disturb: (step, t, z (n, d)) -> z, what happens to states before the policy acts in a step, or None.
+            steps: equal ones that [0, T] is divided into; by default those of training.
+            scheme: "euler", "midpoint" or "rk4"; by default that of training.
+
+        Raises:
+            DataError: for states of another shape or with NaN, or a grid that is none.
+        """
+        z = self._states(z0, "z0")
+        grid = dataclasses.replace(
+            self.grid,
+            steps=self.grid.steps if steps is None else steps,
+            scheme=self.grid.scheme if scheme is None else scheme,
+        )
+        found = roll_out(self.problem, self.controller, z, grid, disturb)
+        if found.unconverged:
+            warn(
+                f"rollout: {found.unconverged:.2%} of all controls did not converge (largest residual "
+                f"{found.largest_residual:.1e}); raise `max_steps` of the search, or loosen its `tol`",
+                ConvergenceWarning,
+            )
+        return found
+
+    def with_search(self, search: ControlSearch) -> FeedbackPolicy:
+        """Return the same policy, its controls searched in another way.
+
+        Raises:
+            DataError: where the controller has no search.
+        """
+        controller = self.controller
+        if not isinstance(controller, ImplicitController):
+            raise DataError("search: the controller gives controls without one")
+        other = ImplicitController(controller.value, search, controller.gradient)
+        return FeedbackPolicy(other, self.grid)
+
+    @property
+    def like(self) -> Tensor:
+        """A parameter, whose precision and device are those of the policy."""
+        return next(self.controller.parameters())
+
+    def _jet(self, z: States, t: float | Tensor) -> ValueJet:
+        """Return the value function and its derivatives."""
+        if not isinstance(self.controller, ImplicitController):
+            raise DataError("value: the controller has no value function")
+        states = self._states(z, "z")
+        with torch.no_grad():
+            return self.controller.value.jet(states, self._times(t, states))
+
+    def _states(self, z: States, name: str) -> Tensor:
+        """Return states as a tensor of the policy's precision, on its device."""
+        dim = self.problem.state_dim
+        try:
+            states = torch.as_tensor(z)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"{name}: is no array of numbers ({error}); give states (n, {dim})",
+                argument=name,
+            ) from error
+        if states.dim() != 2 or states.shape[1] != dim or not states.shape[0]:
+            raise DataError(
+                f"{name}: must be states (n, {dim}) of {type(self.problem).__name__}, got shape {tuple(states.shape)}",
+                argument=name,
+            )
+        finite = torch.isfinite(states).all(-1)
+        if not bool(finite.all()):
+            row = int((~finite).nonzero()[0])
+            raise DataError(
+                f"{name}: row {row} holds NaN or inf; leave such states out",
+                argument=name,
+            )
+        return states.to(self.like)
+
+    def _times(self, t: float | Tensor, z: Tensor) -> Tensor:
+        """Return times (n,)."""
+        times = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+        horizon = self.problem.horizon
+        if times.dim() > 1 or (times.dim() and len(times) != len(z)):
+            raise DataError(
+                f"t: must be one time or one for each of {len(z)} states, got shape {tuple(times.shape)}",
+                argument="t",
+            )
+        # A time just beyond T is the rounding of whoever counts steps.
+        slack = horizon * math.sqrt(torch.finfo(z.dtype).eps)
+        if not bool(((times >= -slack) & (times <= horizon + slack)).all()):
+            raise DataError(
+                f"t: must lie in [0, {horizon:g}], the horizon of the problem",
+                argument="t",
+            )
+        return times.clamp(0, horizon).expand(len(z))
+
+    @staticmethod
+    def _as_given(found: Tensor, given: States) -> Any:
+        """Return a result as a tensor for a tensor, else as an array."""
+        return found if isinstance(given, Tensor) else found.cpu().numpy()
