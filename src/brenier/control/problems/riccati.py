@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.linalg import vecdot
 
 from brenier.control.problem import ControlProblem
+from brenier.errors import ConvergenceError
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,8 +64,12 @@ class LinearQuadratic:
 
     @functools.cached_property
     def _solution(self) -> OdeSolution:
-        """P against the time that is left, as a flat vector."""
-        return solve_ivp(
+        """P against the time that is left, as a flat vector.
+
+        Raises:
+            ConvergenceError: where the integration gives up.
+        """
+        found = solve_ivp(
             lambda _, flat: self._slope(flat.reshape(self.A.shape)).ravel(),
             (0.0, self.horizon),
             self.F.ravel(),
@@ -72,7 +77,13 @@ class LinearQuadratic:
             dense_output=True,
             rtol=self.accuracy,
             atol=self.accuracy / 100,
-        ).sol
+        )
+        if not found.success:
+            raise ConvergenceError(
+                f"the Riccati equation of this problem could not be solved: {found.message} "
+                "Its matrices are of very different sizes; scale states and controls, or take a shorter horizon"
+            )
+        return found.sol
 
     def _slope(self, P: np.ndarray) -> np.ndarray:
         """Return the derivative of P in the time that is left: (..., d, d)."""
