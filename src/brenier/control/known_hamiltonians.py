@@ -240,6 +240,4 @@ def lambert_w_of_log(y: Tensor) -> Tensor:
     for _ in range(6):
         w = v.exp()
         v = v - (w + v - y) / (w + 1)
-    w = v.exp()
-    # For large w the exponential has magnified the last digit of v.
-    return torch.where(w < 1, w, w - (w + w.log() - y) * w / (1 + w))
+    return v.exp()
