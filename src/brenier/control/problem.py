@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from brenier.control.checks import require_count, require_number
 from brenier.control.hamiltonian import AutodiffHamiltonian, Hamiltonian
-from brenier.errors import DataError
 
 
 class Bounds(NamedTuple):
@@ -35,10 +34,10 @@ class Bounds(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class ControlProblem(abc.ABC):
-    """A problem of control on batches of states. A subclass is a frozen dataclass of its numbers.
+    """A problem of control on batches of states. A subclass is a frozen dataclass of its numbers, JSON values.
 
     All functions take t (n,), z (n, d), u (n, m), and are made of operations of torch that have derivatives, in any
-    precision and on any device.
+    precision and on any device. Where the numbers of states and controls are fixed, `state_dim = 4` will do.
 
     Attributes:
         horizon: T.
@@ -49,16 +48,16 @@ class ControlProblem(abc.ABC):
     steps: int = 50
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.horizon) and self.horizon > 0):
-            raise DataError(
-                f"horizon: must be a positive number, got {self.horizon!r}; it is the time at which control ends",
-                argument="horizon",
-            )
-        if type(self.steps) is not int or self.steps < 1:
-            raise DataError(
-                f"steps: must be a whole number above zero, got {self.steps!r}; give the number of time steps",
-                argument="steps",
-            )
+        require_number("horizon", self.horizon, "the time at which control ends")
+        require_count("steps", self.steps, "time steps")
+
+    def config(self) -> dict[str, object]:
+        """Return the fields as JSON can hold them: `type(problem)(**problem.config())` is the same problem."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.init
+        }
 
     @property
     @abc.abstractmethod
@@ -134,3 +133,20 @@ class ControlProblem(abc.ABC):
     def control_names(self) -> Sequence[str]:
         """Names of the controls, for people: m."""
         return [f"u{i}" for i in range(self.control_dim)]
+
+
+@runtime_checkable
+class KnownValue(Protocol):
+    """A problem whose answer is known: its value function, and the least cost on its grid of Euler steps."""
+
+    def value(self, t: Tensor, z: Tensor) -> Tensor:
+        """Return the value function, differentiable in times (n,) and states (n, d): (n,)."""
+        ...
+
+    def costate(self, t: Tensor, z: Tensor) -> Tensor:
+        """Return the gradient of the value function in z, differentiable: (n, d)."""
+        ...
+
+    def optimal_cost(self, z: Tensor) -> Tensor:
+        """Return the least cost from z (n, d) at time 0 by `steps` Euler steps, L at the start of each: (n,)."""
+        ...
