@@ -42,7 +42,7 @@ ROWS: dict[str, set[str]] = {
         *("errors", "atomic", "statistics", "solve", "potentials", "datasets"),
         *("transport.costs", "transport.coordinates", "transport.dual"),
     },
-    "control": {"errors", "solve"},
+    "control": {"errors", "statistics", "solve", "training"},
     "estimators": {
         *(
             "errors",

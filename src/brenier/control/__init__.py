@@ -1,20 +1,64 @@
 """Optimal feedback control: a value function whose gradient steers, by the control that minimises a Hamiltonian."""
 
+from brenier.control.controller import (
+    Action,
+    Controller,
+    DirectController,
+    ImplicitController,
+)
 from brenier.control.hamiltonian import AutodiffHamiltonian, Hamiltonian
 from brenier.control.known_hamiltonians import (
     ExponentialHamiltonian,
     QuadraticHamiltonian,
     QuarticHamiltonian,
 )
+from brenier.control.optimal_control import OptimalControl
+from brenier.control.policy import FeedbackPolicy
 from brenier.control.problem import Bounds, ControlProblem, KnownValue
+from brenier.control.problems import (
+    PROBLEMS,
+    DoubleIntegrator,
+    ExponentialIntegrator,
+    LinearRegulator,
+    QuadraticIntegrator,
+    QuarticDoubleIntegrator,
+    problem_named,
+)
+from brenier.control.rollout import Grid, Trajectory, roll_out
+from brenier.control.search import ControlGradient, ControlSearch
+from brenier.control.task import ControlSettings, ControlTask
+from brenier.control.value import ValueFunction, ValueJet, ValueNetwork
 
 __all__ = [
+    "PROBLEMS",
+    "Action",
     "AutodiffHamiltonian",
     "Bounds",
+    "ControlGradient",
     "ControlProblem",
+    "ControlSearch",
+    "ControlSettings",
+    "ControlTask",
+    "Controller",
+    "DirectController",
+    "DoubleIntegrator",
     "ExponentialHamiltonian",
+    "ExponentialIntegrator",
+    "FeedbackPolicy",
+    "Grid",
     "Hamiltonian",
+    "ImplicitController",
     "KnownValue",
+    "LinearRegulator",
+    "OptimalControl",
     "QuadraticHamiltonian",
+    "QuadraticIntegrator",
+    "QuarticDoubleIntegrator",
     "QuarticHamiltonian",
+    "Trajectory",
+    "ValueFunction",
+    "ValueJet",
+    "ValueNetwork",
+    "problem_named",
+    "roll_out",
 ]

@@ -2,55 +2,70 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import math
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from brenier.control.checks import require_count, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.policy import FeedbackPolicy
 from brenier.control.problem import ControlProblem
+from brenier.control.problems import problem_named
 from brenier.control.rollout import Grid, Trajectory, roll_out
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.task import ControlSettings, ControlTask
 from brenier.control.value import ValueFunction, ValueNetwork
 from brenier.errors import DataError
+from brenier.statistics import standard_error
 from brenier.training import (
     Keeper,
+    MakeOptimiser,
     Progress,
     Run,
     Settings,
+    Start,
     fingerprint,
+    remove_finished,
     resume_or_start,
     start_anew,
     train,
 )
 
+USUAL_GRADIENT, USUAL_SEARCH = ControlGradient(), ControlSearch()
+USUAL_SETTINGS = ControlSettings()
+
 
 class OptimalControl:
     """Learns the value function of a problem of control, and with it the feedback that minimises its Hamiltonian.
 
+    The method is that of "End-to-End Training of High-Dimensional Optimal Control with Implicit Hamiltonians via
+    Jacobian-Free Backpropagation" (arXiv 2510.00359); see `docs/control.md`.
+
     Args:
-        problem: what to control.
-        rule: how the minimiser of the Hamiltonian is differentiated: "one_step" (Jacobian-free backpropagation),
+        problem: what to control, a `ControlProblem` or the name of one of `brenier.control.PROBLEMS`.
+        gradient: how the minimiser of the Hamiltonian is differentiated: "one_step" (Jacobian-free backpropagation),
             "implicit", "unrolled", or a `ControlGradient`.
+        search: how that minimiser is found.
         scheme, steps: how time is divided, see `Grid`; by default Euler's method in the problem's own steps.
-        terminal_condition: whether phi(T, .) = G is built in.
-        network: a module (n, d + 1) -> (n,) of states and times in place of the default `ValueNetwork`.
-        width, layers: of that default.
+        terminal_condition: whether phi(T, .) = G holds by construction. Not where G is a stiff penalty: far from T its
+            gradient misleads.
+        network: a module (n, d + 1) -> (n,) of states and times in the place of the usual `ValueNetwork`; or a
+            `Controller` of the problem.
+        width, layers: of the usual network.
         batch_size: initial states of a step.
-        learning_rate: of the default optimiser (SOAP); decays to zero along a cosine.
+        learning_rate: of the usual optimiser (SOAP); decays to zero along a cosine.
         max_steps: training steps at most.
         max_time: seconds of wall time that training may take, or None. Such runs are not reproducible to the bit.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
-        search: how the minimiser is found.
         settings: the loss and the initial states.
-        random_state: seed.
-        checkpoint: a folder where the run is kept until it has ended; another estimator of the same problem and
-            settings goes on from it.
-        device, dtype: where and in which precision to compute.
+        random_state: seed, a whole number.
+        checkpoint: a folder where the run is kept until the policy is saved or this is fitted again; after an
+            interruption another estimator of the same problem and settings goes on from it.
+        device, dtype: where, and in which precision, "float32" or "float64".
         verbose: whether to show a progress bar.
 
     Attributes:
@@ -58,15 +73,192 @@ class OptimalControl:
         history_: the training record, one dictionary per evaluation; "value" is the mean cost from held-out initial
             states.
         diagnostics_: why training stopped, and from fresh initial states the mean "cost" with its standard error, its
-            parts, the share of "unconverged" controls, the "largest_residual", and where agents have positions
-            their "smallest_distance".
+            parts, the share of "unconverged" controls and the "largest_residual".
 
-    >>> from brenier.control import OptimalControl, QuadraticIntegrator
-    >>> control = OptimalControl(QuadraticIntegrator(steps=10), max_steps=60).fit()
-    >>> control.policy_.rollout(torch.ones(1, 1)).controls.shape
-    torch.Size([10, 1, 1])
+    >>> import torch
+    >>> from brenier.control import OptimalControl
+    >>> control = OptimalControl("quadratic-integrator", steps=5, max_steps=20).fit()
+    >>> control.policy_.rollout(torch.ones(3, 1)).controls.shape
+    torch.Size([5, 3, 1])
     """
 
     policy_: FeedbackPolicy
     history_: list[dict[str, float]]
     diagnostics_: dict[str, Any]
+
+    def __init__(
+        self,
+        problem: ControlProblem | str,
+        *,
+        gradient: str | ControlGradient = USUAL_GRADIENT,
+        search: ControlSearch = USUAL_SEARCH,
+        scheme: str = "euler",
+        steps: int | None = None,
+        terminal_condition: bool = False,
+        network: nn.Module | None = None,
+        width: int = 64,
+        layers: int = 2,
+        batch_size: int = 32,
+        learning_rate: float = 2e-2,
+        max_steps: int = 1000,
+        max_time: float | None = None,
+        optimizer: MakeOptimiser | None = None,
+        settings: ControlSettings = USUAL_SETTINGS,
+        random_state: int = 0,
+        checkpoint: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+        verbose: bool = False,
+    ) -> None:
+        self.problem = problem_named(problem) if isinstance(problem, str) else problem
+        if not isinstance(self.problem, ControlProblem):
+            raise DataError(
+                f"problem: must be a ControlProblem or the name of one, got {type(problem).__name__}",
+                argument="problem",
+            )
+        self.gradient = (
+            ControlGradient(gradient) if isinstance(gradient, str) else gradient
+        )
+        self.search = search
+        self.grid = Grid(self.problem.steps if steps is None else steps, scheme)
+        self.terminal_condition = terminal_condition
+        self.network = network
+        self.width, self.layers = width, layers
+        self.batch_size, self.learning_rate = batch_size, learning_rate
+        self.max_steps, self.max_time, self.optimizer = max_steps, max_time, optimizer
+        self.settings, self.random_state = settings, random_state
+        self.checkpoint, self.verbose = checkpoint, verbose
+        self.device, self.dtype = device, dtype
+        self._run_file: Path | None = None
+
+    def fit(self) -> OptimalControl:
+        """Train the policy.
+
+        Raises:
+            DataError: for parameters that cannot be used.
+            ModelFileError: where `checkpoint` holds a damaged run, or one of another problem or other settings.
+        """
+        self._check()
+        remove_finished(self._run_file)
+        with Progress(self.verbose) as progress:
+            progress.phase("preparing")
+            start = resume_or_start(self.checkpoint, self.random_state, True)
+            run, keeper = self._prepared(start)
+            if start.finished and keeper is not None and not keeper.knows(start):
+                start = start_anew(self.random_state)
+                run, keeper = self._prepared(start)
+            if keeper is not None:
+                keeper.restore(run, start)
+            train(run, keeper, progress)
+            progress.phase("measuring")
+            self.policy_ = FeedbackPolicy(run.result(), self.grid)
+            self.history_ = run.history
+            self.diagnostics_ = self._diagnostics(run)
+        self._run_file = None if keeper is None else keeper.finish()
+        return self
+
+    def _check(self) -> None:
+        """Raise a DataError for the first parameter that cannot be used."""
+        for name in ("width", "layers", "batch_size", "max_steps"):
+            require_count(name, getattr(self, name), name.replace("_", " "))
+        require_number("learning_rate", self.learning_rate, "the rate of the optimiser")
+        if self.max_time is not None:
+            require_number("max_time", self.max_time, "seconds of training")
+        if self.dtype not in ("float32", "float64"):
+            raise DataError(
+                f"dtype: must be 'float32' or 'float64', got {self.dtype!r}",
+                argument="dtype",
+            )
+        if type(self.random_state) is not int or not 0 <= self.random_state < 2**32:
+            raise DataError(
+                f"random_state: must be a whole number from 0 to {2**32 - 1}, got {self.random_state!r}",
+                argument="random_state",
+            )
+
+    def _prepared(self, start: Start) -> tuple[Run[Controller], Keeper | None]:
+        """Return the run of a start, and what keeps it on disk."""
+        like = torch.zeros(1, dtype=getattr(torch, self.dtype))
+        like = like.to(self._device())
+        controller = self._controller(start.generator).to(like)
+        task = ControlTask(
+            controller, self.problem, self.grid, self.settings, start.generator, like
+        )
+        run = Run(task, self._training(), start.generator)
+        if self.checkpoint is None:
+            return run, None
+        mark = fingerprint(self._described(controller), task.held_out)
+        return run, Keeper(self.checkpoint, mark, start.seed)
+
+    def _controller(self, generator: torch.Generator) -> Controller:
+        """Return the controller before training."""
+        network = copy.deepcopy(self.network)
+        if isinstance(network, Controller):
+            return network
+        if network is None:
+            network = ValueNetwork(
+                self.problem.state_dim, self.width, self.layers, generator=generator
+            )
+        value = ValueFunction(self.problem, network, self.terminal_condition)
+        return ImplicitController(value, self.search, self.gradient)
+
+    def _training(self) -> Settings:
+        """Return how to train."""
+        return Settings(
+            max_steps=self.max_steps,
+            max_time=self.max_time,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            evaluate_every=self.settings.evaluate_every,
+            patience=self.settings.patience,
+            overfit_penalty=1,
+            max_rollbacks=self.settings.max_rollbacks,
+        )
+
+    def _described(self, controller: Controller) -> str:
+        """Return what a resumed run must share, in words."""
+        training = dataclasses.asdict(self._training())
+        for name in ("optimizer", "schedule"):  # functions, whose names say nothing
+            del training[name]
+        shapes = [tuple(part.shape) for part in controller.parameters()]
+        told = (type(self.problem).__name__, self.problem.config(), self.grid, shapes)
+        how = (self.gradient, self.search, self.terminal_condition, training)
+        return " ".join(map(str, (*told, *how, self.settings)))
+
+    def _device(self) -> torch.device:
+        """Return the device to compute on."""
+        try:
+            return torch.zeros(1, device=self.device).device
+        except (RuntimeError, AssertionError, TypeError) as error:
+            fault = str(error).splitlines()[0]
+            raise DataError(
+                f"device: {self.device!r} cannot be used here ({fault})",
+                argument="device",
+            ) from error
+
+    def _diagnostics(self, run: Run[Controller]) -> dict[str, Any]:
+        """Return how training ended, and what the policy costs from fresh initial states."""
+        # Of a seed of their own, so that a resumed run sees the same ones.
+        generator = torch.Generator().manual_seed(self.random_state + 1)
+        n = self.settings.held_out_states
+        z = self.problem.initial_states(n, generator).to(self.policy_.like)
+        found = roll_out(self.problem, self.policy_.controller, z, self.grid)
+        return {
+            "stopped": run.finished,
+            "steps": run.step,
+            "rollbacks": run.rollbacks,
+            **trajectory_facts(found),
+        }
+
+
+def trajectory_facts(found: Trajectory) -> dict[str, float]:
+    """Return what trajectories cost, and how the searches of their controls ended."""
+    cost: Tensor = found.cost
+    return {
+        "cost": float(cost.mean()),
+        "standard_error": standard_error(cost),
+        "running_cost": float(found.running.mean()),
+        "terminal_cost": float(found.terminal.mean()),
+        "unconverged": found.unconverged,
+        "largest_residual": found.largest_residual,
+    }

@@ -6,8 +6,8 @@ together over a step:
 * "euler": z + h f(t, z, u) and h L(t, z, u), as in the discrete Riccati equation;
 * "midpoint", "rk4": the explicit midpoint rule, and the classical method of Runge and Kutta of order four.
 
-A rollout that is differentiated keeps the graph of every step; or, with `segment` steps at once, only the states between
-segments and the controls found. Each segment is then computed again when its turn comes, without a search.
+A rollout that is differentiated keeps the graph of every step; or, with `segment` steps at once, only the states
+between segments and the controls found. Each segment is then computed again when its turn comes, without a search.
 """
 
 from __future__ import annotations

@@ -37,6 +37,10 @@ class ControlSettings:
         held_out_states: initial states that training never sees, by which weights are selected.
         fixed_states: initial states that all batches are, or None to draw new ones at every step.
         segment: steps of a rollout whose graph is kept at once, see `brenier.control.rollout`; 0 for all.
+        evaluate_every: training steps between two evaluations at the held-out states.
+        patience: evaluations without a lower cost after which training stops. New initial states are drawn at every
+            step, so that nothing is overfitted, and a cost that is worse for a while is no reason to stop.
+        max_rollbacks: times training may lose its way and go back before it gives up.
     """
 
     terminal_start: float = 1.0
@@ -46,6 +50,9 @@ class ControlSettings:
     held_out_states: int = 128
     fixed_states: int | None = None
     segment: int = 0
+    evaluate_every: int = 25
+    patience: int = 40
+    max_rollbacks: int = 12
 
 
 class ControlTask(Task[Controller]):

@@ -13,6 +13,7 @@ phi(z, t) = G(z) + (1 - t/T) N(z, t).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -163,7 +164,7 @@ class ValueFunction(nn.Module):
     def _known_jet(self, z: Tensor, t: Tensor) -> ValueJet | None:
         """Return what is known beside the network, or None where nothing is."""
         if self._guessed:
-            return _autodiff_jet(lambda z, t: self.problem.value_guess(t, z), z, t)
+            return _autodiff_jet(self._guess, z, t)
         if not self.terminal_condition:
             return None
         value, gradient = (
@@ -172,13 +173,20 @@ class ValueFunction(nn.Module):
         )
         return ValueJet(value, gradient, torch.zeros_like(value))
 
+    def _guess(self, z: Tensor, t: Tensor) -> Tensor:
+        """Return the guess of the problem: (n,)."""
+        found = self.problem.value_guess(t, z)
+        return torch.zeros_like(t) if found is None else found
+
 
 def _sum(first: ValueJet, second: ValueJet) -> ValueJet:
     """Return the sum of two functions with their derivatives."""
     return ValueJet(*(a + b for a, b in zip(first, second, strict=True)))
 
 
-def _autodiff_jet(function: Any, z: Tensor, t: Tensor) -> ValueJet:
+def _autodiff_jet(
+    function: Callable[[Tensor, Tensor], Tensor], z: Tensor, t: Tensor
+) -> ValueJet:
     """Return a function of (z, t) and its derivatives by automatic differentiation."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():

@@ -8,6 +8,7 @@ from brenier.training.checkpoint import (
     reopen_run,
 )
 from brenier.training.clock import Clock
+from brenier.training.optimiser import MakeOptimiser
 from brenier.training.progress import PatientStream, Progress
 from brenier.training.resume import (
     Keeper,
@@ -32,6 +33,7 @@ __all__ = [
     "Evaluation",
     "Keeper",
     "Loss",
+    "MakeOptimiser",
     "PatientStream",
     "Progress",
     "Run",
