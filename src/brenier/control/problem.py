@@ -106,6 +106,14 @@ class ControlProblem(abc.ABC):
         """
         return AutodiffHamiltonian(self, t, z, p)
 
+    def value_guess(self, t: Tensor, z: Tensor) -> Tensor | None:
+        """Return a guess of the value function that a value network may correct: (n,), or None, the default.
+
+        It is differentiable in times (n,) and states (n, d). It matters where no control minimises H for a costate of
+        the wrong sign.
+        """
+        return None
+
     def terminal_gradient(self, z: Tensor) -> Tensor:
         """Return grad G(z), differentiable where z has a graph: (n, d)."""
         with torch.enable_grad():
