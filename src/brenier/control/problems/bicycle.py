@@ -15,6 +15,7 @@ from brenier.control.problems.steering import BicycleHamiltonian, steering_bound
 from brenier.control.problems.swarm import (
     grid,
     interaction,
+    numbered,
     quarter_turn,
     require_choice,
     require_place,
@@ -33,10 +34,11 @@ class Bicycle(ControlProblem):
         x' = v cos(theta),  y' = v sin(theta),  theta' = v / wheelbase tan(delta),  v' = a
         L = |u|^2 / 2 + interaction * W(x, y),  G = terminal_weight / 2 sum_i |(x, y)_i - target_i|^2
 
-    Layout "point", as published: all start near the origin with heading and speed 0.1 and ride to one target. With start
-    "reversed" they head the other way, with heading pi. Layout "grid": targets lie on a square grid around `target`,
-    starts on the same grid around the origin turned by a right angle, so that paths cross, yet agents that ride straight
-    and in step stay apart by at least spacing over the root of 2. They start heading for their targets, or away from them.
+    Layout "point", as published: all start near the origin with heading and speed 0.1 and ride to one target. With
+    start "reversed" they head the other way, with heading pi. Layout "grid": targets lie on a square grid around
+    `target`, starts on the same grid around the origin turned by a right angle, so that paths cross, yet agents that
+    ride straight and in step stay apart by at least spacing over the root of 2. They start heading for their targets,
+    or away from them.
 
     Attributes:
         agents: N.
@@ -160,17 +162,12 @@ class Bicycle(ControlProblem):
     @property
     def state_names(self) -> Sequence[str]:
         """Names of the states, with the agent's number where there are several."""
-        return self._numbered(("x", "y", "heading", "speed"))
+        return numbered(self.agents, ("x", "y", "heading", "speed"))
 
     @property
     def control_names(self) -> Sequence[str]:
         """Names of the controls, with the agent's number where there are several."""
-        return self._numbered(("steering", "acceleration"))
-
-    def _numbered(self, names: Sequence[str]) -> list[str]:
-        if self.agents == 1:
-            return list(names)
-        return [f"{name} [{i}]" for i in range(self.agents) for name in names]
+        return numbered(self.agents, ("steering", "acceleration"))
 
     def _each(self, z: Tensor) -> Tensor:
         """Return states agent by agent: (..., 4 N) -> (..., N, 4)."""

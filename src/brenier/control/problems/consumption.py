@@ -25,11 +25,11 @@ class Consumption(ControlProblem):
 
     Utility is maximised, hence its negative is the cost. (The public code minimises utility itself.)
 
-    Bad policies must have finite costs that lead training back. So utility of wealth goes on below a least wealth as its
-    expansion of second order there. And what each consumes beyond its habit stays between `least_ratio` and `largest_ratio`
-    times what is optimal for eta = theta = 1: utility has no end at zero, and where costates have the wrong sign H falls
-    without end in u. At the optima of the published and the usual numbers that ratio lies between 0.9 and 1.3, and
-    wealth at ten times the least.
+    Bad policies must have finite costs that lead training back. So utility of wealth goes on below a least wealth as
+    its expansion of second order there. And what each consumes beyond its habit stays between `least_ratio` and
+    `largest_ratio` times what is optimal for eta = theta = 1: utility has no end at zero, and where costates have the
+    wrong sign H falls without end in u. At the optima of the published and the usual numbers that ratio lies between
+    0.9 and 1.3, and wealth ends at ten times the least or more.
 
     For eta = theta = 1 everything but utility is linear. What counts is then the wealth that is left at the horizon if
     all consume their habits, and the value function is a power of it: see `value_guess` and `optimal_cost`.

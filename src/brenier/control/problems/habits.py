@@ -130,8 +130,9 @@ def crra(c: Tensor, aversion: float, least: float) -> Tensor:
 
     Below least it goes on as its expansion of second order there: concave, and defined for all c.
     """
-    above = c.clamp(min=least)
-    below = (c - least).clamp(max=0)
+    inside = c < least
+    above = torch.where(inside, least, c)
+    below = torch.where(inside, c - least, 0.0)
     first = least**-aversion
     second = -aversion * least ** (-aversion - 1)
     known = above ** (1 - aversion) / (1 - aversion)
@@ -140,9 +141,10 @@ def crra(c: Tensor, aversion: float, least: float) -> Tensor:
 
 def marginal(c: Tensor, aversion: float, least: float) -> Tensor:
     """Return the derivative of `crra` in c: c's shape."""
-    below = (c - least).clamp(max=0)
+    inside = c < least
     bend = -aversion * least ** (-aversion - 1)
-    return c.clamp(min=least) ** -aversion + bend * below
+    below = torch.where(inside, c - least, 0.0)
+    return torch.where(inside, least, c) ** -aversion + bend * below
 
 
 def positive_power(x: Tensor, power: float) -> Tensor:

@@ -15,6 +15,7 @@ from brenier.control.problem import ControlProblem
 from brenier.control.problems.swarm import (
     grid,
     interaction,
+    numbered,
     quarter_turn,
     require_choice,
     require_place,
@@ -35,9 +36,9 @@ class Quadrotor(ControlProblem):
 
     W (see `swarm.interaction`) does not depend on u, and leaves the minimiser of the Hamiltonian as it is.
 
-    Layout "point", as published: all fly from near the origin to one target, so that they end in one place.
-    Layout "grid": half the agents end on a grid in a plane of constant x1, half on a second one behind it. They start on
-    the same grids nearer to x1 = 0, turned by a right angle about the axis through their middle. Paths cross, and agents
+    Layout "point", as published: all fly from near the origin to one target, so that they end in one place. Layout
+    "grid": half the agents end on a grid in a plane of constant x1, half on a second one behind it. They start on the
+    same grids nearer to x1 = 0, turned by a right angle about the axis through their middle. Paths cross, and agents
     that fly straight and in step stay apart by at least their distance at the end over the root of 2. (The published
     starts are the targets mirrored in x2 and x3, so that all straight paths of a grid meet in one point at one time.)
 
@@ -147,18 +148,13 @@ class Quadrotor(ControlProblem):
     def state_names(self) -> Sequence[str]:
         """Names of the states, with the agent's number where there are several."""
         axes = ("x1", "x2", "x3", "psi", "theta", "phi", "v1", "v2", "v3")
-        return self._numbered((*axes, "rate psi", "rate theta", "rate phi"))
+        return numbered(self.agents, (*axes, "rate psi", "rate theta", "rate phi"))
 
     @property
     def control_names(self) -> Sequence[str]:
         """Names of the controls, with the agent's number where there are several."""
         turns = (f"acceleration of {angle}" for angle in ("psi", "theta", "phi"))
-        return self._numbered(("thrust", *turns))
-
-    def _numbered(self, names: Sequence[str]) -> list[str]:
-        if self.agents == 1:
-            return list(names)
-        return [f"{name} [{i}]" for i in range(self.agents) for name in names]
+        return numbered(self.agents, ("thrust", *turns))
 
     def _each(self, z: Tensor) -> Tensor:
         """Return states agent by agent: (..., 12 N) -> (..., N, 12)."""
@@ -181,8 +177,8 @@ class Quadrotor(ControlProblem):
     def _places(self) -> tuple[Tensor, Tensor]:
         """Return starts and targets of the layout "grid": (N, 3) each, float64."""
         few = self.agents <= 6
-        # As published for 6 and for 100 agents; beyond these, grids grow so that the spacing stays.
-        size = 6.0 * max(1.0, math.sqrt(self.agents / 100))
+        # As published for 6 and for 100 agents; with other numbers grids grow so that the spacing stays.
+        size = 6.0 * math.sqrt(self.agents / 100)
         ahead, width, height = (2.0, 5.0, 3.0) if few else (3.0, size, size)
         shift = (0.5, -1.0, -1.5) if few else (1.0, -2.0, -1.5)
         middle = 3.5 if few else 3.0

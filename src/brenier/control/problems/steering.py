@@ -17,13 +17,13 @@ from brenier.control.problem import Bounds
 class BicycleHamiltonian(Hamiltonian):
     """delta^2 / 2 + q tan(delta) + a^2 / 2 + p_v a, summed over agents, with q = p_theta v / wheelbase.
 
-    The acceleration is explicit, a = -p_v. In delta there is a stationary point inside (-pi/2, pi/2) only for |q| of at
-    most 0.411949, the largest value of delta cos^2(delta), reached at delta = 0.653271. Up to there `exact` follows the
-    stationary point that starts from delta = 0 at q = 0, a local minimum; beyond, it gives the bound that H falls
-    towards. That is what a descent from delta = 0 finds, and it is smooth in p up to the fold. Where the bound on delta
-    is 0.653271 or less, it is continuous in p everywhere and the global minimiser too. With a wider bound, tan is so large
-    there that H is lowest at the bound already for smaller |q| (from 0.24 on for pi/2 - 0.25). `global_minimiser` gives
-    that, at the price of a policy that jumps earlier and then steers as hard as it can.
+    The acceleration is explicit, a = -p_v. In delta there is a stationary point inside (-pi/2, pi/2) only for |q| of
+    at most 0.411949, the largest value of delta cos^2(delta), reached at delta = 0.653271. Up to there `exact`
+    follows the stationary point that starts from delta = 0 at q = 0, a local minimum; beyond, it gives the bound that
+    H falls towards. That is what a descent from delta = 0 finds, and it is smooth in p up to the fold. Where the
+    bound on delta is 0.653271 or less, it is continuous in p everywhere and the global minimiser too. With a wider
+    bound, tan is so large there that H is lowest at the bound already for smaller |q| (from 0.24 on for pi/2 - 0.25).
+    `global_minimiser` gives that, at the price of a policy that jumps earlier and then steers as hard as it can.
 
     Attributes:
         pulled: q and p_v, agent by agent: (n, 2 N), also f_u' p at delta = 0.

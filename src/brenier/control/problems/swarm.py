@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +15,8 @@ def interaction(positions: Tensor, radius: float) -> Tensor:
     """Return W = 1/(2N) sum_{i<j} exp(-d_ij^2 / (2 radius^2)) over pairs nearer than 2 radius.
 
     Squares of distances come from one product of matrices, so that memory is n N^2 numbers, and no root is taken, so
-    that agents at one place have a derivative. Like the published cost, W jumps where a pair comes nearer than 2 radius.
+    that agents at one place have a derivative. Like the published cost, W jumps where a pair comes nearer than 2
+    radius.
 
     Args:
         positions: where agents are, (n, N, 2 or 3).
@@ -82,6 +84,13 @@ def start_noise(
     """Draw normal deviations of standard deviation spread, cut off at largest of these: (n, agents, axes), float64."""
     drawn = torch.randn(n, agents, axes, generator=rng, dtype=torch.float64)
     return spread * drawn.clamp(-largest, largest)
+
+
+def numbered(agents: int, names: Sequence[str]) -> list[str]:
+    """Return names for all agents in turn, with the agent's number where there are several."""
+    if agents == 1:
+        return list(names)
+    return [f"{name} [{i}]" for i in range(agents) for name in names]
 
 
 def require_choice(name: str, value: str, known: tuple[str, ...]) -> None:
