@@ -14,6 +14,7 @@ PROBLEMS_HERE = [
     Consumption(agents=1),
     Consumption(agents=3, eta=0.9, theta=0.8),
     Consumption.published(agents=3),
+    Consumption(agents=2, guess="even"),
 ]
 
 
@@ -179,6 +180,12 @@ def test_the_policy_of_the_guess_costs_little_more_than_the_optimum(
     assert not met
 
 
+def test_an_even_guess_overlooks_habits_at_a_finite_cost() -> None:
+    cost, met = cost_of_guess(Consumption(guess="even"), symmetric(10))
+    assert 100 < cost < 2000
+    assert met  # wealth runs out, and consumption with it
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(
@@ -257,6 +264,7 @@ def test_shapes_names_and_precision(dtype) -> None:
         ({"discount": -1.0}, "discount"),
         ({"least_ratio": 2.0}, "largest_ratio"),
         ({"steps": 0}, "steps"),
+        ({"guess": "clever"}, "guess"),
     ],
 )
 def test_wrong_numbers_are_refused_by_name(wrong, name) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from brenier.control.checks import require_count, require_number
 from brenier.control.problem import Bounds, ControlProblem
 from brenier.control.problems.habits import HabitHamiltonian, crra, positive_power
+from brenier.control.problems.swarm import require_choice
 from brenier.errors import DataError
 
 
@@ -50,6 +51,7 @@ class Consumption(ControlProblem):
         least_excess: the least consumption beyond habits, where these are zero; with habits, 1 + habit times it.
         least_ratio: the least consumption beyond habits, over what is optimal for eta = theta = 1.
         largest_ratio: the most of it.
+        guess: "linear" or "even", the simpler problem of `value_guess`.
         nodes: of the quadrature in `value_guess`.
     """
 
@@ -70,6 +72,7 @@ class Consumption(ControlProblem):
     least_excess: float = 1e-5
     least_ratio: float = 0.01
     largest_ratio: float = 5.0
+    guess: str = "linear"
     nodes: int = 24
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class Consumption(ControlProblem):
         for name in ("discount", "wealth_range", "habit_range"):
             what = f"the {name.replace('_', ' ')}"
             require_number(name, getattr(self, name), what, zero=True)
+        require_choice("guess", self.guess, ("linear", "even"))
         if self.aversion == 1:
             raise DataError(
                 "aversion: must not be 1, where utility is a logarithm; give another positive number",
@@ -168,14 +172,20 @@ class Consumption(ControlProblem):
         return torch.cat([wealth, self.habit + self.habit_range * drawn[:, 1:]], -1)
 
     def value_guess(self, t: Tensor, z: Tensor) -> Tensor:
-        """Return the value function of the same problem with eta = theta = 1, in continuous time: (n,).
+        """Return the value function of a simpler problem: (n,).
 
-        It is -K(t) U(W), where W is the wealth at the horizon if all consume their habits from now on, continued as G
-        is. Its costates have the right signs everywhere: wealth is good, habits are bad.
+        With guess "linear", of the same problem with eta = theta = 1 in continuous time: -K(t) U(W), where W is the
+        wealth at the horizon if all consume their habits from now on. Its policy is close to the optimum. With guess
+        "even", of the problem without interest, discount and habits, whose optimum is to consume evenly: wealth is W.
+        Its policy spends too much, and is a start from which a network has all to learn. Both are continued as G is,
+        and their costates have no wrong sign anywhere: wealth is good, habits are bad or do not matter.
         """
-        left = self.horizon - t
-        scale = self._scale(t) ** self.aversion
-        return -scale * crra(self._left(left, z), self.aversion, self._least)
+        left, power = self.horizon - t, 1 / self.aversion
+        if self.guess == "even":
+            scale, rest = self.bequest**power + self.agents * left, z[:, 0]
+        else:
+            scale, rest = self._scale(t), self._left(left, z)
+        return -(scale**self.aversion) * crra(rest, self.aversion, self._least)
 
     def optimal_cost(self, z: Tensor) -> Tensor:
         """Return the least cost from z (n, 1 + m) at time 0 by `steps` Euler steps, L at the start of each: (n,).
