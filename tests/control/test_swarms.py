@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from scipy.optimize import minimize
 
 from brenier.control import AutodiffHamiltonian
 from brenier.control.problems import PROBLEMS, Bicycle, Quadrotor
@@ -196,3 +197,39 @@ def test_swarms_have_names() -> None:
     assert PROBLEMS["quadrotor"] is Quadrotor
     assert PROBLEMS["bicycle"] is Bicycle
     assert Quadrotor(**json.loads('{"target": [1, 2, 3]}')).target == (1.0, 2.0, 3.0)
+
+
+def open_loop(problem, start, first):
+    """The least cost from a start over piecewise constant controls, near the first ones."""
+    step = problem.horizon / problem.steps
+    shape = problem.steps, 1, problem.control_dim
+
+    def cost(flat):
+        u = torch.as_tensor(flat).reshape(shape).requires_grad_()
+        z, total = start, 0
+        for k in range(problem.steps):
+            t = torch.full((1,), k * step, dtype=torch.float64)
+            total = total + step * problem.running_cost(t, z, u[k])
+            z = z + step * problem.dynamics(t, z, u[k])
+        total = total + problem.terminal_cost(z)
+        return total.item(), torch.autograd.grad(total.sum(), u)[0].numpy().ravel()
+
+    options = {"maxiter": 250, "maxcor": 50, "ftol": 1e-14, "gtol": 1e-9}
+    flat = torch.tensor(first, dtype=torch.float64).repeat(problem.steps).numpy()
+    return minimize(cost, flat, jac=True, method="L-BFGS-B", options=options).fun
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("problem", "start", "first", "wanted"),
+    [
+        (Bicycle(), [0, 0, 0.1, 0.1], [0.0, 0.0], 0.03229),
+        (Bicycle(), [0, 0, math.pi, 0.1], [0.05, 0.1], 0.09015),
+        (Quadrotor(), [0.0] * 12, [0.5, 0.0, 0.01, 0.01], 13.09252),
+    ],
+)
+def test_the_least_open_loop_cost_is_the_known_one(
+    problem, start, first, wanted
+) -> None:
+    at = torch.tensor([start], dtype=torch.float64)
+    assert open_loop(problem, at, first) == pytest.approx(wanted, rel=1e-3)
