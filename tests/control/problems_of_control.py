@@ -27,6 +27,9 @@ OTHER_FIELDS: dict[str, Sequence[dict[str, object]]] = {
             "R": [[1.0, 0.3, 0.0], [0.3, 2.0, 0.1], [0.0, 0.1, 0.5]],
         }
     ],
+    "quadrotor": [{"agents": 2}, {"agents": 4, "layout": "grid", "interaction": 1.0}],
+    "bicycle": [{"agents": 3}, {"start": "reversed"}, {"agents": 4, "layout": "grid"}],
+    "consumption": [{"agents": 3, "eta": 0.9, "theta": 0.9}, {"guess": "even"}],
 }
 
 

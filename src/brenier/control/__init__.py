@@ -17,10 +17,13 @@ from brenier.control.policy import FeedbackPolicy
 from brenier.control.problem import Bounds, ControlProblem, KnownValue
 from brenier.control.problems import (
     PROBLEMS,
+    Bicycle,
+    Consumption,
     DoubleIntegrator,
     ExponentialIntegrator,
     LinearRegulator,
     QuadraticIntegrator,
+    Quadrotor,
     QuarticDoubleIntegrator,
     problem_named,
 )
@@ -33,7 +36,9 @@ __all__ = [
     "PROBLEMS",
     "Action",
     "AutodiffHamiltonian",
+    "Bicycle",
     "Bounds",
+    "Consumption",
     "ControlGradient",
     "ControlProblem",
     "ControlSearch",
@@ -53,6 +58,7 @@ __all__ = [
     "OptimalControl",
     "QuadraticHamiltonian",
     "QuadraticIntegrator",
+    "Quadrotor",
     "QuarticDoubleIntegrator",
     "QuarticHamiltonian",
     "Trajectory",

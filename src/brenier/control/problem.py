@@ -106,7 +106,11 @@ class ControlProblem(abc.ABC):
         return AutodiffHamiltonian(self, t, z, p)
 
     def value_guess(self, t: Tensor, z: Tensor) -> Tensor | None:
-        """Return a guess of phi (n,), equal to G at t = T, to which a network is added; None where there is none."""
+        """Return a guess of phi (n,), equal to G at t = T, to which a network is added; None where there is none.
+
+        It is differentiable in times (n,) and states (n, d). It matters where no control minimises H for a costate of
+        the wrong sign.
+        """
         return None
 
     def terminal_gradient(self, z: Tensor) -> Tensor:

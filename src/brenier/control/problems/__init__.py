@@ -3,12 +3,15 @@
 import dataclasses
 
 from brenier.control.problem import ControlProblem
+from brenier.control.problems.bicycle import Bicycle
+from brenier.control.problems.consumption import Consumption
 from brenier.control.problems.integrators import (
     DoubleIntegrator,
     ExponentialIntegrator,
     QuadraticIntegrator,
     QuarticDoubleIntegrator,
 )
+from brenier.control.problems.quadrotor import Quadrotor
 from brenier.control.problems.regulator import LinearRegulator
 from brenier.errors import DataError
 
@@ -19,14 +22,20 @@ PROBLEMS: dict[str, type[ControlProblem]] = {
     "double-integrator": DoubleIntegrator,
     "quartic-double-integrator": QuarticDoubleIntegrator,
     "regulator": LinearRegulator,
+    "quadrotor": Quadrotor,
+    "bicycle": Bicycle,
+    "consumption": Consumption,
 }
 
 __all__ = [
     "PROBLEMS",
+    "Bicycle",
+    "Consumption",
     "DoubleIntegrator",
     "ExponentialIntegrator",
     "LinearRegulator",
     "QuadraticIntegrator",
+    "Quadrotor",
     "QuarticDoubleIntegrator",
     "problem_named",
 ]
