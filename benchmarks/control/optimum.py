@@ -3,14 +3,14 @@
     optimum("quadrotor", z0, steps=160)          # z0 (n, d), numpy
     optimum("consumption", z0, steps=100, agents=10, eta=0.9, theta=0.9)
 
-Controls are held over a step and the cost is the one of the scheme: with Euler sum_k h L(t_k, z_k, u_k) + G(z_N), t_k = k h;
-with midpoint and RK4 the running cost is a further state. States and controls are the variables (simultaneous), the steps
-the constraints, so that IPOPT takes few Newton steps on a sparse problem. The programme is built once and solved for
-every initial state.
+Controls are held over a step. With Euler the cost is sum_k h L(t_k, z_k, u_k) + G(z_N), t_k = k h; with midpoint and
+RK4 the running cost is a further state. States and controls are the variables and the steps the constraints, so that
+IPOPT takes few Newton steps on a sparse problem. The programme is built once and solved for every initial state.
 
-Problems that are not convex have several local optima. Every row is solved from the plain guess, from random ones around
-it, and from the optimum of the nearest other row; the best is kept. What is told is the cost of its controls, rolled out
-anew. It bounds the cost of every feedback policy on the same grid from below, up to optima that no start finds.
+Problems that are not convex have several local optima. Every row is solved from the plain guess, from random ones
+around it, and from the optimum of the nearest other row; the best is kept. What is told is the cost of its controls,
+rolled out anew. It bounds the cost of every feedback policy on the same grid from below, up to optima that no start
+finds. Interaction has a jump at d = 2r, where IPOPT may fail.
 """
 
 from __future__ import annotations
@@ -113,19 +113,27 @@ def optimum(
         **numbers: of the problem, such as horizon, where they differ from its defaults.
 
     Raises:
-        DataError: for an unknown name or scheme, or states that are not (n, d) finite numbers.
+        DataError: for an unknown name, number or scheme, or states that are not (n, d) finite numbers.
 
     Warns:
         ConvergenceWarning: where no start of a row succeeded.
     """
     problem = make(name, agents, **numbers)
+    starts = problem.starts if search.starts is None else search.starts
+    for argument, count in (("steps", steps), ("starts", starts)):
+        if count < 1:
+            raise DataError(
+                f"{argument}: must be at least one, got {count}; give a whole number",
+                argument=argument,
+            )
     if scheme not in SCHEMES:
         raise DataError(
             f"scheme: there is no {scheme!r}; choose from {', '.join(SCHEMES)}",
             argument="scheme",
         )
     z0 = np.asarray(z0, dtype=np.float64)
-    if z0.ndim != 2 or z0.shape[1] != problem.states or not np.isfinite(z0).all():
+    fits = z0.ndim == 2 and len(z0) > 0 and z0.shape[1] == problem.states
+    if not fits or not np.isfinite(z0).all():
         raise DataError(
             f"z0: must be finite numbers of shape (n, {problem.states}), got shape {z0.shape}; "
             "give one row for each initial state",
@@ -133,7 +141,10 @@ def optimum(
         )
     programme = _programme(problem, steps, scheme, search.tol, search.max_steps)
     tried = [
-        [_solve(programme, z, v, search) for v in _guesses(programme, z, search)]
+        [
+            _solve(programme, z, v, search)
+            for v in _guesses(programme, z, starts, search.seed)
+        ]
         for z in z0
     ]
     if search.neighbours and len(z0) > 1:
@@ -228,14 +239,16 @@ def _bounds(problem: Symbolic, steps: int) -> dict[str, Array | float]:
 # ---- the search
 
 
-def _guesses(programme: _Programme, z0: Array, search: Search) -> Iterator[Array]:
+def _guesses(
+    programme: _Programme, z0: Array, starts: int, seed: int
+) -> Iterator[Array]:
     """Yield v (m, steps): the plain guess, then straight lines in time around it."""
     problem, steps = programme.problem, programme.steps
-    rng = np.random.default_rng(search.seed)
+    rng = np.random.default_rng(seed)
     plain = np.repeat(problem.usual(z0)[:, None], steps, axis=1)
     ramp = np.linspace(-1, 1, steps)
     yield plain
-    for _ in range((search.starts or problem.starts) - 1):
+    for _ in range(starts - 1):
         level, slope = rng.standard_normal((2, problem.controls, 1))
         spread = np.broadcast_to(problem.spread, problem.controls)[:, None]
         yield plain + spread * (level + slope * ramp)

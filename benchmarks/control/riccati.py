@@ -94,7 +94,7 @@ def discrete(problem: LinearQuadratic, steps: int) -> Riccati:
 
 
 def continuous(problem: LinearQuadratic, steps: int) -> Riccati:
-    """Return the optimum in continuous time, at the times of a grid; the gain is u(t)'s, held at no step."""
+    """Return the optimum in continuous time, told at the times of a grid; arrays as of `discrete`."""
     d = len(problem.A)
     A, B, Q = problem.A, problem.B, problem.Q
     to_gain = np.linalg.solve(problem.R, B.T)
@@ -174,9 +174,9 @@ def exponential_integrator(
 class Consumption:
     """Consumption with habits whose powers are one (eta = theta = 1), in closed form.
 
-    A unit of u - h at time t costs s(t) of the final wealth: itself with interest, and as much again at all later times,
-    for habits rise by one. Hence u - h = (exp(delta t) s(t) eps x_T^-gamma)^(-1 / gamma), the same for every agent, and
-    x_T solves a linear equation.
+    A unit of u - h at time t costs s(t) of the final wealth: itself with interest, and as much again at all later
+    times, for habits rise by one. Hence u - h = (exp(delta t) s(t) eps x_T^-gamma)^(-1 / gamma), the same for every
+    agent, and x_T solves a linear equation. Habits decay and grow at rate one (A = B = I).
 
     Attributes:
         rate: r, the interest.
@@ -208,7 +208,7 @@ class Consumption:
         return -share * self.bequest * final**power / power
 
     def _sums(self, steps: int | None) -> tuple[float, float]:
-        """Return int exp(-delta t / gamma) s(t)^(1 - 1 / gamma) dt, or its sum over a grid, and the growth of wealth."""
+        """Return int exp(-delta t / gamma) s(t)^(1 - 1 / gamma) dt or its sum, and the growth of wealth."""
         if steps is None:
             # 60 nodes of Gauss and Legendre leave nothing of a smooth integrand.
             nodes, weights = np.polynomial.legendre.leggauss(60)

@@ -7,6 +7,7 @@ made by its name: `make("quadrotor", agents=6, alpha_int=0.0)`.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 from collections.abc import Callable, Mapping
@@ -67,11 +68,25 @@ def make(name: str, agents: int = 1, **numbers: float) -> Symbolic:
         name: one of PROBLEMS.
         agents: how many; of the integrators, how many axes. `coupled` has no agents.
         **numbers: of the problem, where they differ from its defaults.
+
+    Raises:
+        DataError: for an unknown name or number, or agents that cannot be.
     """
     if name not in PROBLEMS:
         raise DataError(
             f"name: there is no problem {name!r}; choose from {', '.join(PROBLEMS)}",
             argument="name",
+        )
+    if agents < 1 or (name == "coupled" and agents != 1):
+        raise DataError(
+            f"agents: {name} has {'one' if name == 'coupled' else 'at least one'}, got {agents}",
+            argument="agents",
+        )
+    known = list(inspect.signature(PROBLEMS[name]).parameters)[1:]
+    for number in numbers.keys() - set(known):
+        raise DataError(
+            f"{number}: is no number of {name}; choose from {', '.join(known)}",
+            argument=number,
         )
     return _made(name, agents, tuple(sorted(numbers.items())))
 
@@ -171,7 +186,7 @@ def quadrotor(
     gravity: float = 1.0,
     horizon: float = 4.5,
 ) -> Symbolic:
-    """P4: an agent has place, angles (psi, theta, phi), velocity and rates; controls thrust and angular accelerations."""
+    """P4: states place, angles (psi, theta, phi), velocity, rates; controls thrust and angular accelerations."""
 
     def one(z: ca.SX, u: ca.SX) -> ca.SX:
         (sin_psi, sin_theta, sin_phi), (cos_psi, cos_theta, cos_phi) = (
