@@ -19,7 +19,7 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import casadi as ca
 import numpy as np
@@ -172,21 +172,24 @@ def _programme(
     before = ca.horzcat(z0, Z[:, :-1])
     after, _, running = step.map(steps)(before, V, times)
     states, controls, costs = step.mapaccum("rollout", steps)(z0, V, times)
-    nlp = {
+    nlp: dict[str, Any] = {
         "x": ca.vertcat(ca.vec(V), ca.vec(Z)),
         "f": ca.sum2(running) + terminal(Z[:, -1]),
         "g": ca.vec(after - Z),
         "p": z0,
     }
-    quiet = {"print_time": False, "show_eval_warnings": False, "expand": True}
-    ipopt = {"print_level": 0, "sb": "yes", "tol": tol, "max_iter": max_steps}
-    # Relaxed bounds would let consumption fall to the habits.
-    ipopt["bound_relax_factor"] = 0.0
+    options: dict[str, Any] = {
+        **{"print_time": False, "show_eval_warnings": False, "expand": True},
+        **{"ipopt.print_level": 0, "ipopt.sb": "yes"},
+        **{"ipopt.tol": tol, "ipopt.max_iter": max_steps},
+        # Relaxed bounds would let consumption fall to the habits.
+        "ipopt.bound_relax_factor": 0.0,
+    }
     return _Programme(
         problem=problem,
         steps=steps,
         rollout=ca.Function("rollout", [z0, V], [states, controls, costs]),
-        solver=ca.nlpsol("solver", "ipopt", nlp, {**quiet, "ipopt": ipopt}),
+        solver=ca.nlpsol("solver", "ipopt", nlp, options),
         terminal=terminal,
         bounds=_bounds(problem, steps),
     )

@@ -193,7 +193,7 @@ class Consumption:
     horizon: float = 2.0
 
     def costs(self, z0: Array, steps: int | None = None) -> Array:
-        """Return the least costs, minus utility and bequest, from wealth and habits (n, 1 + m): (n,).
+        """Return the least costs, minus utility and bequest: (n,); infinite where wealth cannot pay for the habits.
 
         Args:
             z0: wealth, then the habits of m agents (n, 1 + m).
@@ -205,21 +205,26 @@ class Consumption:
         share = 1 + agents * self.bequest ** (-1 / self.gamma) * spent
         power = 1 - self.gamma
         final = endowment / share
-        return -share * self.bequest * final**power / power
+        costs = -share * self.bequest * np.abs(final) ** power / power
+        return np.where(final > 0, costs, np.inf)
 
     def _sums(self, steps: int | None) -> tuple[float, float]:
         """Return int exp(-delta t / gamma) s(t)^(1 - 1 / gamma) dt or its sum, and the growth of wealth."""
-        if steps is None:
-            # 60 nodes of Gauss and Legendre leave nothing of a smooth integrand.
-            nodes, weights = np.polynomial.legendre.leggauss(60)
-            times, h = (nodes + 1) * self.horizon / 2, weights * self.horizon / 2
-            grown = np.exp(self.rate * (self.horizon - times))
-            growth = float(np.exp(self.rate * self.horizon))
-        else:
-            width = self.horizon / steps
-            times, h = np.arange(steps) * width, np.full(steps, width)
-            grown = (1 + self.rate * width) ** np.arange(steps - 1, -1, -1.0)
-            growth = (1 + self.rate * width) ** steps
+        times, widths, grown, growth = self._grid(steps)
         prices = grown + (grown - 1) / self.rate
         paid = np.exp(-self.discount * times / self.gamma)
-        return float(h @ (paid * prices ** (1 - 1 / self.gamma))), growth
+        return float(widths @ (paid * prices ** (1 - 1 / self.gamma))), growth
+
+    def _grid(self, steps: int | None) -> tuple[Array, Array, Array, float]:
+        """Return times, their weights, what wealth grows to from then on, and from the start."""
+        if steps is None:
+            # 60 nodes of Gauss and Legendre leave nothing of a smooth integrand.
+            nodes, weights = map(np.float64, np.polynomial.legendre.leggauss(60))
+            half = self.horizon / 2
+            times = (nodes + 1) * half
+            grown = np.exp(self.rate * (self.horizon - times))
+            return times, weights * half, grown, float(np.exp(self.rate * self.horizon))
+        h = self.horizon / steps
+        factor = 1 + self.rate * h
+        left = np.arange(steps - 1, -1, -1.0)
+        return np.arange(steps) * h, np.full(steps, h), factor**left, factor**steps

@@ -108,3 +108,9 @@ def test_consumption(agents: int, euler: float, continuous: float | None) -> Non
     if continuous is not None:
         assert found.costs(z0) == pytest.approx([continuous], rel=5e-6)
     assert found.costs(z0, steps=100_000) == pytest.approx(found.costs(z0), rel=1e-4)
+
+
+def test_wealth_that_cannot_pay_for_habits_costs_infinitely_much() -> None:
+    z0 = np.array([[25.0, 0.1], [0.1, 1.0]])
+    for steps in (None, 20):
+        assert np.isinf(Consumption().costs(z0, steps)).tolist() == [False, True]
