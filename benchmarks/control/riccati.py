@@ -219,7 +219,7 @@ class Consumption:
         """Return times, their weights, what wealth grows to from then on, and from the start."""
         if steps is None:
             # 60 nodes of Gauss and Legendre leave nothing of a smooth integrand.
-            nodes, weights = map(np.float64, np.polynomial.legendre.leggauss(60))
+            nodes, weights = np.polynomial.legendre.leggauss(60)
             half = self.horizon / 2
             times = (nodes + 1) * half
             grown = np.exp(self.rate * (self.horizon - times))
@@ -227,4 +227,5 @@ class Consumption:
         h = self.horizon / steps
         factor = 1 + self.rate * h
         left = np.arange(steps - 1, -1, -1.0)
-        return np.arange(steps) * h, np.full(steps, h), factor**left, factor**steps
+        times = np.linspace(0, self.horizon, steps, endpoint=False)
+        return times, np.full(steps, h), factor**left, factor**steps
