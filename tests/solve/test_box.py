@@ -123,11 +123,9 @@ class Waves:
         return self
 
 
-def steering(
-    q: Tensor, cls: type[Boxed] = Boxed, reach: float = STEEPEST
-) -> tuple[Boxed, Box]:
-    box = Box(torch.full_like(q, -reach)[:, None], torch.full_like(q, reach)[:, None])
-    return within(Steering(q), torch.zeros_like(q)[:, None], box, cls), box
+def steering(q: Tensor, cls: type[Boxed] = Boxed) -> Boxed:
+    most = torch.full_like(q, STEEPEST)[:, None]
+    return within(Steering(q), 0 * most, Box(-most, most), cls)
 
 
 # ---- laws and answers
@@ -149,21 +147,13 @@ def test_it_solves_hard_problems_within_bounds(smooth: str, cls: type[Boxed]) ->
     rows_do_not_interact(ProjectedNewton(), problem)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("problem", BOXED_PROBLEMS.values(), ids=BOXED_PROBLEMS)
-def test_coordinates_at_their_bounds_are_there_exactly(
-    problem: Boxed, dtype: torch.dtype
-) -> None:
-    box = Box(*(bound.to(dtype) for bound in problem.bounds))
-    tol = DTYPES[dtype]
-    cast = dataclasses.replace(problem, bounds=box)
-    first = start(problem).to(dtype)
-    if dtype == torch.float64:
-        found = minimise(cast, ProjectedNewton(), first, tol=tol).check().point
-        for bound in box:
-            resting = problem.answer == bound
-            assert resting.any()
-            assert torch.equal(found[resting], bound[resting])
+def test_coordinates_at_their_bounds_are_there_exactly(problem: Boxed) -> None:
+    found = minimise(problem, ProjectedNewton(), start(problem), tol=1e-9).check().point
+    for bound in problem.bounds:
+        resting = problem.answer == bound
+        assert resting.any()
+        assert torch.equal(found[resting], bound[resting])
 
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
@@ -178,19 +168,34 @@ def test_without_bounds_it_is_newton(problem: Answered) -> None:
         assert found.evaluations == expected.evaluations
 
 
-def test_infinite_bounds_and_none_are_the_same() -> None:
+@dataclasses.dataclass(frozen=True)
+class Endless:
+    """A problem that could have bounds and has none."""
+
+    smooth: Problem
+    bounds: None = None
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        return self.smooth.evaluate(y)
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return self.smooth.hessian_product(y, v)
+
+    def errors(self, at: Iterate) -> Tensor:
+        return torch.linalg.vector_norm(at.residual, dim=-1)
+
+    def rows(self, index: Tensor) -> Endless:
+        return Endless(self.smooth.rows(index))
+
+
+def test_infinite_bounds_are_none() -> None:
     smooth, nothing = PROBLEMS["log-sum-exp"], torch.zeros(5, 5, dtype=torch.float64)
-    problem = within(smooth, nothing, Box(nothing - torch.inf, nothing + torch.inf))
-    none = dataclasses.replace(problem, bounds=None)
-    for other in (problem, none):
-        found = minimise(smooth, NewtonCG(), start(smooth), tol=1e-9)
-        boxed_too = minimise(
-            other if other is problem else smooth,
-            ProjectedNewton(),
-            start(smooth),
-            tol=1e-9,
-        )
-        torch.testing.assert_close(boxed_too.point, found.point, rtol=0, atol=1e-12)
+    infinite = within(smooth, nothing, Box(nothing - torch.inf, nothing + torch.inf))
+    expected = minimise(smooth, NewtonCG(), start(smooth), tol=1e-9)
+    for problem in (infinite, Endless(smooth)):
+        found = minimise(problem, ProjectedNewton(), start(smooth), tol=1e-9)
+        torch.testing.assert_close(found.point, expected.point, rtol=0, atol=1e-12)
+        assert torch.equal(found.steps, expected.steps)
 
 
 def test_a_separable_quadratic_is_clipped_in_one_step() -> None:
@@ -294,11 +299,11 @@ def test_steering_ends_at_a_minimum_or_the_right_bound_from_anywhere(
     dtype: torch.dtype, cls: type[Boxed]
 ) -> None:
     q = torch.linspace(-3, 3, 121, dtype=dtype).repeat_interleave(21)
-    problem, _ = steering(q, cls)
+    problem = steering(q, cls)
     first = torch.linspace(-1.32, 1.32, 21, dtype=dtype).repeat(121)[:, None]
     found = minimise(problem, ProjectedNewton(), first, tol=DTYPES[dtype]).check()
     y = found.point[:, 0]
-    resting = y.abs() == torch.tensor(STEEPEST, dtype=dtype)
+    resting = y.abs() >= STEEPEST - DTYPES[dtype]
     assert (y.sign()[resting] == -q.sign()[resting]).all()
     assert resting[q.abs() > 0.4119].all()
     curvature = problem.hessian_product(found.point, torch.ones_like(first))[:, 0]
@@ -309,7 +314,7 @@ def test_steering_ends_at_a_minimum_or_the_right_bound_from_anywhere(
 
 def test_steering_from_zero_ends_where_a_search_does() -> None:
     q = torch.linspace(-3, 3, 121, dtype=torch.float64)
-    problem, _ = steering(q)
+    problem = steering(q)
     zero = torch.zeros(121, 1, dtype=torch.float64)
     found = minimise(problem, ProjectedNewton(), zero, tol=1e-11).check()
     for i, force in enumerate(q.tolist()):
@@ -333,6 +338,7 @@ def test_waves_within_bounds_end_where_nothing_pays(cls: type[Boxed]) -> None:
     found = minimise(problem, ProjectedNewton(), first, tol=1e-9).check()
     before, after = (problem.evaluate(at)[0] for at in (first, found.point))
     assert (after < before).all()
+    assert found.steps.max() <= 60  # saddles are left fast
     nudged = problem.bounds.clip(found.point + 1e-3 * normal(n, 4, seed=7))
     assert (problem.evaluate(nudged)[0] >= after - 1e-9).all()
 
@@ -374,21 +380,21 @@ def test_a_start_that_overflows_is_named() -> None:
 
 
 def test_rows_stall_where_the_precision_ends() -> None:
-    one = torch.ones(8, 3)
-    smooth = Quadratics(
-        positive_definite(8, 3, condition=50.0).float(), normal(8, 3).float(), 0.02
-    )
-    problem = within(smooth, 1e3 * normal(8, 3, seed=2).float(), Box(-1e5 * one, one))
-    found = minimise(problem, ProjectedNewton(), 0 * one, tol=1e-12, max_steps=300)
+    tilt = 30 * normal(40, 3, seed=2).float()
+    box = Box(torch.full_like(tilt, -1.0), torch.full_like(tilt, 9.0))
+    problem = within(Exponential(), tilt, box)
+    found = minimise(problem, ProjectedNewton(), 0 * tilt, tol=1e-12)
     stalled = found.status == Status.STALLED
-    assert stalled.any()
-    assert (stalled | found.converged).all()
+    assert stalled.sum() > 20
+    assert (found.status != Status.NON_FINITE).all()
     assert "float64" in found.report()
+    assert (found.residual < 1e-3).all()
 
 
 def test_the_projected_residual_is_that_of_the_clipped_step() -> None:
     y, g = normal(20, 4, seed=1), normal(20, 4, seed=2)
     box = Box(torch.full_like(y, -1.0), torch.full_like(y, 0.5))
     at = Iterate(box.clip(y), torch.zeros(20, dtype=torch.float64), g)
-    expected = np.linalg.norm(at.y - np.clip(at.y - g, -1.0, 0.5), axis=-1)
-    np.testing.assert_allclose(projected_residual(at, box), expected)
+    step = at.y.numpy() - np.clip((at.y - g).numpy(), -1.0, 0.5)
+    found = projected_residual(at, box).numpy()
+    np.testing.assert_allclose(found, np.linalg.norm(step, axis=-1))

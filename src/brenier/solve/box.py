@@ -146,7 +146,8 @@ class ProjectedNewton:
     be a bound. A start outside of the bounds is first clipped.
 
     Directions come from `truncated_newton`, or, in few dimensions and from problems with a method `hessian` (y (n, d)
-    -> (n, d, d)), from a Cholesky factor; there a row whose free part is not positive definite goes down its gradient.
+    -> (n, d, d)), from a Cholesky factor; where the free part is not positive definite, from its eigenvalues without
+    their signs, so that saddles are left fast. Within bounds `truncated_newton` goes on past negative curvature, too.
 
     Attributes:
         max_products: Hessian products per direction and row.
@@ -214,10 +215,10 @@ class ProjectedNewton:
             slopes = torch.where(face.fixed, 0.0, slopes)
         few = slopes.shape[-1] <= self.dense
         matrix = hessian(problem, at.y) if few else None
-        if matrix is not None:
-            step = _solved_where_definite(matrix, slopes, face)
-        else:
+        if matrix is None:
             step = self._by_products(problem, at.y, slopes, face)
+        else:
+            step = _solved(matrix, slopes, face)
         return step if face is None else torch.where(face.fixed, face.way, step)
 
     def _by_products(
@@ -229,7 +230,8 @@ class ProjectedNewton:
             found = problem.hessian_product(y, v)
             return found if face is None else torch.where(face.fixed, 0.0, found)
 
-        return truncated_newton(product, slopes, self.max_products)
+        onward = face is not None
+        return truncated_newton(product, slopes, self.max_products, onward=onward)
 
 
 def _entering(at: Iterate, way: Tensor, direction: Tensor) -> tuple[Iterate, Tensor]:
@@ -244,14 +246,26 @@ def _entering(at: Iterate, way: Tensor, direction: Tensor) -> tuple[Iterate, Ten
     return Iterate(at.y, value, residual), torch.where(column, way, direction)
 
 
-def _solved_where_definite(
-    matrix: Tensor, slopes: Tensor, face: _Face | None
-) -> Tensor:
-    """Return -(free part of the matrix)^{-1} slopes, or -slopes where that part is not positive definite: (n, d)."""
+def _solved(matrix: Tensor, slopes: Tensor, face: _Face | None) -> Tensor:
+    """Return -(free part of the matrix)^{-1} slopes, that part made positive definite where it is not: (n, d)."""
     if face is not None:
         beside = face.fixed.unsqueeze(-1) | face.fixed.unsqueeze(-2)
         matrix = torch.where(beside, torch.diag_embed(face.fixed.to(matrix)), matrix)
     factor, info = torch.linalg.cholesky_ex(matrix)
-    step = torch.cholesky_solve(slopes.unsqueeze(-1), factor).squeeze(-1)
+    step = -torch.cholesky_solve(slopes.unsqueeze(-1), factor).squeeze(-1)
     sound = (info == 0) & torch.isfinite(vecdot(step, step))
-    return -torch.where(sound.unsqueeze(-1), step, slopes)
+    if bool(sound.all()):
+        return step
+    index = (~sound).nonzero().squeeze(-1)
+    return step.index_copy(0, index, _uphill_turned(matrix[index], slopes[index]))
+
+
+def _uphill_turned(matrix: Tensor, slopes: Tensor) -> Tensor:
+    """Return -|matrix|^{-1} slopes, or -slopes where the matrix or the result is not finite: (n, d)."""
+    finite = torch.isfinite(matrix.sum((-1, -2)))
+    matrix = torch.where(finite[:, None, None], matrix, 0.0)
+    values, vectors = torch.linalg.eigh(matrix)
+    along = torch.einsum("nij,ni->nj", vectors, slopes)
+    step = -torch.einsum("nij,nj->ni", vectors, along / values.abs())
+    sound = torch.isfinite(vecdot(step, step)) & (vecdot(step, slopes) < 0)
+    return torch.where(sound.unsqueeze(-1), step, -slopes)

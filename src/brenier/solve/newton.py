@@ -74,14 +74,21 @@ class NewtonCG:
 
 
 def truncated_newton(
-    product: Callable[[Tensor], Tensor], residual: Tensor, max_products: int
+    product: Callable[[Tensor], Tensor],
+    residual: Tensor,
+    max_products: int,
+    *,
+    onward: bool = False,
 ) -> Tensor:
     """Solve H p = -R by conjugate gradients, each row to its own tolerance: p (n, d), downhill where R is not zero.
+
+    A row stops at a direction of negative curvature; where that is the first, p is minus its residual.
 
     Args:
         product: v -> H v, each (n, d), H symmetric.
         residual: (n, d), R.
         max_products: most products.
+        onward: whether to follow a later one as far as if its curvature were positive, which leaves saddles sooner.
     """
     norm = torch.linalg.vector_norm(residual, dim=-1)
     limit = norm * torch.minimum(torch.full_like(norm, 0.5), norm.sqrt())
@@ -95,6 +102,9 @@ def truncated_newton(
         if number == 0:
             # Steepest descent where even the gradient sees no positive curvature.
             p = torch.where(positive.unsqueeze(-1), p, v)
+        elif onward:
+            last = going & (curvature < 0)
+            p = p - torch.where(last, energy / curvature, 0.0).unsqueeze(-1) * v
         going = going & positive
         step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)
         p, r = p + step * v, r + step * hv
