@@ -213,18 +213,16 @@ class ProjectedNewton:
         face, slopes = box.face(at), at.residual
         if face is not None:
             slopes = torch.where(face.fixed, 0.0, slopes)
-        few = slopes.shape[-1] <= self.dense
-        matrix = hessian(problem, at.y) if few else None
-        if matrix is None:
-            step = self._by_products(problem, at.y, slopes, face)
-        else:
-            step = _solved(matrix, slopes, face)
+        step = self._newton(problem, at.y, slopes, face)
         return step if face is None else torch.where(face.fixed, face.way, step)
 
-    def _by_products(
+    def _newton(
         self, problem: Problem, y: Tensor, slopes: Tensor, face: _Face | None
     ) -> Tensor:
-        """Return Newton directions of the free coordinates, from Hessian products: (n, d)."""
+        """Return Newton directions of the free coordinates, zero in the others: (n, d)."""
+        matrix = hessian(problem, y) if y.shape[1] <= self.dense else None
+        if matrix is not None:
+            return _solved(matrix, slopes, face)
 
         def product(v: Tensor) -> Tensor:
             found = problem.hessian_product(y, v)
