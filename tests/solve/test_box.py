@@ -158,10 +158,11 @@ def test_coordinates_at_their_bounds_are_there_exactly(problem: Boxed) -> None:
 
 @pytest.mark.parametrize("problem", PROBLEMS.values(), ids=PROBLEMS)
 def test_without_bounds_it_is_newton(problem: Answered) -> None:
+    methods: tuple[Method, ...] = (ProjectedNewton(), NewtonCG())
     for max_steps in (1, 2, 3, 100):
         found, expected = (
             minimise(problem, method, start(problem), tol=1e-9, max_steps=max_steps)
-            for method in (ProjectedNewton(), NewtonCG())
+            for method in methods
         )
         torch.testing.assert_close(found.point, expected.point, rtol=0, atol=1e-12)
         assert torch.equal(found.steps, expected.steps)

@@ -112,7 +112,7 @@ class _Box(NamedTuple):
             return y
         return torch.maximum(torch.minimum(y, self.upper), self.lower)
 
-    def face(self, at: Iterate) -> _Face | None:
+    def face(self, at: Iterate) -> _FreeFace | None:
         """Return what may move from an iterate within, or None where everything may."""
         if not self.exists:
             return None
@@ -120,10 +120,12 @@ class _Box(NamedTuple):
         room = torch.where(g > 0, at.y - self.lower, self.upper - at.y)
         way = torch.minimum(g.abs(), room)
         error = torch.linalg.vector_norm(way, dim=-1, keepdim=True)
-        return _Face(room <= torch.minimum(self.near, error), -torch.copysign(way, g))
+        return _FreeFace(
+            room <= torch.minimum(self.near, error), -torch.copysign(way, g)
+        )
 
 
-class _Face(NamedTuple):
+class _FreeFace(NamedTuple):
     """Which coordinates are fixed, and how those move."""
 
     fixed: Tensor  # (n, d) bool
@@ -217,12 +219,12 @@ class ProjectedNewton:
         return step if face is None else torch.where(face.fixed, face.way, step)
 
     def _newton(
-        self, problem: Problem, y: Tensor, slopes: Tensor, face: _Face | None
+        self, problem: Problem, y: Tensor, slopes: Tensor, face: _FreeFace | None
     ) -> Tensor:
         """Return Newton directions of the free coordinates, zero in the others: (n, d)."""
         matrix = hessian(problem, y) if y.shape[1] <= self.dense else None
         if matrix is not None:
-            return _solved(matrix, slopes, face)
+            return _newton_step(matrix, slopes, face)
 
         def product(v: Tensor) -> Tensor:
             found = problem.hessian_product(y, v)
@@ -244,7 +246,7 @@ def _entering(at: Iterate, way: Tensor, direction: Tensor) -> tuple[Iterate, Ten
     return Iterate(at.y, value, residual), torch.where(column, way, direction)
 
 
-def _solved(matrix: Tensor, slopes: Tensor, face: _Face | None) -> Tensor:
+def _newton_step(matrix: Tensor, slopes: Tensor, face: _FreeFace | None) -> Tensor:
     """Return -(free part of the matrix)^{-1} slopes, that part made positive definite where it is not: (n, d)."""
     if face is not None:
         beside = face.fixed.unsqueeze(-1) | face.fixed.unsqueeze(-2)
