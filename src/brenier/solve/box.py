@@ -143,9 +143,9 @@ class _BoxState(NamedTuple):
 class ProjectedNewton:
     """Newton's method within bounds; where there are none, it is `NewtonCG`.
 
-    The problem is a `BoxedProblem`; any other has no bounds. Coordinates that are at a bound at the minimum are so
-    exactly. Where the objective is not convex, a row ends at a stationary point to which F fell all the way, which may
-    be a bound. A start outside of the bounds is first clipped.
+    The problem is a `BoxedProblem`; any other has no bounds. Coordinates stop at their bounds exactly. Where the
+    objective is not convex, F falls from step to step and a row ends at a stationary point, which may be a bound. A
+    start outside of the bounds is first clipped.
 
     Directions come from `truncated_newton`, or, in few dimensions and from problems with a method `hessian` (y (n, d)
     -> (n, d, d)), from a Cholesky factor; where the free part is not positive definite, from its eigenvalues without

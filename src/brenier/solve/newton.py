@@ -98,12 +98,13 @@ def truncated_newton(
     for number in range(min(max_products, 2 * residual.shape[-1])):
         hv = product(v)
         curvature, energy = vecdot(v, hv), vecdot(r, r)
-        positive = curvature > torch.finfo(p.dtype).eps * vecdot(v, v)
+        resolved = torch.finfo(p.dtype).eps * vecdot(v, v)
+        positive = curvature > resolved
         if number == 0:
             # Steepest descent where even the gradient sees no positive curvature.
             p = torch.where(positive.unsqueeze(-1), p, v)
         elif onward:
-            last = going & (curvature < 0)
+            last = going & (curvature < -resolved)
             p = p - torch.where(last, energy / curvature, 0.0).unsqueeze(-1) * v
         going = going & positive
         step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)
