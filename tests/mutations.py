@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from brenier.transport.maps.files import digest_of
+from brenier.model_files import digest_of
 
 Files = dict[str, bytes]
 

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -29,7 +29,15 @@ from brenier import (
     Quadratic,
     ResidualPotential,
 )
-from brenier.solve import Iterate, Method, OrthantBFGS, Problem, natural_residual
+from brenier.solve import (
+    Iterate,
+    Method,
+    OrthantBFGS,
+    Problem,
+    ProjectedNewton,
+    natural_residual,
+    projected_residual,
+)
 
 
 class Answered(Problem, Protocol):
@@ -323,16 +331,86 @@ def kinked(problem: Answered, kink: float, steepest: float = 9.0) -> Kinked:
     )
 
 
+class Box(NamedTuple):
+    """Bounds (n, d)."""
+
+    lower: Tensor
+    upper: Tensor
+
+    def clip(self, y: Tensor) -> Tensor:
+        return torch.maximum(torch.minimum(y, self.upper), self.lower)
+
+
+@dataclasses.dataclass(frozen=True)
+class Boxed:
+    """F(y) = smooth(y) + <tilt, y> within bounds, NaN outside."""
+
+    smooth: Problem
+    tilt: Tensor
+    bounds: Box
+    answer: Tensor
+    convexity: float
+
+    def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.where(y == self.bounds.clip(y), y, torch.nan)
+        value, residual = self.smooth.evaluate(y)
+        return value + vecdot(self.tilt, y), residual + self.tilt
+
+    def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+        return self.smooth.hessian_product(y, v)
+
+    def errors(self, at: Iterate) -> Tensor:
+        return projected_residual(at, self.bounds)
+
+    def rows(self, index: Tensor) -> Boxed:
+        return dataclasses.replace(
+            self,
+            smooth=self.smooth.rows(index),
+            tilt=self.tilt[index],
+            bounds=Box(self.bounds.lower[index], self.bounds.upper[index]),
+            answer=self.answer[index],
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class BoxedWithHessian(Boxed):
+    """The same, with a Hessian in full."""
+
+    def hessian(self, y: Tensor) -> Tensor:
+        columns = torch.eye(y.shape[1], dtype=y.dtype)
+        products = [self.hessian_product(y, v.expand_as(y)) for v in columns]
+        return torch.stack(products, -1)
+
+
+def boxed(problem: Answered, steepest: float = 9.0, cls: type[Boxed] = Boxed) -> Boxed:
+    """A problem with bounds: one coordinate in three of its answer is at a lower, one at an upper bound.
+
+    The first row has no lower and the second no upper bounds. The projected residual bounds the distance to the answer
+    by (1 + steepest) / convexity, of curvatures up to steepest.
+    """
+    answer = problem.answer
+    place = torch.arange(answer.numel()).view(answer.shape) % 3
+    push = 0.1 + normal(*answer.shape, seed=8).abs().to(answer)
+    width = 1.6 + normal(*answer.shape, seed=9).abs().to(answer)
+    lower = torch.where(place == 0, answer, answer - width)
+    upper = torch.where(place == 1, answer, answer + width)
+    lower[0], upper[1] = -torch.inf, torch.inf
+    pull = torch.where(lower == answer, push, torch.where(upper == answer, -push, 0.0))
+    tilt = pull - problem.evaluate(answer)[1]
+    convexity = problem.convexity / (1 + steepest)
+    return cls(problem, tilt, Box(lower, upper), answer, convexity)
+
+
 def counting(problem: Problem, tally: Tally) -> Problem:
-    """A problem with a tally of what is asked of it, its kinks seen as before."""
-    if isinstance(problem, Kinked):
+    """A problem with a tally of what is asked of it, its kinks or bounds seen as before."""
+    if isinstance(problem, Kinked | Boxed):
         return dataclasses.replace(problem, smooth=Counting(problem.smooth, tally))
     return Counting(problem, tally)
 
 
 def corrupted(problem: Problem, broken: Tensor) -> Problem:
-    """A problem with NaN for every result in the broken rows (n,), its kinks seen as before."""
-    if isinstance(problem, Kinked):
+    """A problem with NaN for every result in the broken rows (n,), its kinks or bounds seen as before."""
+    if isinstance(problem, Kinked | Boxed):
         return dataclasses.replace(problem, smooth=Corrupted(problem.smooth, broken))
     return Corrupted(problem, broken)
 
@@ -364,6 +442,13 @@ KINKED_PROBLEMS: dict[str, Answered] = {
     name: kinked(problem, 0.5) for name, problem in PROBLEMS.items()
 }
 
+BOXED_PROBLEMS: dict[str, Boxed] = {
+    name: boxed(problem) for name, problem in PROBLEMS.items()
+} | {
+    f"{name}, in full": boxed(problem, cls=BoxedWithHessian)
+    for name, problem in PROBLEMS.items()
+}
+
 METHODS: dict[str, Method] = {
     "gradient step": GradientStep(),
     "paper": GradientStep.paper(),
@@ -375,10 +460,18 @@ METHODS: dict[str, Method] = {
     "lbfgs, short memory": LBFGS(memory=3),
     "newton": NewtonCG(),
     "orthant": OrthantBFGS(),
+    "projected newton": ProjectedNewton(),
 }
 CURVED_METHODS = {
     name: METHODS[name]
-    for name in ("bfgs", "lbfgs", "lbfgs, short memory", "newton", "orthant")
+    for name in (
+        "bfgs",
+        "lbfgs",
+        "lbfgs, short memory",
+        "newton",
+        "orthant",
+        "projected newton",
+    )
 }
 # The published step size is shared by the batch: the only method whose rows are not independent.
 ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != "paper"}
@@ -387,7 +480,8 @@ ROW_WISE_METHODS = {name: method for name, method in METHODS.items() if name != 
 def start(problem: Answered) -> Tensor:
     """First iterates about one away from the answers in every coordinate, and inside every problem's domain."""
     step = 0.5 + normal(*problem.answer.shape, seed=3).sigmoid()
-    return problem.answer + step.to(problem.answer)
+    first = problem.answer + step.to(problem.answer)
+    return problem.bounds.clip(first) if isinstance(problem, Boxed) else first
 
 
 # ---- potentials

@@ -22,6 +22,7 @@ PACKAGE = ROOT / "src" / "brenier"
 # What each room may import, beside itself. A room is a folder of src/brenier, or of its folder transport, or a module.
 # A room without a row imports nothing of the package.
 ROWS: dict[str, set[str]] = {
+    "model_files": {"errors", "atomic"},
     "solve": {"errors"},
     "potentials": {"errors"},
     "training": {"errors", "atomic", "statistics"},
@@ -41,6 +42,7 @@ ROWS: dict[str, set[str]] = {
     "transport.maps": {
         *("errors", "atomic", "statistics", "solve", "potentials", "datasets"),
         *("transport.costs", "transport.coordinates", "transport.dual"),
+        "model_files",
     },
     "control": {"errors", "statistics", "solve", "training"},
     "estimators": {
@@ -57,7 +59,7 @@ ROWS: dict[str, set[str]] = {
         *("transport.dual", "transport.maps"),
     },
     "baselines": {
-        *("errors", "atomic", "statistics", "potentials", "training", "datasets"),
+        *("errors", "model_files", "statistics", "potentials", "training", "datasets"),
         *("transport.costs", "transport.maps", "estimators"),
     },
     "report": {
@@ -338,7 +340,7 @@ def test_the_table_has_no_stale_row_and_no_cycle() -> None:
         if (room, other) not in met
     ]
     assert not stale, f"remove from ROWS: {', '.join(sorted(stale))}"
-    assert len(ROWS) <= 17
+    assert len(ROWS) <= 18
     graphlib.TopologicalSorter(ROWS).prepare()
 
 

@@ -299,7 +299,7 @@ def test_damaged_files_are_refused(fitted: CharacteristicFlow, tmp_path: Path) -
 def test_made_up_descriptions_are_refused(
     field: str, value: object, fitted: CharacteristicFlow, tmp_path: Path
 ) -> None:
-    from brenier.transport.maps import digest_of
+    from brenier.model_files import digest_of
 
     fitted.save(tmp_path)
     path = tmp_path / "flow.json"

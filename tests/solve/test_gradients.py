@@ -84,6 +84,46 @@ def test_one_step_is_exact_where_its_size_inverts_the_jacobian() -> None:
     torch.testing.assert_close(found, torch.full_like(found, 0.25), rtol=0, atol=1e-15)
 
 
+def curved(theta: Tensor, y: Tensor) -> Tensor:
+    """R = A(theta) y + sinh y - b(theta), row by row (n, 3), of a strongly convex objective."""
+    matrix = positive_definite(3, condition=4.0)
+    pull = theta * torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    return theta.square() * (y @ matrix) + y.sinh() - pull - normal(4, 3, seed=1)
+
+
+def test_one_step_by_the_inverse_hessian_is_the_implicit_rule() -> None:
+    theta = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    y, weight = torch.zeros(4, 3, dtype=torch.float64), normal(4, 3, seed=2)
+    matrix = theta.detach().square() * positive_definite(3, condition=4.0)
+    for _ in range(30):  # Newton's method
+        hessian = matrix + torch.diag_embed(y.cosh())
+        y = y - torch.linalg.solve(hessian, curved(theta, y).detach())
+    found = [
+        torch.autograd.grad((weight * rule(partial(curved, theta), y)).sum(), theta)[0]
+        for rule in (
+            partial(one_step, size=torch.linalg.inv(hessian)),
+            partial(implicit, tol=1e-14),
+        )
+    ]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
+    plain = torch.autograd.grad(
+        (weight * one_step(partial(curved, theta), y)).sum(), theta
+    )[0]
+    assert not torch.allclose(plain, found[1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3)])
+def test_one_step_multiplies_by_the_sizes_of_rows_and_coordinates(
+    shape: tuple[int, int],
+) -> None:
+    size, right = 0.1 + normal(*shape, seed=3).abs(), normal(4, 3, seed=1)
+    right.requires_grad_()
+    for given in (size, torch.diag_embed(size.expand(4, 3))):
+        point = one_step(lambda at: 2 * at - right, right.detach() / 2, given)
+        (found,) = torch.autograd.grad(point.sum(), right)
+        torch.testing.assert_close(found, size.expand(4, 3), rtol=0, atol=1e-15)
+
+
 def test_one_step_replaces_the_inverse_by_its_size() -> None:
     matrix, right, y = linear_system()
     weight = normal(4, 3, seed=2)

@@ -10,18 +10,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from brenier.baselines.files import (
-    Told,
-    read_baseline,
-    shapes_by_name,
-    unfit,
-    write_baseline,
-)
 from brenier.baselines.flow import Flow, FlowUnits
 from brenier.baselines.flow_network import FlowNetwork
 from brenier.errors import DataError
+from brenier.model_files import (
+    Shapes,
+    Told,
+    read_described,
+    shapes_by_name,
+    unfit,
+    write_described,
+)
 from brenier.transport.costs import cost_from_json, cost_to_json
-from brenier.transport.maps import Shapes, label_fault
+from brenier.transport.maps import label_fault
 
 NAME = "flow"
 UNITS = ("units.source", "units.target", "units.scale")
@@ -71,7 +72,7 @@ def save_flow(folder: str | Path, saved: SavedFlow) -> None:
         "history": saved.history,
         "diagnostics": saved.diagnostics,
     }
-    write_baseline(folder, NAME, _flow_tensors(flow), told)
+    write_described(folder, NAME, _flow_tensors(flow), told)
 
 
 def load_flow(
@@ -90,7 +91,7 @@ def load_flow(
         DataError: where the folder is no path.
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
-    found = read_baseline(folder, NAME, _expected)
+    found = read_described(folder, NAME, _expected)
     told, tensors = found
     try:
         for name, part in tensors.items():

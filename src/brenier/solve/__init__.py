@@ -1,12 +1,13 @@
 """The inner loop: many small independent minimisations at once, one per row of a batch.
 
 `minimise` runs a *method* on a *problem* and returns a `Solution`. Methods: `BFGS` (the default), `LBFGS`, `NewtonCG`,
-`Anderson`, `GradientStep`; `OrthantBFGS` for objectives with
-kinks. Rules for differentiating the solution: `detached`, `one_step`, `implicit`, `unrolled`.
+`Anderson`, `GradientStep`; `OrthantBFGS` for objectives with kinks; `ProjectedNewton` within bounds.
+Rules for differentiating the solution: `detached`, `one_step`, `implicit`, `unrolled`.
 Nothing here knows of transport; any objective that is evaluated row by row will do.
 """
 
 from brenier.solve.bfgs import BFGS
+from brenier.solve.box import BoxedProblem, ProjectedNewton, projected_residual
 from brenier.solve.firstorder import Anderson, GradientStep
 from brenier.solve.gradients import Rule, detached, implicit, one_step, unrolled
 from brenier.solve.lbfgs import LBFGS
@@ -26,6 +27,7 @@ __all__ = [
     "BFGS",
     "LBFGS",
     "Anderson",
+    "BoxedProblem",
     "GradientStep",
     "Iterate",
     "KinkedProblem",
@@ -34,6 +36,7 @@ __all__ = [
     "NewtonCG",
     "OrthantBFGS",
     "Problem",
+    "ProjectedNewton",
     "Rule",
     "Solution",
     "Status",
@@ -42,5 +45,6 @@ __all__ = [
     "minimise",
     "natural_residual",
     "one_step",
+    "projected_residual",
     "unrolled",
 ]

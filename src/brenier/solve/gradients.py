@@ -6,8 +6,9 @@ point (to the solver's tolerance) with a gradient attached:
 
 * `detached`: none. By the envelope theorem that is exact for the value F(y*) itself, all that transport needs
   ("Fixed-Point Neural Optimal Transport...", Park et al., 2026, Lemma 3.2).
-* `one_step`: (dR/dy)^{-1} is replaced by size * I ("JFB: Jacobian-Free Backpropagation for Implicit Networks",
-  Fung et al., 2022). One extra evaluation; a descent direction while I - size dR/dy contracts.
+* `one_step`: (dR/dy)^{-1} is replaced by the size of a step: a number times I ("JFB: Jacobian-Free Backpropagation for
+  Implicit Networks", Fung et al., 2022), a diagonal or a matrix for each row. One extra evaluation; a descent direction
+  while I - size dR/dy contracts; exact where the size is the inverse Hessian.
 * `implicit`: the exact rule, by conjugate gradients on the adjoint system ("Deep Equilibrium Models", Bai et al.).
 * `unrolled`: differentiates `steps` gradient steps; tends to `implicit` as steps grow.
 """
@@ -31,10 +32,20 @@ def detached(residual: Residual, point: Tensor) -> Tensor:
     return point.detach()
 
 
-def one_step(residual: Residual, point: Tensor, size: float = 1.0) -> Tensor:
-    """Return the point after one differentiable step of length size from it."""
+def one_step(residual: Residual, point: Tensor, size: float | Tensor = 1.0) -> Tensor:
+    """Return the point after one differentiable step of this size from it.
+
+    Args:
+        residual: R.
+        point: (n, d).
+        size: a number, or a tensor that multiplies R element by element, (n, 1) or (n, d), or a matrix for each row,
+            (n, d, d). With (dR/dy)^{-1} at the point as size, without a graph, the gradient is the exact one.
+    """
     point = point.detach()
-    return point - size * residual(point)
+    at = residual(point)
+    if isinstance(size, Tensor) and size.ndim == 3:
+        return point - torch.bmm(size, at.unsqueeze(-1)).squeeze(-1)
+    return point - size * at
 
 
 def unrolled(

@@ -134,6 +134,21 @@ class _Counted:
         return torch.where(finite, norm, torch.inf)
 
 
+def uncounted(problem: Problem) -> Problem:
+    """Return the problem, or the one that the loop counts the evaluations of: what it says of itself is asked there."""
+    return problem.problem if isinstance(problem, _Counted) else problem
+
+
+def hessian(problem: Problem, y: Tensor) -> Tensor | None:
+    """Return the Hessians of a problem that has a method `hessian`, or None: (n, d, d). They count as d products."""
+    found = getattr(uncounted(problem), "hessian", None)
+    if not callable(found):  # some problem may keep a tensor of that name
+        return None
+    if isinstance(problem, _Counted):
+        problem.tally.append(2 * y.numel())
+    return cast(Tensor, found(y))
+
+
 @runtime_checkable
 class ScalesSteps(Protocol):
     """A problem that knows about how far a step should go, along minus the residual of a first iterate."""
@@ -145,7 +160,7 @@ class ScalesSteps(Protocol):
 
 def first_scale(problem: Problem, at: Iterate) -> Tensor | None:
     """Return the scale of first steps that a problem knows, itself or counted by the loop, or None: (n,)."""
-    whole = problem.problem if isinstance(problem, _Counted) else problem
+    whole = uncounted(problem)
     return whole.first_scale(at) if isinstance(whole, ScalesSteps) else None
 
 
@@ -155,7 +170,7 @@ def as_kinked(problem: Problem) -> KinkedProblem | None:
     Raises:
         DataError: where its kink is negative or NaN.
     """
-    whole = problem.problem if isinstance(problem, _Counted) else problem
+    whole = uncounted(problem)
     if not isinstance(whole, KinkedProblem):
         return None
     if not whole.kink >= 0:

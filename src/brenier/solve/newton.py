@@ -6,6 +6,7 @@ No Hessian is formed: a row that converges in few steps costs a few Hessian prod
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -57,7 +58,7 @@ class NewtonCG:
             index = accepted.nonzero().squeeze(-1)
             direction = direction.clone()
             direction[index] = self._direction(
-                _restrict(problem, index, at.y.shape[0]), take_rows(current, index)
+                restricted(problem, index, at.y.shape[0]), take_rows(current, index)
             )
         rejections = torch.where(accepted, 0.0, state.rejections + 1)
         length = self.shrink**rejections
@@ -66,29 +67,55 @@ class NewtonCG:
         return _NewtonState(current, direction, rejections), trial
 
     def _direction(self, problem: Problem, at: Iterate) -> Tensor:
-        """Solve Hess F p = -R by conjugate gradients, each row to its own tolerance: p (n, d)."""
-        norm = torch.linalg.vector_norm(at.residual, dim=-1)
-        limit = norm * torch.minimum(torch.full_like(norm, 0.5), norm.sqrt())
-        p, r = torch.zeros_like(at.y), at.residual
-        v, going = -r, torch.ones_like(norm, dtype=torch.bool)
-        # In exact arithmetic d products are enough; rounding may cost as many again.
-        for product in range(min(self.max_products, 2 * at.y.shape[-1])):
-            hv = problem.hessian_product(at.y, v)
-            curvature, energy = vecdot(v, hv), vecdot(r, r)
-            positive = curvature > torch.finfo(p.dtype).eps * vecdot(v, v)
-            if product == 0:
-                # Steepest descent where even the gradient sees no positive curvature.
-                p = torch.where(positive.unsqueeze(-1), p, v)
-            going = going & positive
-            step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)
-            p, r = p + step * v, r + step * hv
-            v = -r + torch.where(going, vecdot(r, r) / energy, 0.0).unsqueeze(-1) * v
-            going = going & (torch.linalg.vector_norm(r, dim=-1) > limit)
-            if not bool(going.any()):
-                break
-        return p
+        """Return a Newton direction: (n, d)."""
+        return truncated_newton(
+            lambda v: problem.hessian_product(at.y, v), at.residual, self.max_products
+        )
 
 
-def _restrict(problem: Problem, index: Tensor, n: int) -> Problem:
+def truncated_newton(
+    product: Callable[[Tensor], Tensor],
+    residual: Tensor,
+    max_products: int,
+    *,
+    onward: bool = False,
+) -> Tensor:
+    """Solve H p = -R by conjugate gradients, each row to its own tolerance: p (n, d), downhill where R is not zero.
+
+    A row stops at a direction of negative curvature; where that is the first, p is minus its residual.
+
+    Args:
+        product: v -> H v, each (n, d), H symmetric.
+        residual: (n, d), R.
+        max_products: most products.
+        onward: whether to follow a later one as far as if its curvature were positive, which leaves saddles sooner.
+    """
+    norm = torch.linalg.vector_norm(residual, dim=-1)
+    limit = norm * torch.minimum(torch.full_like(norm, 0.5), norm.sqrt())
+    p, r = torch.zeros_like(residual), residual
+    v, going = -r, torch.ones_like(norm, dtype=torch.bool)
+    # In exact arithmetic d products are enough; rounding may cost as many again.
+    for number in range(min(max_products, 2 * residual.shape[-1])):
+        hv = product(v)
+        curvature, energy = vecdot(v, hv), vecdot(r, r)
+        resolved = torch.finfo(p.dtype).eps * vecdot(v, v)
+        positive = curvature > resolved
+        if number == 0:
+            # Steepest descent where even the gradient sees no positive curvature.
+            p = torch.where(positive.unsqueeze(-1), p, v)
+        elif onward:
+            last = going & (curvature < -resolved)
+            p = p - torch.where(last, energy / curvature, 0.0).unsqueeze(-1) * v
+        going = going & positive
+        step = torch.where(going, energy / curvature, 0.0).unsqueeze(-1)
+        p, r = p + step * v, r + step * hv
+        v = -r + torch.where(going, vecdot(r, r) / energy, 0.0).unsqueeze(-1) * v
+        going = going & (torch.linalg.vector_norm(r, dim=-1) > limit)
+        if not bool(going.any()):
+            break
+    return p
+
+
+def restricted(problem: Problem, index: Tensor, n: int) -> Problem:
     """Restrict to some rows, unless that is all n of them."""
     return problem if index.numel() == n else problem.rows(index)

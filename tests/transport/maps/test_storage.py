@@ -28,9 +28,9 @@ from brenier import (
     TransportMap,
     load,
 )
+from brenier.model_files import digest_of
 from brenier.potentials import EntropicPotential, MaxAffine
 from brenier.transport.maps import load_map, save_map
-from brenier.transport.maps.files import digest_of
 
 POTENTIALS: dict[str, Callable[[], Potential]] = {
     "free": lambda: DenseICNN(2, (8, 6)),

@@ -12,14 +12,6 @@ from brenier.transport.maps.cross_fit import (
 )
 from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.files import (
-    Shapes,
-    TensorShape,
-    digest_of,
-    read_description,
-    read_shapes,
-    read_tensors,
-)
 from brenier.transport.maps.ground import Ground
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
@@ -44,21 +36,15 @@ __all__ = [
     "Ground",
     "RoundTrip",
     "RoundTripSettings",
-    "Shapes",
-    "TensorShape",
     "TransportMap",
     "combined",
     "cross_fitted",
-    "digest_of",
     "in_batches",
     "inverse_errors",
     "label_fault",
     "load_map",
     "method_from_json",
     "pooled_distance",
-    "read_description",
-    "read_shapes",
-    "read_tensors",
     "round_trip",
     "save_map",
 ]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import brenier.solve as solve
 from brenier.errors import DataError
+from brenier.model_files import DTYPES, TensorShape
 from brenier.potentials import KNOWN, Conditional, MeanPotential, Potential
 from brenier.solve import Method
 from brenier.transport.coordinates import Classes, Coordinates, Covariates
@@ -29,7 +30,6 @@ from brenier.transport.maps.checks import (
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.distance import Distance
-from brenier.transport.maps.files import DTYPES, TensorShape
 from brenier.transport.maps.ground_files import (
     ground_from_json,
     ground_to_json,

@@ -11,21 +11,30 @@ one folder at the same time leave the model of one of them. Both files are check
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import secrets
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors.torch import save as tensors_to_bytes
 from torch import Tensor
 
 from brenier.atomic import locked, write_bytes
 from brenier.errors import DataError, ModelFileError
+from brenier.model_files import (
+    FoundDescription,
+    checked_folder,
+    read_description,
+    read_shapes,
+    read_tensors,
+    remove_file,
+    signed,
+    unfit,
+    weights_as_bytes,
+    weights_name,
+)
 from brenier.transport.coordinates import Coordinates
 from brenier.transport.maps.checks import in_short
 from brenier.transport.maps.conditional import ConditionalMap
@@ -36,15 +45,6 @@ from brenier.transport.maps.description import (
     describe,
     rebuild,
     shapes_of,
-)
-from brenier.transport.maps.files import (
-    REMEDY,
-    WEIGHTS,
-    FoundDescription,
-    digest_of,
-    read_description,
-    read_shapes,
-    read_tensors,
 )
 from brenier.transport.maps.ground_files import GROUND, METRIC
 from brenier.transport.maps.map import TransportMap
@@ -74,6 +74,7 @@ class ModelFiles:
 
 
 MODEL_FILES = ModelFiles()
+_WEIGHTS = weights_name("weights")
 
 
 def save_map(
@@ -86,7 +87,7 @@ def save_map(
         OSError: where the folder cannot be written; what was there before stays.
     """
     folder = Path(folder)
-    weights = tensors_to_bytes(_tensors_of(transport))
+    weights = weights_as_bytes(_tensors_of(transport))
     checksum = hashlib.sha256(weights).hexdigest()
     told = {"weights_sha256": checksum, **describe(transport), **extra}
     folder.mkdir(parents=True, exist_ok=True)
@@ -100,13 +101,13 @@ def save_map(
             write_bytes(folder / MODEL_FILES.description, _described_map(name, told))
         except BaseException:
             if name != before:
-                _unlink(folder / name)
+                remove_file(folder / name)
             raise
         # Once killed, a save leaves weights that no description names; while others may be saving, so may they.
         old = _weights_in(folder) if alone else [before]
         for other in old:
             if other and other != name:
-                _unlink(folder / other)
+                remove_file(folder / other)
 
 
 def load_map(
@@ -118,7 +119,7 @@ def load_map(
         DataError: where the folder is no path.
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
-    folder = _checked_folder(folder)
+    folder = checked_folder(folder)
     path = folder / MODEL_FILES.description
 
     def describe_again() -> FoundDescription:
@@ -144,10 +145,8 @@ def _rebuilt(
 ) -> TransportMap | ConditionalMap:
     """Return the map that a folder's description tells of, on a device."""
     name = str(description.get("weights"))
-    if not WEIGHTS.fullmatch(name):
-        raise _unfit(
-            folder, ValueError(f"weights: {in_short(name)} is no file of ours")
-        )
+    if not _WEIGHTS.fullmatch(name):
+        raise unfit(folder, ValueError(f"weights: {in_short(name)} is no file of ours"))
     shapes = read_shapes(folder / name, MODEL_FILES.largest_header)
     try:
         expected = shapes_of(description, len(shapes))
@@ -155,7 +154,7 @@ def _rebuilt(
             odd = sorted(set(shapes.items()) ^ set(expected.items()), key=str)
             raise ValueError(f"{in_short(odd[0][0])} is not of the shape described")
     except Exception as error:  # whatever a made-up description leads to
-        raise _unfit(folder, error) from error
+        raise unfit(folder, error) from error
     tensors = read_tensors(folder / name, description.get("weights_sha256"))
     try:
         coordinates = _coordinates_from(_under(tensors, "coordinates."))
@@ -164,26 +163,8 @@ def _rebuilt(
         transport = transport.to(device)
         check_moves(transport)
     except Exception as error:
-        raise _unfit(folder, error) from error
+        raise unfit(folder, error) from error
     return transport
-
-
-def _unfit(folder: Path, error: Exception) -> ModelFileError:
-    """Return the error for a description that cannot be true, or not of these weights."""
-    fault = " ".join(str(error).split()) or type(error).__name__
-    return ModelFileError(
-        f"{folder}: the parts of the model do not fit together ({fault[:500]}); {REMEDY}"
-    )
-
-
-def _checked_folder(folder: object) -> Path:
-    """Return the path of a folder."""
-    if not isinstance(folder, str | os.PathLike):
-        raise DataError(f"folder: must be the path of a folder, got {folder!r}")
-    path = Path(os.fsdecode(folder))
-    if "\0" in str(path):
-        raise ModelFileError(f"{str(path)!r}: not found; give the folder of a model")
-    return path
 
 
 def _described_map(weights: str, told: Description) -> bytes:
@@ -193,8 +174,7 @@ def _described_map(weights: str, told: Description) -> bytes:
     if GROUND in told or METRIC in told:
         number = MODEL_FILES.format
     description = {"format": number, "weights": weights, **told}
-    description["sha256"] = digest_of(description)
-    content = json.dumps(description, indent=2).encode()
+    content = signed(description)
     if len(content) > MODEL_FILES.largest_description:
         raise DataError(
             f"model: its description would have {len(content)} bytes, {MODEL_FILES.largest_description} at most; fit "
@@ -218,17 +198,12 @@ def _named_weights(folder: Path) -> str | None:
     except ModelFileError:
         return None
     name = str(found.content.get("weights"))
-    return name if WEIGHTS.fullmatch(name) else None
+    return name if _WEIGHTS.fullmatch(name) else None
 
 
 def _weights_in(folder: Path) -> list[str]:
     """Return the names of all files of weights in a folder."""
-    return [name for name in os.listdir(folder) if WEIGHTS.fullmatch(name)]
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
+    return [name for name in os.listdir(folder) if _WEIGHTS.fullmatch(name)]
 
 
 def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
@@ -240,7 +215,7 @@ def _tensors_of(transport: TransportMap | ConditionalMap) -> dict[str, Tensor]:
         tensors[f"coordinates.{FILED_AS.get(name, name)}"] = part
     if transport.start_rows is not None and len(transport.start_rows):
         tensors[START_ROWS] = transport.start_rows
-    return {name: part.detach().cpu().contiguous() for name, part in tensors.items()}
+    return tensors
 
 
 def _coordinates_from(tensors: dict[str, Tensor]) -> Coordinates:

@@ -1,4 +1,4 @@
-"""The two files of a saved model, read with distrust: nothing is allocated or decoded before its size is known."""
+"""Reading the two files of a saved model with distrust: nothing is allocated or decoded before its size is known."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ import torch
 from safetensors.torch import load as tensors_from_bytes
 from torch import Tensor
 
-from brenier.errors import ModelFileError
+from brenier.errors import DataError, ModelFileError
 
 REMEDY = "save the model again, or restore the folder from a copy"
-WEIGHTS = re.compile(r"weights-[0-9a-f]{16}(-[0-9a-f]{8})?\.safetensors")
 # What safetensors call the types of numbers that a model may have.
 DTYPES = {
     "BF16": torch.bfloat16,
@@ -42,6 +41,7 @@ class TensorShape(NamedTuple):
 
 
 Shapes: TypeAlias = Mapping[str, TensorShape]
+Told: TypeAlias = Mapping[str, Any]  # a description, as JSON holds it
 
 
 class FoundDescription(NamedTuple):
@@ -154,6 +154,37 @@ def altered(path: Path, fault: str) -> ModelFileError:
     return ModelFileError(
         f"{path}: the weights are truncated or were altered ({fault}); {REMEDY}"
     )
+
+
+def unfit(folder: str | Path, error: Exception) -> ModelFileError:
+    """Return the error for a description that cannot be true, or not of its weights."""
+    fault = " ".join(str(error).split()) or type(error).__name__
+    return ModelFileError(
+        f"{folder}: the parts of the model do not fit together ({fault[:500]}); {REMEDY}"
+    )
+
+
+def weights_name(name: str) -> re.Pattern[str]:
+    """Return what names of files of weights look like; the second number is of a save that others may disturb."""
+    return re.compile(
+        rf"{re.escape(name)}-[0-9a-f]{{16}}(-[0-9a-f]{{8}})?\.safetensors"
+    )
+
+
+def checked_folder(folder: object) -> Path:
+    """Return the path of a folder.
+
+    Raises:
+        DataError: where it is none.
+    """
+    if not isinstance(folder, str | os.PathLike):
+        raise DataError(
+            f"folder: must be the path of a folder, got {folder!r}", argument="folder"
+        )
+    path = Path(os.fsdecode(folder))
+    if "\0" in str(path):
+        raise ModelFileError(f"{str(path)!r}: not found; give the folder of a model")
+    return path
 
 
 def _length(value: object) -> int:

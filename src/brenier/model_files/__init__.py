@@ -1,0 +1,51 @@
+"""The two files of a saved model: written whole or not at all, read with distrust."""
+
+from brenier.model_files.described import (
+    DESCRIBED_FILES,
+    Described,
+    DescribedFiles,
+    read_described,
+    remove_file,
+    shapes_by_name,
+    signed,
+    weights_as_bytes,
+    write_described,
+)
+from brenier.model_files.reading import (
+    DTYPES,
+    FoundDescription,
+    Shapes,
+    TensorShape,
+    Told,
+    checked_folder,
+    digest_of,
+    read_description,
+    read_shapes,
+    read_tensors,
+    unfit,
+    weights_name,
+)
+
+__all__ = [
+    "DESCRIBED_FILES",
+    "DTYPES",
+    "Described",
+    "DescribedFiles",
+    "FoundDescription",
+    "Shapes",
+    "TensorShape",
+    "Told",
+    "checked_folder",
+    "digest_of",
+    "read_described",
+    "read_description",
+    "read_shapes",
+    "read_tensors",
+    "remove_file",
+    "shapes_by_name",
+    "signed",
+    "unfit",
+    "weights_as_bytes",
+    "weights_name",
+    "write_described",
+]
