@@ -44,7 +44,9 @@ ROWS: dict[str, set[str]] = {
         *("transport.costs", "transport.coordinates", "transport.dual"),
         "model_files",
     },
-    "control": {"errors", "statistics", "solve", "training"},
+    "control": {
+        *("errors", "statistics", "solve", "potentials", "training", "model_files"),
+    },
     "estimators": {
         *(
             "errors",

@@ -151,11 +151,26 @@ class OptimalControl:
                 keeper.restore(run, start)
             train(run, keeper, progress)
             progress.phase("measuring")
-            self.policy_ = FeedbackPolicy(run.result(), self.grid)
+            controller = run.result()
             self.history_ = run.history
-            self.diagnostics_ = self._diagnostics(run)
+            self.diagnostics_ = self._diagnostics(run, controller)
+            self.policy_ = FeedbackPolicy(
+                controller, self.grid, self.history_, self.diagnostics_
+            )
         self._run_file = None if keeper is None else keeper.finish()
         return self
+
+    def save(self, folder: str | Path) -> None:
+        """Write the policy, see `FeedbackPolicy.save`, and forget the run that led to it.
+
+        Raises:
+            DataError: where nothing was trained yet, or the network is not one of this library.
+            OSError: where the folder cannot be written; what was there before stays.
+        """
+        if not hasattr(self, "policy_"):
+            raise DataError("fit: no policy was trained yet; call fit() first")
+        self.policy_.save(folder)
+        remove_finished(self._run_file)
 
     def _check(self) -> None:
         """Raise a DataError for the first parameter that cannot be used."""
@@ -236,13 +251,16 @@ class OptimalControl:
                 argument="device",
             ) from error
 
-    def _diagnostics(self, run: Run[Controller]) -> dict[str, Any]:
+    def _diagnostics(
+        self, run: Run[Controller], controller: Controller
+    ) -> dict[str, Any]:
         """Return how training ended, and what the policy costs from fresh initial states."""
         # Of a seed of their own, so that a resumed run sees the same ones.
         generator = torch.Generator().manual_seed(self.random_state + 1)
         n = self.settings.held_out_states
-        z = self.problem.initial_states(n, generator).to(self.policy_.like)
-        found = roll_out(self.problem, self.policy_.controller, z, self.grid)
+        like = next(controller.parameters())
+        z = self.problem.initial_states(n, generator).to(like)
+        found = roll_out(self.problem, controller, z, self.grid)
         return {
             "stopped": run.finished,
             "steps": run.step,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,15 +29,24 @@ class FeedbackPolicy:
     Args:
         controller: acts; its precision and device are those of its parameters.
         grid: how time is divided where nothing else is said.
+        history, diagnostics: of the training, as `OptimalControl` has them; empty for one made by hand.
 
     Attributes:
         problem: what it controls.
     """
 
-    def __init__(self, controller: Controller, grid: Grid | None = None) -> None:
+    def __init__(
+        self,
+        controller: Controller,
+        grid: Grid | None = None,
+        history: Sequence[dict[str, float]] = (),
+        diagnostics: Mapping[str, Any] | None = None,
+    ) -> None:
         self.controller = controller.eval().requires_grad_(False)
         self.problem: ControlProblem = controller.problem
         self.grid = grid or Grid(self.problem.steps)
+        self.history = list(history)
+        self.diagnostics = dict(diagnostics or {})
 
     def __call__(self, z: States, t: float | Tensor) -> Any:
         """Return the controls at states z (n, d) and time t, one number or (n,): (n, m), an array for an array.
@@ -114,7 +125,40 @@ class FeedbackPolicy:
         if not isinstance(controller, ImplicitController):
             raise DataError("search: the controller gives controls without one")
         other = ImplicitController(controller.value, search, controller.gradient)
-        return FeedbackPolicy(other, self.grid)
+        return FeedbackPolicy(other, self.grid, self.history, self.diagnostics)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the policy as safetensors and JSON, whole or not at all.
+
+        Raises:
+            DataError: where its network or its search is not one of this library.
+            OSError: where the folder cannot be written; what was there before stays.
+        """
+        from brenier.control.policy_files import save_policy
+
+        save_policy(folder, self)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        problem: ControlProblem | None = None,
+        device: torch.device | str = "cpu",
+    ) -> FeedbackPolicy:
+        """Return the policy saved in a folder.
+
+        Args:
+            folder: where it was saved.
+            problem: what it controls; only needed for a problem that is not one of this library.
+            device: to move it to.
+
+        Raises:
+            DataError: where the folder is no path, or the problem is another, or has to be given.
+            ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
+        """
+        from brenier.control.policy_files import load_policy
+
+        return load_policy(folder, problem, device)
 
     @property
     def like(self) -> Tensor:

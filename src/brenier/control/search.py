@@ -20,7 +20,14 @@ from torch import Tensor
 
 from brenier.control.hamiltonian import Hamiltonian
 from brenier.errors import DataError
-from brenier.solve import GradientStep, Method, NewtonCG, Solution, Status, minimise
+from brenier.solve import (
+    GradientStep,
+    Method,
+    ProjectedNewton,
+    Solution,
+    Status,
+    minimise,
+)
 
 RULES = ("one_step", "implicit", "unrolled", "detached")
 
@@ -60,7 +67,7 @@ class ControlSearch:
                 return found
             # What a closed form loses to rounding, a step or two of the method gain back.
             start = point
-        method: Method[Any] = NewtonCG() if self.method is None else self.method
+        method: Method[Any] = ProjectedNewton() if self.method is None else self.method
         tol = self._bound(hamiltonian)
         return minimise(hamiltonian, method, start, tol=tol, max_steps=self.max_steps)
 
@@ -136,8 +143,8 @@ class ControlGradient:
     def _apply(hamiltonian: Hamiltonian, u: Tensor, size: Tensor | float) -> Tensor:
         """Return T(u)."""
         gradient = hamiltonian.gradient(u)
-        if isinstance(size, Tensor) and size.dim() > 2:
-            moved = u - torch.einsum("nij,nj->ni", size, gradient)
+        if isinstance(size, Tensor) and size.ndim == 3:
+            moved = u - torch.bmm(size, gradient.unsqueeze(-1)).squeeze(-1)
         else:
             moved = u - size * gradient
         bounds = hamiltonian.bounds
