@@ -34,7 +34,8 @@ class ControlSettings:
     Attributes:
         terminal_start: factor on the terminal cost at the first step; it grows geometrically to one.
         terminal_until: share of training after which it is one.
-        coarse: the time steps of the grid are divided by so many at first.
+        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off, is
+            replaced by the midpoint rule.
         coarse_until: share of training after which all of them are taken; every division by two has an equal part.
         hjb_weight: of |phi_t + H| along trajectories.
         hjb_terminal_weight: of |phi - G| at their ends.
@@ -114,7 +115,8 @@ class ControlTask(Task[Controller]):
         stages = max(1, round(math.log2(coarse)))
         done = int(stages * self.progress / until)
         steps = max(1, round(self.grid.steps * 2**done / coarse))
-        return dataclasses.replace(self.grid, steps=min(steps, self.grid.steps))
+        scheme = "midpoint" if self.grid.scheme == "euler" else self.grid.scheme
+        return Grid(min(steps, self.grid.steps), scheme)
 
     def losses(self, rows: int, rate: float) -> Iterator[Loss]:
         """Yield the loss of one batch of trajectories."""
