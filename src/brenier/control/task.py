@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brenier.control.checks import require_count, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.problem import ControlProblem
 from brenier.control.rollout import Grid, Trajectory, roll_out, rolled
@@ -60,6 +61,23 @@ class ControlSettings:
     evaluate_every: int = 25
     patience: int = 40
     max_rollbacks: int = 12
+
+    def __post_init__(self) -> None:
+        what = "the factor on the terminal cost at first"
+        require_number("terminal_start", self.terminal_start, what)
+        for name in ("terminal_until", "hjb_weight", "hjb_terminal_weight"):
+            what = f"the {name.replace('_', ' ')}"
+            require_number(name, getattr(self, name), what, zero=True)
+        for name in ("held_out_states", "evaluate_every", "patience", "max_rollbacks"):
+            require_count(name, getattr(self, name), name.replace("_", " "))
+        if self.fixed_states is not None:
+            require_count("fixed_states", self.fixed_states, "initial states")
+        require_count("segment", self.segment, "steps", zero=True)
+        if self.terminal_until > 1:
+            raise DataError(
+                f"terminal_until: must be at most 1, all of training, got {self.terminal_until!r}",
+                argument="terminal_until",
+            )
 
 
 class ControlTask(Task[Controller]):
