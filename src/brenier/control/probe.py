@@ -79,11 +79,11 @@ def _require_bounds(problem: ControlProblem, t: Tensor, z: Tensor) -> None:
         try:
             part.broadcast_to(n, m)
         except (AttributeError, RuntimeError) as error:
-            raise _wrong(
+            raise _refused(
                 "bounds", f"must be tensors that broadcast to ({n}, {m})"
             ) from error
         if bool(torch.isnan(part).any()):
-            raise _wrong("bounds", "are NaN; give infinite ones where there are none")
+            raise _refused("bounds", "are NaN; give infinite ones where there are none")
     bounds.in_order()
 
 
@@ -94,17 +94,17 @@ def _asked(name: str, ask: Callable[[], Tensor], wanted: tuple[int, ...]) -> Ten
     except DataError:
         raise
     except Exception as error:  # whatever is wrong in the user's function
-        raise _wrong(name, f"failed with {type(error).__name__}: {error}") from error
+        raise _refused(name, f"failed with {type(error).__name__}: {error}") from error
     if not isinstance(found, Tensor):
-        raise _wrong(name, f"must return a tensor, got {type(found).__name__}")
+        raise _refused(name, f"must return a tensor, got {type(found).__name__}")
     if found.shape != wanted:
-        raise _wrong(name, f"must return shape {wanted} here, got {tuple(found.shape)}")
+        raise _refused(name, f"must return shape {wanted} here, got {tuple(found.shape)}")
     if not bool(torch.isfinite(found).all()):
-        raise _wrong(name, "returned NaN or inf at initial states")
+        raise _refused(name, "returned NaN or inf at initial states")
     return found
 
 
-def _wrong(name: str, fault: str) -> DataError:
+def _refused(name: str, fault: str) -> DataError:
     return DataError(f"{name}: {fault}; mend it in the problem", argument=name)
 
 
