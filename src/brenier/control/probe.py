@@ -98,7 +98,9 @@ def _asked(name: str, ask: Callable[[], Tensor], wanted: tuple[int, ...]) -> Ten
     if not isinstance(found, Tensor):
         raise _refused(name, f"must return a tensor, got {type(found).__name__}")
     if found.shape != wanted:
-        raise _refused(name, f"must return shape {wanted} here, got {tuple(found.shape)}")
+        raise _refused(
+            name, f"must return shape {wanted} here, got {tuple(found.shape)}"
+        )
     if not bool(torch.isfinite(found).all()):
         raise _refused(name, "returned NaN or inf at initial states")
     return found

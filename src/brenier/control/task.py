@@ -65,19 +65,22 @@ class ControlSettings:
     def __post_init__(self) -> None:
         what = "the factor on the terminal cost at first"
         require_number("terminal_start", self.terminal_start, what)
-        for name in ("terminal_until", "hjb_weight", "hjb_terminal_weight"):
+        shares = ("terminal_until", "coarse_until")
+        for name in (*shares, "hjb_weight", "hjb_terminal_weight"):
             what = f"the {name.replace('_', ' ')}"
             require_number(name, getattr(self, name), what, zero=True)
-        for name in ("held_out_states", "evaluate_every", "patience", "max_rollbacks"):
+        counts = ("held_out_states", "evaluate_every", "patience", "max_rollbacks")
+        for name in ("coarse", *counts):
             require_count(name, getattr(self, name), name.replace("_", " "))
         if self.fixed_states is not None:
             require_count("fixed_states", self.fixed_states, "initial states")
         require_count("segment", self.segment, "steps", zero=True)
-        if self.terminal_until > 1:
-            raise DataError(
-                f"terminal_until: must be at most 1, all of training, got {self.terminal_until!r}",
-                argument="terminal_until",
-            )
+        for name in shares:
+            if getattr(self, name) > 1:
+                raise DataError(
+                    f"{name}: must be at most 1, all of training, got {getattr(self, name)!r}",
+                    argument=name,
+                )
 
 
 class ControlTask(Task[Controller]):

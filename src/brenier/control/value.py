@@ -201,7 +201,7 @@ def _autodiff_jet(
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad and keep else z.detach().requires_grad_()
-        t = t.detach().requires_grad_()
+        t = t if t.requires_grad and keep else t.detach().requires_grad_()
         value = function(z, t)
         costate, speed = torch.autograd.grad(
             value.sum(), (z, t), create_graph=keep, allow_unused=True
