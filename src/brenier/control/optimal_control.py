@@ -243,7 +243,9 @@ class OptimalControl:
         for name in ("optimizer", "schedule"):  # functions, whose names say nothing
             del training[name]
         shapes = [tuple(part.shape) for part in controller.parameters()]
-        told = (type(self.problem).__name__, self.problem.config(), self.grid, shapes)
+        kinds = [type(part).__name__ for part in controller.modules()]
+        problem = type(self.problem).__name__, self.problem.config()
+        told = (*problem, self.grid, shapes, kinds)
         how = (self.gradient, self.search, self.terminal_condition, training)
         return " ".join(map(str, (*told, *how, self.settings)))
 

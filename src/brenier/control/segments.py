@@ -52,9 +52,10 @@ class Recomputed(torch.autograd.Function):
         ctx.save_for_backward(z, *weights)
         with torch.enable_grad():
             found = part(z.detach().requires_grad_(ctx.needs_input_grad[2]), before)
-        if found.before is not None:
-            ctx.mark_non_differentiable(found.before)
-        return tuple(None if each is None else each.detach() for each in found)
+        kept = Stretch(*(None if each is None else each.detach() for each in found))
+        if kept.before is not None:
+            ctx.mark_non_differentiable(kept.before)
+        return kept
 
     @staticmethod
     @once_differentiable
