@@ -157,7 +157,7 @@ def small_controller(
 
 def weights_of(module: nn.Module) -> Tensor:
     """All weights of a module as one vector."""
-    return nn.utils.parameters_to_vector(module.parameters()).detach()
+    return torch.cat([part.detach().flatten() for part in module.parameters()])
 
 
 def slopes_of(value: Tensor, module: nn.Module) -> Tensor:

@@ -64,17 +64,26 @@ def task_of(
 # ---- training
 
 
-@pytest.mark.parametrize("rule", ["one_step", "implicit", "unrolled"])
-@pytest.mark.parametrize("problem", [DoubleIntegrator(), Pendulum()], ids=str)
-def test_training_lowers_the_cost(rule: str, problem: ControlProblem) -> None:
-    gradient = ControlGradient(rule, 0.2 if rule == "unrolled" else "curvature")
-    found = optimal(problem, gradient=gradient, max_steps=20).fit()
+@pytest.mark.parametrize(
+    ("problem", "gradient"),
+    [
+        (DoubleIntegrator(), ControlGradient("one_step")),
+        (DoubleIntegrator(), ControlGradient("implicit")),
+        (DoubleIntegrator(), ControlGradient("unrolled", 0.2, unrolled_steps=30)),
+        (Pendulum(), ControlGradient("one_step", "diagonal", tracked_steps=1)),
+    ],
+    ids=["one_step", "implicit", "unrolled", "pendulum"],
+)
+def test_training_lowers_the_cost(
+    problem: ControlProblem, gradient: ControlGradient
+) -> None:
+    found = optimal(problem, gradient=gradient, learning_rate=0.1).fit()
     first, last = found.history_[0], found.history_[-1]
-    assert last["value"] < 0.9 * first["value"]
+    assert last["value"] < 0.96 * first["value"]
     assert last["value"] == pytest.approx(last["running_cost"] + last["terminal_cost"])
     assert {"train_cost", "unconverged", "mean_residual"} <= last.keys()
     assert found.diagnostics_["cost"] == pytest.approx(last["value"], rel=0.8)
-    if rule != "unrolled":
+    if gradient.rule != "unrolled":
         assert found.diagnostics_["unconverged"] == 0
 
 
@@ -183,14 +192,11 @@ def test_a_run_of_other_settings_is_refused(
 ) -> None:
     folder = str(tmp_path / "run")
     interrupted(monkeypatch, optimal(checkpoint=folder), 7)
-    for name, fields in OTHERS.items():
-        with pytest.raises(
-            ModelFileError, match=r"random_state|other samples or settings"
-        ):
-            optimal(
-                **{"problem": "double-integrator"} | fields, checkpoint=folder
-            ).fit()
-            pytest.fail(f"{name} is not noticed")
+    for fields in OTHERS.values():
+        told = {"problem": "double-integrator"} | fields
+        other = optimal(**told, checkpoint=folder)
+        with pytest.raises(ModelFileError, match=r"random_state|samples or settings"):
+            other.fit()
     assert optimal(checkpoint=folder).fit().diagnostics_["steps"] == 12
 
 
@@ -234,7 +240,7 @@ def test_the_loss_is_what_the_docstring_says() -> None:
     gap = (reached - terminal).abs().mean()
     wanted = (found.running + 0.25 * terminal).mean() + 0.3 * found.hjb.mean()
     close(loss.value, wanted + 0.7 * gap)
-    cost = float((found.running + terminal).mean())
+    cost = float((found.running + terminal).detach().mean())
     assert loss.records[0]["train_cost"] == pytest.approx(cost)
     assert loss.records[0]["unconverged"] == 0
 
@@ -256,9 +262,9 @@ def test_the_weights_of_the_equation_lower_its_gap(name: str) -> None:
     weights = list(controller.parameters())
     flat = nn.utils.parameters_to_vector(weights).detach()
     nn.utils.vector_to_parameters(flat - 1e-3 * slopes / slopes.norm(), weights)
-    after = gap()
-    assert float(before) > 0
-    assert float(after) < float(before) - 2e-4 * float(slopes.norm())
+    after, first = float(gap().detach()), float(before.detach())
+    assert first > 0
+    assert after < first - 2e-4 * float(slopes.norm())
 
 
 def test_the_weights_of_the_equation_need_a_value_function() -> None:

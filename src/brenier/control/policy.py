@@ -224,9 +224,13 @@ def _as_numbers(values: States | float, name: str, wanted: str) -> Tensor:
     Raises:
         DataError: where they are no real numbers.
     """
-    if isinstance(values, Tensor) and not values.is_complex():
-        return values.detach()
     try:
+        if isinstance(values, Tensor):
+            if values.is_complex():
+                raise TypeError("complex numbers")
+            return values.detach()
+        if np.iscomplexobj(values):
+            raise TypeError("complex numbers")
         # A copy, so that arrays may be read-only, or run backwards.
         return torch.from_numpy(np.array(values, dtype=np.float64))
     except (TypeError, ValueError, RuntimeError) as error:

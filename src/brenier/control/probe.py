@@ -31,8 +31,8 @@ def require_sound(problem: ControlProblem, like: Tensor) -> None:
     z = drawn.to(like)
     for time in (0.0, problem.horizon / 2):
         t = z.new_full((n,), time)
-        u = _asked("first_control", lambda t=t: problem.first_control(t, z), (n, m))  # type: ignore[misc]
         _require_bounds(problem, t, z)
+        u = _asked("first_control", lambda t=t: problem.first_control(t, z), (n, m))  # type: ignore[misc]
         _asked("dynamics", lambda t=t, u=u: problem.dynamics(t, z, u), (n, d))  # type: ignore[misc]
         _asked("running_cost", lambda t=t, u=u: problem.running_cost(t, z, u), (n,))  # type: ignore[misc]
     _asked("terminal_cost", lambda: problem.terminal_cost(z), (n,))
