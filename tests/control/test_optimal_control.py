@@ -102,8 +102,14 @@ def test_a_problem_of_twenty_lines_works_end_to_end(tmp_path: Path) -> None:
     again = FeedbackPolicy.load(tmp_path / "policy", problem)
     z = np.ones((2, 2))
     np.testing.assert_array_equal(again(z, 0.5), found.policy_(z, 0.5))
-    with pytest.raises(DataError, match="Switch"):
-        FeedbackPolicy.load(tmp_path / "policy")
+    for other, device, name in (
+        (None, "cpu", "problem"),
+        (Switch(drag=1.0), "cpu", "problem"),
+        (problem, "tpu", "device"),
+    ):
+        with pytest.raises(DataError, match=f"^{name}: ") as caught:
+            FeedbackPolicy.load(tmp_path / "policy", other, device)
+        assert caught.value.argument == name
 
 
 def test_a_set_of_controls_that_is_discrete_has_a_hamiltonian_of_its_own() -> None:
@@ -221,7 +227,9 @@ def test_a_policy_is_needed_before_it_is_saved(tmp_path: Path) -> None:
 
 def with_slip(name: str, function: Callable) -> ControlProblem:
     """The boat with a function in place of its own."""
-    kind = dataclasses.dataclass(frozen=True)(type("Slip", (Switch,), {name: function}))
+    kind: Any = dataclasses.dataclass(frozen=True)(
+        type("Slip", (Switch,), {name: function})
+    )
     return kind()
 
 

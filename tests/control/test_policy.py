@@ -1,6 +1,7 @@
 """Feedback policies: what goes in and out, what is refused, and that feedback beats replayed controls."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,7 +61,8 @@ def test_tensors_give_tensors_and_arrays_arrays() -> None:
 def test_times_are_one_or_one_for_each_state() -> None:
     z = torch.linspace(-1, 1, 6).reshape(3, 2)
     each = FLOAT(z, torch.tensor([0.0, 0.5, 1.0]))
-    for i, t in enumerate((0, np.float64(0.5), torch.tensor(1.0))):
+    ways: list[Any] = [0, np.float64(0.5), torch.tensor(1.0)]
+    for i, t in enumerate(ways):
         close(each[i : i + 1], FLOAT(z[i : i + 1], t))
     close(FLOAT(z, [0.0, 0.5, 1.0]), each)  # type: ignore[arg-type]
     FLOAT(z, 1.0 + 1e-9)
@@ -119,7 +121,7 @@ STATES = {
 def test_states_that_are_none_are_refused(states: object) -> None:
     for name, ask in (("z", FLOAT), ("z", FLOAT.value), ("z", FLOAT.costate)):
         with pytest.raises(DataError, match=f"^{name}: "):
-            ask(states, 0.5)  # type: ignore[operator]
+            ask(states, 0.5)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"^z0: ") as caught:
         FLOAT.rollout(states)  # type: ignore[arg-type]
     assert caught.value.argument == "z0"

@@ -81,7 +81,7 @@ def gentle(problem: ControlProblem, gradient: ControlGradient) -> ImplicitContro
     controller = small_controller(problem, gradient)
     with torch.no_grad():
         for part in controller.parameters():
-            part *= 0.4
+            part.mul_(0.4)
     return controller
 
 
@@ -286,6 +286,12 @@ def test_segments_work_for_other_controllers_and_states_with_a_graph() -> None:
             close(part, whole, rtol=1e-11, atol=1e-13)
     with torch.no_grad():
         assert not cost_of(direct, z, Grid(5), 2).requires_grad
+
+
+def test_a_detached_control_has_no_gradient_in_segments_either() -> None:
+    controller = gentle(Pendulum(), ControlGradient("detached"))
+    value = cost_of(controller, starts(Pendulum()), Grid(4), 2, hjb=False)
+    assert slopes_of(value, controller).eq(0).all()
 
 
 def test_searches_are_not_repeated_for_segments(

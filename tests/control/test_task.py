@@ -229,7 +229,7 @@ def test_the_terminal_cost_grows_geometrically() -> None:
 def test_the_loss_is_what_the_docstring_says() -> None:
     problem = Pendulum()
     controller = small_controller(problem)
-    weights = {"hjb_weight": 0.3, "hjb_terminal_weight": 0.7}
+    weights: dict[str, Any] = {"hjb_weight": 0.3, "hjb_terminal_weight": 0.7}
     settings = dataclasses.replace(FEW, terminal_start=0.25, fixed_states=5, **weights)
     task = task_of(controller, settings)
     loss = next(iter(task.losses(5, 1.0)))
@@ -251,9 +251,10 @@ def test_the_weights_of_the_equation_lower_its_gap(name: str) -> None:
 
     def gap() -> Tensor:
         """The weighted part of the loss."""
+        parts: list[dict[str, Any]] = [{name: 1.0}, {}]
         with_it, without = (
             next(iter(task_of(controller, dataclasses.replace(FEW, **w)).losses(8, 1)))
-            for w in ({name: 1.0}, {})
+            for w in parts
         )
         return with_it.value - without.value
 

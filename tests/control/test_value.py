@@ -34,7 +34,7 @@ def shaken(module: nn.Module) -> nn.Module:
     module = module.double()
     with torch.no_grad():
         for i, part in enumerate(module.parameters()):
-            part += 0.3 * normal(*part.shape, seed=i)
+            part.add_(0.3 * normal(*part.shape, seed=i))
     return module
 
 

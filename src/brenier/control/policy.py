@@ -41,7 +41,7 @@ class FeedbackPolicy:
         controller: Controller,
         grid: Grid | None = None,
         history: Sequence[dict[str, float]] = (),
-        diagnostics: Mapping[str, Any] | None = None,
+        diagnostics: Mapping[str, object] | None = None,
     ) -> None:
         self.controller = controller.eval().requires_grad_(False)
         self.problem: ControlProblem = controller.problem

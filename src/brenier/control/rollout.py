@@ -240,7 +240,7 @@ def rolled(
             before = action.control.detach()
             z, cost = grid.advance(problem, k, z, action.control)
             running = running + cost
-        return Stretch(z, running, gap, before)
+        return Stretch(z, running, gap, action.control.detach())
 
     before: Tensor | None = None
     running, gap = z.new_zeros(len(z)), z.new_zeros(len(z))

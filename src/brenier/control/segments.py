@@ -16,7 +16,7 @@ class Stretch(NamedTuple):
     z: Tensor  # (n, d), the states after them
     running: Tensor  # (n,)
     gap: Tensor  # (n,), of the equation of Hamilton, Jacobi and Bellman
-    before: Tensor | None  # (n, m), the last controls, without a graph
+    before: Tensor  # (n, m), the last controls, without a graph
 
 
 class _SegmentContext(Protocol):
@@ -46,15 +46,14 @@ class Recomputed(torch.autograd.Function):
         before: Tensor | None,
         z: Tensor,
         *weights: Tensor,
-    ) -> tuple[Tensor | None, ...]:
+    ) -> Stretch:
         """Return a stretch; its graph, with which controls are what they are in training, is dropped at once."""
         ctx.part, ctx.before = part, before
         ctx.save_for_backward(z, *weights)
         with torch.enable_grad():
             found = part(z.detach().requires_grad_(ctx.needs_input_grad[2]), before)
-        kept = Stretch(*(None if each is None else each.detach() for each in found))
-        if kept.before is not None:
-            ctx.mark_non_differentiable(kept.before)
+        kept = Stretch(*(each.detach() for each in found))
+        ctx.mark_non_differentiable(kept.before)
         return kept
 
     @staticmethod
@@ -71,8 +70,10 @@ class Recomputed(torch.autograd.Function):
         pairs = [
             (each, slope)
             for each, slope in zip(found[:3], slopes[:3], strict=True)
-            if each is not None and slope is not None and each.requires_grad
+            if slope is not None and each.requires_grad
         ]
+        if not pairs:
+            return (None,) * (3 + len(weights))
         sources = [z, *weights] if needed else weights
         derivatives: Sequence[Tensor | None] = torch.autograd.grad(
             [each for each, _ in pairs],

@@ -35,8 +35,8 @@ class ControlSettings:
     Attributes:
         terminal_start: factor on the terminal cost at the first step; it grows geometrically to one.
         terminal_until: share of training after which it is one.
-        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off, is
-            replaced by the midpoint rule.
+        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off,
+            is replaced by the midpoint rule.
         coarse_until: share of training after which all of them are taken; every division by two has an equal part.
         hjb_weight: of |phi_t + H| along trajectories.
         hjb_terminal_weight: of |phi - G| at their ends.
