@@ -92,10 +92,11 @@ class Switch(ControlProblem):
 
 def test_a_problem_of_twenty_lines_works_end_to_end(tmp_path: Path) -> None:
     problem = Switch(horizon=2.0)
-    found = optimal(problem, steps=8, max_steps=12, gradient="implicit").fit()
+    found = optimal(problem, steps=8, max_steps=25, learning_rate=0.03, gradient="implicit"
+    ).fit()
     assert found.history_[-1]["value"] < found.history_[0]["value"]
     assert found.diagnostics_["unconverged"] == 0
-    trajectory = found.policy_.rollout(3 * torch.ones(4, 2))
+    trajectory = found.policy_.rollout(9 * torch.ones(4, 2))
     assert float(trajectory.controls.abs().max()) <= 1.0
     assert bool((trajectory.controls.abs() == 1).any())  # it drives as hard as it can
     found.save(tmp_path / "policy")
@@ -200,7 +201,11 @@ PARAMETERS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fields", "name"), PARAMETERS, ids=repr)
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    PARAMETERS,
+    ids=[f"{i} {name}" for i, (_, name) in enumerate(PARAMETERS)],
+)
 def test_parameters_that_cannot_be_used_are_refused(
     fields: dict[str, Any], name: str
 ) -> None:

@@ -399,3 +399,35 @@ def test_the_projected_residual_is_that_of_the_clipped_step() -> None:
     step = at.y.numpy() - np.clip((at.y - g).numpy(), -1.0, 0.5)
     found = projected_residual(at, box).numpy()
     np.testing.assert_allclose(found, np.linalg.norm(step, axis=-1))
+
+
+def test_a_slope_without_curvature_leads_to_the_bound_at_once() -> None:
+    """However small the slope; where there is no bound there is no minimum, which is told."""
+
+    class Slope:
+        def __init__(self, slope: Tensor, upper: Tensor) -> None:
+            self.slope, self.bounds = slope, Box(-torch.ones_like(upper), upper)
+
+        def evaluate(self, y: Tensor) -> tuple[Tensor, Tensor]:
+            return (self.slope * y).sum(-1), self.slope
+
+        def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
+            return torch.zeros_like(v)
+
+        def hessian(self, y: Tensor) -> Tensor:
+            return y.new_zeros(len(y), y.shape[1], y.shape[1])
+
+        def rows(self, index: Tensor) -> "Slope":
+            return Slope(self.slope[index], self.bounds.upper[index])
+
+        def errors(self, at: Iterate) -> Tensor:
+            return projected_residual(at, self.bounds)
+
+    slope = torch.tensor([[1e-3, -1e-2], [2.0, 1e-2]], dtype=torch.float64)
+    problem = Slope(slope, torch.ones(2, 2, dtype=torch.float64))
+    found = minimise(problem, ProjectedNewton(), torch.zeros_like(slope), tol=1e-9)
+    assert torch.equal(found.point, -slope.sign())
+    assert int(found.steps.max()) <= 2
+    free = Slope(slope, torch.full_like(slope, torch.inf))
+    found = minimise(free, ProjectedNewton(), torch.zeros_like(slope), tol=1e-9)
+    assert found.converged.tolist() == [False, True]

@@ -12,9 +12,14 @@ from brenier.control.known_hamiltonians import (
     QuadraticHamiltonian,
     QuarticHamiltonian,
 )
-from brenier.control.optimal_control import OptimalControl
+from brenier.control.optimal_control import OptimalControl, usual_settings
 from brenier.control.policy import FeedbackPolicy
-from brenier.control.problem import Bounds, ControlProblem, KnownValue
+from brenier.control.problem import (
+    Bounds,
+    ControlProblem,
+    KnownValue,
+    UsualTraining,
+)
 from brenier.control.problems import (
     PROBLEMS,
     Bicycle,
@@ -62,9 +67,11 @@ __all__ = [
     "QuarticDoubleIntegrator",
     "QuarticHamiltonian",
     "Trajectory",
+    "UsualTraining",
     "ValueFunction",
     "ValueJet",
     "ValueNetwork",
     "problem_named",
     "roll_out",
+    "usual_settings",
 ]

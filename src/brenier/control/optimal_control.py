@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from brenier.control.checks import require_count, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.policy import FeedbackPolicy
 from brenier.control.probe import require_network, require_sound
-from brenier.control.problem import ControlProblem
+from brenier.control.problem import ControlProblem, UsualTraining
 from brenier.control.problems import problem_named
 from brenier.control.rollout import Grid, Trajectory, roll_out
 from brenier.control.search import ControlGradient, ControlSearch
@@ -37,7 +38,6 @@ from brenier.training import (
 )
 
 USUAL_GRADIENT, USUAL_SEARCH = ControlGradient(), ControlSearch()
-USUAL_SETTINGS = ControlSettings()
 
 
 class OptimalControl:
@@ -56,13 +56,13 @@ class OptimalControl:
             gradient misleads.
         network: a module (n, d + 1) -> (n,) of states and times in the place of the usual `ValueNetwork`; or a
             `Controller` of the problem.
-        width, layers: of the usual network.
-        batch_size: initial states of a step.
-        learning_rate: of the usual optimiser (SOAP); decays to zero along a cosine.
-        max_steps: training steps at most.
+        width, layers: of the usual network; the width by default as `problem.usual_training()` says.
+        batch_size: initial states of a step; by default as there.
+        learning_rate: of the usual optimiser (SOAP), which decays to zero along a cosine; by default as there.
+        max_steps: training steps at most; by default as there, or with `max_time` as many as it allows.
         max_time: seconds of wall time that training may take, or None. Such runs are not reproducible to the bit.
         optimizer: a function of the parameters that makes another torch optimiser, or None.
-        settings: the loss and the initial states.
+        settings: the loss and the initial states; by default as `problem.usual_training()` says.
         random_state: seed, a whole number.
         checkpoint: a folder where the run is kept until the policy is saved or this is fitted again; after an
             interruption another estimator of the same problem and settings goes on from it.
@@ -97,14 +97,14 @@ class OptimalControl:
         steps: int | None = None,
         terminal_condition: bool = False,
         network: nn.Module | None = None,
-        width: int = 64,
+        width: int | None = None,
         layers: int = 2,
-        batch_size: int = 32,
-        learning_rate: float = 2e-2,
-        max_steps: int = 1000,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        max_steps: int | None = None,
         max_time: float | None = None,
         optimizer: MakeOptimiser | None = None,
-        settings: ControlSettings = USUAL_SETTINGS,
+        settings: ControlSettings | None = None,
         random_state: int = 0,
         checkpoint: str | None = None,
         device: str | torch.device | None = None,
@@ -122,15 +122,23 @@ class OptimalControl:
         )
         _require_kind("gradient", self.gradient, ControlGradient)
         _require_kind("search", search, ControlSearch)
-        _require_kind("settings", settings, ControlSettings)
+        usual = self.problem.usual_training()
+        self.settings = usual_settings(usual) if settings is None else settings
+        _require_kind("settings", self.settings, ControlSettings)
         self.search = search
         self.grid = Grid(self.problem.steps if steps is None else steps, scheme)
         self.terminal_condition = terminal_condition
         self.network = network
-        self.width, self.layers = width, layers
-        self.batch_size, self.learning_rate = batch_size, learning_rate
-        self.max_steps, self.max_time, self.optimizer = max_steps, max_time, optimizer
-        self.settings, self.random_state = settings, random_state
+        self.width = usual.width if width is None else width
+        self.layers = layers
+        self.batch_size = usual.batch_size if batch_size is None else batch_size
+        rate = usual.learning_rate if learning_rate is None else learning_rate
+        self.learning_rate = rate
+        self.max_time, self.optimizer = max_time, optimizer
+        unlimited = max_steps is None and max_time is not None
+        steps_given: float = usual.max_steps if max_steps is None else max_steps
+        self.max_steps = math.inf if unlimited else steps_given
+        self.random_state = random_state
         self.checkpoint, self.verbose = checkpoint, verbose
         self.device, self.dtype = device, dtype
         self._run_file: Path | None = None
@@ -178,7 +186,14 @@ class OptimalControl:
 
     def _check(self) -> None:
         """Raise a DataError for the first parameter that cannot be used."""
-        for name in ("width", "layers", "batch_size", "max_steps"):
+        unlimited = self.max_time is not None and self.max_steps == math.inf
+        names = (
+            "width",
+            "layers",
+            "batch_size",
+            *(() if unlimited else ("max_steps",)),
+        )
+        for name in names:
             require_count(name, getattr(self, name), name.replace("_", " "))
         require_number("learning_rate", self.learning_rate, "the rate of the optimiser")
         if self.max_time is not None:
@@ -282,6 +297,16 @@ class OptimalControl:
             "rollbacks": run.rollbacks,
             **trajectory_facts(found),
         }
+
+
+def usual_settings(usual: UsualTraining) -> ControlSettings:
+    """Return the usual settings of a problem, from which others may be made by `dataclasses.replace`."""
+    return ControlSettings(
+        terminal_start=usual.terminal_start,
+        terminal_until=usual.terminal_until,
+        coarse=usual.coarse,
+        segment=usual.segment,
+    )
 
 
 def trajectory_facts(found: Trajectory) -> dict[str, float]:

@@ -52,6 +52,30 @@ class Bounds(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
+class UsualTraining:
+    """How a problem is trained where nothing else is said, by experience; see `OptimalControl` and `ControlSettings`.
+
+    Attributes:
+        max_steps: training steps, where no time is given either.
+        batch_size: initial states of a step.
+        learning_rate: at its largest.
+        width: units per layer of the value network.
+        terminal_start, terminal_until: how the terminal cost grows, for stiff penalties.
+        coarse: how rollouts begin, where there are many time steps.
+        segment: time steps whose graph is kept at once, where states are many.
+    """
+
+    max_steps: int = 600
+    batch_size: int = 32
+    learning_rate: float = 1e-2
+    width: int = 64
+    terminal_start: float = 1.0
+    terminal_until: float = 0.9
+    coarse: int = 1
+    segment: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class ControlProblem(abc.ABC):
     """A problem of control on batches of states. A subclass is a frozen dataclass of its numbers, JSON values.
 
@@ -131,6 +155,10 @@ class ControlProblem(abc.ABC):
         the wrong sign.
         """
         return None
+
+    def usual_training(self) -> UsualTraining:
+        """Return how this problem is trained where nothing else is said."""
+        return UsualTraining()
 
     def terminal_gradient(self, z: Tensor) -> Tensor:
         """Return grad G(z), differentiable where z has a graph: (n, d)."""

@@ -49,6 +49,8 @@ class ValueNetwork(nn.Module):
         width: units per layer.
         layers: residual layers after the first one: M.
         rank: of A, at most d + 1; 10 as published. Of many states the costate of a simple quadratic has full rank.
+        start: factor on the initial w, and on A'A, against the published start, where the costates are so large that
+            they drive states far away.
         generator: source of the initial weights.
     """
 
@@ -59,6 +61,7 @@ class ValueNetwork(nn.Module):
         layers: int = 2,
         rank: int = 128,
         *,
+        start: float = 0.01,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -72,8 +75,10 @@ class ValueNetwork(nn.Module):
             nn.Parameter(first.detach().clone()) for _ in range(layers)
         )
         self.biases = nn.ParameterList(torch.zeros(width) for _ in range(layers + 1))
-        self.readout = nn.Parameter(torch.ones(width))
+        self.readout = nn.Parameter(torch.full((width,), float(start)))
         self.factor = _xavier(self.rank, x, generator)
+        with torch.no_grad():
+            self.factor.mul_(math.sqrt(start))
         self.slope = nn.Parameter(torch.zeros(x))
 
     def jet(self, z: Tensor, t: Tensor) -> ValueJet:

@@ -120,9 +120,9 @@ class _Box(NamedTuple):
         room = torch.where(g > 0, at.y - self.lower, self.upper - at.y)
         way = torch.minimum(g.abs(), room)
         error = torch.linalg.vector_norm(way, dim=-1, keepdim=True)
-        return _FreeFace(
-            room <= torch.minimum(self.near, error), -torch.copysign(way, g)
-        )
+        fixed = room <= torch.minimum(self.near, error)
+        across = torch.where(torch.isfinite(room), room, 0.0)
+        return _FreeFace(fixed, -torch.copysign(way, g), -torch.copysign(across, g))
 
 
 class _FreeFace(NamedTuple):
@@ -130,6 +130,7 @@ class _FreeFace(NamedTuple):
 
     fixed: Tensor  # (n, d) bool
     way: Tensor  # (n, d), clip(y - grad F) - y
+    across: Tensor  # (n, d), the way down to the bound, zero where that is infinite
 
 
 class _BoxState(NamedTuple):
@@ -257,7 +258,13 @@ def _newton_step(matrix: Tensor, slopes: Tensor, face: _FreeFace | None) -> Tens
     if bool(sound.all()):
         return step
     index = (~sound).nonzero().squeeze(-1)
-    return step.index_copy(0, index, _uphill_turned(matrix[index], slopes[index]))
+    turned = _uphill_turned(matrix[index], slopes[index])
+    if face is not None:
+        # Where F is flat but for its slope, a step as long as the slope takes for ever; the minimum is at the bound.
+        flat = (matrix[index].abs().amax(-1) == 0) & ~face.fixed[index]
+        across = face.across[index]
+        turned = torch.where(flat & (across != 0), across, turned)
+    return step.index_copy(0, index, turned)
 
 
 def _uphill_turned(matrix: Tensor, slopes: Tensor) -> Tensor:

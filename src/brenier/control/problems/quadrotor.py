@@ -11,7 +11,7 @@ from torch import Tensor
 
 from brenier.control.checks import require_count, require_number
 from brenier.control.known_hamiltonians import ExponentialHamiltonian
-from brenier.control.problem import ControlProblem
+from brenier.control.problem import ControlProblem, UsualTraining
 from brenier.control.problems.swarm import (
     grid,
     interaction,
@@ -133,6 +133,17 @@ class Quadrotor(ControlProblem):
         if self.layout == "grid":
             states[..., :3] += self._places()[0]
         return states.flatten(1)
+
+    def usual_training(self) -> UsualTraining:
+        """Return what was found to work: coarse rollouts first, and for many agents few time steps in memory."""
+        segment = 0 if self.agents < 20 else max(1, self.steps // 16)
+        return UsualTraining(
+            max_steps=2000,
+            batch_size=16,
+            learning_rate=2e-2,
+            coarse=4,
+            segment=segment,
+        )
 
     def positions(self, z: Tensor) -> Tensor:
         """Return where agents are in space: (..., d) -> (..., N, 3)."""
