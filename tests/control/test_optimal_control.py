@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from control.problems_of_control import Pendulum, weights_of
+from control.problems_of_control import Pendulum
+from problems import normal
 from torch import Tensor, nn
 
 from brenier import ResidualPotential
@@ -22,10 +23,12 @@ from brenier.control import (
     ControlSettings,
     DirectController,
     FeedbackPolicy,
+    Grid,
     OptimalControl,
     QuadraticIntegrator,
     ValueNetwork,
 )
+from brenier.control.rollout import rolled
 from brenier.errors import DataError
 
 FEW = ControlSettings(held_out_states=16, evaluate_every=3)
@@ -121,32 +124,41 @@ def test_a_set_of_controls_that_is_discrete_has_a_hamiltonian_of_its_own() -> No
             return z.square().sum(-1) + 0 * u[:, 0]
 
     found = optimal(Fastest(), max_steps=3).fit()
-    controls = found.policy_.rollout(torch.randn(5, 2)).controls
+    controls = found.policy_.rollout(normal(5, 2)).controls
     assert torch.equal(controls.abs(), torch.ones_like(controls))
 
 
 # ---- networks
 
 
-@pytest.mark.parametrize(
-    "network",
-    [
-        ResidualPotential(3, 6),
-        nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0)),
-        ValueNetwork(2, 4, 3),
-        DirectController(Pendulum(), ValueNetwork(2, 4), scale=0.5),
-    ],
-    ids=lambda network: type(network).__name__,
-)
+SEED = torch.Generator().manual_seed(0)
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "potential": lambda: ResidualPotential(3, 6, generator=SEED),
+    "plain": lambda: nn.Sequential(
+        nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1), nn.Flatten(0)
+    ),
+    "value": lambda: ValueNetwork(2, 4, 3, generator=SEED),
+    "direct": lambda: DirectController(
+        Pendulum(), ValueNetwork(2, 4, generator=SEED), 0.5, SEED
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("segment", [0, 2])
-def test_networks_of_the_users_own_train(network: nn.Module, segment: int) -> None:
+def test_networks_of_the_users_own_train(kind: str, segment: int) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        SEED.manual_seed(0)
+        network = NETWORKS[kind]()
     before = copy.deepcopy(network.state_dict())
     settings = dataclasses.replace(FEW, segment=segment)
     found = optimal(Pendulum(), network=network, settings=settings).fit()
     assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
-    moved = weights_of(found.policy_.controller)
     assert all(part.requires_grad for part in network.parameters())
-    assert not torch.equal(moved, weights_of(network).to(moved))
+    values = [row["value"] for row in found.history_]
+    assert len(values) == 2
+    assert values[0] != values[1]  # whichever is kept
 
 
 @pytest.mark.parametrize(
@@ -167,6 +179,16 @@ def test_networks_of_the_users_own_train(network: nn.Module, segment: int) -> No
 def test_networks_that_do_not_fit_are_refused(network: Any, fault: str) -> None:
     with pytest.raises(DataError, match=f"^network: .*{fault}"):
         optimal(Pendulum(), network=network).fit()
+
+
+def test_a_direct_controller_starts_within_bounds_where_it_can_learn() -> None:
+    problem = PROBLEMS["consumption"]()
+    rng = torch.Generator().manual_seed(0)
+    direct = DirectController(problem, ValueNetwork(11, 4, generator=rng)).double()
+    z = problem.initial_states(3, rng)
+    found = rolled(problem, direct, z, Grid(3))
+    cost = (found.running + problem.terminal_cost(found.final)).mean()
+    assert (torch.autograd.grad(cost, direct.offset)[0].abs() > 0).all()
 
 
 # ---- parameters

@@ -43,7 +43,7 @@ RULES = [
     ControlGradient("one_step"),
     ControlGradient("one_step", "diagonal", tracked_steps=2),
     ControlGradient("implicit"),
-    ControlGradient("unrolled", 0.2, unrolled_steps=20),
+    ControlGradient("unrolled", 0.2, unrolled_steps=8),
 ]
 
 
@@ -226,11 +226,16 @@ def cost_of(
 
 
 @pytest.mark.parametrize(
-    "problem",
-    [LinearRegulator(), Quadrotor(horizon=2.0), Bicycle(), Pendulum()],
-    ids=lambda problem: type(problem).__name__,
+    ("problem", "scheme"),
+    [
+        (LinearRegulator(), "euler"),
+        (Quadrotor(horizon=2.0), "euler"),
+        (Quadrotor(horizon=2.0), "rk4"),
+        (Bicycle(), "euler"),
+        (Pendulum(), "midpoint"),
+    ],
+    ids=["regulator", "quadrotor", "quadrotor by rk4", "bicycle", "pendulum"],
 )
-@pytest.mark.parametrize("scheme", ["euler", "rk4"])
 def test_the_implicit_gradient_is_that_of_the_cost(
     problem: ControlProblem, scheme: str
 ) -> None:
@@ -251,18 +256,25 @@ def test_the_implicit_gradient_is_that_of_the_cost(
 
 
 @pytest.mark.parametrize("gradient", RULES, ids=lambda g: f"{g.rule} {g.step}")
-@pytest.mark.parametrize("problem", [Pendulum(), Quadrotor(horizon=1.0)], ids=str)
-@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize(
+    ("problem", "exact"),
+    [
+        (Pendulum(), False),
+        (Quadrotor(horizon=1.0), True),
+        (Quadrotor(horizon=1.0), False),
+    ],
+    ids=["pendulum", "quadrotor", "quadrotor, searched"],
+)
 def test_segments_change_neither_values_nor_gradients(
     problem: ControlProblem, gradient: ControlGradient, exact: bool
 ) -> None:
     controller = gentle(problem, gradient)
     controller.search = ControlSearch(tol=1e-10, exact=exact)
     z = starts(problem)
-    whole = cost_of(controller, z, Grid(7))
+    whole = cost_of(controller, z, Grid(5))
     wanted = slopes_of(whole, controller)
-    for segment in (1, 3, 20):
-        value = cost_of(controller, z, Grid(7), segment)
+    for segment in (1, 3):
+        value = cost_of(controller, z, Grid(5), segment)
         close(value, whole, rtol=1e-12, atol=0)
         found = slopes_of(value, controller)
         close(found, wanted, rtol=1e-10, atol=1e-12 * float(wanted.abs().max()))
@@ -332,7 +344,7 @@ def kept() -> Iterator[Callable[[], int]]:
         yield lambda: most[0]
 
 
-def peak(controller: Controller, steps: int = 6, segment: int = 0) -> int:
+def peak(controller: Controller, steps: int = 3, segment: int = 0) -> int:
     """The peak of a rollout and its backward pass."""
     with kept() as most:
         z = starts(controller.problem)
@@ -346,7 +358,7 @@ def test_memory_is_flat_in_inner_steps_but_where_they_are_unrolled(
     problem: ControlProblem, rule: str
 ) -> None:
     peaks = []
-    for steps in (5, 50, 95):
+    for steps in (4, 24, 44):
         gradient = ControlGradient(rule, 0.01, unrolled_steps=steps)
         controller = gentle(problem, gradient)
         controller.search = ControlSearch(
@@ -354,7 +366,7 @@ def test_memory_is_flat_in_inner_steps_but_where_they_are_unrolled(
         )
         peaks.append(peak(controller))
     if rule == "unrolled":
-        assert peaks[1] > 2 * peaks[0]
+        assert peaks[1] > 1.5 * peaks[0]
         assert peaks[2] - peaks[1] == pytest.approx(peaks[1] - peaks[0], rel=0.1)
     else:
         assert peaks[2] == peaks[1] == peaks[0]

@@ -77,7 +77,7 @@ def task_of(
 def test_training_lowers_the_cost(
     problem: ControlProblem, gradient: ControlGradient
 ) -> None:
-    found = optimal(problem, gradient=gradient, learning_rate=0.1).fit()
+    found = optimal(problem, gradient=gradient, learning_rate=0.1, steps=4).fit()
     first, last = found.history_[0], found.history_[-1]
     assert last["value"] < 0.96 * first["value"]
     assert last["value"] == pytest.approx(last["running_cost"] + last["terminal_cost"])
@@ -94,6 +94,7 @@ def test_another_optimiser_and_rules_in_a_coarse_start_train_too() -> None:
         settings=settings,
         optimizer=lambda weights: torch.optim.Adam(weights, 0.05),
         scheme="midpoint",
+        steps=4,
         terminal_condition=True,
     ).fit()
     assert found.history_[-1]["value"] < found.history_[0]["value"]

@@ -19,12 +19,13 @@ from brenier.control import (
 from brenier.errors import DataError
 
 close = torch.testing.assert_close
+RNG = torch.Generator().manual_seed(0)
 CASES = {
-    "1 layer": ValueNetwork(3, 5, 1),
-    "2 layers": ValueNetwork(3, 5, 2),
-    "3 layers": ValueNetwork(3, 7, 3),
-    "rank below d": ValueNetwork(4, 5, 2, rank=2),
-    "rank above d": ValueNetwork(2, 5, 2, rank=30),
+    "1 layer": ValueNetwork(3, 5, 1, generator=RNG),
+    "2 layers": ValueNetwork(3, 5, 2, generator=RNG),
+    "3 layers": ValueNetwork(3, 7, 3, generator=RNG),
+    "rank below d": ValueNetwork(4, 5, 2, rank=2, generator=RNG),
+    "rank above d": ValueNetwork(2, 5, 2, rank=30, generator=RNG),
 }
 every_network = pytest.mark.parametrize("network", CASES.values(), ids=CASES.keys())
 

@@ -115,7 +115,9 @@ class ImplicitController(Controller):
 
 
 class DirectController(Controller):
-    """Acts by a network's output, u = W grad N(z, t): no value function, no Hamiltonian; a baseline.
+    """Acts by a network's output, u = u_0 + W grad N(z, t): no value function, no Hamiltonian; a baseline.
+
+    u_0 is the first control of a search, zero where that is within the bounds.
 
     Args:
         problem: the dynamics and the bounds.
@@ -146,7 +148,10 @@ class DirectController(Controller):
         before: Tensor | None = None,
         known: Solution | None = None,
     ) -> Action:
-        """Return the output of the network, clipped to the bounds."""
+        """Return the output of the network beside the first control of a search, clipped to the bounds."""
+        # Without it, controls of zero may lie outside of the bounds, and what is clipped does not learn.
+        first = self.problem.first_control(t, z.detach())
         u = torch.addmm(self.offset, self.features.jet(z, t).costate, self.readout)
+        u = first + u
         bounds = self.problem.bounds(t, z)
         return Action(u if bounds is None else bounds.in_order().clip(u))

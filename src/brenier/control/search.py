@@ -187,9 +187,30 @@ class ControlGradient:
         applications = self.unrolled_steps if unrolled else 1 + self.tracked_steps
         size = None if unrolled else self._size(hamiltonian, u)
         for _ in range(applications):
-            each = self._size(hamiltonian, u.detach()) if size is None else size
+            each = self._descending(hamiltonian, u.detach()) if size is None else size
             u = self._apply(hamiltonian, u, each)
         return u
+
+    @torch.no_grad()
+    def _descending(self, hamiltonian: Hamiltonian, u: Tensor) -> Tensor | float:
+        """Return M, shorter in the rows where that of the curvature at u leads uphill: far from the minimiser.
+
+        A number is what was asked for, and taken as it is.
+        """
+        size = self._size(hamiltonian, u)
+        if not isinstance(size, Tensor):
+            return size
+        still = hamiltonian.detached()
+        value = still.value(u)
+        rounding = 8 * torch.finfo(u.dtype).eps * value.abs()
+        for _ in range(64):  # halvings, the last ones for whoever starts very far away
+            reached = still.value(self._apply(still, u, size))
+            # NaN is uphill, but from where nothing is finite no step is better than another.
+            uphill = ~(reached <= value + rounding) & value.isfinite()
+            if not bool(uphill.any()):
+                break
+            size = torch.where(uphill.unsqueeze(-1), size / 2, size)
+        return size
 
     @torch.no_grad()
     def _size(self, hamiltonian: Hamiltonian, u: Tensor) -> Tensor | float:
