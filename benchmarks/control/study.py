@@ -91,6 +91,7 @@ ARGUMENTS = Arguments(
     },
     quick={
         "steps": 4,
+        "minutes": 0.01,
         "states": 8,
         "hard_states": 2,
         "starts": 1,

@@ -183,9 +183,8 @@ class PlainSearch(ControlSearch):
                 break
             u, steps = u - self.size * gradient, steps + 1
         found = self.measure(hamiltonian, u)
-        return found._replace(
-            steps=torch.full_like(found.steps, steps), evaluations=steps * len(u)
-        )
+        taken = torch.full_like(found.steps, steps)
+        return dataclasses.replace(found, steps=taken, evaluations=(1 + steps) * len(u))
 
 
 class PlateauTask(ControlTask):
