@@ -6,6 +6,7 @@ The bytes that a training step keeps for its derivative are counted with 10, 50 
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -144,7 +145,8 @@ def kept_by_rule(
         grid = Grid(min(problem.steps, flags.kept_steps))
         kept = kept_bytes(lambda: cost(problem, controller, z.float(), grid))  # noqa: B023
         found[f"kept_mib_{inner}"] = kept / MIB
-    return found | {"growth": found[f"kept_mib_{INNER[-1]}"] / found["kept_mib_10"]}
+    more = found[f"kept_mib_{INNER[-1]}"] - found[f"kept_mib_{INNER[0]}"]
+    return found | {"kib_per_inner": 1024 * more / (INNER[-1] - INNER[0])}
 
 
 def with_inner(
@@ -171,18 +173,20 @@ def cost(
 
 
 def kept_bytes(loss: Callable[[], Tensor]) -> int:
-    """Return the bytes that the graph of a loss keeps; what several operations keep counts once."""
-    sizes: dict[int, int] = {}
+    """Return the bytes that the graph of a loss keeps once it is there; what several operations keep counts once."""
+    kept: list[weakref.ref[Tensor]] = []
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
+        kept.append(weakref.ref(tensor))
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         value = loss()
     assert value.requires_grad
-    return sum(sizes.values())
+    # Graphs of derivatives on the way are gone.
+    alive = (tensor for ref in kept if (tensor := ref()) is not None)
+    storages = (tensor.untyped_storage() for tensor in alive)
+    return sum({each.data_ptr(): each.nbytes() for each in storages}.values())
 
 
 TABLE = Table(
@@ -195,7 +199,7 @@ TABLE = Table(
         STEPS,
         STEP_SECONDS,
         *(Column(f"MiB kept, {k} inner", f"kept_mib_{k}", ".1f") for k in INNER),
-        Column("growth", "growth", ".2f"),
+        Column("KiB more for one more", "kib_per_inner", ".1f"),
         Column("parameters", "parameters", ".0f"),
     ),
     where=lambda row: is_of("rules", row),

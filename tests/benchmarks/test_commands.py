@@ -32,6 +32,10 @@ def test_help_is_shown(name: str) -> None:
         "ablation --pairs tails",
         "budget_time",
         "conditional",
+        "control --tables policies cosine batches --problems regulator consumption "
+        "--methods default implicit published exact linear nothing",
+        "control --tables kick swarms --problems bicycle quadrotors-6",
+        "control --tables rules --problems exponential-10",
         "cost",
         "costs --pairs sparse --methods default exact",
         "finite --pairs tails",
