@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from benchmarks.control import truth
 from benchmarks.control.cases import Budget, Case, chosen, held_out
+from benchmarks.control.making import made
 from benchmarks.control.policies import is_of
-from benchmarks.control.training import made
 from benchmarks.harness import Choice, Column, Flags, Ledger, Row, Table
 from benchmarks.harness.rows import latest, read
 from brenier.control import Action, Controller, ControlProblem, Grid, roll_out

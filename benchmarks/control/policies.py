@@ -1,11 +1,11 @@
-"""Trained policies by problem, beside policies that need no training."""
+"""Trained policies by problem, beside policies that need no making."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.control import training
+from benchmarks.control import making
 from benchmarks.control.cases import CASES, Budget, Case, chosen
 from benchmarks.control.judge import judge
 from benchmarks.harness import Choice, Column, Flags, Row, Table
@@ -25,10 +25,10 @@ def problems(flags: Flags) -> Iterator[Choice]:
 
 def methods(flags: Flags, case: Case) -> Iterator[Choice]:
     budget = Budget.of(flags, case.minutes)
-    for name in training.METHODS:
-        if name not in flags.methods or not training.available(name, case.problem):
+    for name in making.METHODS:
+        if name not in flags.methods or not making.available(name, case.problem):
             continue
-        trained = name in training.TRAINED
+        trained = name in making.TRAINED
         text = f"{name}, {budget}" if trained else name
         yield Choice(text, (name, budget), {"max_time": budget.seconds})
 
@@ -38,7 +38,7 @@ def measure(
 ) -> dict[str, Any]:
     """Make a policy, and return how good it is."""
     name, budget = method
-    found = training.made(case, name, seed, budget)
+    found = making.made(case, name, seed, budget)
     return judge(found.policy, case, seed, flags) | found.facts
 
 

@@ -31,7 +31,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from benchmarks.control import batches, cosine, kick, policies, rules, swarms, training
+from benchmarks.control import batches, cosine, kick, making, policies, rules, swarms
 from benchmarks.control.cases import CASES, SWARMS
 from benchmarks.harness import Arguments, Benchmark, Choice, Flags, choices, flag
 
@@ -43,7 +43,7 @@ PARTS: dict[str, ModuleType] = {
     "kick": kick,
     "batches": batches,
 }
-METHODS = tuple(dict.fromkeys((*training.METHODS, *rules.RULES)))
+METHODS = tuple(dict.fromkeys((*making.METHODS, *rules.RULES)))
 
 
 class Part(NamedTuple):

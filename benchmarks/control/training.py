@@ -1,44 +1,31 @@
-"""How policies are made: the default of the library, the published settings, and those that need no training."""
+"""How policies are made: by the estimator of the library, or without training."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.control.cases import Budget, Case
+from benchmarks.control.cases import Budget
 from benchmarks.control.truth import KnownNetwork
 from brenier.control import (
     Action,
-    Bicycle,
     Consumption,
-    ControlGradient,
     Controller,
     ControlProblem,
-    ControlSearch,
-    ControlSettings,
-    ControlTask,
     FeedbackPolicy,
     Grid,
-    Hamiltonian,
     ImplicitController,
-    KnownValue,
     OptimalControl,
     Quadrotor,
     ValueFunction,
 )
 from brenier.solve import Solution
-from brenier.training import Loss, Run
+from brenier.training import Run
 from brenier.training.resume import start_anew
-
-TRAINED = ("default", "implicit", "published")
-METHODS = (*TRAINED, "exact", "linear", "nothing")
 
 
 class Made(NamedTuple):
@@ -53,33 +40,6 @@ class Made(NamedTuple):
     policy: FeedbackPolicy
     facts: dict[str, Any]
     run: Run[Controller] | None = None
-
-
-def available(method: str, problem: ControlProblem) -> bool:
-    """Say whether a problem has a method."""
-    if method == "published":
-        return type(problem) in PUBLISHED
-    if method == "exact":
-        return isinstance(problem, KnownValue)
-    if method == "linear":
-        return isinstance(problem, Consumption)
-    return True
-
-
-@functools.lru_cache(maxsize=8)
-def made(case: Case, method: str, seed: int, budget: Budget) -> Made:
-    """Return the policy of a method; of one key it is made once, for all tables."""
-    problem = case.problem
-    if method == "published":
-        return train_as_published(problem, seed, budget)
-    if method in TRAINED:
-        return train(control_of(problem, seed, budget, **_gradient(method)))
-    return Made(FeedbackPolicy(_untrained(method, problem)), {})
-
-
-def _gradient(method: str) -> dict[str, Any]:
-    """Return what differs from the default."""
-    return {} if method == "default" else {"gradient": method}
 
 
 # ---- training
@@ -131,137 +91,6 @@ def finished(run: Run[Controller], grid: Grid, cpu_seconds: float) -> Made:
     return Made(FeedbackPolicy(run.result(), grid), facts, run)
 
 
-# ---- as published
-
-
-class Published(NamedTuple):
-    """The settings of the public code, read from it by the specification.
-
-    Attributes:
-        width: of the network.
-        batch: initial states, the same in all steps.
-        rate: of Adam.
-        size, most, tol: of the gradient steps of a search.
-        tracked: applications of T after the first one that carry a graph.
-        hjb: the weights of the equation along trajectories, and at their ends.
-    """
-
-    width: int
-    batch: int
-    rate: float
-    size: float
-    most: int
-    tol: float
-    tracked: int
-    hjb: tuple[float, float] = (0.0, 0.0)
-
-
-PUBLISHED = {
-    Quadrotor: Published(96, 50, 1e-2, 1e-4, 499, 0.1, 1),
-    Bicycle: Published(100, 100, 5e-4, 5e-5, 999, 0.1, 1, (1e-4, 1e-2)),
-    Consumption: Published(50, 128, 1e-3, 1e-4, 200, 1e-4, 0),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class PlainSearch(ControlSearch):
-    """The published search, without what `brenier.solve` does beside it: steps of one size until all rows are done.
-
-    Attributes:
-        size: of a step.
-    """
-
-    size: float = 1e-4
-
-    @torch.no_grad()
-    def find(self, hamiltonian: Hamiltonian, start: Tensor) -> Solution:
-        """Return where the steps from a start (n, m) end."""
-        u, steps = start, 0
-        while steps < self.max_steps:
-            gradient = hamiltonian.gradient(u)
-            if float(torch.linalg.vector_norm(gradient, dim=-1).max()) < self.tol:
-                break
-            u, steps = u - self.size * gradient, steps + 1
-        found = self.measure(hamiltonian, u)
-        taken = torch.full_like(found.steps, steps)
-        return dataclasses.replace(found, steps=taken, evaluations=(1 + steps) * len(u))
-
-
-class PlateauTask(ControlTask):
-    """Remembers the last loss, by which the published rate falls."""
-
-    last = math.inf
-
-    def losses(self, rows: int, rate: float) -> Iterator[Loss]:
-        """Yield the loss of one batch of trajectories."""
-        for loss in super().losses(rows, rate):
-            self.last = float(loss.value.detach())
-            yield loss
-
-
-class Plateau:
-    """Halves the rate of a run after so many steps without a loss that is lower by a ten-thousandth."""
-
-    def __init__(self, patience: int = 10) -> None:
-        self.patience, self.best, self.waited = patience, math.inf, 0
-
-    def after_step(self, run: Run[Controller], loss: float) -> None:
-        """Take in the loss of a step."""
-        if loss < self.best - 1e-4 * abs(self.best) or self.best == math.inf:
-            self.best, self.waited = loss, 0
-            return
-        self.waited += 1
-        if self.waited > self.patience:
-            run.rate_factor /= 2
-            self.waited = 0
-
-
-def train_as_published(problem: ControlProblem, seed: int, budget: Budget) -> Made:
-    """Train by the published settings; but bounds clip, the equation has the right sign, and held-out costs select."""
-    known = PUBLISHED[type(problem)]
-    search = PlainSearch(
-        tol=known.tol,
-        relative=False,
-        max_steps=known.most,
-        exact=False,
-        warm=False,
-        size=known.size,
-    )
-    hjb, end = known.hjb
-    settings = ControlSettings(
-        hjb_weight=hjb,
-        hjb_terminal_weight=end,
-        fixed_states=known.batch,
-        patience=10**6,
-    )
-    control = control_of(
-        problem,
-        seed,
-        budget,
-        gradient=ControlGradient(step=known.size, tracked_steps=known.tracked),
-        search=search,
-        width=known.width,
-        batch_size=known.batch,
-        optimizer=functools.partial(torch.optim.Adam, lr=known.rate),
-        settings=settings,
-    )
-    control.grid = Grid(problem.steps, cost_after=True)
-    usual, start = start_run(control), start_anew(seed)
-    like = next(usual.task.model.parameters()).detach()
-    task = PlateauTask(
-        usual.task.model, problem, control.grid, settings, start.generator, like
-    )
-    constant = dataclasses.replace(
-        usual.settings, schedule=lambda progress: 1.0, ema_decay=0.0, clip=math.inf
-    )
-    run: Run[Controller] = Run(task, constant, start.generator)
-    plateau, began = Plateau(), time.process_time()
-    while not run.finished:
-        run.advance()
-        plateau.after_step(run, task.last)
-    return finished(run, Grid(problem.steps), time.process_time() - began)
-
-
 # ---- without training
 
 
@@ -301,7 +130,7 @@ class NoNetwork(nn.Module):
         return x @ self.zero.expand(x.shape[-1])
 
 
-def _untrained(method: str, problem: ControlProblem) -> Controller:
+def untrained(method: str, problem: ControlProblem) -> Controller:
     """Return a controller that is not trained."""
     if method == "exact":
         return ImplicitController(ValueFunction(problem, KnownNetwork(problem)))

@@ -32,10 +32,9 @@ def test_help_is_shown(name: str) -> None:
         "ablation --pairs tails",
         "budget_time",
         "conditional",
-        "control --tables policies cosine batches --problems regulator consumption "
-        "--methods default implicit published exact linear nothing",
-        "control --tables kick swarms --problems bicycle quadrotors-6",
-        "control --tables rules --problems exponential-10",
+        "control --tables policies cosine batches --problems regulator --threads 1",
+        "control --tables kick rules --problems bicycle regulator --threads 1",
+        "control --tables swarms --problems quadrotors-6 --threads 1",
         "cost",
         "costs --pairs sparse --methods default exact",
         "finite --pairs tails",

@@ -1,5 +1,6 @@
 """The benchmark of control: what is known is measured as such, and every row has a line of its own."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,6 +10,8 @@ from benchmarks.control import (
     cosine,
     judge,
     kick,
+    making,
+    published,
     rules,
     study,
     swarms,
@@ -18,6 +21,7 @@ from benchmarks.control import (
 from benchmarks.control.cases import CASES, Budget, held_out
 from brenier.control import (
     Bicycle,
+    Consumption,
     ControlGradient,
     Grid,
     ImplicitController,
@@ -39,7 +43,7 @@ def flags():
 
 
 def judged(name: str, method: str, flags):
-    made = training.made(CASES[name], method, 0, NO_TIME)
+    made = making.made(CASES[name], method, 0, NO_TIME)
     return judge.judge(made.policy, CASES[name], 0, flags)
 
 
@@ -68,7 +72,7 @@ def test_the_usual_guess_of_consumption_is_nearly_its_optimum(flags) -> None:
 
 
 def test_a_quadrotor_that_hovers_stays_where_it_is() -> None:
-    policy = training.made(CASES["quadrotor"], "nothing", 0, NO_TIME).policy
+    policy = making.made(CASES["quadrotor"], "nothing", 0, NO_TIME).policy
     found = judge.follow(policy, torch.zeros(1, 12, dtype=torch.float64))
     assert found.states.abs().max() < 1e-12
     hovering = 4.5 * math.exp(0.125) + 1000 / 4 * 12
@@ -103,17 +107,34 @@ def test_published_searches_end_where_the_specification_says(
     pull: float, reached: float
 ) -> None:
     b = torch.tensor([[float(pull), 0, 0, 0]]).double()
-    search = training.PlainSearch(tol=0.1, relative=False, max_steps=499, exact=False)
+    search = published.PlainSearch(tol=0.1, relative=False, max_steps=499, exact=False)
     found = search.find(ExponentialHamiltonian(b), torch.zeros_like(b))
     assert found.point.norm().item() == pytest.approx(reached, abs=6e-4)
     assert found.unconverged == (pull < 100)
+
+
+def test_a_published_search_of_consumption_ends_above_the_habits() -> None:
+    problem = Consumption(agents=2, guess="even")
+    z = held_out(problem, 3, 0)
+    t = torch.zeros(3).double()
+    with torch.enable_grad():
+        value = ValueFunction(problem, training.NoNetwork())
+        h = problem.hamiltonian(t, z, value.jet(z, t).costate.detach())
+    search = published.SoftplusSearch(
+        tol=1e-10, relative=False, max_steps=20_000, size=0.05
+    )
+    found = search.find(h, problem.first_control(t, z))
+    torch.testing.assert_close(found.point, h.exact(), rtol=1e-3, atol=0)
+    early = dataclasses.replace(search, max_steps=1).find(h, found.point)
+    assert (early.point > z[:, 1:]).all()
+    assert early.unconverged == 3
 
 
 def test_the_rate_falls_on_a_plateau() -> None:
     run = training.start_run(
         training.control_of(CASES["quadratic-1"].problem, 0, NO_TIME)
     )
-    plateau = training.Plateau(patience=2)
+    plateau = published.Plateau(patience=2)
     for loss in (3.0, 2.0, 2.0, 2.0, 1.0, 1.0, 1.0):
         plateau.after_step(run, loss)
     assert run.rate_factor == 1
