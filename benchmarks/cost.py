@@ -217,7 +217,7 @@ INFERENCE = Table(
     where=_moves_rows,
 )
 SHORT = TRAINING.short(
-    lambda row: row.settings["kind"].startswith("to"),
+    lambda row: row.settings["kind"].startswith("to") and row.get("dim") != 2,
     "seconds to 0.5 % both ways",
     "forward UVP %",
     "backward UVP %",

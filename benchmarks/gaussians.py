@@ -241,7 +241,9 @@ SHORT_SAMPLED = SAMPLED.short(
     always, "forward UVP %", "paper", "ratio (≤ 1.5)", "backward UVP %", "met"
 )
 SHORT_STREAMED = STREAMED.short(
-    lambda row: row.method.startswith("free, identity"),
+    lambda row: (
+        row.method.startswith("free, identity") and row.get("dim") in (2, 16, 64)
+    ),
     "forward UVP %, median",
     "backward UVP %, median",
     "worst",

@@ -244,8 +244,9 @@ TOYS = Table(
     where=_is_toy,
 )
 SHORT = GAUSSIANS.short(
-    lambda row: row.method.startswith(
-        ("flow", "head", "default", "identity-start", "plug-in")
+    lambda row: (
+        row.get("dim") in (2, 16, 64)
+        and row.method.startswith(("flow", "default", "identity-start", "plug-in"))
     ),
     "forward UVP %",
     "paper",

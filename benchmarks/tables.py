@@ -16,6 +16,7 @@ MODULES = (
     "budget_time",
     "cells",
     "conditional",
+    "control.study",
     "cost",
     "costs",
     "distance",
