@@ -95,7 +95,8 @@ class Switch(ControlProblem):
 
 def test_a_problem_of_twenty_lines_works_end_to_end(tmp_path: Path) -> None:
     problem = Switch(horizon=2.0)
-    found = optimal(problem, steps=8, max_steps=25, learning_rate=0.03, gradient="implicit"
+    found = optimal(
+        problem, steps=8, max_steps=25, learning_rate=0.03, gradient="implicit"
     ).fit()
     assert found.history_[-1]["value"] < found.history_[0]["value"]
     assert found.diagnostics_["unconverged"] == 0

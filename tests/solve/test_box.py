@@ -417,7 +417,7 @@ def test_a_slope_without_curvature_leads_to_the_bound_at_once() -> None:
         def hessian(self, y: Tensor) -> Tensor:
             return y.new_zeros(len(y), y.shape[1], y.shape[1])
 
-        def rows(self, index: Tensor) -> "Slope":
+        def rows(self, index: Tensor) -> Slope:
             return Slope(self.slope[index], self.bounds.upper[index])
 
         def errors(self, at: Iterate) -> Tensor:
