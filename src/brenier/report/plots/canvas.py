@@ -63,6 +63,24 @@ CANVAS = CanvasSettings()
 MIN_HALF_WIDTH = 1e-12  # numerical floor: a frame around equal points has a width
 
 
+def blank_figure(width: float, height: float) -> Figure:
+    """Return a figure of so many inches without panels.
+
+    Raises:
+        DataError: where matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DataError(
+            'plots need matplotlib, which is missing: pip install "brenier[plots]"'
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def new_figure(
     panels: int,
     width: float,
@@ -78,15 +96,7 @@ def new_figure(
     Raises:
         DataError: where matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError(
-            'plots need matplotlib, which is missing: pip install "brenier[plots]"'
-        ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(width, height)
     grid = figure.subplots(
         rows,
         panels // rows,
