@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from brenier.control import (
     ControlProblem,
     FeedbackPolicy,
+    Grid,
     ImplicitController,
     Trajectory,
     problem_name,
@@ -59,7 +60,7 @@ class PolicyFacts:
         cost: of a trajectory, the mean.
         standard_error: of that mean.
         running_cost, terminal_cost: its parts.
-        optimal_cost: the least mean cost from the same states, or None where it is not known.
+        optimal_cost: the least mean cost from the same states, or None where it is not known on the policy's grid.
         unconverged: the share of controls whose search did not converge.
         largest_residual: the largest |grad_u H|, relative to 1 + |f_u' p|.
         hjb_residual: the mean |phi_t + H| along trajectories, or None without a value function.
@@ -137,7 +138,7 @@ def measure_policy(
         standard_error=standard_error(found.cost),
         running_cost=float(found.running.mean()),
         terminal_cost=float(found.terminal.mean()),
-        optimal_cost=_optimal_cost(problem, z),
+        optimal_cost=_optimal_cost(policy, z),
         unconverged=found.unconverged,
         largest_residual=found.largest_residual,
         hjb_residual=gap,
@@ -288,9 +289,10 @@ def _equation(
     return gap / steps, size / steps
 
 
-def _optimal_cost(problem: ControlProblem, z: Tensor) -> float | None:
-    """Return the least mean cost from initial states (n, d), or None where it is not known."""
-    if not isinstance(problem, KnownCost):
+def _optimal_cost(policy: FeedbackPolicy, z: Tensor) -> float | None:
+    """Return the least mean cost from initial states (n, d) on the policy's grid, or None where it is not known."""
+    problem = policy.problem
+    if not isinstance(problem, KnownCost) or policy.grid != Grid(problem.steps):
         return None
     try:
         return float(problem.optimal_cost(z).mean())

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -154,20 +153,21 @@ def _courses(
             problem, KnownController(problem, problem), found.states[0, :1], grid
         )
     times = _array(found.times)
-    best = None if known is None else _array(known.controls[:, 0])
-    # The last control is held to the end.
-    held = [
-        None if each is None else np.concatenate([each, each[-1:]])
-        for each in (_array(found.controls[:, 0]), best)
-    ]
     files = []
     if with_states:
         best = None if known is None else _array(known.states[:, 0])
-        values = (times, _array(found.states[:, 0]), best)
-        panels = _panels(problem.state_names, "states", *values, held=False)
+        states = _array(found.states[:, 0])
+        panels = _panels(problem.state_names, "states", times, states, best)
         files.append(("states.png", "States from one initial state.", panels))
-    panels = _panels(problem.control_names, "controls", times, *held, held=True)  # type: ignore[arg-type]
+    best = None if known is None else _held(known.controls[:, 0])
+    controls = _held(found.controls[:, 0])
+    panels = _panels(problem.control_names, "controls", times, controls, best, True)
     return [*files, ("controls.png", "Controls from one initial state.", panels)]
+
+
+def _held(controls: Tensor) -> Array:
+    """Return controls (steps, m) with the last one held to the end: (steps + 1, m)."""
+    return _array(torch.cat([controls, controls[-1:]]))
 
 
 def _panels(
@@ -176,7 +176,7 @@ def _panels(
     times: Array,
     values: Array,
     known: Array | None,
-    held: bool,
+    held: bool = False,
 ) -> list[Course]:
     """Return a panel for each kind of states or controls."""
     kinds: dict[str, list[int]] = {}
@@ -210,7 +210,9 @@ def _draw_slices(policy: FeedbackPolicy, found: Trajectory, path: Path) -> None:
     last = len(found.controls) - 1
     places = sorted({0, len(found.controls) // 2, last})
     slices = [_value_slice(policy, found, k, count) for k in places]
-    plots.value_slices(slices, policy.problem.state_names[:count], path)
+    names = policy.problem.state_names[:count]
+    told = [re.sub(r" \[(\d+)\]$", r" of agent \1", name) for name in names]
+    plots.value_slices(slices, told, path)
 
 
 def _value_slice(

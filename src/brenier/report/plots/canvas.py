@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from brenier.errors import DataError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Arguments of a function of matplotlib.
+Style: TypeAlias = dict[str, Any]
 
 SOURCE, MOVED, TARGET = "#0072B2", "#D55E00", "#009E73"
 CLASS_COLOURS = (

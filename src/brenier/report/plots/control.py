@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from brenier.report.plots.canvas import (
     LIGHT,
     MOVED,
     SOURCE,
+    Style,
     new_figure,
     write_figure,
 )
@@ -23,8 +24,11 @@ from brenier.report.plots.training import History, seconds_axis, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import MaxNLocator
 
-Array = NDArray[np.floating]
+Array: TypeAlias = NDArray[np.floating]
+# A name, or red, green and blue.
+Colour: TypeAlias = str | tuple[float, float, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +37,21 @@ class CourseSettings:
 
     Attributes:
         decades: the largest over the least cost of a training, beyond which its axis is logarithmic.
-        max_legend: lines of a panel that a legend has room for; the colours of more are those of a scale.
-        levels: of the contours of a value function.
+        darker: factor on the colours of a scale, whose brightest ones are hard to see as lines.
+        max_legend: lines of a panel that a legend has room for.
+        levels: of the contours of a value function, about.
+        shown: percent of a slice whose values have a colour of their own; a few corners may be far above.
     """
 
     decades: float = 10.0
+    darker: float = 0.9
     max_legend: int = 6
     levels: int = 14
+    shown: float = 93.0
 
 
 COURSES = CourseSettings()
+FAINT = "#F0E442"  # of the class colours, as a line on white
 
 
 class Course(NamedTuple):
@@ -87,13 +96,15 @@ class ValueSlice(NamedTuple):
     point: Array
 
 
-def line_colours(count: int) -> Sequence[object]:
+def line_colours(count: int) -> Sequence[Colour]:
     """Return colours for so many lines or agents, which people can tell apart where they are few."""
-    if count <= COURSES.max_legend:
-        return CLASS_COLOURS[:count]
+    strong = [colour for colour in CLASS_COLOURS if colour != FAINT]
+    if count <= len(strong):
+        return strong[:count]
     from matplotlib import colormaps
 
-    return list(colormaps["turbo"](np.linspace(0.06, 0.94, count)))
+    shades = colormaps["turbo"](np.linspace(0.06, 0.94, count))[:, :3]
+    return [(r, g, b) for r, g, b in (COURSES.darker * shades).tolist()]
 
 
 def control_training(history: History, path: str | Path) -> None:
@@ -112,7 +123,7 @@ def control_training(history: History, path: str | Path) -> None:
         2, 7.0, 5.2, rows=2, share_x=True, height_ratios=[3, 1]
     )
     above.plot(step, batches, color=LIGHT, lw=1.4, label="training batches")
-    band = {"color": SOURCE, "alpha": 0.2, "lw": 0}
+    band: Style = {"color": SOURCE, "alpha": 0.2, "lw": 0}
     above.fill_between(
         step, value - error, value + error, label="± one standard error", **band
     )
@@ -120,7 +131,7 @@ def control_training(history: History, path: str | Path) -> None:
     above.plot(step, value, color=SOURCE, lw=1.8, marker="o", ms=3, label=held_out)
     if np.isfinite(value).any():
         best = int(np.nanargmin(np.where(np.isfinite(value), value, np.inf)))
-        ring = {"ms": 9, "mfc": "none", "mec": MOVED, "mew": 1.8}
+        ring: Style = {"ms": 9, "mfc": "none", "mec": MOVED, "mew": 1.8}
         label = f"best: {value[best]:.4g} at step {step[best]:.0f}"
         above.plot(step[best], value[best], "o", label=label, **ring)
     shown = np.concatenate([value, batches])
@@ -136,7 +147,7 @@ def control_training(history: History, path: str | Path) -> None:
     most = float(np.nanmax(np.concatenate(shares), initial=0))
     below.set_ylim(0, 110 * most if most else 1)
     if not most:
-        where = {"ha": "center", "va": "center", "transform": below.transAxes}
+        where: Style = {"ha": "center", "va": "center", "transform": below.transAxes}
         below.text(0.5, 0.5, "every control converged", color=GREY, **where)
     seconds_axis(above, step, series(history, "seconds"))
     write_figure(figure, path)
@@ -175,11 +186,11 @@ def _course(axes: Axes, panel: Course) -> None:
     count = len(panel.names)
     colours, few = line_colours(count), count <= COURSES.max_legend
     for k, (name, colour) in enumerate(zip(panel.names, colours, strict=True)):
-        line = {"color": colour, "drawstyle": style}
+        line: Style = {"color": colour, "drawstyle": style}
         label, width = (name, 1.8) if few else (None, 1.1)
         axes.plot(panel.times, panel.values[:, k], lw=width, label=label, **line)
         if panel.known is not None:
-            dashes = {"ls": (0, (4, 2)), "lw": 1.2, "alpha": 0.75}
+            dashes: Style = {"ls": (0, (4, 2)), "lw": 1.2, "alpha": 0.75}
             axes.plot(panel.times, panel.known[:, k], **line, **dashes)
     told = panel.title if few else f"{panel.title}, {count} lines"
     axes.set_title(told, fontsize=10, loc="left")
@@ -187,7 +198,7 @@ def _course(axes: Axes, panel: Course) -> None:
     if panel.known is not None:
         axes.plot([], [], color=GREY, ls=(0, (4, 2)), lw=1.2, label="known optimum")
     if (few and count > 1) or panel.known is not None:
-        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+        beside: Style = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axes.legend(frameon=False, fontsize=8, handlelength=1.6, **beside)
 
 
@@ -204,7 +215,7 @@ def nearest_agents(times: Array, distances: Array, path: str | Path) -> None:
     """
     figure, (axes,) = new_figure(1, 7.0, 3.4)
     least, middle = distances.min(1), np.median(distances, 1)
-    band = {"color": SOURCE, "alpha": 0.2, "lw": 0}
+    band: Style = {"color": SOURCE, "alpha": 0.2, "lw": 0}
     label = "all initial states"
     axes.fill_between(times, least, distances.max(1), label=label, **band)
     axes.plot(times, middle, color=SOURCE, lw=1.8, label="median")
@@ -241,8 +252,8 @@ def value_slices(
         axes.set_xlabel(names[0])
     axes_list[0].set_ylabel("value" if flat else names[1])
     handles, labels = axes_list[0].get_legend_handles_labels()
-    place = {"loc": "outside lower center", "ncols": len(labels)}
-    figure.legend(handles, labels, frameon=False, fontsize=9, **place)
+    place: Style = {"loc": "outside lower center", "ncols": len(labels)}
+    figure.legend(handles, labels, frameon=False, fontsize=9, markerscale=1.3, **place)
     title = "Value function around the mean trajectory, less its value there"
     figure.suptitle(title, fontsize=12)
     write_figure(figure, path)
@@ -252,11 +263,11 @@ def _value_line(axes: Axes, each: ValueSlice) -> None:
     """Draw a value function of one state."""
     axes.plot(each.axes[0], each.values, color=SOURCE, lw=1.8, label="learnt")
     if each.known is not None:
-        dashes = {"ls": (0, (4, 2)), "lw": 1.4, "color": GREY}
+        dashes: Style = {"ls": (0, (4, 2)), "lw": 1.4, "color": GREY}
         axes.plot(each.axes[0], each.known, label="known", **dashes)
     axes.plot(each.point, [0.0], "o", color=MOVED, ms=7, label="mean trajectory")
     floor = axes.get_xaxis_transform()
-    marks = {"color": GREY, "ms": 8, "alpha": 0.5, "transform": floor}
+    marks: Style = {"color": GREY, "ms": 8, "alpha": 0.5, "transform": floor}
     ground = np.zeros(len(each.states))
     axes.plot(each.states[:, 0], ground, "|", label="trajectories", **marks)
 
@@ -264,28 +275,30 @@ def _value_line(axes: Axes, each: ValueSlice) -> None:
 def _value_contours(axes: Axes, each: ValueSlice) -> None:
     """Draw a value function of two states."""
     axes.grid(False)
-    levels = COURSES.levels
-    drawn = axes.contourf(*each.axes, each.values, levels, cmap="viridis", alpha=0.9)
+    low, high = np.nanpercentile(each.values, [0, COURSES.shown])
+    levels = few_ticks(COURSES.levels).tick_values(float(low), float(high))
+    look: Style = {"cmap": "viridis", "alpha": 0.9, "extend": "both"}
+    drawn = axes.contourf(*each.axes, each.values, levels, **look)
     if each.known is not None:
-        thin = {"colors": "white", "linewidths": 0.9, "linestyles": "dashed"}
+        thin: Style = {"colors": "white", "linewidths": 0.9, "linestyles": "dashed"}
         axes.contour(*each.axes, each.known, levels=drawn.levels, **thin)
         axes.plot([], [], color=LIGHT, ls="dashed", lw=1, label="known value function")
-    dots = {"s": 7, "color": "white", "alpha": 0.8, "lw": 0.3, "edgecolor": GREY}
+    dots: Style = {"s": 7, "color": "white", "alpha": 0.8, "lw": 0.3, "edgecolor": GREY}
     axes.scatter(*each.states.T, label="trajectories at that time", **dots)
     axes.plot(*each.mean.T, color=MOVED, lw=1.8, label="mean trajectory")
-    ring = {"mec": "white", "mew": 1.2, "ms": 8, "color": MOVED}
+    ring: Style = {"mec": "white", "mew": 1.2, "ms": 8, "color": MOVED}
     axes.plot(*each.point, "o", label="its point at that time", **ring)
     axes.set(xlim=each.axes[0][[0, -1]], ylim=each.axes[1][[0, -1]])
     axes.set_box_aspect(1)
-    bar = {"orientation": "horizontal", "pad": 0.02, "shrink": 0.9, "aspect": 28}
+    bar: Style = {"orientation": "horizontal", "pad": 0.02, "shrink": 0.9, "aspect": 28}
     scale = axes.figure.colorbar(drawn, ax=axes, **bar)
-    scale.locator = _few_ticks()
+    scale.locator = few_ticks(5)
     scale.update_ticks()
     scale.ax.tick_params(labelsize=8)
 
 
-def _few_ticks() -> object:
-    """Return a choice of few ticks."""
+def few_ticks(count: int) -> MaxNLocator:
+    """Return a choice of so many round numbers at most."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(5)
+    return MaxNLocator(count)

@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brenier.atomic import write_bytes
-from brenier.report.plots.canvas import GREY, GRID, blank_figure, write_figure
-from brenier.report.plots.control import line_colours
+from brenier.report.plots.canvas import GREY, GRID, Style, blank_figure, write_figure
+from brenier.report.plots.control import Array, few_ticks, line_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-Array = NDArray[np.floating]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +33,7 @@ class SwarmSettings:
         border: around everything, as a share of the range.
         flattest: an axis shows at least this share of the longest one.
         turn: degrees that the view of space turns by while agents move.
+        zoom, zoom_moving: of space in its panel, which must not cut off the names of the axes from any side.
     """
 
     many: int = 20
@@ -46,6 +45,8 @@ class SwarmSettings:
     border: float = 0.07
     flattest: float = 0.35
     turn: float = 30.0
+    zoom: float = 1.0
+    zoom_moving: float = 0.85
 
 
 SWARM = SwarmSettings()
@@ -81,19 +82,19 @@ def paths_picture(paths: Paths, path: str | Path) -> None:
         _plane(axes, low, high, (0, 1))
         _whole_paths(axes, paths, (0, 1))
     else:
-        figure = blank_figure(10.4, 6.6)
-        grid = figure.add_gridspec(2, 2, width_ratios=[2.1, 1])
+        figure = blank_figure(10.4, 7.2)
+        grid = figure.add_gridspec(2, 2, width_ratios=[1.5, 1])
         space = figure.add_subplot(grid[:, 0], projection="3d")
-        _space(space, low, high)
+        _space(space, low, high, SWARM.zoom)
         _whole_paths(space, paths, (0, 1, 2))
         sides = (("from above", (0, 1)), ("from the side", (0, 2)))
-        for place, (name, pair) in enumerate(sides):
-            axes = figure.add_subplot(grid[place, 1])
+        for row, (name, pair) in enumerate(sides):
+            axes = figure.add_subplot(grid[row, 1])
             _plane(axes, low, high, pair)
             _whole_paths(axes, paths, pair)
             axes.set_title(name, fontsize=10)
     figure.suptitle(paths.title, fontsize=12)
-    place = {"loc": "outside lower center", "ncols": 3}
+    place: Style = {"loc": "outside lower center", "ncols": 3}
     figure.legend(handles=_signs(paths), frameon=False, fontsize=9, **place)
     write_figure(figure, path)
 
@@ -107,7 +108,7 @@ def animation(paths: Paths, path: str | Path) -> None:
     low, high = _limits(paths)
     flat = paths.places.shape[-1] == 2
     wide, tall = (high - low)[:2] / (high - low)[:2].max() if flat else (1.0, 0.92)
-    figure = blank_figure(max(5.4 * wide, 3.4) + 0.7, 5.4 * tall + 0.7)
+    figure = blank_figure(max(5.4 * wide, 3.6) + 0.7, 5.4 * tall + 0.7)
     axes = figure.add_subplot(projection=None if flat else "3d")
     picked = np.linspace(0, len(paths.times) - 1, SWARM.frames).round().astype(int)
     pictures = []
@@ -117,7 +118,7 @@ def animation(paths: Paths, path: str | Path) -> None:
             _plane(axes, low, high, (0, 1))
         else:
             share = paths.times[at] / paths.times[-1] - 0.5
-            _space(axes, low, high, SWARM.turn * share)
+            _space(axes, low, high, SWARM.zoom_moving, SWARM.turn * share)
         _moment(axes, paths, int(at), low)
         axes.set_title(f"{paths.title}, t = {paths.times[at]:.2f}", fontsize=11)
         pictures.append(_pixels(figure))
@@ -149,24 +150,17 @@ def _plane(axes: Axes, low: Array, high: Array, pair: tuple[int, int]) -> None:
     axes.set_axisbelow(True)
 
 
-def _space(axes: Any, low: Array, high: Array, turn: float = 0.0) -> None:
+def _space(axes: Any, low: Array, high: Array, zoom: float, turn: float = 0.0) -> None:
     """Prepare a panel of space."""
-    limits = {f"{name}lim": (low[i], high[i]) for i, name in enumerate("xyz")}
+    limits: Style = {f"{name}lim": (low[i], high[i]) for i, name in enumerate("xyz")}
     axes.set(**limits, xlabel="x1", ylabel="x2", zlabel="x3")
-    axes.set_box_aspect(high - low, zoom=0.92)
+    axes.set_box_aspect(high - low, zoom=zoom)
     axes.view_init(elev=22, azim=-58 + turn)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_pane_color("white")
         axis._axinfo["grid"].update(color="#E4E4E4", linewidth=0.6)
-        axis.set_major_locator(_few())
+        axis.set_major_locator(few_ticks(5))
     axes.tick_params(labelsize=8)
-
-
-def _few() -> object:
-    """Return a choice of few ticks."""
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5)
 
 
 def _whole_paths(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
@@ -223,7 +217,7 @@ def _moment(axes: Any, paths: Paths, at: int, low: Array) -> None:
         axes.add_collection(lines, **({"autolim": False} if dim == 3 else {}))
     now = paths.places[at]
     size = 12.0 if many else 40.0
-    style = {"edgecolors": "white", "linewidths": 0.6}
+    style: Style = {"edgecolors": "white", "linewidths": 0.6}
     if dim == 3:
         floor = np.full(count, low[2])
         axes.scatter(now[:, 0], now[:, 1], floor, s=size / 2, color="#DDDDDD", lw=0)
@@ -236,10 +230,13 @@ def _signs(paths: Paths) -> list[Any]:
     """Return what a legend shows: start, end and target."""
     from matplotlib.lines import Line2D
 
-    signs = [("start", {"marker": "o", "mfc": "white"}), ("end", {"marker": "o"})]
+    signs: list[tuple[str, Style]] = [
+        ("start", {"marker": "o", "mfc": "white"}),
+        ("end", {"marker": "o"}),
+    ]
     if paths.targets is not None:
         signs.append(("target", {"marker": "x", "ms": 8, "mew": 1.6}))
-    plain = {"color": GREY, "lw": 0}
+    plain: Style = {"color": GREY, "lw": 0}
     return [Line2D([], [], label=name, **{**plain, **how}) for name, how in signs]
 
 
@@ -259,6 +256,9 @@ def _gif(pictures: list[NDArray[np.uint8]]) -> bytes:
     # A tail's pale end is not in the last picture: the middle one, beside it, brings its colours.
     sample = np.concatenate([pictures[len(pictures) // 2], pictures[-1]])
     palette = Image.fromarray(sample).quantize(128)
+    colours = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)
+    colours[colours.sum(1).argmax()] = 255  # the ground is white, not nearly so
+    palette.putpalette(colours.ravel().tolist())
     still = Image.Dither.NONE
     drawn = [each.quantize(palette=palette, dither=still) for each in frames]
     each = max(20, round(1000 * SWARM.seconds / len(drawn) / 10) * 10)
