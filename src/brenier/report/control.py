@@ -143,7 +143,7 @@ def measure_policy(
         largest_residual=found.largest_residual,
         hjb_residual=gap,
         mean_hamiltonian=size,
-        smallest_distance=_nearest(problem, found),
+        smallest_distance=_nearest_pair(problem, found),
     )
     return MeasuredPolicy(facts, found)
 
@@ -170,7 +170,7 @@ def control_report(
     figures = control_figures(policy, measured.trajectory, folder, animate)
     stopped = str(policy.diagnostics.get("stopped", "unknown"))
     sections = [
-        Section("What is controlled", _problem_told(problem)),
+        Section("What is controlled", _about(problem)),
         Section("Costs", _costs(facts, problem)),
         Section("Optimality", _optimality(facts)),
         Section("Agents", _agents(facts)),
@@ -212,7 +212,7 @@ def policy_settings(policy: FeedbackPolicy) -> dict[str, object]:
     return found | dict(policy.diagnostics.get("settings", {}))
 
 
-def _problem_told(problem: ControlProblem) -> str:
+def _about(problem: ControlProblem) -> str:
     """Return what is controlled: a sentence and the fields."""
     fields = markdown_table(["field", "value"], list(told_fields(problem).items()))
     about = first_line(type(problem))
@@ -300,7 +300,7 @@ def _optimal_cost(policy: FeedbackPolicy, z: Tensor) -> float | None:
         return None
 
 
-def _nearest(problem: ControlProblem, found: Trajectory) -> float | None:
+def _nearest_pair(problem: ControlProblem, found: Trajectory) -> float | None:
     """Return the smallest distance between two agents, or None where there are not two."""
     places = problem.positions(found.states)
     if places is None or places.shape[-2] < 2:

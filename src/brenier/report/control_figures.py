@@ -109,7 +109,7 @@ def control_figures(
     places = policy.problem.positions(found.states)
     if places is not None and places.shape[-2] > 1:
         apart = smallest_distance(places)
-        draw = functools.partial(plots.nearest_agents, _array(found.times), _array(apart))  # fmt: skip
+        draw = functools.partial(plots.nearest_agents, _in_double(found.times), _in_double(apart))  # fmt: skip
         add("distances.png", "How near agents come to each other.", draw)
     for name, caption, panels in _courses(
         policy.problem, found, policy.grid, paths is None
@@ -123,7 +123,7 @@ def control_figures(
     return write_figures(folder, drawings)
 
 
-def _array(values: Tensor) -> Array:
+def _in_double(values: Tensor) -> Array:
     """Return a tensor as an array in double precision."""
     return values.detach().double().cpu().numpy()
 
@@ -139,8 +139,8 @@ def _paths(problem: ControlProblem, found: Trajectory) -> Paths | None:
     else:
         shown = places[:, : FIGURES.paths, 0]
         title = f"Paths from {shown.shape[1]} initial states"
-    ends = None if targets is None else _array(targets.expand(shown.shape[1:]))
-    return Paths(_array(found.times), _array(shown), ends, title)
+    ends = None if targets is None else _in_double(targets.expand(shown.shape[1:]))
+    return Paths(_in_double(found.times), _in_double(shown), ends, title)
 
 
 def _courses(
@@ -152,25 +152,27 @@ def _courses(
         known = roll_out(
             problem, KnownController(problem, problem), found.states[0, :1], grid
         )
-    times = _array(found.times)
+    times = _in_double(found.times)
     files = []
     if with_states:
-        best = None if known is None else _array(known.states[:, 0])
-        states = _array(found.states[:, 0])
-        panels = _panels(problem.state_names, "states", times, states, best)
+        best = None if known is None else _in_double(known.states[:, 0])
+        states = _in_double(found.states[:, 0])
+        panels = _kind_panels(problem.state_names, "states", times, states, best)
         files.append(("states.png", "States from one initial state.", panels))
     best = None if known is None else _held(known.controls[:, 0])
     controls = _held(found.controls[:, 0])
-    panels = _panels(problem.control_names, "controls", times, controls, best, True)
+    panels = _kind_panels(
+        problem.control_names, "controls", times, controls, best, True
+    )
     return [*files, ("controls.png", "Controls from one initial state.", panels)]
 
 
 def _held(controls: Tensor) -> Array:
     """Return controls (steps, m) with the last one held to the end: (steps + 1, m)."""
-    return _array(torch.cat([controls, controls[-1:]]))
+    return _in_double(torch.cat([controls, controls[-1:]]))
 
 
-def _panels(
+def _kind_panels(
     names: Sequence[str],
     together: str,
     times: Array,
@@ -238,7 +240,7 @@ def _value_slice(
     shape = [FIGURES.cells] * count
 
     def beyond(values: Tensor) -> Array:
-        return _array(values[:-1] - values[-1]).reshape(shape).T
+        return _in_double(values[:-1] - values[-1]).reshape(shape).T
 
     problem = policy.problem
     known = None
@@ -246,10 +248,10 @@ def _value_slice(
         known = beyond(problem.value(z.new_full((len(z),), time), z))
     return ValueSlice(
         time=time,
-        axes=[_array(each) for each in axes],
+        axes=[_in_double(each) for each in axes],
         values=beyond(policy.value(z, time)),
         known=known,
-        states=_array(states[k, : FIGURES.dots, :count]),
-        mean=_array(mean[:, :count]),
-        point=_array(mean[k, :count]),
+        states=_in_double(states[k, : FIGURES.dots, :count]),
+        mean=_in_double(mean[:, :count]),
+        point=_in_double(mean[k, :count]),
     )

@@ -48,7 +48,7 @@ def control(
     resume: bool = False,
     restart: bool = False,
     again: str = "the same command",
-    **settings: Any,
+    **settings: object,
 ) -> ExitCode:
     """Train a policy; write it and its report into a folder. Or list problems, or report on a saved policy again.
 
@@ -69,32 +69,30 @@ def control(
     Raises:
         KeyboardInterrupt: with a message that says what was kept.
     """
-    told = [*settings, *(["set"] if assignments else [])]
-    told += [name for name, on in (("resume", resume), ("restart", restart)) if on]
-    if problem == LIST and not report:
-        _refuse(told, "list")
-        return _list(as_json)
+    if report or problem == LIST:
+        flags = {"set": bool(assignments), "resume": resume, "restart": restart}
+        told = [*settings, *(name for name, on in flags.items() if on)]
+        _refuse(told, "--report" if report else LIST)
     if report:
-        _refuse(told, "--report")
         policy = FeedbackPolicy.load(problem)
         return _report_again(policy, Path(problem), out, seed, as_json, animation)
+    if problem == LIST:
+        return _list(as_json)
     found = _problem(problem, assignments, settings)
     if out is None:
         raise DataError("--out: is missing; name the folder that the policy goes to")
     run = UnfinishedRun(out, again)
-    how = {name: value for name, value in settings.items() if name not in FIELDS}
-    task = OptimalControl(
-        found,
-        **how,
-        random_state=seed,
-        checkpoint=str(run.folder),
-        verbose=not quiet,
-    )
+    how: dict[str, Any] = {
+        name: value for name, value in settings.items() if name not in FIELDS
+    }
+    how["random_state"] = seed
+    kept = str(run.folder)
+    task = OptimalControl(found, **how, checkpoint=kept, verbose=not quiet)
     run.prepare(resume, restart)
     with run.training():
         task.fit()
     policy = task.policy_
-    policy.diagnostics["settings"] = {**how, "random_state": seed}
+    policy.diagnostics["settings"] = how
     run.save(task.save)
     measured = measure_policy(policy, seed)
     try:

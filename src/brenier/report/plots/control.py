@@ -277,7 +277,7 @@ def _value_contours(axes: Axes, each: ValueSlice) -> None:
     axes.grid(False)
     low, high = np.nanpercentile(each.values, [0, COURSES.shown])
     levels = few_ticks(COURSES.levels).tick_values(float(low), float(high))
-    look: Style = {"cmap": "viridis", "alpha": 0.9, "extend": "both"}
+    look: Style = {"cmap": "viridis", "alpha": 0.9, "extend": "max"}
     drawn = axes.contourf(*each.axes, each.values, levels, **look)
     if each.known is not None:
         thin: Style = {"colors": "white", "linewidths": 0.9, "linestyles": "dashed"}
@@ -292,8 +292,7 @@ def _value_contours(axes: Axes, each: ValueSlice) -> None:
     axes.set_box_aspect(1)
     bar: Style = {"orientation": "horizontal", "pad": 0.02, "shrink": 0.9, "aspect": 28}
     scale = axes.figure.colorbar(drawn, ax=axes, **bar)
-    scale.locator = few_ticks(5)
-    scale.update_ticks()
+    scale.set_ticks(levels[:: max(1, len(levels) // 5)])
     scale.ax.tick_params(labelsize=8)
 
 

@@ -17,6 +17,7 @@ from brenier.report.plots.control import Array, few_ticks, line_colours
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,18 +81,18 @@ def paths_picture(paths: Paths, path: str | Path) -> None:
         figure = blank_figure(max(6.6 * wide, 3.6) + 0.8, 6.6 * tall + 1.1)
         axes = figure.add_subplot()
         _plane(axes, low, high, (0, 1))
-        _whole_paths(axes, paths, (0, 1))
+        _whole_paths(axes, paths, (0, 1), low)
     else:
         figure = blank_figure(10.4, 7.2)
         grid = figure.add_gridspec(2, 2, width_ratios=[1.5, 1])
         space = figure.add_subplot(grid[:, 0], projection="3d")
         _space(space, low, high, SWARM.zoom)
-        _whole_paths(space, paths, (0, 1, 2))
+        _whole_paths(space, paths, (0, 1, 2), low)
         sides = (("from above", (0, 1)), ("from the side", (0, 2)))
         for row, (name, pair) in enumerate(sides):
             axes = figure.add_subplot(grid[row, 1])
             _plane(axes, low, high, pair)
-            _whole_paths(axes, paths, pair)
+            _whole_paths(axes, paths, pair, low)
             axes.set_title(name, fontsize=10)
     figure.suptitle(paths.title, fontsize=12)
     place: Style = {"loc": "outside lower center", "ncols": 3}
@@ -150,7 +151,9 @@ def _plane(axes: Axes, low: Array, high: Array, pair: tuple[int, int]) -> None:
     axes.set_axisbelow(True)
 
 
-def _space(axes: Any, low: Array, high: Array, zoom: float, turn: float = 0.0) -> None:
+def _space(
+    axes: Axes3D, low: Array, high: Array, zoom: float, turn: float = 0.0
+) -> None:
     """Prepare a panel of space."""
     limits: Style = {f"{name}lim": (low[i], high[i]) for i, name in enumerate("xyz")}
     axes.set(**limits, xlabel="x1", ylabel="x2", zlabel="x3")
@@ -163,7 +166,7 @@ def _space(axes: Any, low: Array, high: Array, zoom: float, turn: float = 0.0) -
     axes.tick_params(labelsize=8)
 
 
-def _whole_paths(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
+def _whole_paths(axes: Axes, paths: Paths, kept: tuple[int, ...], low: Array) -> None:
     """Draw whole paths, their starts and ends, and the targets, on some of the axes."""
     places = paths.places[..., kept]
     count = places.shape[1]
@@ -172,7 +175,7 @@ def _whole_paths(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
     for k, colour in enumerate(line_colours(count)):
         way = places[:, k].T
         if len(kept) == 3 and not many:
-            floor = np.full(way.shape[1], axes.get_zlim()[0])
+            floor = np.full(way.shape[1], low[2])
             axes.plot(way[0], way[1], floor, color="#DDDDDD", lw=1.0)
         axes.plot(*way, color=colour, lw=width, alpha=0.9)
         axes.plot(*way[:, :1], "o", color=colour, ms=size, mfc="white", mew=1.2)
@@ -180,7 +183,7 @@ def _whole_paths(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
     _targets(axes, paths, kept)
 
 
-def _targets(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
+def _targets(axes: Axes, paths: Paths, kept: tuple[int, ...]) -> None:
     """Draw the targets as crosses, black where they are one place."""
     if paths.targets is None:
         return
@@ -193,7 +196,7 @@ def _targets(axes: Any, paths: Paths, kept: tuple[int, ...]) -> None:
         axes.plot(*place[:, None], "x", color=colour, ms=size, mew=width)
 
 
-def _moment(axes: Any, paths: Paths, at: int, low: Array) -> None:
+def _moment(axes: Axes, paths: Paths, at: int, low: Array) -> None:
     """Draw agents at one time, with tails that fade."""
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgb
@@ -219,10 +222,12 @@ def _moment(axes: Any, paths: Paths, at: int, low: Array) -> None:
     size = 12.0 if many else 40.0
     style: Style = {"edgecolors": "white", "linewidths": 0.6}
     if dim == 3:
-        floor = np.full(count, low[2])
-        axes.scatter(now[:, 0], now[:, 1], floor, s=size / 2, color="#DDDDDD", lw=0)
+        shadow = [now[:, 0], now[:, 1], np.full(count, low[2])]
+        pale: Style = {"s": size / 2, "color": "#DDDDDD", "lw": 0}
+        axes.scatter(*shadow, **pale)
         style["depthshade"] = False
-    axes.scatter(*now.T, s=size, c=list(colours), zorder=3, **style)
+    style |= {"s": size, "c": list(colours), "zorder": 3}
+    axes.scatter(*now.T, **style)
     _targets(axes, paths, kept)
 
 
@@ -258,9 +263,10 @@ def _gif(pictures: list[NDArray[np.uint8]]) -> bytes:
     palette = Image.fromarray(sample).quantize(128)
     colours = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)
     colours[colours.sum(1).argmax()] = 255  # the ground is white, not nearly so
-    palette.putpalette(colours.ravel().tolist())
     still = Image.Dither.NONE
     drawn = [each.quantize(palette=palette, dither=still) for each in frames]
+    for frame in drawn:
+        frame.putpalette(colours.ravel().tolist())
     each = max(20, round(1000 * SWARM.seconds / len(drawn) / 10) * 10)
     durations = [each] * (len(drawn) - 1) + [round(1000 * SWARM.rest)]
     stream = io.BytesIO()
