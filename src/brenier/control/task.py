@@ -4,7 +4,9 @@
 
 over rollouts that are differentiated from end to end. The factor w on the terminal cost grows from `terminal_start` to
 one over the first part of training: where the terminal cost is a stiff penalty, most of a good path is learnt before it
-counts in full. What a controller is judged by, J at held-out initial states, always counts it in full.
+counts in full. Rollouts may be coarse at first, too: with `coarse` = 4 in a quarter of the time steps, then in half of
+them, then in all. What a controller is judged by, J at held-out initial states, always counts the terminal cost in full
+and takes all time steps.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ class ControlSettings:
     Attributes:
         terminal_start: factor on the terminal cost at the first step; it grows geometrically to one.
         terminal_until: share of training after which it is one.
+        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off, is
+            replaced by the midpoint rule.
+        coarse_until: share of training after which all of them are taken; every division by two has an equal part.
         hjb_weight: of |phi_t + H| along trajectories.
         hjb_terminal_weight: of |phi - G| at their ends.
         held_out_states: initial states that training never sees, by which weights are selected.
@@ -45,6 +50,8 @@ class ControlSettings:
 
     terminal_start: float = 1.0
     terminal_until: float = 0.5
+    coarse: int = 1
+    coarse_until: float = 0.7
     hjb_weight: float = 0.0
     hjb_terminal_weight: float = 0.0
     held_out_states: int = 128
@@ -100,13 +107,25 @@ class ControlTask(Task[Controller]):
         done = min(1.0, self.progress / until) if until else 1.0
         return float(first ** (1 - done))
 
+    def grid_now(self) -> Grid:
+        """Return how time is divided at this stage of training."""
+        coarse, until = self.settings.coarse, self.settings.coarse_until
+        if coarse < 2 or self.progress >= until:
+            return self.grid
+        stages = max(1, round(math.log2(coarse)))
+        done = int(stages * self.progress / until)
+        steps = max(1, round(self.grid.steps * 2**done / coarse))
+        scheme = "midpoint" if self.grid.scheme == "euler" else self.grid.scheme
+        return Grid(min(steps, self.grid.steps), scheme)
+
     def losses(self, rows: int, rate: float) -> Iterator[Loss]:
         """Yield the loss of one batch of trajectories."""
         settings = self.settings
         z = self._states(rows) if self.fixed is None else self.fixed
         weights = settings.hjb_weight, settings.hjb_terminal_weight
+        grid = self.grid_now()
         found = rolled(
-            self.problem, self.model, z, self.grid, settings.segment, weights[0] > 0
+            self.problem, self.model, z, grid, settings.segment, weights[0] > 0
         )
         terminal = self.problem.terminal_cost(found.final)
         costs = found.running + self.terminal_factor() * terminal

@@ -47,7 +47,7 @@ class ValueNetwork(nn.Module):
         state_dim: d.
         width: units per layer.
         layers: residual layers after the first one: M.
-        rank: of A; at most d + 1.
+        rank: of A, at most d + 1; 10 as published. Of many states the costate of a simple quadratic has full rank.
         generator: source of the initial weights.
     """
 
@@ -56,7 +56,7 @@ class ValueNetwork(nn.Module):
         state_dim: int,
         width: int = 64,
         layers: int = 2,
-        rank: int = 10,
+        rank: int = 128,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
