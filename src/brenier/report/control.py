@@ -43,7 +43,7 @@ CONTROL_COLUMNS = {
 
 
 @runtime_checkable
-class KnownCost(Protocol):
+class HasLeastCost(Protocol):
     """A problem whose least cost is known, perhaps not for all its numbers."""
 
     def optimal_cost(self, z: Tensor) -> Tensor:
@@ -292,7 +292,7 @@ def _equation(
 def _optimal_cost(policy: FeedbackPolicy, z: Tensor) -> float | None:
     """Return the least mean cost from initial states (n, d) on the policy's grid, or None where it is not known."""
     problem = policy.problem
-    if not isinstance(problem, KnownCost) or policy.grid != Grid(problem.steps):
+    if not isinstance(problem, HasLeastCost) or policy.grid != Grid(problem.steps):
         return None
     try:
         return float(problem.optimal_cost(z).mean())

@@ -26,7 +26,7 @@ from brenier.control import (
 )
 from brenier.report import plots
 from brenier.report.figures import ReportFigure, write_figures
-from brenier.report.plots.control import Array, Course, ValueSlice
+from brenier.report.plots.control import Course, Numbers, ValueSlice
 from brenier.report.plots.swarm import Paths
 from brenier.solve import Solution
 
@@ -123,7 +123,7 @@ def control_figures(
     return write_figures(folder, drawings)
 
 
-def _in_double(values: Tensor) -> Array:
+def _in_double(values: Tensor) -> Numbers:
     """Return a tensor as an array in double precision."""
     return values.detach().double().cpu().numpy()
 
@@ -167,7 +167,7 @@ def _courses(
     return [*files, ("controls.png", "Controls from one initial state.", panels)]
 
 
-def _held(controls: Tensor) -> Array:
+def _held(controls: Tensor) -> Numbers:
     """Return controls (steps, m) with the last one held to the end: (steps + 1, m)."""
     return _in_double(torch.cat([controls, controls[-1:]]))
 
@@ -175,9 +175,9 @@ def _held(controls: Tensor) -> Array:
 def _kind_panels(
     names: Sequence[str],
     together: str,
-    times: Array,
-    values: Array,
-    known: Array | None,
+    times: Numbers,
+    values: Numbers,
+    known: Numbers | None,
     held: bool = False,
 ) -> list[Course]:
     """Return a panel for each kind of states or controls."""
@@ -239,7 +239,7 @@ def _value_slice(
     time = float(found.times[k])
     shape = [FIGURES.cells] * count
 
-    def beyond(values: Tensor) -> Array:
+    def beyond(values: Tensor) -> Numbers:
         return _in_double(values[:-1] - values[-1]).reshape(shape).T
 
     problem = policy.problem

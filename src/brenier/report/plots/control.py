@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import MaxNLocator
 
-Array: TypeAlias = NDArray[np.floating]
+Numbers: TypeAlias = NDArray[np.floating]
 # A name, or red, green and blue.
 Colour: TypeAlias = str | tuple[float, float, float]
 
@@ -68,9 +68,9 @@ class Course(NamedTuple):
 
     title: str
     names: Sequence[str]
-    times: Array
-    values: Array
-    known: Array | None = None
+    times: Numbers
+    values: Numbers
+    known: Numbers | None = None
     held: bool = False
 
 
@@ -88,12 +88,12 @@ class ValueSlice(NamedTuple):
     """
 
     time: float
-    axes: Sequence[Array]
-    values: Array
-    known: Array | None
-    states: Array
-    mean: Array
-    point: Array
+    axes: Sequence[Numbers]
+    values: Numbers
+    known: Numbers | None
+    states: Numbers
+    mean: Numbers
+    point: Numbers
 
 
 def line_colours(count: int) -> Sequence[Colour]:
@@ -202,7 +202,7 @@ def _course(axes: Axes, panel: Course) -> None:
         axes.legend(frameon=False, fontsize=8, handlelength=1.6, **beside)
 
 
-def nearest_agents(times: Array, distances: Array, path: str | Path) -> None:
+def nearest_agents(times: Numbers, distances: Numbers, path: str | Path) -> None:
     """Write the distance between the two nearest agents over time.
 
     Args:

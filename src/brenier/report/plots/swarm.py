@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from brenier.atomic import write_bytes
 from brenier.report.plots.canvas import GREY, GRID, Style, blank_figure, write_figure
-from brenier.report.plots.control import Array, few_ticks, line_colours
+from brenier.report.plots.control import Numbers, few_ticks, line_colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,7 @@ class SwarmSettings:
         border: around everything, as a share of the range.
         flattest: an axis shows at least this share of the longest one.
         turn: degrees that the view of space turns by while agents move.
+        nearly_white: of a palette, the least of red, green and blue beyond which a colour is made white.
         zoom, zoom_moving: of space in its panel, which must not cut off the names of the axes from any side.
     """
 
@@ -46,6 +47,7 @@ class SwarmSettings:
     border: float = 0.07
     flattest: float = 0.35
     turn: float = 30.0
+    nearly_white: int = 248
     zoom: float = 1.0
     zoom_moving: float = 0.85
 
@@ -63,9 +65,9 @@ class Paths(NamedTuple):
         title: what is drawn.
     """
 
-    times: Array
-    places: Array
-    targets: Array | None
+    times: Numbers
+    places: Numbers
+    targets: Numbers | None
     title: str
 
 
@@ -126,7 +128,7 @@ def animation(paths: Paths, path: str | Path) -> None:
     write_bytes(path, _gif(pictures))
 
 
-def _limits(paths: Paths) -> tuple[Array, Array]:
+def _limits(paths: Paths) -> tuple[Numbers, Numbers]:
     """Return the lowest and highest corner of a box that holds all paths and targets."""
     axes = paths.places.shape[-1]
     everything = paths.places.reshape(-1, axes)
@@ -141,7 +143,7 @@ def _limits(paths: Paths) -> tuple[Array, Array]:
     return centre - half, centre + half
 
 
-def _plane(axes: Axes, low: Array, high: Array, pair: tuple[int, int]) -> None:
+def _plane(axes: Axes, low: Numbers, high: Numbers, pair: tuple[int, int]) -> None:
     """Prepare a panel of two axes of the box."""
     i, j = pair
     axes.set(xlim=(low[i], high[i]), ylim=(low[j], high[j]), aspect="equal")
@@ -152,7 +154,7 @@ def _plane(axes: Axes, low: Array, high: Array, pair: tuple[int, int]) -> None:
 
 
 def _space(
-    axes: Axes3D, low: Array, high: Array, zoom: float, turn: float = 0.0
+    axes: Axes3D, low: Numbers, high: Numbers, zoom: float, turn: float = 0.0
 ) -> None:
     """Prepare a panel of space."""
     limits: Style = {f"{name}lim": (low[i], high[i]) for i, name in enumerate("xyz")}
@@ -166,7 +168,7 @@ def _space(
     axes.tick_params(labelsize=8)
 
 
-def _whole_paths(axes: Axes, paths: Paths, kept: tuple[int, ...], low: Array) -> None:
+def _whole_paths(axes: Axes, paths: Paths, kept: tuple[int, ...], low: Numbers) -> None:
     """Draw whole paths, their starts and ends, and the targets, on some of the axes."""
     places = paths.places[..., kept]
     count = places.shape[1]
@@ -196,7 +198,7 @@ def _targets(axes: Axes, paths: Paths, kept: tuple[int, ...]) -> None:
         axes.plot(*place[:, None], "x", color=colour, ms=size, mew=width)
 
 
-def _moment(axes: Axes, paths: Paths, at: int, low: Array) -> None:
+def _moment(axes: Axes, paths: Paths, at: int, low: Numbers) -> None:
     """Draw agents at one time, with tails that fade."""
     from matplotlib.collections import LineCollection
     from matplotlib.colors import to_rgb
@@ -262,7 +264,7 @@ def _gif(pictures: list[NDArray[np.uint8]]) -> bytes:
     sample = np.concatenate([pictures[len(pictures) // 2], pictures[-1]])
     palette = Image.fromarray(sample).quantize(128)
     colours = np.array(palette.getpalette(), dtype=int).reshape(-1, 3)
-    colours[colours.sum(1).argmax()] = 255  # the ground is white, not nearly so
+    colours[colours.min(1) > SWARM.nearly_white] = 255  # the ground is white
     still = Image.Dither.NONE
     drawn = [each.quantize(palette=palette, dither=still) for each in frames]
     for frame in drawn:
