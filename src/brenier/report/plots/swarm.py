@@ -136,7 +136,8 @@ def _limits(paths: Paths) -> tuple[Numbers, Numbers]:
         everything = np.concatenate([everything, paths.targets])
     everything = everything[np.isfinite(everything).all(-1)]
     low, high = everything.min(0), everything.max(0)
-    longest = max(float((high - low).max()), np.finfo(float).eps)
+    # Agents that all stay in one place have a frame too.
+    longest = float((high - low).max()) or 1.0
     half = np.maximum(high - low, SWARM.flattest * longest) / 2
     half = half + SWARM.border * longest
     centre = (low + high) / 2
