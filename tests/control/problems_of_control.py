@@ -8,9 +8,18 @@ from typing import NamedTuple
 
 import torch
 from problems import normal
-from torch import Tensor
+from torch import Tensor, nn
 
-from brenier.control import ControlProblem, KnownValue
+from brenier.control import (
+    ControlGradient,
+    ControlProblem,
+    ControlSearch,
+    ImplicitController,
+    KnownValue,
+    ValueFunction,
+    ValueJet,
+    ValueNetwork,
+)
 from brenier.control.problems import PROBLEMS, LinearRegulator
 
 # Fields other than the usual ones, at which a problem is tested too.
@@ -102,3 +111,58 @@ def small_regulator(**fields: object) -> LinearRegulator:
         "R": [[1.0]],
     }
     return LinearRegulator(**matrices | fields)  # type: ignore[arg-type]
+
+
+class KnownNetwork(nn.Module):
+    """The value function of a problem that knows it, in the place of a network."""
+
+    def __init__(self, problem: KnownValue, sign: float = 1.0) -> None:
+        super().__init__()
+        self.problem, self.sign = problem, sign
+        self.register_buffer("like", torch.zeros((), dtype=torch.float64))
+
+    def jet(self, z: Tensor, t: Tensor) -> ValueJet:
+        """The value, its gradient, and its derivative in t with a sign."""
+        with torch.enable_grad():
+            at = t.detach().requires_grad_()
+            value = self.problem.value(at, z)
+            speed = torch.autograd.grad(value.sum(), at)[0]
+        return ValueJet(
+            value.detach(), self.problem.costate(t, z), self.sign * speed.detach()
+        )
+
+
+def known_controller(problem: ControlProblem, sign: float = 1.0) -> ImplicitController:
+    """The controller of a problem by its known value function, float64."""
+    assert isinstance(problem, KnownValue)
+    return ImplicitController(ValueFunction(problem, KnownNetwork(problem, sign)))
+
+
+def small_controller(
+    problem: ControlProblem,
+    gradient: ControlGradient | None = None,
+    search: ControlSearch | None = None,
+    width: int = 6,
+    seed: int = 0,
+) -> ImplicitController:
+    """A controller by a small network of random weights, float64, its controls to the last digits."""
+    generator = torch.Generator().manual_seed(seed)
+    network = ValueNetwork(problem.state_dim, width, generator=generator).double()
+    with torch.no_grad():
+        for part in network.biases:
+            part += 0.1 * normal(*part.shape, seed=seed)
+    search = search or ControlSearch(tol=1e-12)
+    return ImplicitController(ValueFunction(problem, network), search, gradient)
+
+
+def weights_of(module: nn.Module) -> Tensor:
+    """All weights of a module as one vector."""
+    return torch.cat([part.detach().flatten() for part in module.parameters()])
+
+
+def slopes_of(value: Tensor, module: nn.Module) -> Tensor:
+    """The derivatives of a number by all weights of a module, as one vector."""
+    weights = list(module.parameters())
+    found = torch.autograd.grad(value, weights, allow_unused=True)
+    pairs = zip(found, weights, strict=True)
+    return torch.cat([(g if g is not None else 0 * w).flatten() for g, w in pairs])

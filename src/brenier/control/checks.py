@@ -29,14 +29,15 @@ def require_number(name: str, value: float, what: str, *, zero: bool = False) ->
     )
 
 
-def require_count(name: str, value: int, what: str) -> None:
-    """Refuse what is not a whole number above zero.
+def require_count(name: str, value: int, what: str, *, zero: bool = False) -> None:
+    """Refuse what is not a whole number above zero, or not below it where zero is allowed.
 
     Raises:
         DataError: where it is none.
     """
-    if type(value) is not int or value < 1:
+    if type(value) is not int or value < (0 if zero else 1):
+        wanted = "not below zero" if zero else "above zero"
         raise DataError(
-            f"{name}: must be a whole number above zero, got {value!r}; give the number of {what}",
+            f"{name}: must be a whole number {wanted}, got {value!r}; give the number of {what}",
             argument=name,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from typing import NamedTuple
 
 import torch
@@ -88,6 +89,12 @@ class ImplicitController(Controller):
         if torch.is_grad_enabled() and self.gradient.rule == "unrolled":
             u = self.gradient.attach(hamiltonian, self._start(t, z.detach(), before))
             found = self.search.measure(hamiltonian.detached(), u.detach())
+            steps = self.gradient.unrolled_steps
+            found = dataclasses.replace(
+                found,
+                steps=found.steps + steps,
+                evaluations=found.evaluations + steps * len(u),
+            )
             return Action(u, found, jet)
         if known is None:
             start = self._start(t, z.detach(), before)
@@ -99,9 +106,11 @@ class ImplicitController(Controller):
 
     def _start(self, t: Tensor, z: Tensor, before: Tensor | None) -> Tensor:
         """Return where a search starts."""
+        bounds = self.problem.bounds(t, z)
+        if bounds is not None:
+            bounds.in_order()
         if before is None or not self.search.warm:
             return self.problem.first_control(t, z)
-        bounds = self.problem.bounds(t, z)
         return before if bounds is None else bounds.clip(before)
 
 
@@ -140,4 +149,4 @@ class DirectController(Controller):
         """Return the output of the network, clipped to the bounds."""
         u = torch.addmm(self.offset, self.features.jet(z, t).costate, self.readout)
         bounds = self.problem.bounds(t, z)
-        return Action(u if bounds is None else bounds.clip(u))
+        return Action(u if bounds is None else bounds.in_order().clip(u))

@@ -161,9 +161,9 @@ class AutodiffHamiltonian(Hamiltonian):
         """1 + |f_u' p| at the control that a search starts from: (n,)."""
         t, z, p = self.t, self.z.detach(), self.p.detach()
         with torch.enable_grad():
-            u = self.problem.first_control(t, z).requires_grad_()
+            u = self.problem.first_control(t, z).detach().requires_grad_()
             pulled = vecdot(p, self.problem.dynamics(t, z, u)).sum()
-            slope = torch.autograd.grad(pulled, u, allow_unused=True)[0]
-        if slope is None:
-            return torch.ones_like(t)
+            if not pulled.requires_grad:
+                return torch.ones_like(t)
+            slope = torch.autograd.grad(pulled, u)[0]
         return 1 + torch.linalg.vector_norm(slope, dim=-1)

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from brenier.control.checks import require_count, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.policy import FeedbackPolicy
+from brenier.control.probe import require_network, require_sound
 from brenier.control.problem import ControlProblem
 from brenier.control.problems import problem_named
 from brenier.control.rollout import Grid, Trajectory, roll_out
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.task import ControlSettings, ControlTask
 from brenier.control.value import ValueFunction, ValueNetwork
-from brenier.errors import DataError
+from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.statistics import standard_error
 from brenier.training import (
     Keeper,
@@ -119,6 +120,9 @@ class OptimalControl:
         self.gradient = (
             ControlGradient(gradient) if isinstance(gradient, str) else gradient
         )
+        _require_kind("gradient", self.gradient, ControlGradient)
+        _require_kind("search", search, ControlSearch)
+        _require_kind("settings", settings, ControlSettings)
         self.search = search
         self.grid = Grid(self.problem.steps if steps is None else steps, scheme)
         self.terminal_condition = terminal_condition
@@ -194,6 +198,9 @@ class OptimalControl:
         """Return the run of a start, and what keeps it on disk."""
         like = torch.zeros(1, dtype=getattr(torch, self.dtype))
         like = like.to(self._device())
+        require_sound(self.problem, like)
+        if self.network is not None:
+            require_network(self.network, self.problem, like)
         controller = self._controller(start.generator).to(like)
         task = ControlTask(
             controller, self.problem, self.grid, self.settings, start.generator, like
@@ -236,7 +243,9 @@ class OptimalControl:
         for name in ("optimizer", "schedule"):  # functions, whose names say nothing
             del training[name]
         shapes = [tuple(part.shape) for part in controller.parameters()]
-        told = (type(self.problem).__name__, self.problem.config(), self.grid, shapes)
+        kinds = [type(part).__name__ for part in controller.modules()]
+        problem = type(self.problem).__name__, self.problem.config()
+        told = (*problem, self.grid, shapes, kinds)
         how = (self.gradient, self.search, self.terminal_condition, training)
         return " ".join(map(str, (*told, *how, self.settings)))
 
@@ -256,6 +265,12 @@ class OptimalControl:
     ) -> dict[str, Any]:
         """Return how training ended, and what the policy costs from fresh initial states."""
         # Of a seed of their own, so that a resumed run sees the same ones.
+        if run.finished.startswith("gave up"):
+            warn(
+                f"training {run.finished}; the best policy seen is kept. Lower `learning_rate`, or let the terminal "
+                "cost grow with ControlSettings(terminal_start=0.01)",
+                ConvergenceWarning,
+            )
         generator = torch.Generator().manual_seed(self.random_state + 1)
         n = self.settings.held_out_states
         like = next(controller.parameters())
@@ -280,3 +295,12 @@ def trajectory_facts(found: Trajectory) -> dict[str, float]:
         "unconverged": found.unconverged,
         "largest_residual": found.largest_residual,
     }
+
+
+def _require_kind(name: str, value: object, kind: type) -> None:
+    """Refuse an argument of another kind."""
+    if not isinstance(value, kind):
+        raise DataError(
+            f"{name}: must be a {kind.__name__}, got {type(value).__name__}",
+            argument=name,
+        )

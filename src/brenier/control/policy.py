@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ class FeedbackPolicy:
         controller: Controller,
         grid: Grid | None = None,
         history: Sequence[dict[str, float]] = (),
-        diagnostics: Mapping[str, Any] | None = None,
+        diagnostics: Mapping[str, object] | None = None,
     ) -> None:
         self.controller = controller.eval().requires_grad_(False)
         self.problem: ControlProblem = controller.problem
@@ -162,8 +163,9 @@ class FeedbackPolicy:
 
     @property
     def like(self) -> Tensor:
-        """A parameter, whose precision and device are those of the policy."""
-        return next(self.controller.parameters())
+        """A parameter, or a buffer where there is none, whose precision and device are those of the policy."""
+        parts = itertools.chain(self.controller.parameters(), self.controller.buffers())
+        return next(parts, torch.zeros(()))
 
     def _jet(self, z: States, t: float | Tensor) -> ValueJet:
         """Return the value function and its derivatives."""
@@ -176,30 +178,25 @@ class FeedbackPolicy:
     def _states(self, z: States, name: str) -> Tensor:
         """Return states as a tensor of the policy's precision, on its device."""
         dim = self.problem.state_dim
-        try:
-            states = torch.as_tensor(z)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise DataError(
-                f"{name}: is no array of numbers ({error}); give states (n, {dim})",
-                argument=name,
-            ) from error
+        states = _as_numbers(z, name, f"states (n, {dim})")
         if states.dim() != 2 or states.shape[1] != dim or not states.shape[0]:
             raise DataError(
                 f"{name}: must be states (n, {dim}) of {type(self.problem).__name__}, got shape {tuple(states.shape)}",
                 argument=name,
             )
+        states = states.to(self.like)
         finite = torch.isfinite(states).all(-1)
         if not bool(finite.all()):
             row = int((~finite).nonzero()[0])
             raise DataError(
-                f"{name}: row {row} holds NaN or inf; leave such states out",
+                f"{name}: row {row} holds NaN or inf, or numbers beyond {states.dtype}; leave such states out",
                 argument=name,
             )
-        return states.to(self.like)
+        return states
 
     def _times(self, t: float | Tensor, z: Tensor) -> Tensor:
         """Return times (n,)."""
-        times = torch.as_tensor(t, dtype=z.dtype, device=z.device)
+        times = _as_numbers(t, "t", "one time, or one for each state").to(z)
         horizon = self.problem.horizon
         if times.dim() > 1 or (times.dim() and len(times) != len(z)):
             raise DataError(
@@ -219,3 +216,24 @@ class FeedbackPolicy:
     def _as_given(found: Tensor, given: States) -> Any:
         """Return a result as a tensor for a tensor, else as an array."""
         return found if isinstance(given, Tensor) else found.cpu().numpy()
+
+
+def _as_numbers(values: States | float, name: str, wanted: str) -> Tensor:
+    """Return values as a tensor without a graph.
+
+    Raises:
+        DataError: where they are no real numbers.
+    """
+    try:
+        if isinstance(values, Tensor):
+            if values.is_complex():
+                raise TypeError("complex numbers")
+            return values.detach()
+        if np.iscomplexobj(values):
+            raise TypeError("complex numbers")
+        # A copy, so that arrays may be read-only, or run backwards.
+        return torch.from_numpy(np.array(values, dtype=np.float64))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(
+            f"{name}: is no array of numbers ({error}); give {wanted}", argument=name
+        ) from error

@@ -22,8 +22,9 @@ from brenier.control.problems import PROBLEMS, problem_name
 from brenier.control.rollout import Grid
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.value import ValueFunction, ValueNetwork
-from brenier.errors import DataError
+from brenier.errors import DataError, ModelFileError
 from brenier.model_files import (
+    Described,
     Shapes,
     Told,
     read_described,
@@ -90,11 +91,30 @@ def load_policy(
         device: to move it to.
 
     Raises:
-        DataError: where the folder is no path, or the problem is another, or has to be given.
+        DataError: where the folder is no path, or the problem is another, or has to be given, or there is no such
+            device.
         ModelFileError: where a file is missing, damaged, altered, or made by a newer version.
     """
     owner = _Reader(problem)
-    found = read_described(folder, POLICY, owner.expected)
+    try:
+        found = read_described(folder, POLICY, owner.expected)
+    except ModelFileError:
+        if owner.refused is not None:  # the files are sound, what was given is not
+            raise owner.refused from None
+        raise
+    policy = _built(folder, owner, found)
+    try:
+        policy.controller.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        fault = str(error).splitlines()[0]
+        raise DataError(
+            f"device: {device!r} cannot be used here ({fault})", argument="device"
+        ) from error
+    return policy
+
+
+def _built(folder: str | Path, owner: _Reader, found: Described) -> FeedbackPolicy:
+    """Return the policy of a description and its tensors, on the CPU."""
     try:
         controller = owner.controller(found.told)
         controller.load_state_dict(found.tensors)
@@ -102,7 +122,7 @@ def load_policy(
             if not bool(part.isfinite().all()):
                 raise ValueError(f"{name}: holds NaN or inf")
         return FeedbackPolicy(
-            controller.to(device),
+            controller,
             Grid(**found.told["grid"]),
             [dict(row) for row in found.told["history"]],
             dict(found.told["diagnostics"]),
@@ -116,6 +136,7 @@ class _Reader:
 
     def __init__(self, problem: ControlProblem | None) -> None:
         self.given = problem
+        self.refused: DataError | None = None
 
     def expected(self, told: Told) -> Shapes:
         """Return the shapes of the tensors of a description; no memory is taken for them."""
@@ -140,8 +161,16 @@ class _Reader:
         gradient = ControlGradient(**how["gradient"])
         return ImplicitController(value, ControlSearch(**search), gradient).to(dtype)
 
-    def _problem(self, told: dict[str, Any]) -> ControlProblem:
-        """Return the problem, the one that was given or one of the library."""
+    def _problem(self, told: Told) -> ControlProblem:
+        """Return the problem, the one that was given or one of the library; note why there is none."""
+        try:
+            return self._fitting(told)
+        except DataError as error:
+            self.refused = error if error.argument == "problem" else None
+            raise
+
+    def _fitting(self, told: Told) -> ControlProblem:
+        """Return the problem that a description tells of."""
         name, given = str(told["name"]), self.given
         if given is None:
             if name not in PROBLEMS:
@@ -207,7 +236,7 @@ def _network_told(network: nn.Module) -> dict[str, Any]:
     return {"network": name, "network_config": network.config()}
 
 
-def _method_told(method: Method[Any]) -> list[Any]:
+def _method_told(method: Method[tuple]) -> list[Any]:
     """Return how an inner solver is described."""
     name = type(method).__name__
     if METHODS.get(name) is not type(method):

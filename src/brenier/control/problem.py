@@ -19,6 +19,7 @@ from torch import Tensor
 
 from brenier.control.checks import require_count, require_number
 from brenier.control.hamiltonian import AutodiffHamiltonian, Hamiltonian
+from brenier.errors import DataError
 
 
 class Bounds(NamedTuple):
@@ -30,6 +31,24 @@ class Bounds(NamedTuple):
     def clip(self, u: Tensor) -> Tensor:
         """Return the nearest controls within: (n, m)."""
         return torch.maximum(torch.minimum(u, self.upper), self.lower)
+
+    def in_order(self) -> Bounds:
+        """Return the bounds themselves. NaN, of states that overflowed, is not judged here.
+
+        Raises:
+            DataError: where one crosses the other.
+        """
+        crossed = torch.atleast_1d(self.lower > self.upper)
+        if not bool(crossed.any()):
+            return self
+        place = crossed.nonzero()[0].tolist()
+        lower, upper = (
+            float(part.broadcast_to(crossed.shape)[tuple(place)]) for part in self
+        )
+        raise DataError(
+            f"bounds: lower exceeds upper for control {place[-1]} ({lower:g} > {upper:g}); exchange them",
+            argument="bounds",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +137,8 @@ class ControlProblem(abc.ABC):
         with torch.enable_grad():
             at = z if z.requires_grad else z.detach().requires_grad_()
             value = self.terminal_cost(at).sum()
+            if not value.requires_grad:  # a constant
+                return torch.zeros_like(z)
             return torch.autograd.grad(value, at, create_graph=z.requires_grad)[0]
 
     def positions(self, z: Tensor) -> Tensor | None:

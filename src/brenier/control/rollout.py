@@ -13,15 +13,17 @@ between segments and the controls found. Each segment is then computed again whe
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from brenier.control.checks import require_count
 from brenier.control.controller import Action, Controller
 from brenier.control.problem import ControlProblem
+from brenier.control.segments import Recomputed, Stretch
 from brenier.errors import DataError
 from brenier.solve import Solution
 
@@ -50,10 +52,11 @@ class Grid:
                 f"scheme: must be one of {', '.join(SCHEMES)}, got {self.scheme!r}",
                 argument="scheme",
             )
-        if type(self.steps) is not int or self.steps < 1:
+        require_count("steps", self.steps, "time steps")
+        if self.cost_after and self.scheme != "euler":
             raise DataError(
-                f"steps: must be a whole number above zero, got {self.steps!r}",
-                argument="steps",
+                f"cost_after: is for Euler steps, and the scheme is {self.scheme!r}; leave it False",
+                argument="cost_after",
             )
 
     def advance(
@@ -146,7 +149,7 @@ def roll_out(
     before: Tensor | None = None
     for k in range(grid.steps):
         if disturb is not None:
-            z = disturb(k, k * h, z)
+            z = _kicked(disturb, k, k * h, z)
             states[-1] = z
         action = controller.act(z.new_full((len(z),), k * h), z, before, None)
         u = before = action.control
@@ -171,6 +174,22 @@ def roll_out(
         else nothing.to(z),
         evaluations=sum(each.evaluations for each in found),
     )
+
+
+def _kicked(disturb: Disturb, k: int, t: float, z: Tensor) -> Tensor:
+    """Return the states after what happens to them.
+
+    Raises:
+        DataError: where these are no states.
+    """
+    found = disturb(k, t, z)
+    if not isinstance(found, Tensor) or found.shape != z.shape:
+        kind = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise DataError(
+            f"disturb: must return states, a tensor of shape {tuple(z.shape)}, got {kind} in step {k}",
+            argument="disturb",
+        )
+    return found.to(z)
 
 
 class Rolled(NamedTuple):
@@ -210,9 +229,7 @@ def rolled(
     found: list[Solution | None] = [None] * grid.steps
     h = problem.horizon / grid.steps
 
-    def steps(
-        first: int, last: int, z: Tensor, before: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def steps(first: int, last: int, z: Tensor, before: Tensor | None) -> Stretch:
         running, gap = z.new_zeros(len(z)), z.new_zeros(len(z))
         for k in range(first, last):
             t = z.new_full((len(z),), k * h)
@@ -223,25 +240,18 @@ def rolled(
             before = action.control.detach()
             z, cost = grid.advance(problem, k, z, action.control)
             running = running + cost
-        return z, running, gap, before
+        return Stretch(z, running, gap, action.control.detach())
 
     before: Tensor | None = None
     running, gap = z.new_zeros(len(z)), z.new_zeros(len(z))
     length = segment or grid.steps
+    weights = [part for part in controller.parameters() if part.requires_grad]
+    again = segment > 0 and torch.is_grad_enabled() and len(weights) > 0
     for first in range(0, grid.steps, length):
-        last = min(first + length, grid.steps)
-        if segment and torch.is_grad_enabled():
-            z, cost, more, before = checkpoint(
-                steps,
-                first,
-                last,
-                z,
-                before,
-                use_reentrant=False,
-                preserve_rng_state=False,
-            )
-        else:
-            z, cost, more, before = steps(first, last, z, before)
+        part = functools.partial(steps, first, min(first + length, grid.steps))
+        z, cost, more, before = (
+            Recomputed.apply(part, before, z, *weights) if again else part(z, before)
+        )
         running, gap = running + cost, gap + more
     return Rolled(running, z, gap, [each for each in found if each is not None])
 

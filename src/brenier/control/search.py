@@ -13,11 +13,13 @@ The matrix M says which rule that is:
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from brenier.control.checks import require_count, require_number
 from brenier.control.hamiltonian import Hamiltonian
 from brenier.errors import DataError
 from brenier.solve import (
@@ -52,6 +54,17 @@ class ControlSearch:
     exact: bool = True
     warm: bool = True
 
+    def __post_init__(self) -> None:
+        require_number("tol", self.tol, "the bound on the residual")
+        require_count("max_steps", self.max_steps, "steps of a search")
+        if self.method is not None and (
+            isinstance(self.method, type) or not hasattr(self.method, "step")
+        ):
+            raise DataError(
+                f"method: must be an inner solver such as ProjectedNewton(), got {self.method!r}",
+                argument="method",
+            )
+
     @classmethod
     def published(cls, size: float = 1e-4, max_steps: int = 499) -> ControlSearch:
         """Return the published setting: gradient steps of one size from zero, to an absolute residual of .1."""
@@ -59,7 +72,7 @@ class ControlSearch:
 
     @torch.no_grad()
     def find(self, hamiltonian: Hamiltonian, start: Tensor) -> Solution:
-        """Return the minimisers found from a start (n, m), and how each search ended."""
+        """Return the minimisers found from a start (n, m), all within the bounds, and how each search ended."""
         point = hamiltonian.exact() if self.exact else None
         if point is not None:
             found = self.measure(hamiltonian, point)
@@ -67,9 +80,14 @@ class ControlSearch:
                 return found
             # What a closed form loses to rounding, a step or two of the method gain back.
             start = point
-        method: Method[Any] = ProjectedNewton() if self.method is None else self.method
-        tol = self._bound(hamiltonian)
-        return minimise(hamiltonian, method, start, tol=tol, max_steps=self.max_steps)
+        sound = _sound_rows(hamiltonian, start)
+        if sound is None:
+            return self._searched(hamiltonian, start)
+        # A state that overflowed has no bounds; the others do not suffer from it.
+        found = self.measure(hamiltonian, start)
+        status = torch.full_like(found.status, int(Status.NON_FINITE))
+        found = dataclasses.replace(found, status=status)
+        return _put(found, sound, self._searched(hamiltonian.rows(sound), start[sound]))
 
     @torch.no_grad()
     def measure(self, hamiltonian: Hamiltonian, point: Tensor) -> Solution:
@@ -80,9 +98,52 @@ class ControlSearch:
         steps = torch.zeros_like(status)
         return Solution(point, residual, steps, status, len(point))
 
+    def _searched(self, hamiltonian: Hamiltonian, start: Tensor) -> Solution:
+        """Return what the method finds. One that knows of no bounds may end outside: its controls are clipped."""
+        method: Method[Any] = ProjectedNewton() if self.method is None else self.method
+        tol = self._bound(hamiltonian)
+        found = minimise(hamiltonian, method, start, tol=tol, max_steps=self.max_steps)
+        bounds = hamiltonian.bounds
+        if bounds is None:
+            return found
+        point = bounds.clip(found.point)
+        outside = (point != found.point).any(-1).nonzero().squeeze(-1)
+        if not outside.numel():
+            return found
+        clipped = self.measure(hamiltonian.rows(outside), point[outside])
+        # Where it did not converge, how the method ended says more than that the point is none.
+        ended = torch.where(
+            clipped.converged | found.converged[outside],
+            clipped.status,
+            found.status[outside],
+        )
+        return _put(found, outside, dataclasses.replace(clipped, status=ended))
+
     def _bound(self, hamiltonian: Hamiltonian) -> float | Tensor:
         """Return the bound on relative residuals."""
         return self.tol if self.relative else self.tol / hamiltonian.scale
+
+
+def _sound_rows(hamiltonian: Hamiltonian, start: Tensor) -> Tensor | None:
+    """Return which rows have bounds that are numbers, or None where all have: (k,)."""
+    bounds = hamiltonian.bounds
+    if bounds is None:
+        return None
+    lost = (torch.isnan(bounds.lower) | torch.isnan(bounds.upper)).any(-1)
+    if not bool(lost.any()):
+        return None
+    return (~lost.expand(len(start))).nonzero().squeeze(-1)
+
+
+def _put(whole: Solution, index: Tensor, part: Solution) -> Solution:
+    """Return a solution with some of its rows in place of others."""
+    return Solution(
+        whole.point.index_copy(0, index, part.point),
+        whole.residual.index_copy(0, index, part.residual),
+        whole.steps.index_add(0, index, part.steps),
+        whole.status.index_copy(0, index, part.status),
+        whole.evaluations + part.evaluations,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +169,9 @@ class ControlGradient:
                 f"rule: must be one of {', '.join(RULES)}, got {self.rule!r}",
                 argument="rule",
             )
-        number = isinstance(self.step, int | float) and self.step > 0
+        require_count("tracked_steps", self.tracked_steps, "steps", zero=True)
+        require_count("unrolled_steps", self.unrolled_steps, "steps")
+        number = isinstance(self.step, int | float) and 0 < self.step < math.inf
         if self.step not in ("curvature", "diagonal") and not number:
             raise DataError(
                 f"step: must be 'curvature', 'diagonal' or a positive number, got {self.step!r}",
@@ -135,9 +198,10 @@ class ControlGradient:
             return _inverse_hessian(hamiltonian, u)
         if isinstance(self.step, int | float):
             return float(self.step)
+        least = torch.finfo(u.dtype).tiny  # where H is straight and a bound decides
         if self.step == "diagonal":
-            return 1 / hamiltonian.diagonal(u).abs()
-        return 1 / hamiltonian.curvature(u).unsqueeze(-1)
+            return 1 / hamiltonian.diagonal(u).abs().clamp(min=least)
+        return 1 / hamiltonian.curvature(u).unsqueeze(-1).clamp(min=least)
 
     @staticmethod
     def _apply(hamiltonian: Hamiltonian, u: Tensor, size: Tensor | float) -> Tensor:
@@ -152,15 +216,24 @@ class ControlGradient:
 
 
 def _inverse_hessian(hamiltonian: Hamiltonian, u: Tensor) -> Tensor:
-    """Return H_uu^-1 on the controls that are free, zero on those that a bound holds: (n, m, m)."""
+    """Return H_uu^-1 on the controls that are free, zero on those that a bound holds: (n, m, m).
+
+    Rows whose Hessian is singular get zero: their minimiser has no derivative.
+    """
     hessian = hamiltonian.hessian(u)
     bounds = hamiltonian.bounds
     if bounds is None:
-        return torch.linalg.inv(hessian)
+        return _inverse(hessian)
     gradient = hamiltonian.gradient(u)
     held = ((u <= bounds.lower) & (gradient > 0)) | (
         (u >= bounds.upper) & (gradient < 0)
     )
     free = (~held).to(u)
     both = free.unsqueeze(-1) * free.unsqueeze(-2)
-    return torch.linalg.inv(hessian * both + torch.diag_embed(1 - free)) * both
+    return _inverse(hessian * both + torch.diag_embed(1 - free)) * both
+
+
+def _inverse(matrix: Tensor) -> Tensor:
+    """Return the inverses of matrices (n, m, m), zero for those that are singular."""
+    found, info = torch.linalg.inv_ex(matrix)
+    return torch.where((info == 0)[:, None, None], found, 0.0)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from brenier.control.checks import require_count, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.problem import ControlProblem
 from brenier.control.rollout import Grid, Trajectory, roll_out, rolled
@@ -34,8 +35,8 @@ class ControlSettings:
     Attributes:
         terminal_start: factor on the terminal cost at the first step; it grows geometrically to one.
         terminal_until: share of training after which it is one.
-        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off, is
-            replaced by the midpoint rule.
+        coarse: the time steps of the grid are divided by so many at first; Euler's method, which is then too far off,
+            is replaced by the midpoint rule.
         coarse_until: share of training after which all of them are taken; every division by two has an equal part.
         hjb_weight: of |phi_t + H| along trajectories.
         hjb_terminal_weight: of |phi - G| at their ends.
@@ -60,6 +61,26 @@ class ControlSettings:
     evaluate_every: int = 25
     patience: int = 40
     max_rollbacks: int = 12
+
+    def __post_init__(self) -> None:
+        what = "the factor on the terminal cost at first"
+        require_number("terminal_start", self.terminal_start, what)
+        shares = ("terminal_until", "coarse_until")
+        for name in (*shares, "hjb_weight", "hjb_terminal_weight"):
+            what = f"the {name.replace('_', ' ')}"
+            require_number(name, getattr(self, name), what, zero=True)
+        counts = ("held_out_states", "evaluate_every", "patience", "max_rollbacks")
+        for name in ("coarse", *counts):
+            require_count(name, getattr(self, name), name.replace("_", " "))
+        if self.fixed_states is not None:
+            require_count("fixed_states", self.fixed_states, "initial states")
+        require_count("segment", self.segment, "steps", zero=True)
+        for name in shares:
+            if getattr(self, name) > 1:
+                raise DataError(
+                    f"{name}: must be at most 1, all of training, got {getattr(self, name)!r}",
+                    argument=name,
+                )
 
 
 class ControlTask(Task[Controller]):

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.linalg import vecdot
 
 from brenier.control.problem import ControlProblem
+from brenier.errors import DataError
 
 
 class ValueJet(NamedTuple):
@@ -157,9 +158,18 @@ class ValueFunction(nn.Module):
         """Return N and its derivatives."""
         if isinstance(self.network, GivesJet):
             return self.network.jet(z, t)
-        return _autodiff_jet(
-            lambda z, t: self.network(torch.cat([z, t.unsqueeze(-1)], -1)), z, t
-        )
+        return _autodiff_jet(self._network_value, z, t)
+
+    def _network_value(self, z: Tensor, t: Tensor) -> Tensor:
+        """Return N: (n,)."""
+        value = self.network(torch.cat([z, t.unsqueeze(-1)], -1))
+        if value.shape != t.shape:
+            raise DataError(
+                f"network: must return one number for each state, shape {tuple(t.shape)}, got {tuple(value.shape)}; "
+                "end it with nn.Flatten(0) where it returns a column",
+                argument="network",
+            )
+        return value
 
     def _known_jet(self, z: Tensor, t: Tensor) -> ValueJet | None:
         """Return what is known beside the network, or None where nothing is."""
@@ -191,7 +201,7 @@ def _autodiff_jet(
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
         z = z if z.requires_grad and keep else z.detach().requires_grad_()
-        t = t.detach().requires_grad_()
+        t = t if t.requires_grad and keep else t.detach().requires_grad_()
         value = function(z, t)
         costate, speed = torch.autograd.grad(
             value.sum(), (z, t), create_graph=keep, allow_unused=True
