@@ -62,6 +62,16 @@ def test_courses_are_drawn(count: int, tmp_path: Path) -> None:
     check_drawn(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_very_many_lines_are_drawn_as_bands(held: bool, tmp_path: Path) -> None:
+    count = COURSES.max_lines + 1
+    values = np.random.default_rng(0).normal(size=(5, count))
+    names, times = [f"u{i}" for i in range(count)], np.linspace(0, 1, 5)
+    panel = Course("controls", names, times, values, held=held)
+    plots.courses([panel], "Controls", tmp_path / "a.png")
+    check_drawn(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("states", [1, 2])
 def test_slices_of_a_value_function_are_drawn(

@@ -39,6 +39,7 @@ class CourseSettings:
         decades: the largest over the least cost of a training, beyond which its axis is logarithmic.
         darker: factor on the colours of a scale, whose brightest ones are hard to see as lines.
         max_legend: lines of a panel that a legend has room for.
+        max_lines: lines of a panel, beyond which their range and median are drawn.
         levels: of the contours of a value function, about.
         shown: percent of a slice whose values have a colour of their own; a few corners may be far above.
     """
@@ -46,6 +47,7 @@ class CourseSettings:
     decades: float = 10.0
     darker: float = 0.9
     max_legend: int = 6
+    max_lines: int = 24
     levels: int = 14
     shown: float = 93.0
 
@@ -181,9 +183,12 @@ def courses(panels: Sequence[Course], title: str, path: str | Path) -> None:
 
 
 def _course(axes: Axes, panel: Course) -> None:
-    """Draw one panel."""
+    """Draw one panel: lines, or where there are very many what they have in common."""
     style = "steps-post" if panel.held else "default"
     count = len(panel.names)
+    if count > COURSES.max_lines:
+        _band_of_lines(axes, panel)
+        return
     colours, few = line_colours(count), count <= COURSES.max_legend
     for k, (name, colour) in enumerate(zip(panel.names, colours, strict=True)):
         line: Style = {"color": colour, "drawstyle": style}
@@ -200,6 +205,26 @@ def _course(axes: Axes, panel: Course) -> None:
     if (few and count > 1) or panel.known is not None:
         beside: Style = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
         axes.legend(frameon=False, fontsize=8, handlelength=1.6, **beside)
+
+
+def _band_of_lines(axes: Axes, panel: Course) -> None:
+    """Draw the range, the middle half and the median of many lines."""
+    step = "post" if panel.held else None
+    low, first, middle, third, high = np.quantile(
+        panel.values, [0, 0.25, 0.5, 0.75, 1], axis=1
+    )
+    bands = ((low, high, 0.15, "all"), (first, third, 0.3, "the middle half"))
+    for lower, upper, alpha, label in bands:
+        look: Style = {"color": SOURCE, "alpha": alpha, "lw": 0, "step": step}
+        axes.fill_between(panel.times, lower, upper, label=label, **look)
+    style = "steps-post" if panel.held else "default"
+    look = {"color": SOURCE, "lw": 1.6, "drawstyle": style, "label": "median"}
+    axes.plot(panel.times, middle, **look)
+    title = f"{panel.title}, {len(panel.names)} lines"
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.margins(x=0.01)
+    beside: Style = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    axes.legend(frameon=False, fontsize=8, handlelength=1.6, **beside)
 
 
 def nearest_agents(times: Numbers, distances: Numbers, path: str | Path) -> None:
