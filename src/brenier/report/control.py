@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -209,7 +209,8 @@ def policy_settings(policy: FeedbackPolicy) -> dict[str, object]:
         found |= {} if config is None else config()
     found["weights"] = sum(each.numel() for each in controller.parameters())
     found["dtype"] = str(policy.like.dtype).removeprefix("torch.")
-    return found | dict(policy.diagnostics.get("settings", {}))
+    trained = policy.diagnostics.get("settings", {})
+    return found | (dict(trained) if isinstance(trained, Mapping) else {})
 
 
 def _about(problem: ControlProblem) -> str:

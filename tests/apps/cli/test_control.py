@@ -21,6 +21,12 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have no figures, which take most of the time."""
+    monkeypatch.setattr("brenier.report.control.control_figures", lambda *_: [])
+
+
 def test_control_writes_a_policy_and_a_report(capsys: Any) -> None:
     words = ["control", "bicycle", "--out", "deep/run", "--agents", "2"]
     code, out, err = run(capsys, *words, "--layout", "grid", "--set", "target=2, 1.5", *TWO)  # fmt: skip
@@ -42,6 +48,7 @@ def test_control_writes_a_policy_and_a_report(capsys: Any) -> None:
     assert "| batch_size | 4 |" in page
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_info_tells_of_a_policy(capsys: Any) -> None:
     words = ["control", "double-integrator", "--out", "run", *TWO, "--seed", "5"]
     assert run(capsys, *words, "--rule", "implicit", "--scheme", "midpoint")[0] == 0
@@ -60,6 +67,7 @@ def test_info_tells_of_a_policy(capsys: Any) -> None:
     assert facts["settings"]["batch_size"] == 4
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_saved_policy_is_reported_on_again(capsys: Any) -> None:
     words = ["control", "quadratic-integrator", "--out", "run", *TWO, "--json"]
     code, out, _ = run(capsys, *words)
@@ -103,6 +111,7 @@ def stop_at_step(monkeypatch: pytest.MonkeyPatch, last: int) -> None:
     monkeypatch.setattr(ControlTask, "begin_step", interrupted)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_an_interrupted_run_is_resumed_to_the_bit(
     capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,6 +136,7 @@ def test_an_interrupted_run_is_resumed_to_the_bit(
     assert torch.equal(one, other)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_run_is_discarded_on_request(
     capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +207,7 @@ def test_bad_input_is_told_by_name(words: list[str], told: str, capsys: Any) -> 
     assert not Path("m").exists()
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_what_is_missing_or_in_the_way_is_told(capsys: Any) -> None:
     code, _, err = run(capsys, "control", "bicycle")
     assert code == 2

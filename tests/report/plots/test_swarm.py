@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 from report.plots.drawn import check_drawn
 
 from brenier.report import plots
@@ -47,10 +47,9 @@ def test_the_moving_picture_moves_and_rests(
     with Image.open(tmp_path / "a.gif") as image:
         assert image.format == "GIF"
         assert image.info["loop"] == 0
-        for frame in range(image.n_frames):
-            image.seek(frame)
-            durations.append(image.info["duration"])
-            pictures.append(np.asarray(image.convert("RGB")))
+        for frame in ImageSequence.Iterator(image):
+            durations.append(frame.info["duration"])
+            pictures.append(np.asarray(frame.convert("RGB")))
     assert len(pictures) == min(times, 6)
     assert durations[-1] > durations[0]
     assert all((a != b).any() for a, b in itertools.pairwise(pictures))
