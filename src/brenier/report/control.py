@@ -98,7 +98,7 @@ class PolicyFacts:
                 f"The least possible is {self.optimal_cost:.4g}; this is {100 * self.excess:.2g} % more."
             )
         lines.append(
-            f"{100 * self.unconverged:.2g} % of the controls unconverged; largest |grad_u H| "
+            f"{100 * self.unconverged:.3g} % of the controls unconverged; largest |grad_u H| "
             f"{self.largest_residual:.1e} of its scale."
         )
         if self.smallest_distance is not None:
