@@ -69,6 +69,8 @@ ROWS: dict[str, set[str]] = {
         "atomic",
         "metrics",
         "statistics",
+        "solve",
+        "control",
         "estimators",
         "transport.coordinates",
         "transport.maps",
@@ -76,7 +78,7 @@ ROWS: dict[str, set[str]] = {
     "apps": {
         *("errors", "atomic", "potentials", "training", "datasets"),
         *("transport.costs", "transport.dual", "transport.maps"),
-        *("estimators", "report"),
+        *("control", "estimators", "report"),
     },
     "__init__": {
         *("errors", "solve", "potentials", "training", "estimators"),

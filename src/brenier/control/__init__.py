@@ -14,6 +14,7 @@ from brenier.control.known_hamiltonians import (
 )
 from brenier.control.optimal_control import OptimalControl, usual_settings
 from brenier.control.policy import FeedbackPolicy
+from brenier.control.policy_files import holds_policy
 from brenier.control.problem import (
     Bounds,
     ControlProblem,
@@ -30,8 +31,10 @@ from brenier.control.problems import (
     QuadraticIntegrator,
     Quadrotor,
     QuarticDoubleIntegrator,
+    problem_name,
     problem_named,
 )
+from brenier.control.problems.swarm import smallest_distance
 from brenier.control.rollout import Grid, Trajectory, roll_out
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.task import ControlSettings, ControlTask
@@ -71,7 +74,10 @@ __all__ = [
     "ValueFunction",
     "ValueJet",
     "ValueNetwork",
+    "holds_policy",
+    "problem_name",
     "problem_named",
     "roll_out",
+    "smallest_distance",
     "usual_settings",
 ]

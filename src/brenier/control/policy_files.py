@@ -18,7 +18,7 @@ from brenier.control.controller import (
 )
 from brenier.control.policy import FeedbackPolicy
 from brenier.control.problem import ControlProblem
-from brenier.control.problems import PROBLEMS
+from brenier.control.problems import PROBLEMS, problem_name
 from brenier.control.rollout import Grid
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.value import ValueFunction, ValueNetwork
@@ -52,6 +52,11 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "ValueNetwork": ValueNetwork,
     **KNOWN,
 }
+
+
+def holds_policy(folder: str | Path) -> bool:
+    """Say whether a folder holds a saved policy, whole or damaged."""
+    return (Path(folder) / f"{POLICY}.json").exists()
 
 
 def save_policy(folder: str | Path, policy: FeedbackPolicy) -> None:
@@ -187,14 +192,12 @@ class _Reader:
 
 def _problem_told(problem: ControlProblem) -> dict[str, Any]:
     """Return how a problem is described, as JSON gives it back."""
-    kind = type(problem)
-    names = {each: name for name, each in PROBLEMS.items()}
-    told = {"name": names.get(kind, kind.__name__), "fields": problem.config()}
+    told = {"name": problem_name(problem), "fields": problem.config()}
     try:
         return dict(json.loads(json.dumps(told)))
     except TypeError as error:
         raise DataError(
-            f"problem: {kind.__name__} has fields that JSON cannot hold ({error}); write its method config()"
+            f"problem: {type(problem).__name__} has fields that JSON cannot hold ({error}); write its method config()"
         ) from error
 
 

@@ -1,8 +1,18 @@
 """Reports: what a fit or an evaluation found, as a page of Markdown and its figures in one folder.
 
-`page` and `tables` are the building blocks, `figures` and `plots` draw, `fit` and `evaluation` say what is reported.
+`page` and `tables` are the building blocks, `figures`, `control_figures` and `plots` draw, `fit`, `evaluation` and
+`control` say what is reported.
 """
 
+from brenier.report.control import (
+    MeasuredPolicy,
+    PolicyFacts,
+    control_report,
+    first_line,
+    measure_policy,
+    policy_settings,
+    told_fields,
+)
 from brenier.report.evaluation import (
     EVALUATION,
     EVALUATION_FOOTNOTE,
@@ -41,21 +51,28 @@ __all__ = [
     "REPORT",
     "LabelPair",
     "MapEvaluation",
+    "MeasuredPolicy",
+    "PolicyFacts",
     "Section",
     "TableRows",
     "class_figures",
     "class_table",
+    "control_report",
     "distance_section",
     "figures_section",
+    "first_line",
     "fit_report",
     "format_cell",
     "has_enough_rows",
     "map_figures",
     "markdown_table",
     "measure",
+    "measure_policy",
+    "policy_settings",
     "settings_section",
     "text_table",
     "to_json",
+    "told_fields",
     "with_current_names",
     "worth_of",
     "write_report",

@@ -42,7 +42,7 @@ def training_figures(history: History, folder: Path) -> list[ReportFigure]:
         "loss.png", "The dual objective J while training: lower is better."
     )
     inner = ReportFigure("inner.png", "What the inner solves cost.")
-    return _write_figures(
+    return write_figures(
         folder,
         {
             loss: functools.partial(plots.loss_curve, history),
@@ -71,7 +71,7 @@ def map_figures(
     x, z = x[: plots.SCATTER.max_points], z[: plots.SCATTER.max_points]
     moved = transport(x)
     cloud = ReportFigure("scatter.png", "Source, moved source and target.")
-    return _write_figures(
+    return write_figures(
         folder,
         {
             cloud: functools.partial(plots.scatter, x, z, moved, names=names),
@@ -98,7 +98,7 @@ def class_figures(
     def draw(path: Path) -> None:
         plots.class_scatter(x, z, moved, x_classes, z_classes, transport.labels, path)
 
-    return _write_figures(
+    return write_figures(
         folder,
         {
             cloud: draw,
@@ -107,7 +107,7 @@ def class_figures(
     )
 
 
-def _write_figures(
+def write_figures(
     folder: Path, drawings: dict[ReportFigure, Callable[..., None]]
 ) -> list[ReportFigure]:
     """Draw figures into a folder, each by its function of `path`, and return them; those that fail with a warning.

@@ -41,6 +41,16 @@ class ReportSettings:
 
 
 REPORT = ReportSettings()
+FIT_COLUMNS = {
+    "step": "step",
+    "seconds": "seconds",
+    "value": "held-out J",
+    "standard_error": "± one s.e.",
+    "train_value": "training J",
+    "evaluations": "gradients per row",
+    "held_out_unconverged": "unconverged",
+    "learning_rate": "learning rate",
+}
 
 
 def fit_report(
@@ -115,25 +125,18 @@ def distance_section(distance: Distance | None) -> Section:
     return Section("Distance", "\n".join(items))
 
 
-def training_section(history: History, stopped: str) -> Section:
+def training_section(
+    history: History, stopped: str, columns: Mapping[str, str] = FIT_COLUMNS
+) -> Section:
     """Return an excerpt of the training record: evenly spaced evaluations, the first and the last among them.
 
     Args:
         history: rows of `OptimalTransport.history_`; the section is empty where there are none.
         stopped: why training stopped.
+        columns: what of the record is told, with its headings.
     """
     if not history:
         return Section("Training", "")
-    columns = {
-        "step": "step",
-        "seconds": "seconds",
-        "value": "held-out J",
-        "standard_error": "± one s.e.",
-        "train_value": "training J",
-        "evaluations": "gradients per row",
-        "held_out_unconverged": "unconverged",
-        "learning_rate": "learning rate",
-    }
     places = np.linspace(0, len(history) - 1, REPORT.max_evaluations)
     picked = sorted({round(place) for place in places})
     rows = [[history[i].get(name) for name in columns] for i in picked]

@@ -6,7 +6,7 @@ import argparse
 import csv
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -150,6 +150,15 @@ def add_seed(group: Container, of: str = "of everything random") -> None:
     group.add_argument("--seed", type=usable_seed, default=0, metavar="N", help=text)
 
 
+def add_again(group: Container) -> None:
+    """Add what becomes of an unfinished run."""
+    again = group.add_mutually_exclusive_group()
+    text = "go on with the unfinished run, or fail if there is none"
+    again.add_argument("--resume", action="store_true", help=text)
+    text = "discard the unfinished run; by default it is resumed"
+    again.add_argument("--restart", action="store_true", help=text)
+
+
 def add_setting(
     group: Container,
     flag: str,
@@ -158,9 +167,10 @@ def add_setting(
     kind: Callable[[str], object] | None = None,
     choices: Iterable[str] | None = None,
     metavar: str | None = None,
+    defaults: Mapping[str, object] = DEFAULTS,
 ) -> None:
-    """Add a parameter of the estimator, left to the estimator where it is not given."""
-    default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
+    """Add a parameter of the estimator, left to the estimator where it is not given; its defaults are told."""
+    default = defaults[flag.removeprefix("--").replace("-", "_")]
     if default is not None:
         text += f" (default: {default})"
     group.add_argument(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from brenier.apps.cli.console import ExitCode, convergence_code, note
+from brenier.apps.cli.console import ExitCode, convergence_code
 from brenier.apps.cli.costs import with_cost
 from brenier.apps.cli.inputs import (
     Wanted,
@@ -18,9 +17,9 @@ from brenier.apps.cli.inputs import (
 from brenier.apps.cli.labels import both_labels
 from brenier.apps.cli.remarks import tell_tables
 from brenier.apps.cli.rows import labelled_rows, random_rows
+from brenier.apps.cli.unfinished import UnfinishedRun
 from brenier.apps.cli.weights import BothWeights, both_weights, weight_names
 from brenier.datasets import GivenDialect, Samples
-from brenier.errors import DataError, ModelFileError
 from brenier.estimators import OptimalTransport
 from brenier.report import (
     REPORT,
@@ -30,11 +29,7 @@ from brenier.report import (
     text_table,
     worth_of,
 )
-from brenier.training import read_run, remove_run, reopen_run
 
-UNFINISHED = (
-    "unfinished"  # the folder of a run that has not ended, in that of the model
-)
 # The labels of all rows of either side.
 BothLabels: TypeAlias = tuple[list[Hashable], list[Hashable]]
 
@@ -87,126 +82,43 @@ def fit(
     tell_tables((x, z), quiet)
     weights = both_weights(x, z, wanted)
     classes = None if labels is None else both_labels(x, z, labels, dialect)
-    folder = out / UNFINISHED
-    _prepare(folder, resume, restart)
+    run = UnfinishedRun(out, again)
+    run.prepare(resume, restart)
     ot = OptimalTransport(
-        **settings, random_state=seed, checkpoint=str(folder), verbose=not quiet
+        **settings, random_state=seed, checkpoint=str(run.folder), verbose=not quiet
     )
-    _fit_or_keep(ot, (x, z), classes, weights, folder, again)
-    _save_or_keep(ot, out, folder, again)
+    with run.training():
+        _fit(ot, (x, z), classes, weights)
+    run.save(lambda folder: ot.set_params(checkpoint=None, verbose=False).save(folder))
     title = f"Transport map from {source.name} to {target.name}"
     try:
         _print_outcome(ot, out)
     finally:  # what cannot be printed can be written
-        page = _page_or_warning(out, title, ot, x, z, classes, seed)
+        page = run.page(lambda: _write_fit(out, title, ot, x, z, classes, seed))
     if page is not None:
         print(f"Report: {page}")
     found = ot.diagnostics_
     return convergence_code(found["round_trip_unconverged"], found["round_trip_rows"])
 
 
-def _prepare(folder: Path, resume: bool, restart: bool) -> None:
-    """Make the folder of the unfinished run; say whether there is one, or discard it."""
-    if folder.parent.exists() and not folder.parent.is_dir():
-        raise DataError(f"--out: {folder.parent} is a file; give a folder")
-    if restart:
-        remove_run(folder)
-    reopen_run(folder)  # of a command that was stopped before its model was saved
-    step = _unfinished_step(folder)
-    if step is not None:
-        note(
-            f"Resuming the unfinished run in {folder} at step {step}; --restart would discard it."
-        )
-    elif resume:
-        raise DataError(
-            f"--resume: there is no unfinished run in {folder}; leave it out to start one"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-
-
-def _unfinished_step(folder: Path) -> int | None:
-    """Return how far the unfinished run in a folder has come, or None where there is none."""
-    try:
-        state = read_run(folder)
-    except ModelFileError as error:
-        raise ModelFileError(f"{error}, which --restart does") from error
-    if state is None:
-        return None
-    step: int = state["run"]["counters"]["step"]
-    return step
-
-
-def _fit_or_keep(
+def _fit(
     ot: OptimalTransport,
     files: tuple[Samples, Samples],
     classes: BothLabels | None,
     weights: BothWeights,
-    folder: Path,
-    again: str,
 ) -> None:
-    """Fit; errors name the file they are about, and an interruption says what was kept."""
+    """Fit; errors name the file they are about."""
     source_labels, target_labels = classes or (None, None)
     x, z = files
-    try:
-        with rename_arguments(x.path, z.path):
-            ot.fit(
-                as_features(x),
-                as_features(z),
-                source_labels=source_labels,
-                target_labels=target_labels,
-                source_weight=weights[0],
-                target_weight=weights[1],
-            )
-    except ModelFileError as error:
-        raise ModelFileError(f"{error}, which --restart does") from error
-    except KeyboardInterrupt:
-        step = _unfinished_step(folder)
-        if step is None:
-            _remove_empty(folder)
-            raise KeyboardInterrupt(
-                "Interrupted before the first step: nothing was saved."
-            ) from None
-        raise KeyboardInterrupt(
-            f"Interrupted; the run is kept at step {step} in {folder} and goes on with: {again}"
-        ) from None
-    except BaseException:
-        _remove_empty(folder)
-        raise
-
-
-def _save_or_keep(ot: OptimalTransport, out: Path, folder: Path, again: str) -> None:
-    """Save the model, and only then remove its run; say how to go on where it cannot be saved.
-
-    Raises:
-        OSError: as told, naming the file.
-    """
-    kept = f"the run is kept in {folder}, and saved by: {again}"
-    try:
-        ot.set_params(checkpoint=None, verbose=False).save(out)
-    except OSError as error:
-        told = f"{error.strerror or error}; {kept}"
-        raise OSError(error.errno, told, error.filename or str(out)) from error
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"Interrupted; {kept}") from None
-    remove_run(folder)
-    _remove_empty(folder)
-
-
-def _page_or_warning(out: Path, *arguments: Any) -> Path | None:
-    """Write the report, beside a model that is safe already; where it fails, return None and say why."""
-    try:
-        return _write_fit(out, *arguments)
-    except Exception as error:
-        fault = " ".join(f"{type(error).__name__}: {error}".split())
-        note(f"warning: the report cannot be written ({fault}); the model is in {out}")
-    return None
-
-
-def _remove_empty(folder: Path) -> None:
-    """Remove the folder of an unfinished run, and the model's around it, where nothing is in them."""
-    for empty in (folder, folder.parent):
-        with contextlib.suppress(OSError):
-            empty.rmdir()
+    with rename_arguments(x.path, z.path):
+        ot.fit(
+            as_features(x),
+            as_features(z),
+            source_labels=source_labels,
+            target_labels=target_labels,
+            source_weight=weights[0],
+            target_weight=weights[1],
+        )
 
 
 def _print_outcome(ot: OptimalTransport, out: Path) -> None:

@@ -1,4 +1,4 @@
-"""`brenier info`: what a saved model is, how it was made, and what is certified about it."""
+"""`brenier info`: what a saved map or policy is, how it was made, and what is certified about it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from brenier.apps.cli.console import ExitCode, print_json
+from brenier.apps.cli.control import control_facts
+from brenier.control import FeedbackPolicy, holds_policy
 from brenier.estimators import load_model
 from brenier.report import class_table, format_cell, text_table, with_current_names
 from brenier.transport.maps import TransportMap
@@ -17,9 +19,11 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
     """Print what a saved model is.
 
     Args:
-        model: the folder that `fit` wrote.
+        model: the folder that `fit` or `control` wrote.
         as_json: whether to print JSON.
     """
+    if holds_policy(model):
+        return _policy_info(model, as_json)
     ot, description = load_model(model)
     transport = ot.map_
     parameters = description["parameters"]
@@ -52,6 +56,23 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
             print(f"\n{transport.held_out_distance.statement()}")
     elif transport.labels:
         print(f"\n{class_table(transport, text_table)}")
+    return ExitCode.OK
+
+
+def _policy_info(folder: Path, as_json: bool) -> ExitCode:
+    """Print what a saved policy of control is."""
+    facts = control_facts(FeedbackPolicy.load(folder))
+    if as_json:
+        print_json({"policy": str(folder), **facts})
+        return ExitCode.OK
+    groups = ("fields", "settings", "training")
+    plain = {name: value for name, value in facts.items() if name not in groups}
+    blocks = [_format_group("", _facts({"policy": str(folder), **plain}.items()))]
+    for heading in groups:
+        told = facts[heading]
+        if isinstance(told, Mapping) and told:
+            blocks.append(_format_group(heading, _facts(told.items())))
+    print("\n\n".join(blocks))
     return ExitCode.OK
 
 

@@ -29,7 +29,7 @@ exit codes:
   1    something unexpected; --debug shows where
   2    wrong usage, or a file that cannot be used; the message names it
   3    no row converged
-  130  interrupted; `fit` keeps its run and says how to go on
+  130  interrupted; `fit` and `control` keep their run and say how to go on
 
 example:
   brenier fit source.npy target.npy --out model/
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = vars(_build_parser().parse_args(words))
     except SystemExit as stop:  # argparse has printed what there is to say
         return int(stop.code or ExitCode.OK)
-    if arguments["run"] is commands.fit:
+    if arguments["run"] in (commands.fit, commands.control):
         arguments["again"] = _command_to_resume(words)
     options = {
         name: value for name, value in arguments.items() if name not in NOT_FOR_COMMANDS

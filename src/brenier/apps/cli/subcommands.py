@@ -9,6 +9,7 @@ from brenier.apps.cli import commands
 from brenier.apps.cli.arguments import (
     CommandParser,
     Commands,
+    add_again,
     add_columns,
     add_command,
     add_dialect,
@@ -20,6 +21,7 @@ from brenier.apps.cli.arguments import (
     add_setting,
     usable_device,
 )
+from brenier.apps.cli.control_arguments import add_control
 from brenier.apps.cli.costs import COST_NAMES
 from brenier.apps.cli.unknown import UNKNOWN
 from brenier.apps.colour import SPACES
@@ -34,6 +36,7 @@ def add_commands(group: Commands) -> None:
     _add_transport(group)
     _add_evaluate(group)
     _add_info(group)
+    add_control(group)
     _add_colour(group)
     _add_demo(group)
 
@@ -51,11 +54,7 @@ def _add_fit(group: Commands) -> None:
     text = "where model and report go"
     run.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=text)
     add_seed(run)
-    again = run.add_mutually_exclusive_group()
-    text = "go on with the unfinished run, or fail if there is none"
-    again.add_argument("--resume", action="store_true", help=text)
-    text = "discard the unfinished run; by default it is resumed"
-    again.add_argument("--restart", action="store_true", help=text)
+    add_again(run)
     _add_map_settings(parser)
     _add_cost(parser)
     _add_training_settings(parser)
@@ -177,7 +176,7 @@ def _add_info(group: Commands) -> None:
         group,
         "info MODEL",
         commands.info,
-        "print what a saved map is and what is certified about it",
+        "print what a saved map or policy is, and what is certified about it",
         "brenier info model/ --json",
         quiet=False,
     )

@@ -37,8 +37,15 @@ __all__ = [
     "QuadraticIntegrator",
     "Quadrotor",
     "QuarticDoubleIntegrator",
+    "problem_name",
     "problem_named",
 ]
+
+
+def problem_name(problem: ControlProblem) -> str:
+    """Return the name of a problem in `PROBLEMS`, or of its class where it is none of these."""
+    names = {kind: name for name, kind in PROBLEMS.items()}
+    return names.get(type(problem), type(problem).__name__)
 
 
 def problem_named(name: str, **fields: object) -> ControlProblem:

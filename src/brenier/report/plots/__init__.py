@@ -1,20 +1,33 @@
-"""Figures, each one PNG: how training went, how inner solves went, what the map does, how well it inverts."""
+"""Figures, each one file: how training went, how inner solves went, what a map or a policy of control does."""
 
 from brenier.report.plots.classes import class_scatter
+from brenier.report.plots.control import (
+    control_training,
+    courses,
+    nearest_agents,
+    value_slices,
+)
 from brenier.report.plots.maps import (
     SCATTER,
     ScatterSettings,
     round_trip_histogram,
     scatter,
 )
+from brenier.report.plots.swarm import animation, paths_picture
 from brenier.report.plots.training import inner_convergence, loss_curve
 
 __all__ = [
     "SCATTER",
     "ScatterSettings",
+    "animation",
     "class_scatter",
+    "control_training",
+    "courses",
     "inner_convergence",
     "loss_curve",
+    "nearest_agents",
+    "paths_picture",
     "round_trip_histogram",
     "scatter",
+    "value_slices",
 ]

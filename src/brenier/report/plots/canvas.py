@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from brenier.errors import DataError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Arguments of a function of matplotlib.
+Style: TypeAlias = dict[str, Any]
 
 SOURCE, MOVED, TARGET = "#0072B2", "#D55E00", "#009E73"
 CLASS_COLOURS = (
@@ -63,6 +66,24 @@ CANVAS = CanvasSettings()
 MIN_HALF_WIDTH = 1e-12  # numerical floor: a frame around equal points has a width
 
 
+def blank_figure(width: float, height: float) -> Figure:
+    """Return a figure of so many inches without panels.
+
+    Raises:
+        DataError: where matplotlib is missing.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise DataError(
+            'plots need matplotlib, which is missing: pip install "brenier[plots]"'
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def new_figure(
     panels: int,
     width: float,
@@ -78,15 +99,7 @@ def new_figure(
     Raises:
         DataError: where matplotlib is missing.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise DataError(
-            'plots need matplotlib, which is missing: pip install "brenier[plots]"'
-        ) from error
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = blank_figure(width, height)
     grid = figure.subplots(
         rows,
         panels // rows,

@@ -36,13 +36,13 @@ def loss_curve(history: History, path: str | Path) -> None:
     Raises:
         DataError: where the history is empty or matplotlib is missing.
     """
-    step = _series(history, "step")
-    value = _series(history, "value")
-    error = _series(history, "standard_error")
+    step = series(history, "step")
+    value = series(history, "value")
+    error = series(history, "standard_error")
     figure, (axes,) = new_figure(1, 7.0, 4.2)
     axes.plot(
         step,
-        _series(history, "train_value"),
+        series(history, "train_value"),
         color=LIGHT,
         lw=1.4,
         label="training batches",
@@ -60,7 +60,7 @@ def loss_curve(history: History, path: str | Path) -> None:
         step, value, color=SOURCE, lw=1.8, marker="o", ms=3, label="held-out samples"
     )
     # The best value among evaluations whose inner problems all converged: only those count for selection.
-    solved = np.where(_series(history, "held_out_unconverged") == 0, value, np.nan)
+    solved = np.where(series(history, "held_out_unconverged") == 0, value, np.nan)
     if np.isfinite(solved).any():
         best = int(np.nanargmin(solved))
         axes.plot(
@@ -77,7 +77,7 @@ def loss_curve(history: History, path: str | Path) -> None:
         xlabel="training step", ylabel="J (cost units of the training coordinates)"
     )
     axes.legend(frameon=False)
-    _seconds_axis(axes, step, _series(history, "seconds"))
+    seconds_axis(axes, step, series(history, "seconds"))
     write_figure(figure, path)
 
 
@@ -91,20 +91,20 @@ def inner_convergence(history: History, path: str | Path) -> None:
     Raises:
         DataError: where the history is empty or matplotlib is missing.
     """
-    step = _series(history, "step")
+    step = series(history, "step")
     figure, (above, below) = new_figure(
         2, 7.0, 4.8, rows=2, share_x=True, height_ratios=[2, 1]
     )
     above.plot(
         step,
-        _series(history, "evaluations"),
+        series(history, "evaluations"),
         color=SOURCE,
         lw=1.8,
         label="held-out samples, final tolerance",
     )
     above.plot(
         step,
-        _series(history, "inner_evaluations"),
+        series(history, "inner_evaluations"),
         color=MOVED,
         lw=1.8,
         label="training batches",
@@ -112,8 +112,8 @@ def inner_convergence(history: History, path: str | Path) -> None:
     above.set(ylabel="gradients per row")
     above.set_ylim(bottom=0)
     above.legend(frameon=False)
-    held_out = _series(history, "held_out_unconverged")
-    training = _series(history, "unconverged")
+    held_out = series(history, "held_out_unconverged")
+    training = series(history, "unconverged")
     below.plot(step, held_out, color=SOURCE, lw=1.8, drawstyle="steps-pre")
     below.plot(step, training, color=MOVED, lw=1.8, drawstyle="steps-pre")
     below.set(xlabel="training step", ylabel="unconverged rows")
@@ -133,14 +133,14 @@ def inner_convergence(history: History, path: str | Path) -> None:
     write_figure(figure, path)
 
 
-def _series(history: History, name: str) -> NDArray[np.float64]:
+def series(history: History, name: str) -> NDArray[np.float64]:
     """Return one figure of every evaluation: (evaluations,)."""
     if not history:
         raise DataError("history: is empty; fit the estimator first")
     return np.array([row[name] for row in history], dtype=np.float64)
 
 
-def _seconds_axis(
+def seconds_axis(
     axes: Axes, step: NDArray[np.float64], seconds: NDArray[np.float64]
 ) -> None:
     """Label the top of a plot over steps with the seconds that training had taken by then."""
