@@ -74,7 +74,7 @@ class OptimalControl:
         history_: the training record, one dictionary per evaluation; "value" is the mean cost from held-out initial
             states.
         diagnostics_: why training stopped, and from fresh initial states the mean "cost" with its standard error, its
-            parts, the share of "unconverged" controls and the "largest_residual".
+            parts, the share of "unconverged" controls and the "largest_residual"; and the "settings" of the training.
 
     >>> import torch
     >>> from brenier.control import OptimalControl
@@ -296,6 +296,25 @@ class OptimalControl:
             "steps": run.step,
             "rollbacks": run.rollbacks,
             **trajectory_facts(found),
+            "settings": self._told_settings(),
+        }
+
+    def _told_settings(self) -> dict[str, Any]:
+        """Return the settings, for people, as JSON can hold them."""
+        unlimited = self.max_steps == math.inf
+        own = None if self.network is None else type(self.network).__name__
+        return {
+            "network": own or f"ValueNetwork of {self.layers} layers of {self.width}",
+            "terminal_condition": self.terminal_condition,
+            "rule": self.gradient.rule,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "optimizer": "SOAP" if self.optimizer is None else "one's own",
+            "max_steps": None if unlimited else self.max_steps,
+            "max_time": self.max_time,
+            "random_state": self.random_state,
+            "dtype": self.dtype,
+            **dataclasses.asdict(self.settings),
         }
 
 

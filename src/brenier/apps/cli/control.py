@@ -92,7 +92,6 @@ def control(
     with run.training():
         task.fit()
     policy = task.policy_
-    policy.diagnostics["settings"] = how
     run.save(task.save)
     measured = measure_policy(policy, seed)
     try:

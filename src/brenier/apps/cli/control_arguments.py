@@ -97,11 +97,27 @@ def _add_training(parser: CommandParser) -> None:
         help=text,
     )
     numbers = {
-        "--max-steps": (int, "N", "training steps at most"),
+        "--max-steps": (
+            int,
+            "N",
+            "training steps at most (default: as the problem says)",
+        ),
         "--max-time": (float, "S", "seconds of wall time that training may take"),
-        "--batch-size": (int, "N", "initial states of a training step"),
-        "--learning-rate": (float, "X", "at the start; it decays to zero"),
-        "--width": (int, "N", "units per layer of the value network"),
+        "--batch-size": (
+            int,
+            "N",
+            "initial states of a training step (default: as the problem says)",
+        ),
+        "--learning-rate": (
+            float,
+            "X",
+            "at the start; it decays to zero (default: as the problem says)",
+        ),
+        "--width": (
+            int,
+            "N",
+            "units per layer of the value network (default: as the problem says)",
+        ),
     }
     for flag, (kind, sign, text) in numbers.items():
         add_setting(group, flag, text, kind=kind, metavar=sign, defaults=known)
