@@ -140,7 +140,7 @@ class Quadrotor(ControlProblem):
         return UsualTraining(
             max_steps=2000,
             batch_size=16,
-            learning_rate=2e-2,
+            learning_rate=3e-2,
             coarse=4,
             segment=segment,
         )
