@@ -22,7 +22,7 @@ from brenier.control.known_hamiltonians import (
     QuarticHamiltonian,
     exponential_speed,
 )
-from brenier.control.problem import ControlProblem
+from brenier.control.problem import ControlProblem, UsualTraining
 from brenier.control.problems.riccati import KnownByRiccati, LinearQuadratic
 
 
@@ -45,6 +45,10 @@ class PushedPoint(ControlProblem):
         require_count("dim", self.dim, "dimensions of the point")
         what = "the weight of the terminal cost"
         require_number("terminal_weight", self.terminal_weight, what)
+
+    def usual_training(self) -> UsualTraining:
+        """Return what was found to work: where costs are smooth and mild, a high rate."""
+        return UsualTraining(learning_rate=3e-2)
 
     @property
     def state_dim(self) -> int:

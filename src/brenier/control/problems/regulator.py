@@ -13,6 +13,7 @@ from torch.linalg import vecdot
 
 from brenier.control.checks import require_number
 from brenier.control.known_hamiltonians import QuadraticHamiltonian
+from brenier.control.problem import UsualTraining
 from brenier.control.problems.riccati import KnownByRiccati, LinearQuadratic
 from brenier.errors import DataError
 
@@ -57,6 +58,10 @@ class LinearRegulator(KnownByRiccati):
         _check_weights("R", found["R"], zero=False)
         for name, matrix in found.items():
             object.__setattr__(self, name, tuple(map(tuple, matrix.tolist())))
+
+    def usual_training(self) -> UsualTraining:
+        """Return what was found to work: where costs are smooth and mild, a high rate."""
+        return UsualTraining(learning_rate=3e-2)
 
     @property
     def state_dim(self) -> int:
