@@ -166,3 +166,12 @@ def slopes_of(value: Tensor, module: nn.Module) -> Tensor:
     found = torch.autograd.grad(value, weights, allow_unused=True)
     pairs = zip(found, weights, strict=True)
     return torch.cat([(g if g is not None else 0 * w).flatten() for g, w in pairs])
+
+
+def told(value: object) -> str:
+    """What a problem is called in the list of tests: its kind, and the fields that are not the usual ones."""
+    if not isinstance(value, ControlProblem):
+        return str(value)
+    usual, kind = type(value)().config(), type(value).__name__
+    other = [f"{k}={v}" for k, v in value.config().items() if v != usual.get(k)]
+    return " ".join([kind, *other])

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from control.problems_of_control import told
 
 from brenier.control import AutodiffHamiltonian
 from brenier.control.problems import PROBLEMS, Consumption
@@ -73,7 +74,7 @@ def cost_of_guess(problem, z):
     return (total + problem.terminal_cost(z)).item(), met
 
 
-@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=repr)
+@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=told)
 def test_derivatives_agree_with_finite_differences(problem) -> None:
     t, z, u = drawn(problem)
     z, u = z.requires_grad_(), u.requires_grad_()
@@ -84,7 +85,7 @@ def test_derivatives_agree_with_finite_differences(problem) -> None:
     assert torch.autograd.gradcheck(problem.value_guess, (t, z))
 
 
-@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=repr)
+@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=told)
 def test_the_known_hamiltonian_agrees_with_automatic_differentiation(problem) -> None:
     t, z, u = drawn(problem)
     p = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).to(z)
@@ -101,7 +102,7 @@ def test_the_known_hamiltonian_agrees_with_automatic_differentiation(problem) ->
     torch.testing.assert_close(known.gradient(below), general.gradient(below))
 
 
-@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=repr)
+@pytest.mark.parametrize("problem", PROBLEMS_HERE, ids=told)
 def test_gradients_of_the_hamiltonian_reach_states_and_costates(problem) -> None:
     t, z, u = drawn(problem)
     p = costates(problem, t, z).requires_grad_()
@@ -170,7 +171,7 @@ def test_the_guess_solves_the_equation_of_hamilton_jacobi_and_bellman() -> None:
         (Consumption(agents=100, eta=0.9, theta=0.9), 3584.288),
         (Consumption.published(), -841.49),
     ],
-    ids=repr,
+    ids=told,
 )
 def test_the_policy_of_the_guess_costs_little_more_than_the_optimum(
     problem, wanted
@@ -191,7 +192,7 @@ def test_an_even_guess_overlooks_habits_at_a_finite_cost() -> None:
 @pytest.mark.parametrize(
     "problem",
     [Consumption(), Consumption(eta=0.9, theta=0.9), Consumption.published()],
-    ids=repr,
+    ids=told,
 )
 def test_bad_policies_have_finite_costs_and_gradients(problem, share, dtype) -> None:
     first = problem.initial_states(2, torch.Generator().manual_seed(0)).to(dtype)

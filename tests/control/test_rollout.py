@@ -12,6 +12,7 @@ from control.problems_of_control import (
     known_controller,
     slopes_of,
     small_controller,
+    told,
 )
 from problems import normal
 from torch import Tensor, nn
@@ -151,7 +152,7 @@ def test_a_rollout_with_a_graph_is_the_one_without(scheme: str) -> None:
         *(ExponentialIntegrator(dim=dim, terminal_weight=100) for dim in (1, 10, 100)),
         ExponentialIntegrator(dim=3, terminal_weight=1000.0, horizon=4.5),
     ],
-    ids=str,
+    ids=told,
 )
 def test_known_values_steer_at_least_cost(problem: ExponentialIntegrator) -> None:
     z = starts(problem, 6)
@@ -352,7 +353,7 @@ def peak(controller: Controller, steps: int = 3, segment: int = 0) -> int:
         return most()
 
 
-@pytest.mark.parametrize("problem", [Pendulum(), Quadrotor()], ids=str)
+@pytest.mark.parametrize("problem", [Pendulum(), Quadrotor()], ids=told)
 @pytest.mark.parametrize("rule", ["one_step", "implicit", "unrolled"])
 def test_memory_is_flat_in_inner_steps_but_where_they_are_unrolled(
     problem: ControlProblem, rule: str

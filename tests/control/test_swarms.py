@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from control.problems_of_control import told
 from scipy.optimize import minimize
 
 from brenier.control import AutodiffHamiltonian
@@ -42,7 +43,7 @@ def plain_interaction(places, radius):
     return sum(near) / (2 * len(places))
 
 
-@pytest.mark.parametrize("problem", SWARMS, ids=repr)
+@pytest.mark.parametrize("problem", SWARMS, ids=told)
 def test_derivatives_agree_with_finite_differences(problem) -> None:
     t, z, u = drawn(problem)
     z, u = z.requires_grad_(), u.requires_grad_()
@@ -51,7 +52,7 @@ def test_derivatives_agree_with_finite_differences(problem) -> None:
     assert torch.autograd.gradcheck(problem.terminal_cost, (z,))
 
 
-@pytest.mark.parametrize("problem", SWARMS, ids=repr)
+@pytest.mark.parametrize("problem", SWARMS, ids=told)
 def test_known_hamiltonians_agree_with_automatic_differentiation(problem) -> None:
     t, z, u = drawn(problem)
     p = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).to(z)
@@ -63,7 +64,7 @@ def test_known_hamiltonians_agree_with_automatic_differentiation(problem) -> Non
     torch.testing.assert_close(known.scale, general.scale)
 
 
-@pytest.mark.parametrize("problem", SWARMS, ids=repr)
+@pytest.mark.parametrize("problem", SWARMS, ids=told)
 def test_gradients_of_known_hamiltonians_reach_states_and_costates(problem) -> None:
     t, z, u = drawn(problem)
     p = torch.randn(z.shape, generator=torch.Generator().manual_seed(1)).to(z)
@@ -115,7 +116,7 @@ def test_hovering_costs_what_it_should() -> None:
         *(Quadrotor(agents=n, layout="grid") for n in (2, 6, 8, 100)),
         *(Bicycle(agents=n, layout="grid") for n in (2, 7, 100)),
     ],
-    ids=repr,
+    ids=told,
 )
 def test_grids_can_be_flown_without_collision(problem) -> None:
     rng = torch.Generator().manual_seed(0)
@@ -131,7 +132,7 @@ def test_grids_can_be_flown_without_collision(problem) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("problem", SWARMS, ids=repr)
+@pytest.mark.parametrize("problem", SWARMS, ids=told)
 def test_shapes_names_and_precision(problem, dtype) -> None:
     t, z, u = drawn(problem, n=5, dtype=dtype)
     assert z.shape == (5, problem.state_dim)
