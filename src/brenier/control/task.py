@@ -44,8 +44,9 @@ class ControlSettings:
         fixed_states: initial states that all batches are, or None to draw new ones at every step.
         segment: steps of a rollout whose graph is kept at once, see `brenier.control.rollout`; 0 for all.
         evaluate_every: training steps between two evaluations at the held-out states.
-        patience: evaluations without a lower cost after which training stops. New initial states are drawn at every
-            step, so that nothing is overfitted, and a cost that is worse for a while is no reason to stop.
+        patience: evaluations without a lower cost after which training stops. So many that it hardly does: new initial
+            states are drawn at every step, so that nothing is overfitted, and while the rate is high a cost that is
+            worse for a while says little about its end.
         max_rollbacks: times training may lose its way and go back before it gives up.
     """
 
@@ -59,7 +60,7 @@ class ControlSettings:
     fixed_states: int | None = None
     segment: int = 0
     evaluate_every: int = 25
-    patience: int = 40
+    patience: int = 1000
     max_rollbacks: int = 12
 
     def __post_init__(self) -> None:
