@@ -30,7 +30,7 @@ def check(case: Case) -> None:
     assert peak() - before < GIGABYTES
 
 
-@settings(LIKE, max_examples=15)
+@settings(LIKE, max_examples=8)
 @given(cases())
 def test_a_few_inputs_of_all_kinds(case: Case) -> None:
     check(case)
