@@ -65,7 +65,10 @@ class FeedbackPolicy:
         return self._as_given(action.control, z)
 
     def value(self, z: States, t: float | Tensor) -> Any:
-        """Return the value function, the cost to go, at states (n, d) and time t: (n,).
+        """Return the value function at states (n, d) and time t: (n,).
+
+        Only its gradient steers, so that only that is trained, along paths. The number is the cost to go no better than
+        the equation of Hamilton, Jacobi and Bellman holds, see `ControlSettings.hjb_weight`.
 
         Raises:
             DataError: as above, and where the controller has no value function.
@@ -74,6 +77,8 @@ class FeedbackPolicy:
 
     def costate(self, z: States, t: float | Tensor) -> Any:
         """Return the gradient of the value function in z, at states (n, d) and time t: (n, d).
+
+        In directions that no control pushes, costs say little about it.
 
         Raises:
             DataError: as above.

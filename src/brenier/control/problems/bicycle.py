@@ -151,7 +151,10 @@ class Bicycle(ControlProblem):
         return states.flatten(1)
 
     def usual_training(self) -> UsualTraining:
-        """Return what was found to work: the turn for a steering angle is so fast that only small steps hold on."""
+        """Return what was found to work for one bicycle, which turns so fast that only small steps hold on.
+
+        Of many agents, whose paths were not yet learnt in minutes, few time steps are kept in memory.
+        """
         segment = 0 if self.agents < 20 else max(1, self.steps // 12)
         return UsualTraining(
             max_steps=1500,

@@ -135,7 +135,10 @@ class Quadrotor(ControlProblem):
         return states.flatten(1)
 
     def usual_training(self) -> UsualTraining:
-        """Return what was found to work: coarse rollouts first, and for many agents few time steps in memory."""
+        """Return what was found to work for one quadrotor: coarse rollouts first.
+
+        Of many agents, whose paths were not yet learnt in minutes, few time steps are kept in memory.
+        """
         segment = 0 if self.agents < 20 else max(1, self.steps // 16)
         return UsualTraining(
             max_steps=2000,
