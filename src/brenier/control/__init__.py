@@ -12,7 +12,11 @@ from brenier.control.known_hamiltonians import (
     QuadraticHamiltonian,
     QuarticHamiltonian,
 )
-from brenier.control.optimal_control import OptimalControl, usual_settings
+from brenier.control.optimal_control import (
+    OptimalControl,
+    trajectory_facts,
+    usual_settings,
+)
 from brenier.control.policy import FeedbackPolicy
 from brenier.control.policy_files import holds_policy
 from brenier.control.problem import (
@@ -79,5 +83,6 @@ __all__ = [
     "problem_named",
     "roll_out",
     "smallest_distance",
+    "trajectory_facts",
     "usual_settings",
 ]

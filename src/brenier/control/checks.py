@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import numbers
 
+import torch
+
 from brenier.errors import DataError
 
 
@@ -41,3 +43,18 @@ def require_count(name: str, value: int, what: str, *, zero: bool = False) -> No
             f"{name}: must be a whole number {wanted}, got {value!r}; give the number of {what}",
             argument=name,
         )
+
+
+def require_device(device: str | torch.device | None) -> torch.device:
+    """Return a device that is there, the usual one for None.
+
+    Raises:
+        DataError: where it cannot be used.
+    """
+    try:
+        return torch.zeros(1, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:
+        fault = str(error).splitlines()[0]
+        raise DataError(
+            f"device: {device!r} cannot be used here ({fault})", argument="device"
+        ) from error

@@ -93,6 +93,26 @@ class Hamiltonian(abc.ABC):
         return self.residual(at.y, at.residual)
 
 
+class DiagonalHamiltonian(Hamiltonian):
+    """A sum over controls: a subclass writes `diagonal`, and no matrix is formed but in `hessian`."""
+
+    @abc.abstractmethod
+    def diagonal(self, u: Tensor) -> Tensor:
+        """Return the second derivatives, one for each control: (n, m)."""
+
+    def hessian(self, u: Tensor) -> Tensor:
+        """Return the Hessian, which is diagonal: (n, m, m)."""
+        return torch.diag_embed(self.diagonal(u))
+
+    def hessian_product(self, u: Tensor, v: Tensor) -> Tensor:
+        """Return the Hessian times v: (n, m)."""
+        return self.diagonal(u) * v
+
+    def curvature(self, u: Tensor) -> Tensor:
+        """Return the largest absolute second derivative: (n,)."""
+        return self.diagonal(u).abs().amax(-1)
+
+
 @dataclasses.dataclass(frozen=True)
 class AutodiffHamiltonian(Hamiltonian):
     """The Hamiltonian of any problem, by automatic differentiation.
@@ -109,9 +129,9 @@ class AutodiffHamiltonian(Hamiltonian):
     z: Tensor
     p: Tensor
 
-    @property
+    @functools.cached_property
     def bounds(self) -> Bounds | None:  # type: ignore[override]
-        """The bounds of the problem at these times and states."""
+        """The bounds of the problem at these times and states, asked for at every step of a search."""
         return self.problem.bounds(self.t, self.z.detach())
 
     def value(self, u: Tensor) -> Tensor:

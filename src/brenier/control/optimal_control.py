@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from brenier.control.checks import require_count, require_number
+from brenier.control.checks import require_count, require_device, require_number
 from brenier.control.controller import Controller, ImplicitController
 from brenier.control.policy import FeedbackPolicy
 from brenier.control.probe import require_network, require_sound
@@ -212,7 +212,7 @@ class OptimalControl:
     def _prepared(self, start: Start) -> tuple[Run[Controller], Keeper | None]:
         """Return the run of a start, and what keeps it on disk."""
         like = torch.zeros(1, dtype=getattr(torch, self.dtype))
-        like = like.to(self._device())
+        like = like.to(require_device(self.device))
         require_sound(self.problem, like)
         if self.network is not None:
             require_network(self.network, self.problem, like)
@@ -263,17 +263,6 @@ class OptimalControl:
         told = (*problem, self.grid, shapes, kinds)
         how = (self.gradient, self.search, self.terminal_condition, training)
         return " ".join(map(str, (*told, *how, self.settings)))
-
-    def _device(self) -> torch.device:
-        """Return the device to compute on."""
-        try:
-            return torch.zeros(1, device=self.device).device
-        except (RuntimeError, AssertionError, TypeError) as error:
-            fault = str(error).splitlines()[0]
-            raise DataError(
-                f"device: {self.device!r} cannot be used here ({fault})",
-                argument="device",
-            ) from error
 
     def _diagnostics(
         self, run: Run[Controller], controller: Controller

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from brenier.control.checks import require_device
 from brenier.control.controller import (
     Controller,
     DirectController,
@@ -103,13 +104,7 @@ def load_policy(
             raise owner.refused from None
         raise
     policy = _built(folder, owner, found)
-    try:
-        policy.controller.to(device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        fault = str(error).splitlines()[0]
-        raise DataError(
-            f"device: {device!r} cannot be used here ({fault})", argument="device"
-        ) from error
+    policy.controller.to(require_device(device))
     return policy
 
 

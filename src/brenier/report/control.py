@@ -20,6 +20,7 @@ from brenier.control import (
     problem_name,
     roll_out,
     smallest_distance,
+    trajectory_facts,
 )
 from brenier.errors import DataError
 from brenier.report.control_figures import control_figures
@@ -27,7 +28,6 @@ from brenier.report.figures import figures_section
 from brenier.report.fit import settings_section, training_section
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.tables import markdown_table
-from brenier.statistics import standard_error
 
 CONTROL_COLUMNS = {
     "step": "step",
@@ -134,13 +134,8 @@ def measure_policy(
     gap, size = _equation(policy, found)
     facts = PolicyFacts(
         states=states,
-        cost=float(found.cost.mean()),
-        standard_error=standard_error(found.cost),
-        running_cost=float(found.running.mean()),
-        terminal_cost=float(found.terminal.mean()),
+        **trajectory_facts(found),
         optimal_cost=_optimal_cost(policy, z),
-        unconverged=found.unconverged,
-        largest_residual=found.largest_residual,
         hjb_residual=gap,
         mean_hamiltonian=size,
         smallest_distance=_nearest_pair(problem, found),

@@ -148,10 +148,6 @@ def _problem(
         raise DataError(
             f"{name}: holds a saved policy; add --report for its report, or give the name of a problem"
         )
-    if name not in PROBLEMS:
-        raise DataError(
-            f"problem: there is none named {name!r}; choose one of {', '.join(PROBLEMS)}"
-        )
     fields = {each: settings[each] for each in FIELDS if each in settings}
     for text in assignments:
         field, value = _assigned(text)

@@ -8,12 +8,12 @@ import functools
 import torch
 from torch import Tensor
 
-from brenier.control.hamiltonian import Hamiltonian
+from brenier.control.hamiltonian import DiagonalHamiltonian
 from brenier.control.problem import Bounds
 
 
 @dataclasses.dataclass(frozen=True)
-class HabitHamiltonian(Hamiltonian):
+class HabitHamiltonian(DiagonalHamiltonian):
     """-D U(u - habit) - p_x u + p_h u^eta, summed over m agents, U(c) = c^{1 - aversion} / (1 - aversion).
 
     Below `least`, U is continued by its expansion of second order, so that H is twice differentiable for all u. For
@@ -65,18 +65,6 @@ class HabitHamiltonian(Hamiltonian):
             return self.discounted * bend
         used = self.eta * (self.eta - 1) * positive_power(u, self.eta - 2)
         return self.discounted * bend + self.pulled * used
-
-    def hessian(self, u: Tensor) -> Tensor:
-        """Return the Hessian, which is diagonal: (n, m, m)."""
-        return torch.diag_embed(self.diagonal(u))
-
-    def hessian_product(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return the Hessian times v: (n, m)."""
-        return self.diagonal(u) * v
-
-    def curvature(self, u: Tensor) -> Tensor:
-        """Return the largest absolute second derivative: (n,)."""
-        return self.diagonal(u).abs().amax(-1)
 
     def rows(self, index: Tensor) -> HabitHamiltonian:
         """Return the Hamiltonians of the rows in index."""

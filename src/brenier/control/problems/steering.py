@@ -9,12 +9,12 @@ import math
 import torch
 from torch import Tensor
 
-from brenier.control.hamiltonian import Hamiltonian
+from brenier.control.hamiltonian import DiagonalHamiltonian
 from brenier.control.problem import Bounds
 
 
 @dataclasses.dataclass(frozen=True)
-class BicycleHamiltonian(Hamiltonian):
+class BicycleHamiltonian(DiagonalHamiltonian):
     """delta^2 / 2 + q tan(delta) + a^2 / 2 + p_v a, summed over agents, with q = p_theta v / wheelbase.
 
     The acceleration is explicit, a = -p_v. In delta there is a stationary point inside (-pi/2, pi/2) only for |q| of
@@ -52,18 +52,6 @@ class BicycleHamiltonian(Hamiltonian):
         """Return the second derivatives, one for each control: (n, 2 N)."""
         bends = 2 * u.tan() / u.cos().square()
         return 1 + self.pulled * torch.where(self._steers(u), bends, 0.0)
-
-    def hessian(self, u: Tensor) -> Tensor:
-        """Return the Hessian, which is diagonal: (n, 2 N, 2 N)."""
-        return torch.diag_embed(self.diagonal(u))
-
-    def hessian_product(self, u: Tensor, v: Tensor) -> Tensor:
-        """Return the Hessian times v: (n, 2 N)."""
-        return self.diagonal(u) * v
-
-    def curvature(self, u: Tensor) -> Tensor:
-        """Return the largest absolute second derivative: (n,)."""
-        return self.diagonal(u).abs().amax(-1)
 
     def rows(self, index: Tensor) -> BicycleHamiltonian:
         """Return the Hamiltonians of the rows in index."""
