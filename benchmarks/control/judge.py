@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.linalg import vecdot, vector_norm
+from torch.linalg import vector_norm
 
 from benchmarks.control import truth
 from benchmarks.control.cases import Case, held_out
@@ -19,6 +19,7 @@ from brenier.control import (
     ImplicitController,
     KnownValue,
     Trajectory,
+    equation_along,
     roll_out,
 )
 
@@ -75,20 +76,12 @@ def costs_over(cost: Tensor, least: np.ndarray | None) -> dict[str, Any]:
     }
 
 
-@torch.no_grad()
 def hjb_gap(controller: Controller, found: Trajectory) -> float | None:
     """Return the mean of |phi_t + H| along trajectories over that of |H|, or None without a value function."""
     if not isinstance(controller, ImplicitController):
         return None
-    problem, gaps, sizes = controller.problem, [], []
-    for t, z, u in zip(found.times, found.states, found.controls, strict=False):
-        times = t.expand(len(z))
-        jet = controller.value.jet(z, times)
-        pulled = vecdot(jet.costate, problem.dynamics(times, z, u))
-        h = problem.running_cost(times, z, u) + pulled
-        gaps.append((jet.speed + h).abs())
-        sizes.append(h.abs())
-    return float(torch.stack(gaps).mean() / torch.stack(sizes).mean())
+    gap, size = equation_along(controller, found)
+    return gap / size
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ from brenier.control.problems import (
     problem_named,
 )
 from brenier.control.problems.swarm import smallest_distance
-from brenier.control.rollout import Grid, Trajectory, roll_out
+from brenier.control.rollout import Grid, Trajectory, equation_along, roll_out
 from brenier.control.search import ControlGradient, ControlSearch
 from brenier.control.task import ControlSettings, ControlTask
 from brenier.control.value import ValueFunction, ValueJet, ValueNetwork
@@ -78,6 +78,7 @@ __all__ = [
     "ValueFunction",
     "ValueJet",
     "ValueNetwork",
+    "equation_along",
     "holds_policy",
     "problem_name",
     "problem_named",

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from brenier.control.checks import require_count
-from brenier.control.controller import Action, Controller
+from brenier.control.controller import Action, Controller, ImplicitController
 from brenier.control.problem import ControlProblem
 from brenier.control.segments import Recomputed, Stretch
 from brenier.errors import DataError
@@ -262,8 +262,30 @@ def hjb_gap(problem: ControlProblem, t: Tensor, z: Tensor, action: Action) -> Te
         raise DataError(
             "action: has no value function, so that nothing can be compared"
         )
-    pulled = torch.linalg.vecdot(
-        action.jet.costate, problem.dynamics(t, z, action.control)
-    )
-    cost = problem.running_cost(t, z, action.control)
-    return (action.jet.speed + cost + pulled).abs()
+    energy = _energy(problem, t, z, action.control, action.jet.costate)
+    return (action.jet.speed + energy).abs()
+
+
+@torch.no_grad()
+def equation_along(
+    controller: ImplicitController, found: Trajectory
+) -> tuple[float, float]:
+    """Return the mean |phi_t + H| along trajectories, and the mean |H| that it is compared with."""
+    problem = controller.problem
+    gap = size = 0.0
+    for t, z, u in zip(found.times, found.states, found.controls, strict=False):
+        times = t.expand(len(z))
+        jet = controller.value.jet(z, times)
+        energy = _energy(problem, times, z, u, jet.costate)
+        gap += float((jet.speed + energy).abs().mean())
+        size += float(energy.abs().mean())
+    steps = len(found.controls)
+    return gap / steps, size / steps
+
+
+def _energy(
+    problem: ControlProblem, t: Tensor, z: Tensor, u: Tensor, p: Tensor
+) -> Tensor:
+    """Return H(t, z, p, u), nothing left out: (n,)."""
+    pulled = torch.linalg.vecdot(p, problem.dynamics(t, z, u))
+    return problem.running_cost(t, z, u) + pulled

@@ -17,6 +17,7 @@ from brenier.control import (
     Grid,
     ImplicitController,
     Trajectory,
+    equation_along,
     problem_name,
     roll_out,
     smallest_distance,
@@ -131,7 +132,9 @@ def measure_policy(
     generator = torch.Generator().manual_seed(seed + 1)
     z = problem.initial_states(states, generator).to(policy.like)
     found = roll_out(problem, controller, z, policy.grid)
-    gap, size = _equation(policy, found)
+    gap = size = None
+    if isinstance(controller, ImplicitController):
+        gap, size = equation_along(controller, found)
     facts = PolicyFacts(
         states=states,
         **trajectory_facts(found),
@@ -263,26 +266,6 @@ def _agents(facts: PolicyFacts) -> str:
         "The smallest distance between two agents, at any time step from any initial state, is "
         f"{facts.smallest_distance:.4g}."
     )
-
-
-def _equation(
-    policy: FeedbackPolicy, found: Trajectory
-) -> tuple[float | None, float | None]:
-    """Return the mean |phi_t + H| and the mean |H| along trajectories, or None without a value function."""
-    controller, problem = policy.controller, policy.problem
-    if not isinstance(controller, ImplicitController):
-        return None, None
-    gap = size = 0.0
-    for k, u in enumerate(found.controls):
-        z = found.states[k]
-        t = found.times[k].expand(len(z))
-        jet = controller.value.jet(z, t)
-        pulled = torch.linalg.vecdot(jet.costate, problem.dynamics(t, z, u))
-        energy = problem.running_cost(t, z, u) + pulled
-        gap += float((jet.speed + energy).abs().mean())
-        size += float(energy.abs().mean())
-    steps = len(found.controls)
-    return gap / steps, size / steps
 
 
 def _optimal_cost(policy: FeedbackPolicy, z: Tensor) -> float | None:

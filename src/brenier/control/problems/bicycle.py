@@ -9,23 +9,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from brenier.control.checks import require_count, require_number
-from brenier.control.problem import Bounds, ControlProblem, UsualTraining
+from brenier.control.checks import require_number
+from brenier.control.problem import Bounds, UsualTraining
 from brenier.control.problems.steering import BicycleHamiltonian, steering_bounds
 from brenier.control.problems.swarm import (
+    Swarm,
     grid,
-    interaction,
     numbered,
     quarter_turn,
     require_choice,
-    require_place,
-    start_noise,
 )
 from brenier.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Bicycle(ControlProblem):
+class Bicycle(Swarm):
     """N bicycles ride to their targets: d = 4 N, m = 2 N, agent by agent.
 
     An agent's state is its position (x, y), its heading theta and its speed v; its control is the steering angle delta,
@@ -56,52 +54,32 @@ class Bicycle(ControlProblem):
         spacing: of the grid.
     """
 
+    agent_states, agent_controls, axes = 4, 2, 2
+
     horizon: float = 4.0
     steps: int = 60
-    agents: int = 1
     terminal_weight: float = 500.0
     interaction: float = 5.0
-    radius: float = 1.0
     wheelbase: float = 0.05
     start: str = "gentle"
     largest_steering: float = math.pi / 2 - 0.25
     target: tuple[float, ...] = (1.0, 1.0)
-    start_spread: float = 0.1
     start_speed: float = 0.1
-    largest_deviation: float = 2.5
-    layout: str = "point"
     spacing: float = 0.75
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_count("agents", self.agents, "agents")
-        require_number("radius", self.radius, "how far agents are felt by each other")
         require_number("wheelbase", self.wheelbase, "the length of a bicycle")
         require_number("spacing", self.spacing, "the spacing of the grid")
-        bound, cut = "the bound on the steering angle", "where spread is cut off"
+        bound = "the bound on the steering angle"
         require_number("largest_steering", self.largest_steering, bound)
-        require_number("largest_deviation", self.largest_deviation, cut)
-        for name in ("terminal_weight", "interaction", "start_spread", "start_speed"):
-            what = f"the {name.replace('_', ' ')}"
-            require_number(name, getattr(self, name), what, zero=True)
+        require_number("start_speed", self.start_speed, "the start speed", zero=True)
         require_choice("start", self.start, ("gentle", "reversed"))
-        require_choice("layout", self.layout, ("point", "grid"))
-        object.__setattr__(self, "target", require_place("target", self.target, 2))
         if self.largest_steering >= math.pi / 2:
             raise DataError(
                 f"largest_steering: must be below pi/2, got {self.largest_steering!r}; there its tangent has no bound",
                 argument="largest_steering",
             )
-
-    @property
-    def state_dim(self) -> int:
-        """4 for each agent."""
-        return 4 * self.agents
-
-    @property
-    def control_dim(self) -> int:
-        """2 for each agent."""
-        return 2 * self.agents
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """Return f: (n, 4 N)."""
@@ -111,13 +89,9 @@ class Bicycle(ControlProblem):
         parts = [speed * heading.cos(), speed * heading.sin(), turn, a]
         return torch.stack(parts, -1).flatten(-2)
 
-    def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """Return L: (n,)."""
-        effort = u.square().sum(-1) / 2
-        if self.agents == 1 or self.interaction == 0:
-            return effort
-        near = interaction(self.positions(z), self.radius)
-        return effort + self.interaction * near
+    def effort(self, u: Tensor) -> Tensor:
+        """Return what controls cost: (n,)."""
+        return u.square().sum(-1) / 2
 
     def terminal_cost(self, z: Tensor) -> Tensor:
         """Return G: (n,)."""
@@ -138,10 +112,8 @@ class Bicycle(ControlProblem):
     def initial_states(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw initial states, positions spread normally: (n, 4 N), float64, on the CPU."""
         turned = self.start == "reversed"
-        largest = self.largest_deviation if self.layout == "grid" else math.inf
-        agents, spread = self.agents, self.start_spread
-        states = torch.empty(n, agents, 4, dtype=torch.float64)
-        states[..., :2] = start_noise(n, agents, 2, spread, largest, generator)
+        states = torch.empty(n, self.agents, 4, dtype=torch.float64)
+        states[..., :2] = self._start_noise(n, 2, generator)
         states[..., 2] = math.pi if turned else 0.1
         states[..., 3] = self.start_speed
         if self.layout == "grid":
@@ -155,18 +127,13 @@ class Bicycle(ControlProblem):
 
         Of many agents, whose paths were not yet learnt in minutes, few time steps are kept in memory.
         """
-        segment = 0 if self.agents < 20 else max(1, self.steps // 12)
         return UsualTraining(
             max_steps=1500,
             learning_rate=3e-3,
             terminal_start=1e-3,
             coarse=2,
-            segment=segment,
+            segment=self._segment(12),
         )
-
-    def positions(self, z: Tensor) -> Tensor:
-        """Return where agents are in the plane: (..., d) -> (..., N, 2)."""
-        return self._each(z)[..., :2]
 
     def target_positions(self) -> Tensor:
         """Return where agents should end: (N, 2), float64."""
@@ -182,10 +149,6 @@ class Bicycle(ControlProblem):
     def control_names(self) -> Sequence[str]:
         """Names of the controls, with the agent's number where there are several."""
         return numbered(self.agents, ("steering", "acceleration"))
-
-    def _each(self, z: Tensor) -> Tensor:
-        """Return states agent by agent: (..., 4 N) -> (..., N, 4)."""
-        return z.unflatten(-1, (self.agents, 4))
 
     def _grid(self) -> Tensor:
         """Return the square grid around the origin: (N, 2), float64."""

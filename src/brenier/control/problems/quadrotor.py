@@ -9,23 +9,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from brenier.control.checks import require_count, require_number
+from brenier.control.checks import require_number
 from brenier.control.known_hamiltonians import ExponentialHamiltonian
-from brenier.control.problem import ControlProblem, UsualTraining
+from brenier.control.problem import UsualTraining
 from brenier.control.problems.swarm import (
+    Swarm,
     grid,
-    interaction,
     numbered,
     quarter_turn,
-    require_choice,
-    require_place,
-    start_noise,
 )
 from brenier.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Quadrotor(ControlProblem):
+class Quadrotor(Swarm):
     """N quadrotors fly to their targets and come to rest there: d = 12 N, m = 4 N, agent by agent.
 
     An agent's state is its position x, the angles psi, theta, phi, its velocity v, and the rates of the angles; its
@@ -55,46 +52,25 @@ class Quadrotor(ControlProblem):
         layout: "point" or "grid".
     """
 
+    agent_states, agent_controls, axes = 12, 4, 3
+
     horizon: float = 4.5
     steps: int = 160
-    agents: int = 1
     terminal_weight: float = 1000.0
     interaction: float = 0.1
-    radius: float = 1.0
     mass: float = 0.5
     gravity: float = 1.0
     target: tuple[float, ...] = (2.0, 2.0, 2.0)
-    start_spread: float = 0.1
-    largest_deviation: float = 2.5
-    layout: str = "point"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_count("agents", self.agents, "agents")
-        require_number("radius", self.radius, "how far agents are felt by each other")
         require_number("mass", self.mass, "the mass of an agent")
-        cut = "where spread is cut off"
-        require_number("largest_deviation", self.largest_deviation, cut)
-        for name in ("terminal_weight", "interaction", "gravity", "start_spread"):
-            what = f"the {name.replace('_', ' ')}"
-            require_number(name, getattr(self, name), what, zero=True)
-        object.__setattr__(self, "target", require_place("target", self.target, 3))
-        require_choice("layout", self.layout, ("point", "grid"))
+        require_number("gravity", self.gravity, "the gravity", zero=True)
         if self.layout == "grid" and self.agents % 2:
             raise DataError(
                 f"agents: must be even where layout is 'grid', got {self.agents}; half of them end on each grid",
                 argument="agents",
             )
-
-    @property
-    def state_dim(self) -> int:
-        """12 for each agent."""
-        return 12 * self.agents
-
-    @property
-    def control_dim(self) -> int:
-        """4 for each agent."""
-        return 4 * self.agents
 
     def dynamics(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
         """Return f: (n, 12 N)."""
@@ -104,13 +80,9 @@ class Quadrotor(ControlProblem):
         parts = [state[..., 6:9], state[..., 9:], push - weight, control[..., 1:]]
         return torch.cat(parts, -1).flatten(-2)
 
-    def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
-        """Return L: (n,)."""
-        effort = torch.exp(u.square().sum(-1) / (2 * self.agents))
-        if self.agents == 1 or self.interaction == 0:
-            return effort
-        near = interaction(self.positions(z), self.radius)
-        return effort + self.interaction * near
+    def effort(self, u: Tensor) -> Tensor:
+        """Return what controls cost: (n,)."""
+        return torch.exp(u.square().sum(-1) / (2 * self.agents))
 
     def terminal_cost(self, z: Tensor) -> Tensor:
         """Return G: (n,)."""
@@ -126,10 +98,8 @@ class Quadrotor(ControlProblem):
 
     def initial_states(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw initial states at rest, positions and angles spread normally: (n, 12 N), float64, on the CPU."""
-        largest = self.largest_deviation if self.layout == "grid" else math.inf
-        agents, spread = self.agents, self.start_spread
-        states = torch.zeros(n, agents, 12, dtype=torch.float64)
-        states[..., :6] = start_noise(n, agents, 6, spread, largest, generator)
+        states = torch.zeros(n, self.agents, 12, dtype=torch.float64)
+        states[..., :6] = self._start_noise(n, 6, generator)
         if self.layout == "grid":
             states[..., :3] += self._places()[0]
         return states.flatten(1)
@@ -139,18 +109,13 @@ class Quadrotor(ControlProblem):
 
         Of many agents, whose paths were not yet learnt in minutes, few time steps are kept in memory.
         """
-        segment = 0 if self.agents < 20 else max(1, self.steps // 16)
         return UsualTraining(
             max_steps=2000,
             batch_size=16,
             learning_rate=3e-2,
             coarse=4,
-            segment=segment,
+            segment=self._segment(16),
         )
-
-    def positions(self, z: Tensor) -> Tensor:
-        """Return where agents are in space: (..., d) -> (..., N, 3)."""
-        return self._each(z)[..., :3]
 
     def target_positions(self) -> Tensor:
         """Return where agents should end: (N, 3), float64."""
@@ -169,10 +134,6 @@ class Quadrotor(ControlProblem):
         """Names of the controls, with the agent's number where there are several."""
         turns = (f"acceleration of {angle}" for angle in ("psi", "theta", "phi"))
         return numbered(self.agents, ("thrust", *turns))
-
-    def _each(self, z: Tensor) -> Tensor:
-        """Return states agent by agent: (..., 12 N) -> (..., N, 12)."""
-        return z.unflatten(-1, (self.agents, 12))
 
     @staticmethod
     def _direction(state: Tensor) -> Tensor:

@@ -2,13 +2,103 @@
 
 from __future__ import annotations
 
+import abc
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from brenier.control.checks import require_count, require_number
+from brenier.control.problem import ControlProblem
 from brenier.errors import DataError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Swarm(ControlProblem):
+    """N agents with states and controls of their own, agent by agent, that feel each other when near.
+
+    The running cost is `effort` + interaction * W, with W as in `interaction`.
+
+    Attributes:
+        agents: N.
+        terminal_weight: the weight of G.
+        interaction: the weight of W.
+        radius: how far agents are felt by each other.
+        target: where all agents end in the layout "point".
+        start_spread: standard deviation of what is drawn at the start.
+        largest_deviation: where that of the layout "grid" is cut off, in standard deviations, so that none collide.
+        layout: "point" or "grid".
+    """
+
+    agent_states: ClassVar[int]
+    agent_controls: ClassVar[int]
+    axes: ClassVar[int]  # of positions, the first states of an agent
+
+    agents: int = 1
+    terminal_weight: float = 1.0
+    interaction: float = 0.0
+    radius: float = 1.0
+    target: tuple[float, ...] = ()
+    start_spread: float = 0.1
+    largest_deviation: float = 2.5
+    layout: str = "point"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_count("agents", self.agents, "agents")
+        require_number("radius", self.radius, "how far agents are felt by each other")
+        cut = "where spread is cut off"
+        require_number("largest_deviation", self.largest_deviation, cut)
+        for name in ("terminal_weight", "interaction", "start_spread"):
+            what = f"the {name.replace('_', ' ')}"
+            require_number(name, getattr(self, name), what, zero=True)
+        place = require_place("target", self.target, self.axes)
+        object.__setattr__(self, "target", place)
+        require_choice("layout", self.layout, ("point", "grid"))
+
+    @abc.abstractmethod
+    def effort(self, u: Tensor) -> Tensor:
+        """Return what controls cost: (n,)."""
+
+    @property
+    def state_dim(self) -> int:
+        """As many for each agent."""
+        return self.agent_states * self.agents
+
+    @property
+    def control_dim(self) -> int:
+        """As many for each agent."""
+        return self.agent_controls * self.agents
+
+    def running_cost(self, t: Tensor, z: Tensor, u: Tensor) -> Tensor:
+        """Return L: (n,)."""
+        effort = self.effort(u)
+        if self.agents == 1 or self.interaction == 0:
+            return effort
+        near = interaction(self.positions(z), self.radius)
+        return effort + self.interaction * near
+
+    def positions(self, z: Tensor) -> Tensor:
+        """Return where agents are: (..., d) -> (..., N, 2 or 3)."""
+        return self._each(z)[..., : self.axes]
+
+    def _each(self, z: Tensor) -> Tensor:
+        """Return states agent by agent: (..., d) -> (..., N, d / N)."""
+        return z.unflatten(-1, (self.agents, self.agent_states))
+
+    def _start_noise(self, n: int, axes: int, generator: torch.Generator) -> Tensor:
+        """Draw deviations of the first states of every agent: (n, N, axes), float64."""
+        drawn = (n, self.agents, axes)
+        noise = torch.randn(drawn, generator=generator, dtype=torch.float64)
+        largest = self.largest_deviation if self.layout == "grid" else math.inf
+        return self.start_spread * noise.clamp(-largest, largest)
+
+    def _segment(self, parts: int) -> int:
+        """Return how many time steps keep their graph at once: of many agents one of so many parts, else all."""
+        return 0 if self.agents < 20 else max(1, self.steps // parts)
 
 
 def interaction(positions: Tensor, radius: float) -> Tensor:
@@ -76,14 +166,6 @@ def quarter_turn(places: Tensor) -> Tensor:
     two stay as far apart as their distance over the root of 2: every course between them turns by the same right angle.
     """
     return torch.stack([-places[..., 1], places[..., 0]], -1)
-
-
-def start_noise(
-    n: int, agents: int, axes: int, spread: float, largest: float, rng: torch.Generator
-) -> Tensor:
-    """Draw normal deviations of standard deviation spread, cut off at largest of these: (n, agents, axes), float64."""
-    drawn = torch.randn(n, agents, axes, generator=rng, dtype=torch.float64)
-    return spread * drawn.clamp(-largest, largest)
 
 
 def numbered(agents: int, names: Sequence[str]) -> list[str]:
