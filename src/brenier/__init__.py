@@ -7,6 +7,7 @@ from brenier.errors import (
     DataError,
     DataWarning,
     ModelFileError,
+    NoInverseError,
 )
 from brenier.estimators import Budget, FitSettings, OptimalTransport, load
 from brenier.potentials import (
@@ -92,6 +93,7 @@ __all__ = [
     "MemberSamples",
     "ModelFileError",
     "NewtonCG",
+    "NoInverseError",
     "OptimalTransport",
     "Potential",
     "Power",

@@ -41,6 +41,10 @@ class ConvergenceError(BrenierError, RuntimeError):
     """Inner problems, or a training run, that did not reach their tolerance."""
 
 
+class NoInverseError(BrenierError, NotImplementedError):
+    """A method that learns no inverse map was asked for one."""
+
+
 class ModelFileError(BrenierError, ValueError):
     """A saved model or run that is missing, damaged, or newer than this library."""
 

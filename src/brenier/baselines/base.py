@@ -17,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from brenier.datasets import TableLike, read
+from brenier.errors import NoInverseError
 from brenier.estimators import validation
 from brenier.training import remove_finished
 from brenier.transport.maps import in_batches
@@ -49,11 +50,13 @@ class Baseline(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     Attributes:
         map_: the fitted map.
+        has_inverse: whether there is an inverse map.
         n_features_in_, feature_names_in_: as in scikit-learn.
     """
 
     map_: BaselineMap
     rows_at_once = 8192
+    has_inverse = True
 
     def transform(self, X: TableLike) -> Any:
         """Return T(X): (n, d) -> (n, d), the same kind as X.
@@ -69,8 +72,14 @@ class Baseline(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
         Raises:
             DataError: for samples that do not fit those of `fit`.
+            NoInverseError: where the method has none.
         """
         check_is_fitted(self, "map_")
+        if not self.has_inverse:
+            raise NoInverseError(
+                f"inverse_transform: {type(self).__name__} learns no inverse map; fit another one from Y to X, or take "
+                "a method that has one, such as brenier.OptimalTransport"
+            )
         return self._applied(Z, "Z", self.map_.backward)
 
     def save(self, folder: str | Path) -> None:

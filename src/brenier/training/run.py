@@ -114,6 +114,7 @@ class Run(Generic[Model]):
         else:
             own = self.settings.optimizer is not None
             in_one_thread(lambda: take_step(self.optimizer, own=own))
+            self.task.end_step()
             ema_update(
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )

@@ -47,7 +47,7 @@ class Settings:
         evaluate_every: steps between two evaluations on held-out samples.
         evaluation_share: of the seconds, where these are limited, that evaluations take at most; beyond, some are left
             out, but for the first and the last.
-        patience: evaluations without a better held-out value after which training stops. With `max_time` only those
+        patience: evaluations without a better held-out value after which training stops, or infinity. With `max_time` only those
             that are significantly worse count: seconds given are used, down to a rate of zero.
         overfit_penalty: evaluations that one with a significantly worse held-out value counts for.
         significant_errors: standard errors above the least held-out value at which one is significantly worse.
@@ -70,7 +70,7 @@ class Settings:
     ema_decay: float = 0.999
     evaluate_every: int = 50
     evaluation_share: float = 0.1
-    patience: int = 12
+    patience: float = 12
     overfit_penalty: int = 3
     significant_errors: float = 3.0
     select_within: float = 1.0

@@ -82,6 +82,10 @@ class Task(Protocol[Model]):
         """Take in how much of the budget is used up, from 0 to 1, before the losses of a step."""
         return  # without a body mypy takes the method for an abstract one
 
+    def end_step(self) -> None:
+        """Look at the model after a step of the optimiser, which it may change in place."""
+        return  # as above
+
     def members(self) -> Sequence[nn.Module]:
         """Return the members of an ensemble, each with a gradient of its own to be clipped; by default the model."""
         return [self.model]
