@@ -63,7 +63,7 @@ def test_a_perceptron_has_the_initial_weights_of_torch(
     activation: str, generator: torch.Generator
 ) -> None:
     layers = Perceptron((50, 400, 3), activation, generator)
-    weight = layers[0].weight
+    weight = layers[0].weight.detach()  # type: ignore[operator, union-attr]
     assert float(weight.abs().max()) <= 50**-0.5  # type: ignore[operator, arg-type]
     assert abs(float(weight.std()) - (3 * 50) ** -0.5) < 0.003  # type: ignore[operator, arg-type]
     assert layers(torch.zeros(4, 50)).shape == (4, 3)
