@@ -13,7 +13,7 @@ learnt nothing.
 
 Between Gaussians 100,000 rows a side are drawn once, as in the published table; on other pairs every batch is new.
 `--seconds` are those of the processor, the same for every method that is trained, on one thread by default. Errors of
-both maps on 16,384 new points; nothing is chosen by the true map. *Last* and *average* are the forward errors of the two
+both maps on 16,384 new points; nothing is chosen by the true map. *Last* and *average* are the forward errors of both
 sets of weights: min-max methods orbit. *Energy* is the energy distance of moved rows to new target rows, which is blind
 for pairing. *Numbers* counts what the maps store, both ways. Published figures, where a row has them, are those of the
 forward map in Table 1 of "Fixed-Point Neural Optimal Transport without Implicit Differentiation" (Park et al., 2026);

@@ -55,6 +55,33 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return folders
 
 
+def test_a_task_puts_its_model_back_after_every_step() -> None:
+    """What `end_step` does is in the weights of the next step, in their average and in the result."""
+
+    class AtMostOne(Task[nn.Linear]):
+        def __init__(self) -> None:
+            self.model = nn.Linear(1, 1, bias=False)
+            nn.init.zeros_(self.model.weight)
+
+        def losses(self, rows: int, rate: float) -> Iterator[Loss]:
+            yield Loss((self.model.weight - 5).square().sum())
+
+        def evaluate(self, model: nn.Linear) -> Evaluation:
+            value = float((model.weight - 5).square().sum())
+            return Evaluation(value, (torch.tensor([value, value]),), {})
+
+        def end_step(self) -> None:
+            with torch.no_grad():
+                self.model.weight.clamp_(max=1.0)
+
+    task = AtMostOne()
+    run = Run(task, Settings(max_steps=60, learning_rate=0.5), torch.Generator())
+    while not run.finished:
+        run.advance()
+        assert float(task.model.weight.detach()) <= 1
+    assert 0.9 < float(run.result().weight) <= 1
+
+
 def test_a_regression_finds_its_coefficients() -> None:
     run = trained("regression")
     model: nn.Linear = run.result()
