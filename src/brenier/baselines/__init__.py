@@ -7,7 +7,8 @@ from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
+from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.trivial import Constant, Identity
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "CharacteristicFlow",
     "ClosedForm",
     "Constant",
+    "EntropicMap",
+    "ExactPlanMap",
     "Identity",
     "LearnedBaseline",
     "LearnedSettings",
@@ -27,5 +30,5 @@ __all__ = [
     "MMReversed",
     "MinimaxSettings",
     "SavedModelBaseline",
-    "load",
+    "load_any",
 ]

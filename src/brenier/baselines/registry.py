@@ -10,6 +10,7 @@ import torch
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.saved import saved_estimator
 from brenier.baselines.trivial import Constant, Identity
 from brenier.model_files import unfit
@@ -19,13 +20,17 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "constant": Constant,
     "linear": Linear,
     "linear-by-class": LinearByClass,
+    "exact-plan": ExactPlanMap,
+    "entropic-map": EntropicMap,
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
 }
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> SavedModelBaseline:
+def load_any(
+    folder: str | Path, device: torch.device | str = "cpu"
+) -> SavedModelBaseline:
     """Return the baseline saved in a folder, whatever its class.
 
     Args:
