@@ -41,7 +41,7 @@ def test_the_map_of_an_affine_image_is_found_whatever_the_law() -> None:
     root = rng.normal(size=(3, 3))
     Y = X @ (root @ root.T + np.eye(3)) - 4
     moved = Linear().fit(X, Y).transform(X)
-    assert np.square(moved - Y).mean() / Y.var(0).mean() < 1e-6
+    assert np.square(moved - Y).mean() / Y.var(0).mean() < 1e-4  # shrinkage alone
 
 
 @pytest.mark.parametrize("unit", [1e-150, 1.0, 1e150])

@@ -7,6 +7,8 @@ from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
+from brenier.baselines.monge_gap import MongeGap, MongeGapSettings
+from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.trivial import Constant, Identity
@@ -14,6 +16,7 @@ from brenier.baselines.trivial import Constant, Identity
 __all__ = [
     "BASELINES",
     "MM",
+    "OTCFM",
     "Baseline",
     "BaselineMap",
     "CharacteristicFlow",
@@ -21,6 +24,7 @@ __all__ = [
     "Constant",
     "EntropicMap",
     "ExactPlanMap",
+    "FlowMatchingSettings",
     "Identity",
     "LearnedBaseline",
     "LearnedSettings",
@@ -29,6 +33,8 @@ __all__ = [
     "MMConvex",
     "MMReversed",
     "MinimaxSettings",
+    "MongeGap",
+    "MongeGapSettings",
     "SavedModelBaseline",
     "load_any",
 ]

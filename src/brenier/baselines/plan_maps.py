@@ -9,9 +9,9 @@ import dataclasses
 from typing import Any
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from brenier.baselines.assignment import assigned, half_squares
 from brenier.baselines.closed_form import ClosedForm, Computed, DrawnRows
 from brenier.baselines.model import MapModel
 from brenier.datasets import Population
@@ -197,9 +197,7 @@ class ExactPlanMap(ClosedForm):
 
     def computed(self, rows: DrawnRows, generator: torch.Generator) -> Computed:
         """Return the rows in pairs."""
-        costs = half_squares(rows.source, rows.target)
-        _, index = linear_sum_assignment(costs.cpu().numpy())
-        target = rows.target[torch.from_numpy(index).to(rows.target.device)]
+        target = rows.target[assigned(rows.source, rows.target)]
         n, dim = rows.source.shape
         displaced = self.new_rows == "displaced"
         pairs = (rows.source, target)
@@ -284,11 +282,6 @@ class EntropicMap(ClosedForm):
     def _check(self) -> None:
         super()._check()
         validation.check_positive("epsilon", self.epsilon)
-
-
-def half_squares(x: Tensor, z: Tensor) -> Tensor:
-    """Return |x_i - z_j|^2/2: (n, d), (m, d) -> (n, m)."""
-    return 0.5 * torch.cdist(x, z).square()
 
 
 def marginal_error(costs: Tensor, f: Tensor, g: Tensor, epsilon: float) -> float:

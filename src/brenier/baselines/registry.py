@@ -10,6 +10,8 @@ import torch
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.monge_gap import MongeGap
+from brenier.baselines.ot_cfm import OTCFM
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.saved import saved_estimator
 from brenier.baselines.trivial import Constant, Identity
@@ -25,6 +27,8 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "monge-gap": MongeGap,
+    "ot-cfm": OTCFM,
 }
 
 
