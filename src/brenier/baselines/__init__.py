@@ -8,6 +8,7 @@ from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
 from brenier.baselines.monge_gap import MongeGap, MongeGapSettings
+from brenier.baselines.ofm import OFM, OFMSettings
 from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.registry import BASELINES, load_any
@@ -16,6 +17,7 @@ from brenier.baselines.trivial import Constant, Identity
 __all__ = [
     "BASELINES",
     "MM",
+    "OFM",
     "OTCFM",
     "Baseline",
     "BaselineMap",
@@ -35,6 +37,7 @@ __all__ = [
     "MinimaxSettings",
     "MongeGap",
     "MongeGapSettings",
+    "OFMSettings",
     "SavedModelBaseline",
     "load_any",
 ]

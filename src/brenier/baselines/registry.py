@@ -11,6 +11,7 @@ from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
 from brenier.baselines.monge_gap import MongeGap
+from brenier.baselines.ofm import OFM
 from brenier.baselines.ot_cfm import OTCFM
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.saved import saved_estimator
@@ -28,6 +29,7 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
     "monge-gap": MongeGap,
+    "ofm": OFM,
     "ot-cfm": OTCFM,
 }
 
