@@ -68,8 +68,8 @@ def test_the_gap_vanishes_at_an_optimal_map_and_nowhere_else() -> None:
     x = rows(60, 0, 2)
     optimal = x @ torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64) + 3
     turned = x @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]], dtype=torch.float64)
-    few = SinkhornSettings(1000, marginal_tol=1e-4)
-    assert 0 <= float(monge_gap(x, optimal, 2e-3, few)) < 5e-3  # what epsilon leaves
+    few = SinkhornSettings(5000, marginal_tol=1e-6)
+    assert 0 <= float(monge_gap(x, optimal, 2e-3, few)) < 1e-3
     assert float(monge_gap(x, turned, 2e-3, few)) > 0.5
 
 
@@ -84,7 +84,7 @@ def test_the_fitting_term_is_least_where_both_samples_are_the_same() -> None:
     z = rows(20, 0)
     at = z.clone().requires_grad_()
     (slope,) = torch.autograd.grad(fitting_term(at, z, 0.2, EXACT), at)
-    assert float(slope.norm()) < 1e-8
+    assert float(slope.norm()) < 1e-5
     least = float(fitting_term(z, z, 0.2, EXACT))
     for other in (z + 0.1, 0.9 * z):
         assert float(fitting_term(other, z, 0.2, EXACT)) > least
