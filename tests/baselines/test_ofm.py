@@ -9,13 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from brenier.baselines import OFM
+from brenier.baselines import OFM, ofm
 from brenier.baselines.networks import DenseSquares
 from brenier.baselines.ofm import (
     ConvexPotential,
-    HessianProducts,
     PathProblem,
-    conjugate_gradients,
     matching_loss,
 )
 from brenier.errors import ConvergenceWarning, DataError
@@ -51,7 +49,7 @@ def test_the_gradient_of_the_loss_is_that_of_finite_differences() -> None:
     x, z, time = rows(n, 1), 2 * rows(n, 2) + 1, times(n)
     at = x + time * (z - x)
     begun = model.beginnings(at, time, 1e-11, 500).check().point
-    loss = matching_loss(model.potential, x, begun, time)
+    loss = matching_loss(PathProblem(model.potential, at, time), x, begun)
     assert float(loss.detach()) == pytest.approx(float(exact_loss(model, x, at, time)))
     parameters = list(model.potential.parameters())
     slopes = torch.autograd.grad(loss, parameters)
@@ -95,27 +93,29 @@ def test_residuals_and_hessian_products_are_those_of_autograd() -> None:
     )
 
 
-def test_linear_systems_are_solved_row_by_row() -> None:
-    n, d = 7, 6
-    roots = rows(n * d, 0, d).reshape(n, d, d)
-    matrices = roots @ roots.mT + 0.1 * torch.eye(d, dtype=torch.float64)
-    right = rows(n, 1, d)
-    right[2] = 0
-    found = conjugate_gradients(
-        lambda v: (matrices @ v.unsqueeze(2)).squeeze(2), right, 1e-10, 100
+def test_hessian_products_leave_the_weights_as_they_were() -> None:
+    model = convex()
+    PathProblem(model.potential, rows(4, 1), times(4)).hessian_product(
+        rows(4, 1), rows(4, 2)
     )
-    expected = torch.linalg.solve(matrices, right)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
-    assert not found[2].any()
-
-
-def test_products_with_the_same_hessian_agree_and_leave_the_weights_alone() -> None:
-    model, y = convex(), rows(4, 1)
-    products = HessianProducts(model.potential, y)
-    v = rows(4, 2)
-    torch.testing.assert_close(products(2 * v), 2 * products(v))
     assert all(part.requires_grad for part in model.potential.parameters())
     assert all(part.grad is None for part in model.potential.parameters())
+
+
+def test_the_inverse_is_differentiated_as_the_inverse_of_the_map() -> None:
+    model, x = convex(), rows(4, 1)
+    z = model.moved(x).detach().requires_grad_()
+    (slope,) = torch.autograd.grad((model.returned(z) * rows(4, 2)).sum(), z)
+    jacobians = torch.stack(
+        [
+            torch.autograd.functional.jacobian(
+                lambda at: model.moved(at.unsqueeze(0))[0], row
+            )
+            for row in x
+        ]
+    )
+    expected = torch.linalg.solve(jacobians, rows(4, 2))
+    torch.testing.assert_close(slope, expected, rtol=1e-2, atol=1e-4)
 
 
 def test_the_inverse_leads_back() -> None:
@@ -128,8 +128,6 @@ def test_the_inverse_leads_back() -> None:
 def test_an_inverse_that_is_not_reached_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from brenier.baselines import ofm
-
     few = dataclasses.replace(ofm.PATHS, inverse_steps=1)
     monkeypatch.setattr(ofm, "PATHS", few)
     with pytest.warns(ConvergenceWarning, match="inverse_transform"):

@@ -8,7 +8,11 @@ import torch
 from scipy.spatial.distance import cdist
 
 from brenier.baselines import EntropicMap, ExactPlanMap, plan_maps
-from brenier.baselines.plan_maps import EntropicSettings, marginal_error
+from brenier.baselines.plan_maps import (
+    EntropicMapSettings,
+    EntropicModel,
+    marginal_error,
+)
 from brenier.errors import ConvergenceWarning, DataError
 from brenier.statistics import SinkhornSettings
 
@@ -78,6 +82,7 @@ def test_entropic_images_of_new_rows_are_those_of_a_conditional_plan() -> None:
     X, Y = sides(30, 40)
     fitted = EntropicMap(epsilon=0.2).fit(X, Y)
     model, frame = fitted.map_.model, fitted.map_.frame
+    assert isinstance(model, EntropicModel)
     fresh = torch.tensor([[0.3, -2.0]], dtype=torch.float64)
     x, z = frame.from_source(fresh), frame.from_target(torch.from_numpy(Y))
     logits = (model.of_target - (x - z).square().sum(1) / 2) / model.epsilon
@@ -99,7 +104,7 @@ def test_entropic_maps_come_close_to_a_known_one_both_ways() -> None:
 
 
 def test_a_plan_that_is_not_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    few = EntropicSettings(SinkhornSettings(2), first=1e-3)
+    few = EntropicMapSettings(SinkhornSettings(2), first=1e-3)
     monkeypatch.setattr(plan_maps, "ENTROPIC", few)
     with pytest.warns(ConvergenceWarning, match=r"epsilon: the plan's marginal"):
         EntropicMap(epsilon=1e-4).fit(*sides(80, 100))

@@ -6,17 +6,17 @@ with psi convex. z0 is where the straight path through x_t of the map grad psi b
 constant, so that its minimiser is the optimal potential whatever coupling (x0, x1) has. "Optimal Flow Matching:
 Learning Straight Trajectories in Just One Step" (Kornilov et al., 2024).
 
-With H = (1 - t) I + t Hess psi(z0), differentiating the condition of z0 gives the gradient of the loss as that of
+The gradient comes of the implicit function theorem: with H = (1 - t) I + t Hess psi(z0) it is that of
 
     E < H^{-1} 2 (x0 - z0)/t , grad psi(z0) >,     H^{-1}(...) and z0 held fixed,
 
-for which H is applied by conjugate gradients on Hessian products and never formed.
+for which H is applied by conjugate gradients on Hessian products and never formed (`brenier.solve.implicit`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -30,7 +30,7 @@ from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares, frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.errors import ConvergenceWarning, DataError, warn
-from brenier.solve import BFGS, Solution, minimise
+from brenier.solve import BFGS, Solution, implicit, minimise
 
 COUPLINGS = ("independent", "plan")
 
@@ -111,26 +111,15 @@ class PathProblem:
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return ((1 - t) I + t Hess psi(y)) v, row by row: (n, d)."""
-        product = HessianProducts(self.potential, y)(v)
+        with torch.enable_grad(), frozen(self.potential):
+            at = y.detach().requires_grad_()
+            slope = self.potential.gradient(at)
+            (product,) = torch.autograd.grad(slope, at, v)
         return self.time * product + (1 - self.time) * v
 
     def rows(self, index: Tensor) -> PathProblem:
         """Return the problem restricted to the rows in index."""
         return PathProblem(self.potential, self.at[index], self.time[index])
-
-
-class HessianProducts:
-    """Hess psi(y) v for many v at the same rows y (n, d)."""
-
-    def __init__(self, potential: DenseSquares, y: Tensor) -> None:
-        with torch.enable_grad(), frozen(potential):
-            self._y = y.detach().requires_grad_()
-            self._slope = potential.gradient(self._y)
-
-    def __call__(self, v: Tensor) -> Tensor:
-        """Return the products with v (n, d): (n, d)."""
-        (found,) = torch.autograd.grad(self._slope, self._y, v, retain_graph=True)
-        return found
 
 
 class ConvexPotential(MapModel):
@@ -157,7 +146,9 @@ class ConvexPotential(MapModel):
         solution = self.beginnings(z, time, PATHS.inverse_tol, PATHS.inverse_steps)
         if solution.unconverged:
             warn(f"inverse_transform: {solution.report()}", ConvergenceWarning)
-        return solution.point
+        if not (torch.is_grad_enabled() and z.requires_grad):
+            return solution.point
+        return implicit(lambda y: self.moved(y) - z, solution.point)
 
     def beginnings(
         self, at: Tensor, time: Tensor, tol: float, max_steps: int
@@ -217,62 +208,21 @@ class OFMTask(PairTask):
         time = least + (1 - least) * self.uniform(rows, 1)
         at = x + time * (z - x)
         begun = self.model.beginnings(at, time, PATHS.tol, PATHS.max_steps).point
-        return matching_loss(self.model.potential, x, begun, time)
+        return matching_loss(PathProblem(self.model.potential, at, time), x, begun)
 
 
-def matching_loss(
-    potential: DenseSquares, x: Tensor, begun: Tensor, time: Tensor
-) -> Tensor:
-    """Return the mean of |x - begun|^2/t^2, with its gradient in the parameters of the potential: a scalar.
+def matching_loss(problem: PathProblem, x: Tensor, begun: Tensor) -> Tensor:
+    """Return the mean of |x - begun|^2/t^2, differentiable in the parameters of the potential: a scalar.
 
     Args:
-        potential: psi, convex.
-        x: (n, d), where paths should begin.
-        begun: (n, d), where those of grad psi through the same points begin.
-        time: (n, 1), when they are there.
+        problem: the paths that are asked for.
+        x: (n, d), where they should begin.
+        begun: (n, d), where they do, as the inner solver found.
     """
-    miss = x - begun
-    products = HessianProducts(potential, begun)
-    solved = conjugate_gradients(
-        lambda v: time * products(v) + (1 - time) * v,
-        2 * miss / time,
-        PATHS.product_tol,
-        PATHS.max_products,
+    exact = implicit(
+        lambda y: problem.evaluate(y)[1], begun, PATHS.product_tol, PATHS.max_products
     )
-    value = (miss / time).square().sum(1).mean()
-    surrogate = torch.linalg.vecdot(solved, potential.gradient(begun)).mean()
-    return surrogate + (value - surrogate).detach()
-
-
-@torch.no_grad()
-def conjugate_gradients(
-    product: Callable[[Tensor], Tensor], right: Tensor, tol: float, max_products: int
-) -> Tensor:
-    """Return the v with H v = right, row by row, for positive definite H: (n, d).
-
-    Args:
-        product: v -> H v, each (n, d).
-        right: (n, d).
-        tol: bound on the residual, relative to the right-hand side.
-        max_products: products at most, and never more than twice d: in exact arithmetic d are enough.
-    """
-    found, left = torch.zeros_like(right), right
-    direction, energy = left, torch.linalg.vecdot(left, left)
-    limit = tol**2 * energy
-    for _ in range(min(max_products, 2 * right.shape[1])):
-        going = energy > limit
-        if not bool(going.any()):
-            break
-        image = product(direction)
-        curvature = torch.linalg.vecdot(direction, image)
-        step = torch.where(going & (curvature > 0), energy / curvature, 0.0)
-        found = found + step.unsqueeze(1) * direction
-        left = left - step.unsqueeze(1) * image
-        now = torch.linalg.vecdot(left, left)
-        factor = torch.where(going, now / energy, 0.0)
-        direction = left + factor.unsqueeze(1) * direction
-        energy = now
-    return found
+    return ((x - exact) / problem.time).square().sum(1).mean()
 
 
 class OFM(LearnedBaseline[OFMSettings]):
