@@ -61,7 +61,8 @@ ROWS: dict[str, set[str]] = {
         *("transport.dual", "transport.maps"),
     },
     "baselines": {
-        *("errors", "model_files", "statistics", "potentials", "training", "datasets"),
+        *("errors", "model_files", "statistics", "solve", "potentials", "training"),
+        "datasets",
         *("transport.costs", "transport.maps", "estimators"),
     },
     "report": {

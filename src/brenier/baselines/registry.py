@@ -8,14 +8,29 @@ from pathlib import Path
 import torch
 
 from brenier.baselines.learned import SavedModelBaseline
+from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.monge_gap import MongeGap
+from brenier.baselines.ofm import OFM
+from brenier.baselines.ot_cfm import OTCFM
+from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.saved import saved_estimator
+from brenier.baselines.trivial import Constant, Identity
 from brenier.model_files import unfit
 
 BASELINES: Mapping[str, type[SavedModelBaseline]] = {
+    "identity": Identity,
+    "constant": Constant,
+    "linear": Linear,
+    "linear-by-class": LinearByClass,
+    "exact-plan": ExactPlanMap,
+    "entropic-map": EntropicMap,
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "monge-gap": MongeGap,
+    "ofm": OFM,
+    "ot-cfm": OTCFM,
 }
 
 
