@@ -7,8 +7,13 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.assignment_dual import WGANQC
+from brenier.baselines.batch_dual import MMBatch
+from brenier.baselines.convex_dual import MMv1
+from brenier.baselines.cycle import W2GN
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.regularised import LS, LSAllPairs, LSBarycentric
 from brenier.baselines.saved import saved_estimator
 from brenier.model_files import unfit
 
@@ -16,6 +21,13 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "mm-v1": MMv1,
+    "mm-batch": MMBatch,
+    "w2gn": W2GN,
+    "ls": LS,
+    "ls-all-pairs": LSAllPairs,
+    "ls-barycentric": LSBarycentric,
+    "wgan-qc": WGANQC,
 }
 
 
