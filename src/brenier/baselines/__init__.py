@@ -9,7 +9,7 @@ from brenier.baselines.cycle import W2GN, CycleSettings
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.regularised import (
     LS,
     LSAllPairs,
@@ -40,5 +40,5 @@ __all__ = [
     "MinimaxSettings",
     "RegularisedSettings",
     "SavedModelBaseline",
-    "load",
+    "load_any",
 ]

@@ -20,7 +20,7 @@ from torch import Tensor
 from brenier.baselines.learned_settings import LearnedSettings, wrong_setting
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.potential_pair import PotentialPair, PotentialPairBaseline
 from brenier.errors import DataError
 
@@ -80,16 +80,18 @@ def load_emd() -> Callable[..., Any]:
     return emd  # type: ignore[no-any-return]
 
 
-def assignment_dual(x: Tensor, y: Tensor, emd: Callable[..., Any]) -> AssignmentDual:
+def assignment_dual(x: Tensor, y: Tensor) -> AssignmentDual:
     """Return the dual solution for |y - x|^2/2, with mean a + mean b = 0, and the assignment.
 
     Args:
         x, y: rows (n, d), as many of either.
-        emd: POT's.
+
+    Raises:
+        DataError: where POT is not installed.
     """
     cost = torch.cdist(y.double(), x.double()).square().div(2).cpu().numpy()
     even = np.full(len(cost), 1 / len(cost))
-    plan, log = emd(even, even, np.ascontiguousarray(cost), log=True)
+    plan, log = load_emd()(even, even, np.ascontiguousarray(cost), log=True)
     a, b = (torch.as_tensor(part).to(x) for part in (log["u"], -log["v"]))
     shift = (a.mean() + b.mean()) / 2
     match = torch.as_tensor(np.asarray(plan).argmax(0), device=x.device)
@@ -130,17 +132,17 @@ class AssignmentTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: AssignmentSettings,
     ) -> None:
         super().__init__(model, sides, generator)
-        self.weight, self._emd = settings.slope_weight, load_emd()
+        self.weight = settings.slope_weight
 
     def loss(self, rows: int) -> Tensor:
         """Return the sum of the losses of both potentials."""
         x, y = self.draw_source(rows), self.draw_target(rows)
-        dual = assignment_dual(x, y, self._emd)
+        dual = assignment_dual(x, y)
         ahead = fit_to_dual(self.model.ahead, x, y, dual, self.weight)
         back = fit_to_dual(self.model.back, y, x, dual.swapped(), self.weight)
         return ahead + back
@@ -175,7 +177,7 @@ class WGANQC(PotentialPairBaseline[AssignmentSettings]):
     }
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> AssignmentTask:
         """Return the task that trains the potentials."""
         return AssignmentTask(model, sides, generator, self.chosen_settings())

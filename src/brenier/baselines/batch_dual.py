@@ -16,20 +16,20 @@ from torch import Tensor
 
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.potential_pair import PotentialPair, PotentialPairBaseline
 
 
-def batch_dual(of_x: Tensor, products: Tensor) -> Tensor:
-    """Return mean psi(x) + mean_j max_i [ <x_i, y_j> - psi(x_i) ], differentiable in the values.
+def batch_dual(of_x: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return mean psi(x) + mean over y of max_i [ <x_i, y> - psi(x_i) ], differentiable in the values.
 
     Args:
         of_x: psi(x), (n,).
-        products: <x_i, y_j>, (n, m).
+        x, y: rows (n, d), (m, d).
     """
     # Found without a graph, which for all pairs would take most of the time.
-    best = (products - of_x.detach().unsqueeze(1)).argmax(0, keepdim=True)
-    highest = products.gather(0, best).squeeze(0) - of_x[best.squeeze(0)]
+    best = torch.addmm(-of_x.detach(), y, x.mT).argmax(1)
+    highest = torch.linalg.vecdot(x[best], y) - of_x[best]
     return of_x.mean() + highest.mean()
 
 
@@ -46,9 +46,8 @@ class BatchDualTask(PairTask):
     def loss(self, rows: int) -> Tensor:
         """Return the sum of both duals of a batch."""
         x, y = self.draw_source(rows), self.draw_target(rows)
-        products = x @ y.mT
-        ahead = batch_dual(self.model.ahead(x), products)
-        return ahead + batch_dual(self.model.back(y), products.mT)
+        ahead = batch_dual(self.model.ahead(x), x, y)
+        return ahead + batch_dual(self.model.back(y), y, x)
 
 
 class MMBatch(PotentialPairBaseline[LearnedSettings]):
@@ -81,7 +80,7 @@ class MMBatch(PotentialPairBaseline[LearnedSettings]):
     }
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> BatchDualTask:
         """Return the task that trains the potentials."""
         return BatchDualTask(model, sides, generator)

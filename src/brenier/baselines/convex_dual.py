@@ -22,7 +22,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings, wrong_setting
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.errors import ConvergenceWarning, warn
 from brenier.solve import implicit
 from brenier.statistics import Gaussian, gaussian_map, moments, regularised
@@ -58,7 +58,7 @@ class MMv1Settings(LearnedSettings):
 
 
 @dataclasses.dataclass(frozen=True)
-class InverseSettings:
+class SolvedInverseSettings:
     """How the inverse map of new rows is found.
 
     Attributes:
@@ -71,7 +71,7 @@ class InverseSettings:
     max_steps: int = 500
 
 
-INVERSE = InverseSettings()
+INVERSE = SolvedInverseSettings()
 
 
 class ConvexPotential(MapModel):
@@ -167,7 +167,7 @@ class ConvexDualTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: MMv1Settings,
     ) -> None:
@@ -249,7 +249,7 @@ class MMv1(LearnedBaseline[MMv1Settings]):
         return ConvexPotential(dim, generator=generator)
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Bring the map near the identity, and find the affine one from which inverses are sought."""
         if isinstance(model, ConvexPotential):
@@ -261,10 +261,11 @@ class MMv1(LearnedBaseline[MMv1Settings]):
                 sides.known[0],
                 generator,
                 model.constrain,
+                sides.spent,
             )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> ConvexDualTask:
         """Return the task that trains the potential."""
         return ConvexDualTask(model, sides, generator, self.chosen_settings())

@@ -18,7 +18,7 @@ from torch import Tensor
 from brenier.baselines.learned_settings import LearnedSettings, wrong_setting
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.potential_pair import PotentialPair, PotentialPairBaseline
 
 
@@ -53,7 +53,7 @@ class CycleTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: CycleSettings,
     ) -> None:
@@ -114,7 +114,7 @@ class W2GN(PotentialPairBaseline[CycleSettings]):
         return True
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> CycleTask:
         """Return the task that trains the potentials."""
         return CycleTask(model, sides, generator, self.chosen_settings())

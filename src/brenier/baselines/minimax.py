@@ -18,7 +18,7 @@ from torch import Tensor
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.potential_pair import PotentialPair, PotentialPairBaseline
 
 
@@ -51,7 +51,7 @@ class MinimaxTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: MinimaxSettings,
     ) -> None:
@@ -110,7 +110,7 @@ class MM(PotentialPairBaseline[MinimaxSettings]):
         return self.chosen_settings().convex
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> MinimaxTask:
         """Return the task that trains the potentials."""
         return MinimaxTask(model, sides, generator, self.chosen_settings())

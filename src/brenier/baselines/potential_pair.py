@@ -11,7 +11,7 @@ from brenier.baselines.identity_start import bring_to_identity
 from brenier.baselines.learned import LearnedBaseline, SettingsKind
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares
-from brenier.baselines.pair_task import Sides
+from brenier.baselines.pair_task import PairSides
 
 
 class PotentialPair(MapModel):
@@ -53,11 +53,17 @@ class PotentialPair(MapModel):
         """Return the constructor's arguments, as JSON can hold them."""
         return {"dim": self.dim, "convex": self.convex}
 
-    def start_at_identity(self, rows: Tensor, generator: torch.Generator) -> None:
-        """Bring both maps near the identity where rows (n, d) lie: the first is trained, the second a copy of it."""
+    def start_at_identity(self, sides: PairSides, generator: torch.Generator) -> None:
+        """Bring both maps near the identity where the data lie: the first is trained, the second a copy of it."""
         self.constrain()
+        rows = sides.known[0]
         bring_to_identity(
-            self.ahead.gradient, self.ahead, rows, generator, self.constrain
+            self.ahead.gradient,
+            self.ahead,
+            rows,
+            generator,
+            self.constrain,
+            sides.spent,
         )
         self.back.load_state_dict(self.ahead.state_dict())
 
@@ -79,8 +85,8 @@ class PotentialPairBaseline(LearnedBaseline[SettingsKind]):
         return PotentialPair(dim, convex=self.convex(), generator=generator)
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Bring both maps near the identity."""
         if isinstance(model, PotentialPair):
-            model.start_at_identity(sides.known[0], generator)
+            model.start_at_identity(sides, generator)

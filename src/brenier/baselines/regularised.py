@@ -23,7 +23,7 @@ from brenier.baselines.learned_settings import (
 )
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import Perceptron
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.plan_density import (
     PENALTIES,
     Penalty,
@@ -84,15 +84,23 @@ class RegularisedSettings(LearnedSettings):
         found = super().training(max_steps, max_time)
         if not self.barycentric:
             return found
-        schedule = functools.partial(staged_rate, self.final_rate, self.dual_share)
+        told = self.final_rate, self.dual_share, self.map_rate / self.learning_rate
+        schedule = functools.partial(staged_rate, *told)
         return dataclasses.replace(found, schedule=schedule)
 
 
-def staged_rate(final: float, share: float, progress: float) -> float:
-    """Return the factor on the learning rate: half a cosine in either of two stages, of which the first has a share."""
+def staged_rate(final: float, share: float, second: float, progress: float) -> float:
+    """Return the factor on the learning rate of a run in two stages, half a cosine in either.
+
+    Args:
+        final: share of the rate that is left at the end of a stage.
+        share: of the budget, that the first stage gets.
+        second: the rate that the second starts with, as a share of the first's.
+        progress: share of the budget that is used up.
+    """
     if progress < share:
         return falling_rate(final, progress / share)
-    return falling_rate(final, (progress - share) / (1 - share))
+    return second * falling_rate(final, (progress - share) / (1 - share))
 
 
 class RegularisedPair(PotentialPair):
@@ -146,7 +154,7 @@ class RegularisedTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: RegularisedSettings,
     ) -> None:
@@ -196,21 +204,11 @@ class RegularisedTask(PairTask):
             return model.ahead.gradient(x)
         return model.moved(x)
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the potentials, and the maps with a rate of their own."""
-        model = self.model
-        potentials = [*model.ahead.parameters(), *model.back.parameters()]
-        groups: list[dict[str, Any]] = [{"params": potentials}]
-        if model.map_units:
-            maps, rate = list(model.moves.parameters()), self.settings.map_rate
-            groups.append({"params": maps, "lr": rate, "initial_lr": rate})
-        return groups
-
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps taken and the progress, which says the stage."""
         return {**super().state_dict(), "progress": self.progress}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take up the number of steps taken and the stage."""
         super().load_state_dict(state)
         self.progress = float(state["progress"])
@@ -256,7 +254,7 @@ class LS(PotentialPairBaseline[RegularisedSettings]):
         return RegularisedPair(dim, map_units=units, generator=generator)
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> RegularisedTask:
         """Return the task that trains the potentials, and then the maps."""
         return RegularisedTask(model, sides, generator, self.chosen_settings())
