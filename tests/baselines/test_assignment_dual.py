@@ -74,6 +74,15 @@ def test_the_potential_of_a_shift_has_the_right_slopes(
     assert float(fit_to_dual(shift, x, y, own, 1.0).detach()) < 1e-20
 
 
+def test_rows_that_overflowed_give_a_loss_that_says_so(
+    generator: torch.Generator,
+) -> None:
+    x, y = batches(generator)
+    x[3] = torch.inf
+    dual = assignment_dual(x, y)
+    assert bool(fit_to_dual(convex(3, generator), x, y, dual, 0.4).isnan())
+
+
 def test_a_shift_is_learnt_both_ways() -> None:
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(1000, 2)), rng.normal(size=(1000, 2)) + 1

@@ -130,7 +130,14 @@ def test_the_potential_is_convex() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("inner", "newton"), ("inner_tol", 0.0), ("inner_steps", 0)]
+    ("field", "value"),
+    [
+        ("inner", "newton"),
+        ("inner_tol", 0.0),
+        ("inner_steps", 0),
+        ("inner_steps", 9.5),
+        ("inner_rate", "fast"),
+    ],
 )
 def test_settings_that_cannot_be_used_are_named(field: str, value: Any) -> None:
     settings = dataclasses.replace(MMv1Settings(), **{field: value})

@@ -80,18 +80,22 @@ def load_emd() -> Callable[..., Any]:
     return emd  # type: ignore[no-any-return]
 
 
-def assignment_dual(x: Tensor, y: Tensor) -> AssignmentDual:
+def assignment_dual(x: Tensor, y: Tensor, most_pivots: int = 10**7) -> AssignmentDual:
     """Return the dual solution for |y - x|^2/2, with mean a + mean b = 0, and the assignment.
 
     Args:
         x, y: rows (n, d), as many of either.
+        most_pivots: of the simplex, far more than batches need.
 
     Raises:
         DataError: where POT is not installed.
     """
     cost = torch.cdist(y.double(), x.double()).square().div(2).cpu().numpy()
     even = np.full(len(cost), 1 / len(cost))
-    plan, log = load_emd()(even, even, np.ascontiguousarray(cost), log=True)
+    if not np.isfinite(cost).all():  # rows overflowed: a loss that says so
+        lost = x.new_full((len(x),), torch.nan)
+        return AssignmentDual(lost, lost, torch.arange(len(x), device=x.device))
+    plan, log = load_emd()(even, even, cost, numItermax=most_pivots, log=True)
     a, b = (torch.as_tensor(part).to(x) for part in (log["u"], -log["v"]))
     shift = (a.mean() + b.mean()) / 2
     match = torch.as_tensor(np.asarray(plan).argmax(0), device=x.device)

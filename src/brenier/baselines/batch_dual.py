@@ -2,8 +2,7 @@
 
     min over psi:  mean psi(x) + mean over y of max_i [ <x_i, y> - psi(x_i) ]
 
-"(q,p)-Wasserstein GANs: Comparing Ground Metrics for Wasserstein GANs" (Mallasto et al., 2019), as run in "Do Neural
-Optimal Transport Solvers Work?" (Korotin et al., 2021), MM-B.
+"Do Neural Optimal Transport Solvers Work?" (Korotin et al., 2021), MM-B.
 """
 
 from __future__ import annotations

@@ -52,9 +52,13 @@ class MMv1Settings(LearnedSettings):
         super().check()
         if self.inner not in ("adam", "bfgs"):
             raise wrong_setting("inner", "must be 'adam' or 'bfgs'", self.inner)
-        for name in ("inner_rate", "inner_tol", "inner_steps"):
+        for name in ("inner_rate", "inner_tol"):
             if not getattr(self, name) > 0:
                 raise wrong_setting(name, "must be positive", getattr(self, name))
+        if not isinstance(self.inner_steps, int) or self.inner_steps < 1:
+            raise wrong_setting(
+                "inner_steps", "must be a whole number above zero", self.inner_steps
+            )
 
 
 @dataclasses.dataclass(frozen=True)

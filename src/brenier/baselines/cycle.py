@@ -3,7 +3,7 @@
     min over psi, chi convex:  E_mu psi(x) + E_nu [ <y, h> - psi(h) ],  h = grad chi(y) held fixed,
                                + lambda ( E_nu |grad psi(grad chi(y)) - y|^2 + E_mu |grad chi(grad psi(x)) - x|^2 ) / d
 
-"Wasserstein-2 Generative Networks" (Korotin et al., 2021), equation (10).
+"Wasserstein-2 Generative Networks" (Korotin et al., 2021).
 """
 
 from __future__ import annotations

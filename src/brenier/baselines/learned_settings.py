@@ -74,7 +74,9 @@ class LearnedSettings:
                 )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None or isinstance(value, str | bool | tuple | list):
+            kind = str(field.type)
+            left_out = value is None and kind.endswith("None")
+            if left_out or kind.split()[0] not in ("int", "float"):
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value)):
                 raise wrong_setting(field.name, "must be a finite number", value)

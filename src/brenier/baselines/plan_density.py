@@ -5,7 +5,7 @@
 At the optimum h = P'(s) is the density of the regularised plan with respect to the product of both laws. From it comes
 the barycentric map f(x) = E_nu[h y] / E_nu[h], where E h |y - f(x)|^2 is least.
 
-"Large-Scale Optimal Transport and Mapping Estimation" (Seguy et al., 2018), equations (7) and (12).
+"Large-Scale Optimal Transport and Mapping Estimation" (Seguy et al., 2018).
 """
 
 from __future__ import annotations
@@ -40,8 +40,7 @@ class Penalty:
         exponent = s / self.epsilon
         beyond = (exponent - self.largest_exponent).relu()
         held = exponent.clamp(max=self.largest_exponent)
-        line = torch.where(beyond > 0, beyond, 0.0)
-        return self.epsilon * held.exp() * (1 + line)
+        return self.epsilon * held.exp() * (1 + beyond)
 
     def density(self, s: Tensor) -> Tensor:
         """Return P'(s), element by element."""
