@@ -52,9 +52,9 @@ class BatchDualTask(PairTask):
 class MMBatch(PotentialPairBaseline[LearnedSettings]):
     """The dual with its inner maximum over the rows of the batch in place of a network or a solver.
 
-    "Do Neural Optimal Transport Solvers Work?" (Korotin et al., 2021), MM-B. Steps are cheap, and nothing can diverge;
-    but the maximum over a batch is below that over the space, the more so the more features there are, and that bias
-    does not go away with training. The inverse map is the gradient of a second potential, trained with the roles
+    "Do Neural Optimal Transport Solvers Work?" (Korotin et al., 2021), MM-B. Steps are cheap, and nothing is trained
+    against anything; but the maximum over a batch is below that over the space, the more so the more features there
+    are, and that bias does not go away with training: with 16 features the map can be worse than the identity. The inverse map is the gradient of a second potential, trained with the roles
     exchanged on the same batches.
 
     >>> import numpy as np

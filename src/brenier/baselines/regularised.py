@@ -279,7 +279,7 @@ class LSBarycentric(LS):
     "Large-Scale Optimal Transport and Mapping Estimation" (Seguy et al., 2018), both stages in one run. The barycentric
     map pulls towards the mean what a regularised plan blurs; rows that no pair of a batch gives mass to learn nothing,
     which with many features are most. Its "published" settings are the benchmark's for the potentials, and those of a
-    public port for the maps, since the authors' own code is not known.
+    public port for the maps, since the authors' own code is not known; how wide these are is not known either.
     """
 
     presets: ClassVar[Mapping[str, Any]] = {
