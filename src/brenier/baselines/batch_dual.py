@@ -54,8 +54,8 @@ class MMBatch(PotentialPairBaseline[LearnedSettings]):
 
     "Do Neural Optimal Transport Solvers Work?" (Korotin et al., 2021), MM-B. Steps are cheap, and nothing is trained
     against anything; but the maximum over a batch is below that over the space, the more so the more features there
-    are, and that bias does not go away with training: with 16 features the map can be worse than the identity. The inverse map is the gradient of a second potential, trained with the roles
-    exchanged on the same batches.
+    are, and that bias does not go away with training: with 16 features the map can be worse than the identity. The
+    inverse map is the gradient of a second potential, trained with the roles exchanged on the same batches.
 
     >>> import numpy as np
     >>> from brenier.baselines import MMBatch
