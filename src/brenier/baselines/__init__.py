@@ -1,8 +1,12 @@
 """Rivals of `OptimalTransport`, each an estimator of its own with the same contract; nothing below imports them."""
 
+from brenier.baselines.assignment_dual import WGANQC, AssignmentSettings
 from brenier.baselines.base import Baseline, BaselineMap
+from brenier.baselines.batch_dual import MMBatch
 from brenier.baselines.characteristic_flow import CharacteristicFlow
 from brenier.baselines.closed_form import ClosedForm
+from brenier.baselines.convex_dual import MMv1, MMv1Settings
+from brenier.baselines.cycle import W2GN, CycleSettings
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
@@ -12,32 +16,49 @@ from brenier.baselines.ofm import OFM, OFMSettings
 from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.registry import BASELINES, load_any
+from brenier.baselines.regularised import (
+    LS,
+    LSAllPairs,
+    LSBarycentric,
+    RegularisedSettings,
+)
 from brenier.baselines.trivial import Constant, Identity
 
 __all__ = [
     "BASELINES",
+    "LS",
     "MM",
     "OFM",
     "OTCFM",
+    "W2GN",
+    "WGANQC",
+    "AssignmentSettings",
     "Baseline",
     "BaselineMap",
     "CharacteristicFlow",
     "ClosedForm",
     "Constant",
+    "CycleSettings",
     "EntropicMap",
     "ExactPlanMap",
     "FlowMatchingSettings",
     "Identity",
+    "LSAllPairs",
+    "LSBarycentric",
     "LearnedBaseline",
     "LearnedSettings",
     "Linear",
     "LinearByClass",
+    "MMBatch",
     "MMConvex",
     "MMReversed",
+    "MMv1",
+    "MMv1Settings",
     "MinimaxSettings",
     "MongeGap",
     "MongeGapSettings",
     "OFMSettings",
+    "RegularisedSettings",
     "SavedModelBaseline",
     "load_any",
 ]

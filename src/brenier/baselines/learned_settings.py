@@ -69,23 +69,23 @@ class LearnedSettings:
             ("coordinates", COORDINATES),
         ):
             if getattr(self, name) not in known:
-                raise _setting_error(
+                raise wrong_setting(
                     name, f"must be one of {known}", getattr(self, name)
                 )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is None or isinstance(value, str | bool | tuple | list):
+            kind = str(field.type)
+            left_out = value is None and kind.endswith("None")
+            if left_out or kind.split()[0] not in ("int", "float"):
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value)):
-                raise _setting_error(field.name, "must be a finite number", value)
+                raise wrong_setting(field.name, "must be a finite number", value)
         for name in ("batch_size", "max_steps", "evaluate_every", "max_rollbacks"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise _setting_error(name, "must be a whole number above zero", value)
+                raise wrong_setting(name, "must be a whole number above zero", value)
         if not self.learning_rate > 0:
-            raise _setting_error(
-                "learning_rate", "must be positive", self.learning_rate
-            )
+            raise wrong_setting("learning_rate", "must be positive", self.learning_rate)
 
     def training(self, max_steps: float | None, max_time: float | None) -> Settings:
         """Return the settings of a run of so many steps and seconds."""
@@ -120,7 +120,8 @@ def falling_rate(final: float, progress: float) -> float:
     return final + (1 - final) * fall
 
 
-def _setting_error(name: str, rule: str, value: object) -> DataError:
+def wrong_setting(name: str, rule: str, value: object) -> DataError:
+    """Return the error that a field of the settings breaks a rule."""
     return DataError(
         f"settings: {name} {rule}, got {value!r}; change it by dataclasses.replace",
         argument="settings",

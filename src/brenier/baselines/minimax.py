@@ -15,12 +15,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from brenier.baselines.identity_start import bring_to_identity
-from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
-from brenier.baselines.networks import DenseSquares, frozen
+from brenier.baselines.networks import frozen
 from brenier.baselines.pair_task import PairSides, PairTask
+from brenier.baselines.potential_pair import PotentialPair, PotentialPairBaseline
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,60 +35,6 @@ class MinimaxSettings(LearnedSettings):
     inner_steps: int = 15
     convex: bool = False
     reversed_roles: bool = False
-
-
-class PotentialPair(MapModel):
-    """Two potentials, whose gradients are the forward and the inverse map.
-
-    Args:
-        dim: d.
-        convex: whether their weights are kept at zero or above.
-        generator: source of the initial weights.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        *,
-        convex: bool = False,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        self.dim, self.convex = dim, convex
-        self.ahead = DenseSquares(dim, generator=generator)
-        self.back = DenseSquares(dim, generator=generator)
-
-    def moved(self, x: Tensor) -> Tensor:
-        """Return grad psi(x): (n, d) -> (n, d)."""
-        return self.ahead.gradient(x)
-
-    def returned(self, z: Tensor) -> Tensor:
-        """Return grad chi(z): (n, d) -> (n, d)."""
-        return self.back.gradient(z)
-
-    def constrain(self) -> None:
-        """Clamp the weights of convex potentials."""
-        if self.convex:
-            self.ahead.clamp_()
-            self.back.clamp_()
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, as JSON can hold them."""
-        return {"dim": self.dim, "convex": self.convex}
-
-    def start_at_identity(self, sides: PairSides, generator: torch.Generator) -> None:
-        """Bring both maps near the identity where the data lie: the first is trained, the second a copy of it."""
-        self.constrain()
-        rows = sides.known[0]
-        bring_to_identity(
-            self.ahead.gradient,
-            self.ahead,
-            rows,
-            generator,
-            self.constrain,
-            sides.spent,
-        )
-        self.back.load_state_dict(self.ahead.state_dict())
 
 
 class MinimaxTask(PairTask):
@@ -141,7 +86,7 @@ PUBLISHED_MM = MinimaxSettings(
 )
 
 
-class MM(LearnedBaseline[MinimaxSettings]):
+class MM(PotentialPairBaseline[MinimaxSettings]):
     """The maximin method: a potential of the source against a map of the target, neither of them convex.
 
     "Do Neural Optimal Transport Solvers Work?" (Korotin et al., 2021), MM. The forward map is the gradient of the outer
@@ -155,23 +100,14 @@ class MM(LearnedBaseline[MinimaxSettings]):
     (500, 2)
     """
 
-    model_class = PotentialPair
     presets: ClassVar[Mapping[str, Any]] = {
         "published": PUBLISHED_MM,
         "fair": MinimaxSettings(),
     }
 
-    def model(self, dim: int, generator: torch.Generator) -> PotentialPair:
-        """Return the untrained potentials."""
-        convex = self.chosen_settings().convex
-        return PotentialPair(dim, convex=convex, generator=generator)
-
-    def prepare(
-        self, model: MapModel, sides: PairSides, generator: torch.Generator
-    ) -> None:
-        """Bring both maps near the identity."""
-        if isinstance(model, PotentialPair):
-            model.start_at_identity(sides, generator)
+    def convex(self) -> bool:
+        """Return whether the potentials are kept convex."""
+        return self.chosen_settings().convex
 
     def task(
         self, model: MapModel, sides: PairSides, generator: torch.Generator

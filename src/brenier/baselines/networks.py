@@ -114,6 +114,10 @@ class DenseSquares(nn.Module):
 
     def gradient(self, x: Tensor) -> Tensor:
         """Return grad psi(x), differentiable in x and the parameters: (n, d) -> (n, d)."""
+        return self.value_and_gradient(x)[1]
+
+    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return psi(x) (n,) and grad psi(x) (n, d), for little more than the gradient alone."""
         products = self._products(x)
         skips = self._skips(x, products)
         u, slopes = skips[0], []
@@ -121,6 +125,7 @@ class DenseSquares(nn.Module):
             before = torch.addmm(skip, u, weight)
             u = self._activated(before)
             slopes.append(self._slope(before))
+        value = u @ self.readout + 0.5 * self.curvature * torch.linalg.vecdot(x, x)
         down = self.readout * slopes[-1]
         downs = [down]
         # From the last layer down: what enters the first one has no activation.
@@ -132,7 +137,7 @@ class DenseSquares(nn.Module):
             downs.insert(0, down)
         each = torch.cat(downs, -1)
         squares = (2 * products * each) @ self.quadratic.mT  # (rank, n, d)
-        return squares.sum(0) + each @ self.linear.mT + self.curvature * x
+        return value, squares.sum(0) + each @ self.linear.mT + self.curvature * x
 
     def clamp_(self) -> None:
         """Put weights below zero to zero, so that psi is convex."""

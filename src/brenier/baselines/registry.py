@@ -7,6 +7,10 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.assignment_dual import WGANQC
+from brenier.baselines.batch_dual import MMBatch
+from brenier.baselines.convex_dual import MMv1
+from brenier.baselines.cycle import W2GN
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
@@ -14,6 +18,7 @@ from brenier.baselines.monge_gap import MongeGap
 from brenier.baselines.ofm import OFM
 from brenier.baselines.ot_cfm import OTCFM
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
+from brenier.baselines.regularised import LS, LSAllPairs, LSBarycentric
 from brenier.baselines.saved import saved_estimator
 from brenier.baselines.trivial import Constant, Identity
 from brenier.model_files import unfit
@@ -28,6 +33,13 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "mm-v1": MMv1,
+    "mm-batch": MMBatch,
+    "w2gn": W2GN,
+    "ls": LS,
+    "ls-all-pairs": LSAllPairs,
+    "ls-barycentric": LSBarycentric,
+    "wgan-qc": WGANQC,
     "monge-gap": MongeGap,
     "ofm": OFM,
     "ot-cfm": OTCFM,
