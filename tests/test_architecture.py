@@ -62,7 +62,7 @@ ROWS: dict[str, set[str]] = {
     },
     "baselines": {
         *("errors", "model_files", "statistics", "potentials", "training", "datasets"),
-        *("transport.costs", "transport.maps", "estimators"),
+        *("solve", "transport.costs", "transport.maps", "estimators"),
     },
     "report": {
         "errors",

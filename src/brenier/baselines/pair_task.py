@@ -10,7 +10,7 @@ looked at, which says whether the laws agree, not whether the map is optimal.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -54,7 +54,7 @@ class PairTask(Task[MapModel]):
         progress: the share of the budget used up.
     """
 
-    averages = ("train_loss",)
+    averages: Sequence[str] = ("train_loss",)
 
     def __init__(
         self, model: MapModel, sides: Sides, generator: torch.Generator
@@ -90,11 +90,15 @@ class PairTask(Task[MapModel]):
     def evaluate(self, model: MapModel) -> Evaluation:
         """Return the energy distance of moved rows to the target, on the rows held out."""
         x, z = self.sides.held_out
-        found = energy_terms(model.moved(x), z)
+        found = energy_terms(self.pushed(model, x), z)
         terms = (found.of_first, found.of_second)
         finite = math.isfinite(found.value)
         record = {"energy": found.value, "energy_by_chance": found.chance}
         return Evaluation(found.value, terms, record, trusted=finite)
+
+    def pushed(self, model: MapModel, x: Tensor) -> Tensor:
+        """Return rows whose law is compared with the target's: (n, d) -> (n, d); the forward map by default."""
+        return model.moved(x)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the number of steps taken."""

@@ -7,15 +7,23 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.amortised import W2OT
+from brenier.baselines.expectile import ENOT
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.neural_map import NOT
 from brenier.baselines.saved import saved_estimator
+from brenier.baselines.weak import WeakNOT
 from brenier.model_files import unfit
 
 BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "not": NOT,
+    "not-weak": WeakNOT,
+    "enot": ENOT,
+    "w2ot": W2OT,
 }
 
 
