@@ -8,7 +8,7 @@ from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
 from brenier.baselines.neural_map import NOT, NeuralMapSettings
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.weak import WeakNOT, WeakSettings
 
 __all__ = [
@@ -31,5 +31,5 @@ __all__ = [
     "SavedModelBaseline",
     "WeakNOT",
     "WeakSettings",
-    "load",
+    "load_any",
 ]

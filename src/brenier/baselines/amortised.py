@@ -26,7 +26,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require,
     require_between,
@@ -118,7 +118,7 @@ class AmortisedTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: AmortisedSettings,
     ) -> None:
@@ -218,14 +218,14 @@ class W2OT(LearnedBaseline[AmortisedSettings]):
         )
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Bring both maps to the identity on the bounding box of the data."""
         settings = self.chosen_settings()
         if isinstance(model, AmortisedPair):
             model.constrain()
             model.start_on_box(
-                torch.cat(sides.known),
+                sides,
                 generator,
                 most=settings.pretraining_steps,
                 least=settings.pretraining_least,
@@ -233,7 +233,7 @@ class W2OT(LearnedBaseline[AmortisedSettings]):
             )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> AmortisedTask:
         """Return the task that trains the networks."""
         return AmortisedTask(model, sides, generator, self.chosen_settings())

@@ -13,6 +13,7 @@ from brenier.baselines.conjugate import solve_conjugate
 from brenier.baselines.elu_potential import EluPotential
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares, Perceptron, frozen
+from brenier.baselines.pair_task import PairSides
 from brenier.errors import ConvergenceWarning, warn
 from brenier.solve import implicit
 
@@ -27,10 +28,12 @@ class BoxSettings:
     Attributes:
         rate: of Adam.
         rows: points per step.
+        most_share: of the seconds of the fit, where these are limited, at which it ends.
     """
 
     rate: float = 1e-3
     rows: int = 1024
+    most_share: float = 0.2
 
 
 BOX = BoxSettings()
@@ -155,21 +158,22 @@ class AmortisedPair(MapModel):
 
     def start_on_box(
         self,
-        rows: Tensor,
+        sides: PairSides,
         generator: torch.Generator,
         *,
         most: int,
         least: int,
         enough: float,
     ) -> int:
-        """Train both maps towards the identity on the bounding box of rows (n, d); return the steps taken.
+        """Train both maps towards the identity on the bounding box of the data; return the steps taken.
 
         Args:
-            rows: of both sides.
+            sides: the data.
             generator: source of the points.
             most, least: steps.
             enough: mean squared error per number, of the worse map, at which it ends.
         """
+        rows = torch.cat(sides.known)
         low, high = rows.amin(0), rows.amax(0)
         optimiser = torch.optim.Adam(self.parameters(), lr=BOX.rate)
         for step in range(most):
@@ -184,6 +188,7 @@ class AmortisedPair(MapModel):
             errors.sum().backward()
             optimiser.step()
             self.constrain()
-            if step >= least and float(errors.detach().max()) < enough:
+            done = step >= least and float(errors.detach().max()) < enough
+            if done or sides.spent() > BOX.most_share:
                 return step + 1
         return most

@@ -46,8 +46,10 @@ class ConjugateProblem:
 
     def hessian_product(self, z: Tensor, v: Tensor) -> Tensor:
         """Return Hess D(z) v: (n, d)."""
-        found: Tensor = torch.func.jvp(self.potential.gradient, (z,), (v,))[1]
-        return found
+        with torch.enable_grad():
+            at = z.detach().requires_grad_()
+            along = torch.linalg.vecdot(self.potential.gradient(at), v).sum()
+            return torch.autograd.grad(along, at)[0]
 
     def rows(self, index: Tensor) -> ConjugateProblem:
         """Return the problem for some of the points."""

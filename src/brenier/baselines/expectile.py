@@ -22,7 +22,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import require, require_between, require_widths
 
 
@@ -155,7 +155,7 @@ class ExpectileTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: ExpectileSettings,
     ) -> None:
@@ -215,7 +215,7 @@ class ENOT(LearnedBaseline[ExpectileSettings]):
         return DualPair(dim, widths=widths, generator=generator)
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> ExpectileTask:
         """Return the task that trains the potentials."""
         return ExpectileTask(model, sides, generator, self.chosen_settings())

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
-from brenier.baselines.networks import ACTIVATIONS, Perceptron, frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.networks import ACTIVATION_LAYERS, Perceptron, frozen
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require,
     require_choice,
@@ -58,7 +58,7 @@ class NeuralMapSettings(LearnedSettings):
         super().check()
         require_whole("inner_steps", self.inner_steps)
         require_widths("widths", self.widths)
-        require_choice("activation", self.activation, tuple(ACTIVATIONS))
+        require_choice("activation", self.activation, tuple(ACTIVATION_LAYERS))
         require_choice("initial", self.initial, INITIAL)
         require_choice("cost", self.cost, COSTS)
         positive = self.cost_weight >= 0
@@ -136,7 +136,7 @@ class NeuralMapTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: NeuralMapSettings,
     ) -> None:
@@ -218,7 +218,7 @@ class NOT(LearnedBaseline[NeuralMapSettings]):
         )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> NeuralMapTask:
         """Return the task that trains the networks."""
         return NeuralMapTask(model, sides, generator, self.chosen_settings())

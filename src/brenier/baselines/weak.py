@@ -22,7 +22,7 @@ from brenier.baselines.neural_map import (
     NeuralMapSettings,
     NeuralMapTask,
 )
-from brenier.baselines.pair_task import Sides
+from brenier.baselines.pair_task import PairSides
 from brenier.baselines.setting_checks import require, require_between, require_whole
 from brenier.datasets import TableLike
 from brenier.estimators import RandomState, validation
@@ -242,7 +242,7 @@ class WeakNOT(LearnedBaseline[WeakSettings]):
         )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> WeakTask:
         """Return the task that trains the networks."""
         return WeakTask(model, sides, generator, self.chosen_settings())
