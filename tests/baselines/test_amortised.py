@@ -1,6 +1,7 @@
 """W2OT: both losses and what each of them trains, the inverse as a solve, the start on a box, and a map it learns."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -31,9 +32,9 @@ def pair_of(
 
 
 def task_of(
-    generator: torch.Generator, model: AmortisedPair | None = None, **changes: object
+    generator: torch.Generator, model: AmortisedPair | None = None, **changes: Any
 ) -> AmortisedTask:
-    settings = dataclasses.replace(AmortisedSettings(residual=1e-9), **changes)  # type: ignore[arg-type]
+    settings = dataclasses.replace(AmortisedSettings(residual=1e-9), **changes)
     sides = given_sides(rows(40, 2), rows(40, 2, seed=1) + 0.5)
     return AmortisedTask(model or pair_of(generator), sides, generator, settings)
 
@@ -190,7 +191,7 @@ def test_it_learns_a_map_whose_inverse_is_exact() -> None:
         ("residual", 0.0),
     ],
 )
-def test_settings_that_no_fit_takes_are_named(name: str, value: object) -> None:
+def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:
     settings = dataclasses.replace(AmortisedSettings(), **{name: value})
     with pytest.raises(DataError, match=f"settings: {name}"):
         settings.check()

@@ -28,10 +28,8 @@ def test_the_gradient_is_that_of_autograd(
     torch.testing.assert_close(value, potential(x))
     torch.testing.assert_close(gradient, slope)
     # And the gradient can be differentiated, in the parameters and in x.
-    part = x[:4]
-    assert torch.autograd.gradcheck(
-        potential.gradient, (part.detach().clone().requires_grad_(),)
-    )
+    few = x[:4].detach().clone().requires_grad_()
+    assert torch.autograd.gradcheck(potential.gradient, (few,))
     potential.gradient(x).square().sum().backward()
     assert potential.weights[0].grad is not None
     assert bool(potential.weights[0].grad.abs().sum() > 0)
@@ -50,11 +48,11 @@ def test_layers_are_computed_as_written() -> None:
     a = number(named["log_curvature"])
     x = torch.tensor([[-1.5], [0.7]], dtype=torch.float64)
     elu = torch.nn.functional.elu
-    value = (
+    wanted = (
         elu(v * elu(w * x + b) + c).squeeze(1)
         + 0.5 * torch.tensor(a).double().exp() * x.squeeze(1) ** 2
     )
-    torch.testing.assert_close(potential(x), value)
+    torch.testing.assert_close(potential(x), wanted)
 
 
 def test_an_outer_elu_bounds_it_from_below(generator: torch.Generator) -> None:

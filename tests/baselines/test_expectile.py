@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -154,7 +155,7 @@ def test_it_learns_a_map_and_its_inverse() -> None:
     ("name", "value"),
     [("expectile", 1.2), ("weight", -1.0), ("widths", (0,)), ("large_widths", ())],
 )
-def test_settings_that_no_fit_takes_are_named(name: str, value: object) -> None:
+def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:
     settings = dataclasses.replace(ExpectileSettings(), **{name: value})
     with pytest.raises(DataError, match=f"settings: {name}"):
         settings.check()

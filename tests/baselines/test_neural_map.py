@@ -1,6 +1,7 @@
 """NOT: its two losses by hand, who is trained when, its cost, and a map that it learns."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -104,7 +105,7 @@ def test_published_weights_start_with_the_variance_of_rectifiers(
         ("cost_weight", -1.0),
     ],
 )
-def test_settings_that_no_fit_takes_are_named(name: str, value: object) -> None:
+def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:
     settings = dataclasses.replace(NeuralMapSettings(), **{name: value})
     with pytest.raises(DataError, match=f"settings: {name}"):
         settings.check()

@@ -1,6 +1,7 @@
 """The weak cost: its estimate against many draws and a closed form, the rise of gamma, draws and their mean."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +125,7 @@ def test_a_seed_that_is_none_is_named(generator: torch.Generator) -> None:
         ("noise_deviation", 0.0),
     ],
 )
-def test_settings_that_no_fit_takes_are_named(name: str, value: object) -> None:
+def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:
     settings = dataclasses.replace(WeakSettings(), **{name: value})
     with pytest.raises(DataError, match=f"settings: {name}"):
         settings.check()
