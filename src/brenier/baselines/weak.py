@@ -224,7 +224,7 @@ class WeakNOT(LearnedBaseline[WeakSettings]):
     model_class = NoisyMap
     presets: ClassVar[Mapping[str, Any]] = {
         "published": PUBLISHED_WEAK,
-        "fair": WeakSettings(ema_decay=0.998),
+        "fair": WeakSettings(learning_rate=2e-3, ema_decay=0.998),
     }
 
     def model(self, dim: int, generator: torch.Generator) -> NoisyMap:
