@@ -9,7 +9,11 @@ from baselines.given import error, given_sides, number, quick, rows, stretched
 
 from brenier.baselines import W2OT, AmortisedSettings
 from brenier.baselines.amortised import AmortisedTask
-from brenier.baselines.amortised_model import POTENTIALS, STARTS, AmortisedPair
+from brenier.baselines.amortised_model import (
+    POTENTIAL_KINDS,
+    START_KINDS,
+    AmortisedPair,
+)
 from brenier.errors import ConvergenceWarning, DataError
 
 SMALL = (16, 16, 8)
@@ -39,8 +43,8 @@ def task_of(
     return AmortisedTask(model or pair_of(generator), sides, generator, settings)
 
 
-@pytest.mark.parametrize("potential", POTENTIALS)
-@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("potential", POTENTIAL_KINDS)
+@pytest.mark.parametrize("start", START_KINDS)
 def test_the_inverse_undoes_the_map(
     potential: str, start: str, generator: torch.Generator
 ) -> None:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from brenier.baselines.amortised_model import (
-    POTENTIALS,
-    STARTS,
+    POTENTIAL_KINDS,
+    START_KINDS,
     AmortisedPair,
     Shape,
 )
@@ -30,9 +30,9 @@ from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require,
     require_between,
-    require_choice,
     require_whole,
     require_widths,
+    require_word,
 )
 from brenier.training import Loss
 
@@ -79,9 +79,9 @@ class AmortisedSettings(LearnedSettings):
     def check(self) -> None:
         """Raise a DataError for the first field that no fit would take."""
         super().check()
-        require_choice("potential", self.potential, POTENTIALS)
-        require_choice("start", self.start, STARTS)
-        require_choice("amortisation", self.amortisation, AMORTISATIONS)
+        require_word("potential", self.potential, POTENTIAL_KINDS)
+        require_word("start", self.start, START_KINDS)
+        require_word("amortisation", self.amortisation, AMORTISATIONS)
         if self.widths is not None:
             require_widths("widths", self.widths)
         for name in ("solve_steps", "answer_steps"):

@@ -17,8 +17,8 @@ from brenier.baselines.pair_task import PairSides
 from brenier.errors import ConvergenceWarning, warn
 from brenier.solve import implicit
 
-POTENTIALS = ("elu", "plain", "convex")
-STARTS = ("map", "gradient")
+POTENTIAL_KINDS = ("elu", "plain", "convex")
+START_KINDS = ("map", "gradient")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from brenier.solve import LBFGS, Iterate, Solution, minimise
 
 
-class Potential(Protocol):
+class GradientPotential(Protocol):
     """A potential D whose gradient is known."""
 
     def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,7 +32,7 @@ class ConjugateProblem:
         y: (n, d).
     """
 
-    potential: Potential
+    potential: GradientPotential
     y: Tensor
 
     def evaluate(self, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ class ConjugateProblem:
 
 
 def solve_conjugate(
-    potential: Potential,
+    potential: GradientPotential,
     y: Tensor,
     start: Tensor,
     *,

@@ -22,12 +22,12 @@ from brenier.baselines.networks import ACTIVATION_LAYERS, Perceptron, frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require,
-    require_choice,
     require_whole,
     require_widths,
+    require_word,
 )
 
-COSTS = ("half", "mean")
+COST_KINDS = ("half", "mean")
 INITIAL = ("uniform", "kaiming")
 
 
@@ -58,9 +58,9 @@ class NeuralMapSettings(LearnedSettings):
         super().check()
         require_whole("inner_steps", self.inner_steps)
         require_widths("widths", self.widths)
-        require_choice("activation", self.activation, tuple(ACTIVATION_LAYERS))
-        require_choice("initial", self.initial, INITIAL)
-        require_choice("cost", self.cost, COSTS)
+        require_word("activation", self.activation, tuple(ACTIVATION_LAYERS))
+        require_word("initial", self.initial, INITIAL)
+        require_word("cost", self.cost, COST_KINDS)
         positive = self.cost_weight >= 0
         rule = "must not be negative"
         require("cost_weight", self.cost_weight, rule, met=positive)

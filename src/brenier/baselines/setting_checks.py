@@ -30,7 +30,7 @@ def require_between(name: str, value: float, low: float, high: float) -> None:
     require(name, value, f"must lie between {low:g} and {high:g}", met=met)
 
 
-def require_choice(name: str, value: object, known: Sequence[str]) -> None:
+def require_word(name: str, value: object, known: Sequence[str]) -> None:
     """Raise a DataError for a field that is none of the known words."""
     require(name, value, f"must be one of {tuple(known)}", met=value in known)
 
