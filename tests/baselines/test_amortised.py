@@ -193,6 +193,8 @@ def test_it_learns_a_map_whose_inverse_is_exact() -> None:
         ("pretraining_steps", -1),
         ("skip_fraction", 2.0),
         ("residual", 0.0),
+        ("residual", "small"),
+        ("skip_fraction", "few"),
     ],
 )
 def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:

@@ -123,6 +123,8 @@ def test_a_seed_that_is_none_is_named(generator: torch.Generator) -> None:
         ("noise_numbers", 0),
         ("mean_noises", 3),
         ("noise_deviation", 0.0),
+        ("gamma", "half"),
+        ("noise_deviation", "small"),
     ],
 )
 def test_settings_that_no_fit_takes_are_named(name: str, value: Any) -> None:

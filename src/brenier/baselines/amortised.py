@@ -28,8 +28,8 @@ from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
-    require,
     require_between,
+    require_number,
     require_whole,
     require_widths,
     require_word,
@@ -90,8 +90,9 @@ class AmortisedSettings(LearnedSettings):
             require_whole(name, getattr(self, name), least=0)
         require_between("skip_fraction", self.skip_fraction, 0.0, 1.0)
         for name in ("residual", "answer_residual", "largest_loss"):
-            value = getattr(self, name)
-            require(name, value, "must be positive", met=value > 0)
+            require_number(name, getattr(self, name), above_zero=True)
+        enough = self.pretraining_error
+        require_number("pretraining_error", enough, above_zero=False)
 
     def shape(self, dim: int) -> Shape:
         """Return what the networks look like for d features."""
@@ -166,7 +167,7 @@ class AmortisedTask(PairTask):
         return solution.point
 
 
-# The public code for its benchmark in up to 256 features.
+# The public code for its benchmark in up to 256 features; the decay of its weights is the default of its optimiser.
 PUBLISHED_W2OT = AmortisedSettings(
     batch_size=1024,
     learning_rate=5e-4,

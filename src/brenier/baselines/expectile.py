@@ -23,7 +23,12 @@ from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import frozen
 from brenier.baselines.pair_task import PairSides, PairTask
-from brenier.baselines.setting_checks import require, require_between, require_widths
+from brenier.baselines.setting_checks import (
+    require_between,
+    require_number,
+    require_whole,
+    require_widths,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,8 @@ class ExpectileSettings(LearnedSettings):
         """Raise a DataError for the first field that no fit would take."""
         super().check()
         require_between("expectile", self.expectile, 0.5, 1.0)
-        require("weight", self.weight, "must not be negative", met=self.weight >= 0)
+        require_number("weight", self.weight, above_zero=False)
+        require_whole("large", self.large)
         require_widths("widths", self.widths)
         require_widths("large_widths", self.large_widths)
 

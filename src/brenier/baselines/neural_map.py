@@ -21,7 +21,7 @@ from brenier.baselines.model import MapModel
 from brenier.baselines.networks import ACTIVATION_LAYERS, Perceptron, frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
-    require,
+    require_number,
     require_whole,
     require_widths,
     require_word,
@@ -61,9 +61,7 @@ class NeuralMapSettings(LearnedSettings):
         require_word("activation", self.activation, tuple(ACTIVATION_LAYERS))
         require_word("initial", self.initial, INITIAL)
         require_word("cost", self.cost, COST_KINDS)
-        positive = self.cost_weight >= 0
-        rule = "must not be negative"
-        require("cost_weight", self.cost_weight, rule, met=positive)
+        require_number("cost_weight", self.cost_weight, above_zero=False)
 
     def cost_factor(self, dim: int) -> float:
         """Return the factor on |x - T|^2 / 2 in d features."""
@@ -203,7 +201,7 @@ class NOT(LearnedBaseline[NeuralMapSettings]):
     model_class = MapAndPotential
     presets: ClassVar[Mapping[str, Any]] = {
         "published": PUBLISHED_NOT,
-        # Of three rates the one by the energy distance of moved rows, on pairs of no table, that is not the largest.
+        # Of rates from 1e-3 to 3e-3 the larger ones left a lower energy distance of moved rows, on pairs of no table.
         "fair": NeuralMapSettings(learning_rate=2e-3, ema_decay=0.998),
     }
 

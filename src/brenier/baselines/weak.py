@@ -23,7 +23,12 @@ from brenier.baselines.neural_map import (
     NeuralMapTask,
 )
 from brenier.baselines.pair_task import PairSides
-from brenier.baselines.setting_checks import require, require_between, require_whole
+from brenier.baselines.setting_checks import (
+    require,
+    require_between,
+    require_number,
+    require_whole,
+)
 from brenier.datasets import TableLike
 from brenier.estimators import RandomState, validation
 
@@ -59,9 +64,7 @@ class WeakSettings(NeuralMapSettings):
         require_whole("mean_noises", self.mean_noises, least=2)
         even = self.mean_noises % 2 == 0
         require("mean_noises", self.mean_noises, "must be even", met=even)
-        positive = self.noise_deviation > 0
-        rule = "must be positive"
-        require("noise_deviation", self.noise_deviation, rule, met=positive)
+        require_number("noise_deviation", self.noise_deviation, above_zero=True)
 
     def gamma_at(self, progress: float) -> float:
         """Return gamma where this share of the budget is used up."""
