@@ -26,13 +26,13 @@ def require_whole(name: str, value: object, least: int = 1) -> None:
 
 def require_between(name: str, value: object, low: float, high: float) -> None:
     """Raise a DataError for a field that is no number in [low, high]."""
-    met = isinstance(value, numbers.Real) and low <= value <= high
+    met = isinstance(value, int | float) and low <= value <= high
     require(name, value, f"must lie between {low:g} and {high:g}", met=met)
 
 
 def require_number(name: str, value: object, *, above_zero: bool) -> None:
     """Raise a DataError for a field that is no number above zero, or at least zero."""
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    real = isinstance(value, int | float) and not isinstance(value, bool)
     met = real and (value > 0 or (value == 0 and not above_zero))  # type: ignore[operator]
     rule = "must be positive" if above_zero else "must not be negative"
     require(name, value, rule, met=met)
