@@ -5,6 +5,7 @@
     python -m benchmarks.peers --pairs tails --dims 16 --peers brenier ott-jax --seconds 20
     python -m benchmarks.peers --costs "power 1.5" elastic sparse    # pairs of `benchmarks/costs.py` instead
     python -m benchmarks.peers --dims 64 --seconds 300 --methods brenier "W2 dual"    # those with such a name
+    python -m benchmarks.peers --agreement --pairs w2hd --dims 2    # our baselines beside the same of ott-jax
 
 Pairs are those of the Wasserstein-2 benchmark and of `brenier.datasets.NEUTRAL`. Every method is a process of its own,
 in an environment of its own (`peers/*.txt`), on `--threads` cores. All draw from one pool of `--pool` samples a side
@@ -48,7 +49,7 @@ from benchmarks.harness import (
     flag,
 )
 from benchmarks.harness.machine import ROOT
-from benchmarks.peers import environments
+from benchmarks.peers import agreement, environments
 from benchmarks.peers.worker import ARRAYS
 from brenier.datasets import CostPair, Pair
 from brenier.transport.costs import Cost, Power, cost_to_json
@@ -221,6 +222,12 @@ def methods(flags: Flags, pair: Pair) -> Iterator[Choice]:
         "pool": flags.pool,
         "fresh": flags.points,
     }
+    if flags.agreement:
+        for twin in agreement.twins(EXPECTILE):
+            if any(word in twin.name for word in flags.methods):
+                name = f"{twin.name}, {flags.seconds:.0f} s"
+                yield Choice(name, twin, settings)
+        return
     known = recipes(pair.dim, flags.ready)
     if isinstance(pair, CostPair):
         known = cost_recipes(pair.cost, flags.ready)
@@ -246,8 +253,14 @@ def prepare(pair: Pair, seed: int, flags: Flags) -> Iterator[Written]:
 
 
 def measure(
-    written: Written, recipe: Recipe, seed: int, flags: Flags
+    written: Written, recipe: Recipe | agreement.Twin, seed: int, flags: Flags
 ) -> dict[str, Any]:
+    if isinstance(recipe, agreement.Twin):
+
+        def by(peer: str) -> agreement.Measure:
+            return lambda told: measure(written, Recipe(peer, peer, told), seed, flags)
+
+        return agreement.compare(recipe, by("ott-jax"), by("brenier"))
     pair, folder = written
     run_worker(folder, recipe, flags.seconds, flags.threads, seed)
     return read_answer(folder, pair, flags.points, seed)
@@ -266,13 +279,15 @@ def _check(parser: argparse.ArgumentParser, flags: Flags) -> None:
     known = [*recipes(LARGE, flags.peers), *cost_recipes(Power(2.0), flags.peers)]
     names = list(dict.fromkeys(each.name for each in known))
     flags.wanted = set()
-    for word in flags.methods:
+    for word in [] if flags.agreement else flags.methods:
         found = [name for name in names if word in name]
         if not found:
             told = ", ".join(names)
             parser.error(f"--methods: no method is called {word!r}; they are {told}")
         flags.wanted.update(found)
     flags.ready = ready(flags.peers)
+    if flags.agreement and "ott-jax" not in flags.ready:
+        parser.error("--agreement: needs the environment of ott-jax")
 
 
 TABLE = Table(
@@ -290,7 +305,9 @@ TABLE = Table(
         Column("exactly 0 of what stays, %", "exactly_zero", ".1f"),
         Column("library", "library"),
     ),
+    where=lambda row: not agreement.compared(row),
 )
+TWINS = Table("agreement", "peers", agreement.COLUMNS, agreement.compared)
 SHORT = TABLE.short(
     lambda row: (
         row.problem == "w2hd d=16"
@@ -313,6 +330,11 @@ ARGUMENTS = Arguments(
             default=[""],
             help="words in the names of methods (default all)",
         ),
+        flag(
+            "--agreement",
+            action="store_true",
+            help="our own expectile and W2 dual beside those of ott-jax",
+        ),
         flag("--seconds", type=float, default=60.0, help="of training (default 60)"),
         flag(
             "--pool",
@@ -332,7 +354,7 @@ BENCHMARK = Benchmark(
     problems,
     methods,
     measure,
-    (TABLE, SHORT),
+    (TABLE, TWINS, SHORT),
     ARGUMENTS,
     prepare,
 )

@@ -1,5 +1,6 @@
 """Rivals of `OptimalTransport`, each an estimator of its own with the same contract; nothing below imports them."""
 
+from brenier.baselines.amortised import W2OT, AmortisedSettings
 from brenier.baselines.assignment_dual import WGANQC, AssignmentSettings
 from brenier.baselines.base import Baseline, BaselineMap
 from brenier.baselines.batch_dual import MMBatch
@@ -7,11 +8,13 @@ from brenier.baselines.characteristic_flow import CharacteristicFlow
 from brenier.baselines.closed_form import ClosedForm
 from brenier.baselines.convex_dual import MMv1, MMv1Settings
 from brenier.baselines.cycle import W2GN, CycleSettings
+from brenier.baselines.expectile import ENOT, ExpectileSettings
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
 from brenier.baselines.monge_gap import MongeGap, MongeGapSettings
+from brenier.baselines.neural_map import NOT, NeuralMapSettings
 from brenier.baselines.ofm import OFM, OFMSettings
 from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
@@ -23,15 +26,20 @@ from brenier.baselines.regularised import (
     RegularisedSettings,
 )
 from brenier.baselines.trivial import Constant, Identity
+from brenier.baselines.weak import WeakNOT, WeakSettings
 
 __all__ = [
     "BASELINES",
+    "ENOT",
     "LS",
     "MM",
+    "NOT",
     "OFM",
     "OTCFM",
     "W2GN",
+    "W2OT",
     "WGANQC",
+    "AmortisedSettings",
     "AssignmentSettings",
     "Baseline",
     "BaselineMap",
@@ -41,6 +49,7 @@ __all__ = [
     "CycleSettings",
     "EntropicMap",
     "ExactPlanMap",
+    "ExpectileSettings",
     "FlowMatchingSettings",
     "Identity",
     "LSAllPairs",
@@ -57,8 +66,11 @@ __all__ = [
     "MinimaxSettings",
     "MongeGap",
     "MongeGapSettings",
+    "NeuralMapSettings",
     "OFMSettings",
     "RegularisedSettings",
     "SavedModelBaseline",
+    "WeakNOT",
+    "WeakSettings",
     "load_any",
 ]

@@ -93,14 +93,14 @@ class PairTask(Task[MapModel]):
     def evaluate(self, model: MapModel) -> Evaluation:
         """Return the energy distance of moved rows to the target, on the rows held out."""
         x, z = self.sides.held_out
-        found = energy_terms(self.shown(model, x), z)
+        found = energy_terms(self.pushed(model, x), z)
         terms = (found.of_first, found.of_second)
         finite = math.isfinite(found.value)
         record = {"energy": found.value, "energy_by_chance": found.chance}
         return Evaluation(found.value, terms, record, trusted=finite)
 
-    def shown(self, model: MapModel, x: Tensor) -> Tensor:
-        """Return the forward map that is evaluated: (n, d) -> (n, d)."""
+    def pushed(self, model: MapModel, x: Tensor) -> Tensor:
+        """Return rows whose law is compared with the target's: (n, d) -> (n, d); the forward map by default."""
         return model.moved(x)
 
     def state_dict(self) -> dict[str, Any]:

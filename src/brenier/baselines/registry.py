@@ -7,20 +7,24 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.amortised import W2OT
 from brenier.baselines.assignment_dual import WGANQC
 from brenier.baselines.batch_dual import MMBatch
 from brenier.baselines.convex_dual import MMv1
 from brenier.baselines.cycle import W2GN
+from brenier.baselines.expectile import ENOT
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
 from brenier.baselines.monge_gap import MongeGap
+from brenier.baselines.neural_map import NOT
 from brenier.baselines.ofm import OFM
 from brenier.baselines.ot_cfm import OTCFM
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.regularised import LS, LSAllPairs, LSBarycentric
 from brenier.baselines.saved import saved_estimator
 from brenier.baselines.trivial import Constant, Identity
+from brenier.baselines.weak import WeakNOT
 from brenier.model_files import unfit
 
 BASELINES: Mapping[str, type[SavedModelBaseline]] = {
@@ -40,6 +44,10 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "ls-all-pairs": LSAllPairs,
     "ls-barycentric": LSBarycentric,
     "wgan-qc": WGANQC,
+    "not": NOT,
+    "not-weak": WeakNOT,
+    "enot": ENOT,
+    "w2ot": W2OT,
     "monge-gap": MongeGap,
     "ofm": OFM,
     "ot-cfm": OTCFM,

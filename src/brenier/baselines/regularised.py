@@ -198,7 +198,7 @@ class RegularisedTask(PairTask):
         waiting = self.settings.barycentric and not self.maps_are_trained
         return found._replace(trusted=found.trusted and not waiting)
 
-    def shown(self, model: MapModel, x: Tensor) -> Tensor:
+    def pushed(self, model: MapModel, x: Tensor) -> Tensor:
         """Return the forward map of the stage: (n, d) -> (n, d)."""
         if isinstance(model, PotentialPair) and not self.maps_are_trained:
             return model.ahead.gradient(x)
