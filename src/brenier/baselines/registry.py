@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.continuous_flow import FFJORD, RNODE
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.ot_flow import OTFlow
 from brenier.baselines.saved import saved_estimator
 from brenier.model_files import unfit
 
@@ -16,6 +18,9 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "ffjord": FFJORD,
+    "rnode": RNODE,
+    "ot-flow": OTFlow,
 }
 
 
