@@ -8,7 +8,7 @@ from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
 from brenier.baselines.ot_flow import OTFlow, OTFlowSettings
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.registry import BASELINES, load_any
 
 __all__ = [
     "BASELINES",
@@ -27,5 +27,5 @@ __all__ = [
     "OTFlow",
     "OTFlowSettings",
     "SavedModelBaseline",
-    "load",
+    "load_any",
 ]

@@ -22,7 +22,7 @@ from brenier.baselines.density_model import DensityModel, Stage
 from brenier.baselines.model import MapModel
 from brenier.baselines.normalising_flow import NormalisingFlow, PublishedSet
 from brenier.baselines.ode import Solver
-from brenier.baselines.pair_task import Sides
+from brenier.baselines.pair_task import PairSides
 
 
 class SquashStage(Stage):
@@ -171,7 +171,7 @@ class FFJORD(NormalisingFlow[ContinuousFlowSettings]):
         )
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Say where the source is no normal law; put the flow at rest where settings say so."""
         super().prepare(model, sides, generator)

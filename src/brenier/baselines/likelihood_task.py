@@ -17,7 +17,7 @@ from brenier.baselines.density_model import DensityModel, Passage
 from brenier.baselines.learned_settings import LearnedSettings, falling_rate
 from brenier.baselines.model import MapModel
 from brenier.baselines.ode import Solver
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.errors import DataError
 from brenier.training import Evaluation, Loss, Settings
 
@@ -111,7 +111,7 @@ class LikelihoodTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: DensitySettings,
     ) -> None:

@@ -14,8 +14,8 @@ from brenier.baselines.density_model import DensityModel
 from brenier.baselines.fitting import FitOptions
 from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.likelihood_task import DensitySettings, LikelihoodTask
-from brenier.baselines.model import Frame, MapModel
-from brenier.baselines.pair_task import Sides
+from brenier.baselines.model import MapFrame, MapModel
+from brenier.baselines.pair_task import PairSides
 from brenier.datasets import Population, Sampler, TableLike
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators import validation
@@ -106,17 +106,20 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
         check_is_fitted(self, "map_")
         return self._applied(Z, "Z", self._log_density)
 
-    def frame(self, x: Tensor, z: Tensor) -> Frame:
+    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of rows (n, d), (m, d): every feature of either side standardised, if so asked."""
         if self.chosen_settings().coordinates == "common":
             raise DataError(
                 "settings: coordinates must be 'standard' or 'data' for a normalising flow, whose source is N(0, I)",
                 argument="settings",
             )
-        return super().frame(x, z)
+        made = super().frame(x, z)
+        check_coordinates(made.from_source(x), "X")
+        check_coordinates(made.from_target(z), "Y")
+        return made
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Say where the source is no normal law."""
         x = sides.known[0]
@@ -134,7 +137,7 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
             )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> LikelihoodTask:
         """Return the task that trains the flow."""
         self._checked_rows = sides.held_out[1][: NORMALITY.checked_rows]
@@ -180,3 +183,13 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
         """Return the parameters as a fit takes them, the settings being those for the features there are."""
         settings = self.settings_for(source.dim)
         return super()._options(source, settings, clock, progress)
+
+
+def check_coordinates(rows: Tensor, name: str) -> None:
+    """Raise a DataError where coordinates (n, d) of an argument are beyond what networks compute with."""
+    if not bool((rows.abs() < torch.finfo(torch.float32).max).all()):
+        raise DataError(
+            f"{name}: holds numbers so large that their coordinates overflow; give them in other units, or leave out "
+            "extreme rows",
+            argument=name,
+        )

@@ -24,7 +24,7 @@ from brenier.baselines.likelihood_task import DensitySettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.normalising_flow import NormalisingFlow, PublishedSet
 from brenier.baselines.ode import Solver
-from brenier.baselines.pair_task import Sides
+from brenier.baselines.pair_task import PairSides
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,8 @@ class OTFlowPotential(nn.Module):
 
 def log_cosh(a: Tensor) -> Tensor:
     """Return log(2 cosh a), whose derivative is tanh a."""
-    return torch.logaddexp(a, -a)
+    # The threshold is where float64 tells no more; that of torch would lose some digits.
+    return nn.functional.softplus(2 * a, threshold=40.0) - a
 
 
 class PotentialStage(Stage):
@@ -345,7 +346,7 @@ class OTFlow(NormalisingFlow[OTFlowSettings]):
         )
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Say where the source is no normal law; clamp the weights."""
         super().prepare(model, sides, generator)
