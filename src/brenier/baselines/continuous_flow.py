@@ -151,7 +151,7 @@ class FFJORD(NormalisingFlow[ContinuousFlowSettings]):
     published_sets: ClassVar[Mapping[str, PublishedSet]] = FFJORD_SETS
     presets: ClassVar[Mapping[str, Any]] = {
         "published": FFJORD_SETS["power"].settings,
-        "fair": ContinuousFlowSettings(),
+        "fair": ContinuousFlowSettings(learning_rate=5e-3),
     }
 
     def model(self, dim: int, generator: torch.Generator) -> ContinuousFlow:
@@ -193,6 +193,7 @@ class RNODE(FFJORD):
     presets: ClassVar[Mapping[str, Any]] = {
         "published": RNODE_SETS["power"].settings,
         "fair": ContinuousFlowSettings(
+            learning_rate=5e-3,
             steps=4,
             start_at_rest=True,
             kinetic_weight=0.01,
