@@ -55,7 +55,7 @@ def test_the_way_back_ends_where_it_began(rtol: float | None) -> None:
 
 def test_adjoint_gradients_are_those_of_the_steps() -> None:
     pytest.importorskip("torchdiffeq")
-    slopes = []
+    slopes: list[Tensor] = []
     for solver in (Solver(200), Solver(rtol=1e-10, atol=1e-12, adjoint=True)):
         speed = torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
 

@@ -7,7 +7,8 @@ from brenier.baselines.continuous_settings import ContinuousFlowSettings
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
-from brenier.baselines.ot_flow import OTFlow, OTFlowSettings
+from brenier.baselines.ot_flow import OTFlow
+from brenier.baselines.ot_flow_settings import OTFlowSettings
 from brenier.baselines.registry import BASELINES, load_any
 
 __all__ = [

@@ -122,7 +122,7 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
         """Say where the source is no normal law; refuse rows that are too far away."""
         for rows in (sides.known, sides.held_out):
             for side, name in zip(rows, ("X", "Y"), strict=True):
-                check_coordinates(side, name)
+                check_within_reach(side, name)
         score = score_against_normal(sides.known[0], generator)
         if score > NORMALITY.evident:
             warn(
@@ -192,7 +192,7 @@ def score_against_normal(x: Tensor, generator: torch.Generator) -> float:
     return two_sample_score(first, second, generator, test)
 
 
-def check_coordinates(rows: Tensor, name: str) -> None:
+def check_within_reach(rows: Tensor, name: str) -> None:
     """Raise a DataError where coordinates (n, d) of an argument are beyond what networks compute with."""
     if not bool((rows.abs() < torch.finfo(torch.float32).max).all()):
         raise DataError(
