@@ -48,6 +48,9 @@ class DensitySettings(LearnedSettings):
     def check(self) -> None:
         """Raise a DataError for the first field that no fit would take."""
         super().check()
+        fine = self.coordinates == "standard"
+        rule = "must be 'standard' for a normalising flow, whose source is N(0, I)"
+        self.require("coordinates", fine, rule)
         for name in ("steps", "map_steps"):
             self.require(name, getattr(self, name) >= 1, "must be 1 or more")
         for name in ("rtol", "atol", "map_rtol", "map_atol"):

@@ -107,15 +107,6 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
         check_is_fitted(self, "map_")
         return self._applied(Z, "Z", self._log_density)
 
-    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
-        """Return the coordinates of rows (n, d), (m, d): every feature of either side standardised, if so asked."""
-        if self.chosen_settings().coordinates == "common":
-            raise DataError(
-                "settings: coordinates must be 'standard' or 'data' for a normalising flow, whose source is N(0, I)",
-                argument="settings",
-            )
-        return super().frame(x, z)
-
     def prepare(
         self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
