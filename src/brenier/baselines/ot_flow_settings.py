@@ -1,8 +1,8 @@
 """Settings of OT-Flow, and those published for the five sets of physics data and image patches.
 
 Steps of training, of validation and of tests are three numbers in the paper; maps and held-out values here take those
-of its tests. Its rate falls by ten (BSDS300: by 3.3) on plateaus, thrice, and then training stops; here the rate falls
-by the half cosine that all baselines share, to as little in the end, and sixty evaluations without a better one stop it.
+of its tests. Its rate falls by ten (BSDS300: by 3.3) on plateaus, thrice, and then training stops; here it falls by the
+half cosine that all baselines share, to as little in the end, and sixty evaluations without a better one stop it.
 """
 
 from __future__ import annotations
