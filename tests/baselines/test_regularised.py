@@ -71,10 +71,10 @@ def test_maps_that_are_not_trained_are_not_selected(
     task = ls_task(generator, barycentric=True)
     x = task.sides.held_out[0]
     assert not task.evaluate(task.model).trusted
-    torch.testing.assert_close(task.shown(task.model, x), task.model.ahead.gradient(x))
+    torch.testing.assert_close(task.pushed(task.model, x), task.model.ahead.gradient(x))
     task.begin_step(0.5)
     assert task.evaluate(task.model).trusted
-    torch.testing.assert_close(task.shown(task.model, x), task.model.moved(x))
+    torch.testing.assert_close(task.pushed(task.model, x), task.model.moved(x))
     assert ls_task(generator).evaluate(task.model).trusted
 
 

@@ -6,6 +6,8 @@ from brenier.baselines.base import Baseline, BaselineMap
 from brenier.baselines.batch_dual import MMBatch
 from brenier.baselines.characteristic_flow import CharacteristicFlow
 from brenier.baselines.closed_form import ClosedForm
+from brenier.baselines.continuous_flow import FFJORD, RNODE
+from brenier.baselines.continuous_settings import ContinuousFlowSettings
 from brenier.baselines.convex_dual import MMv1, MMv1Settings
 from brenier.baselines.cycle import W2GN, CycleSettings
 from brenier.baselines.expectile import ENOT, ExpectileSettings
@@ -17,6 +19,8 @@ from brenier.baselines.monge_gap import MongeGap, MongeGapSettings
 from brenier.baselines.neural_map import NOT, NeuralMapSettings
 from brenier.baselines.ofm import OFM, OFMSettings
 from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
+from brenier.baselines.ot_flow import OTFlow
+from brenier.baselines.ot_flow_settings import OTFlowSettings
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.regularised import (
@@ -31,11 +35,13 @@ from brenier.baselines.weak import WeakNOT, WeakSettings
 __all__ = [
     "BASELINES",
     "ENOT",
+    "FFJORD",
     "LS",
     "MM",
     "NOT",
     "OFM",
     "OTCFM",
+    "RNODE",
     "W2GN",
     "W2OT",
     "WGANQC",
@@ -46,6 +52,7 @@ __all__ = [
     "CharacteristicFlow",
     "ClosedForm",
     "Constant",
+    "ContinuousFlowSettings",
     "CycleSettings",
     "EntropicMap",
     "ExactPlanMap",
@@ -68,6 +75,8 @@ __all__ = [
     "MongeGapSettings",
     "NeuralMapSettings",
     "OFMSettings",
+    "OTFlow",
+    "OTFlowSettings",
     "RegularisedSettings",
     "SavedModelBaseline",
     "WeakNOT",

@@ -10,6 +10,7 @@ import torch
 from brenier.baselines.amortised import W2OT
 from brenier.baselines.assignment_dual import WGANQC
 from brenier.baselines.batch_dual import MMBatch
+from brenier.baselines.continuous_flow import FFJORD, RNODE
 from brenier.baselines.convex_dual import MMv1
 from brenier.baselines.cycle import W2GN
 from brenier.baselines.expectile import ENOT
@@ -20,6 +21,7 @@ from brenier.baselines.monge_gap import MongeGap
 from brenier.baselines.neural_map import NOT
 from brenier.baselines.ofm import OFM
 from brenier.baselines.ot_cfm import OTCFM
+from brenier.baselines.ot_flow import OTFlow
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.regularised import LS, LSAllPairs, LSBarycentric
 from brenier.baselines.saved import saved_estimator
@@ -51,6 +53,9 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "monge-gap": MongeGap,
     "ofm": OFM,
     "ot-cfm": OTCFM,
+    "ffjord": FFJORD,
+    "rnode": RNODE,
+    "ot-flow": OTFlow,
 }
 
 
