@@ -32,6 +32,7 @@ class Sides(NamedTuple):
         held_out: rows (n, d), (m, d) of either side that training never sees.
         sizes: rows there are of either side, infinity for streams.
         known: rows (n, d), (m, d) of either side from which the frame was found, for methods that need moments.
+        classes: the sides of every class, for methods that are told labels; else none.
     """
 
     source: DrawRows
@@ -39,6 +40,7 @@ class Sides(NamedTuple):
     held_out: tuple[Tensor, Tensor]
     sizes: tuple[float, float]
     known: tuple[Tensor, Tensor]
+    classes: tuple[Sides, ...] = ()
 
 
 class PairTask(Task[MapModel]):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from brenier.baselines.gnot import GNOT
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
 from brenier.baselines.saved import saved_estimator
@@ -16,6 +17,7 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
+    "gnot": GNOT,
 }
 
 
