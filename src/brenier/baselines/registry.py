@@ -9,11 +9,17 @@ import torch
 
 from brenier.baselines.gnot import GNOT
 from brenier.baselines.learned import SavedModelBaseline
+from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
 from brenier.baselines.saved import saved_estimator
+from brenier.baselines.trivial import Constant, Identity
 from brenier.model_files import unfit
 
 BASELINES: Mapping[str, type[SavedModelBaseline]] = {
+    "identity": Identity,
+    "constant": Constant,
+    "linear": Linear,
+    "linear-by-class": LinearByClass,
     "mm": MM,
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,

@@ -236,6 +236,37 @@ def is_single(values: object) -> bool:
     return getattr(values, "ndim", 1) == 0
 
 
+def label_numbers(
+    values: object, known: Sequence[Hashable], name: str, rows: int
+) -> list[int]:
+    """Return the numbers of the classes that labels name, one for each of some rows.
+
+    Args:
+        values: a sequence of labels, or one label for all rows.
+        known: the classes that the map was fitted on, in their order.
+        name: the argument's name, for messages.
+        rows: how many there are.
+
+    Raises:
+        DataError: where a label is unknown, or there are more or fewer labels than rows.
+    """
+    numbers = {label: k for k, label in enumerate(known)}
+    labels = [values] * rows if is_single(values) else values
+    given = read_labels(labels, name, rows)
+    unknown = {label: None for label in given if label not in numbers}
+    if unknown:
+        remedy = "give one of those, or fit again with samples of it on both sides"
+        alike = alike_as_text(unknown, known)
+        if alike is not None:
+            label, own = alike
+            remedy = f"{label!r} is a {type(label).__name__}, give the {type(own).__name__} {own!r}"
+        raise DataError(
+            f"{name}: {listed(tuple(unknown))} not among the classes that the map was fitted on "
+            f"({listed(known)}); {remedy}"
+        )
+    return [numbers[label] for label in given]
+
+
 def listed(labels: Sequence[Hashable], most: int = 5) -> str:
     """Return labels as messages show them, the first few of very many."""
     shown = ", ".join(map(repr, labels[:most]))

@@ -8,8 +8,7 @@ from collections.abc import Hashable
 import torch
 from torch import Tensor
 
-from brenier.datasets import alike_as_text, is_single, listed, read_labels
-from brenier.errors import DataError
+from brenier.datasets import label_numbers
 from brenier.transport.coordinates.affine import Coordinates
 from brenier.transport.coordinates.conditioned import ConditionedCoordinates
 from brenier.transport.coordinates.settings import EmbeddingSettings
@@ -40,21 +39,8 @@ class Classes:
         Raises:
             DataError: where a label is unknown, or there are more or fewer labels than rows.
         """
-        numbers = {label: k for k, label in enumerate(self.labels)}
-        labels = [values] * rows if is_single(values) else values
-        given = read_labels(labels, name, rows)
-        unknown = {label: None for label in given if label not in numbers}
-        if unknown:
-            remedy = "give one of those, or fit again with samples of it on both sides"
-            alike = alike_as_text(unknown, self.labels)
-            if alike is not None:
-                label, own = alike
-                remedy = f"{label!r} is a {type(label).__name__}, give the {type(own).__name__} {own!r}"
-            raise DataError(
-                f"{name}: {listed(tuple(unknown))} not among the classes that the map was fitted on "
-                f"({listed(self.labels)}); {remedy}"
-            )
-        return torch.tensor([numbers[label] for label in given], dtype=torch.int64)
+        numbers = label_numbers(values, self.labels, name, rows)
+        return torch.tensor(numbers, dtype=torch.int64)
 
     def embedding(self, index: Tensor) -> Tensor:
         """Return the embeddings of classes (n,): (n, e)."""
