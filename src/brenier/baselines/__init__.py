@@ -2,6 +2,33 @@
 
 from brenier.baselines.base import Baseline, BaselineMap
 from brenier.baselines.characteristic_flow import CharacteristicFlow
+from brenier.baselines.closed_form import ClosedForm
+from brenier.baselines.gnot import GNOT, GNOTSettings
+from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
+from brenier.baselines.learned_settings import LearnedSettings
+from brenier.baselines.linear import Linear, LinearByClass
+from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
+from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.trivial import Constant, Identity
+
+__all__ = [
+    "BASELINES",
+    "GNOT",
+    "MM",
+    "Baseline",
+    "BaselineMap",
+    "CharacteristicFlow",
     "ClosedForm",
     "Constant",
+    "GNOTSettings",
     "Identity",
+    "LearnedBaseline",
+    "LearnedSettings",
+    "Linear",
+    "LinearByClass",
+    "MMConvex",
+    "MMReversed",
+    "MinimaxSettings",
+    "SavedModelBaseline",
+    "load",
+]
