@@ -8,7 +8,9 @@ from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.otdd import OTDDFlow
+from brenier.baselines.registry import BASELINES, load_any
+from brenier.baselines.sinkhorn_lpl1 import SinkhornLpL1
 from brenier.baselines.trivial import Constant, Identity
 
 __all__ = [
@@ -29,6 +31,8 @@ __all__ = [
     "MMConvex",
     "MMReversed",
     "MinimaxSettings",
+    "OTDDFlow",
     "SavedModelBaseline",
-    "load",
+    "SinkhornLpL1",
+    "load_any",
 ]

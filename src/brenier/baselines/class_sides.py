@@ -13,12 +13,12 @@ from brenier.baselines.fitting import FITTING, FitOptions, drawn
 from brenier.baselines.flow_fit import SidePair
 from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
-from brenier.baselines.model import Frame, MapModel
-from brenier.baselines.pair_task import DrawRows, PairTask, Sides
+from brenier.baselines.model import MapFrame, MapModel
+from brenier.baselines.pair_task import DrawCoordinates, PairSides, PairTask
 from brenier.datasets import Population, Split, SplitSettings
 from brenier.statistics import rows_of
 
-MakeFrame = Callable[[Tensor, Tensor], Frame]
+MakeFrame = Callable[[Tensor, Tensor], MapFrame]
 
 
 class ClassRecipe(NamedTuple):
@@ -38,7 +38,7 @@ class ClassRecipe(NamedTuple):
         target: Population,
         options: FitOptions,
         generator: torch.Generator,
-    ) -> tuple[Sides, Frame]:
+    ) -> tuple[PairSides, MapFrame]:
         """Return both sides, with those of every class, in coordinates, and these."""
         return framed_class_sides(self.method.frame, self.pairs, options, generator)
 
@@ -47,13 +47,13 @@ class ClassRecipe(NamedTuple):
         return self.method.model(dim, generator)
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Put the model where training starts, in place."""
         self.method.prepare(model, sides, generator)
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> PairTask:
         """Return the task that trains the model."""
         return self.method.task(model, sides, generator)
@@ -64,7 +64,7 @@ def framed_class_sides(
     pairs: Sequence[SidePair],
     options: FitOptions,
     generator: torch.Generator,
-) -> tuple[Sides, Frame]:
+) -> tuple[PairSides, MapFrame]:
     """Return both sides, with those of every class, in the coordinates of a frame that all classes share.
 
     Rows of all classes together are drawn with every class alike, whatever its size.
@@ -100,7 +100,7 @@ def framed_class_sides(
     for split, (x, z) in zip(splits, rows, strict=True):
         seen, aim = (part[: held_out.held_out_rows] for part in rows_of(split.select))
         classes.append(
-            Sides(
+            PairSides(
                 drawn(split.source, from_source),
                 drawn(split.target, from_target),
                 (from_source(seen), from_target(aim)),
@@ -108,17 +108,18 @@ def framed_class_sides(
                 (from_source(x), from_target(z)),
             )
         )
-    return _together(classes), frame
+    return _together(classes, options), frame
 
 
-def _together(classes: Sequence[Sides]) -> Sides:
+def _together(classes: Sequence[PairSides], options: FitOptions) -> PairSides:
     """Return the sides of all classes together, each class as likely as any other."""
-    return Sides(
+    return PairSides(
         _drawn_alike([one.source for one in classes]),
         _drawn_alike([one.target for one in classes]),
         _joined([one.held_out for one in classes]),
         (sum(one.sizes[0] for one in classes), sum(one.sizes[1] for one in classes)),
         _joined([one.known for one in classes]),
+        lambda: options.clock.gone() / (options.max_time or math.inf),
         tuple(classes),
     )
 
@@ -129,7 +130,7 @@ def _joined(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return torch.cat(first), torch.cat(second)
 
 
-def _drawn_alike(draws: Sequence[DrawRows]) -> DrawRows:
+def _drawn_alike(draws: Sequence[DrawCoordinates]) -> DrawCoordinates:
     """Return a draw of rows, the class of each of which is drawn first; they come class by class."""
 
     def draw(n: int, generator: torch.Generator) -> Tensor:

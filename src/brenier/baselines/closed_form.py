@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from brenier.baselines.learned import SavedModelBaseline
-from brenier.baselines.model import Frame, MapModel, ModelMap
+from brenier.baselines.model import MapFrame, MapModel, ModelMap
 from brenier.datasets import Population, Rows, Sampler, TableLike
 from brenier.errors import DataError
 from brenier.estimators import (
@@ -52,7 +52,7 @@ class DrawnRows:
             self, source=self.source.to(device), target=self.target.to(device)
         )
 
-    def within(self, frame: Frame) -> DrawnRows:
+    def within(self, frame: MapFrame) -> DrawnRows:
         """Return the same rows in the coordinates of a frame."""
         return dataclasses.replace(
             self,
@@ -125,9 +125,9 @@ class ClosedForm(SavedModelBaseline):
         """Return the model of the map, found from rows in the coordinates of the frame."""
         raise NotImplementedError
 
-    def frame(self, x: Tensor, z: Tensor) -> Frame:
+    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of rows (n, d), (m, d) of either side: centred, and of one unit."""
-        return Frame.common(x, z)
+        return MapFrame.common(x, z)
 
     def drawn(
         self,

@@ -24,7 +24,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import Perceptron, frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.datasets import LabelsLike, Population, Sampler, TableLike
 from brenier.errors import DataError
 from brenier.estimators import validation
@@ -177,7 +177,7 @@ class GNOTTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: GNOTSettings,
     ) -> None:
@@ -360,7 +360,7 @@ class GNOT(LearnedBaseline[GNOTSettings]):
         )
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> GNOTTask:
         """Return the task that trains both networks."""
         return GNOTTask(model, sides, generator, self.chosen_settings())

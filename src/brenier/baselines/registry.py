@@ -11,7 +11,9 @@ from brenier.baselines.gnot import GNOT
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
+from brenier.baselines.otdd import OTDDFlow
 from brenier.baselines.saved import saved_estimator
+from brenier.baselines.sinkhorn_lpl1 import SinkhornLpL1
 from brenier.baselines.trivial import Constant, Identity
 from brenier.model_files import unfit
 
@@ -24,10 +26,14 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "mm-reversed": MMReversed,
     "mm-convex": MMConvex,
     "gnot": GNOT,
+    "otdd-flow": OTDDFlow,
+    "sinkhorn-lpl1": SinkhornLpL1,
 }
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> SavedModelBaseline:
+def load_any(
+    folder: str | Path, device: torch.device | str = "cpu"
+) -> SavedModelBaseline:
     """Return the baseline saved in a folder, whatever its class.
 
     Args:

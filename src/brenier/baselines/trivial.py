@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from brenier.baselines.closed_form import ClosedForm, Computed, DrawnRows
-from brenier.baselines.model import Frame, MapModel
+from brenier.baselines.model import MapFrame, MapModel
 
 
 class IdentityModel(MapModel):
@@ -76,9 +76,9 @@ class Identity(ClosedForm):
 
     model_class = IdentityModel
 
-    def frame(self, x: Tensor, z: Tensor) -> Frame:
+    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of the data."""
-        return Frame.of_data(x.shape[1], x.device)
+        return MapFrame.of_data(x.shape[1], x.device)
 
     def computed(self, rows: DrawnRows, generator: torch.Generator) -> Computed:
         """Return the model of the identity."""
