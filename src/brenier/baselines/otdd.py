@@ -51,7 +51,7 @@ DATASET_PLANS = SinkhornSettings(
 )
 
 
-class LabelledRows(NamedTuple):
+class ClassedRows(NamedTuple):
     """Rows (n, d) and the numbers of their classes (n,), which count from zero."""
 
     rows: Tensor
@@ -73,7 +73,7 @@ class DistanceAndGradient(NamedTuple):
     target_potential: Tensor
 
 
-def class_moments(side: LabelledRows) -> ClassMoments:
+def class_moments(side: ClassedRows) -> ClassMoments:
     """Return the moments of every class."""
     means, covariances = [], []
     for code in range(int(side.codes.max()) + 1):
@@ -96,7 +96,7 @@ def squared_bures(first: ClassMoments, second: ClassMoments) -> Tensor:
 
 
 def labelled_costs(
-    first: LabelledRows, second: LabelledRows, of_classes: Tensor
+    first: ClassedRows, second: ClassedRows, of_classes: Tensor
 ) -> Tensor:
     """Return C between all rows, given what any two classes (k, l) add to it: (n, m)."""
     added = of_classes[first.codes][:, second.codes]
@@ -104,8 +104,8 @@ def labelled_costs(
 
 
 def dataset_distance(
-    source: LabelledRows,
-    target: LabelledRows,
+    source: ClassedRows,
+    target: ClassedRows,
     label_weight: float,
     epsilon: float,
     start: Tensor | None = None,
@@ -125,7 +125,7 @@ def dataset_distance(
     """
     of_source, of_target = class_moments(source), class_moments(target)
 
-    def costs(one: LabelledRows, other: LabelledRows) -> Tensor:
+    def costs(one: ClassedRows, other: ClassedRows) -> Tensor:
         moments = [of_source if side is source else of_target for side in (one, other)]
         return labelled_costs(one, other, label_weight * squared_bures(*moments))
 
@@ -234,8 +234,8 @@ class OTDDFlow(ClosedForm):
 
     def computed(self, rows: DrawnRows, generator: torch.Generator) -> Computed:
         """Return the rows and where the flow takes them."""
-        source = LabelledRows(rows.source, _known(rows.source_codes))
-        target = LabelledRows(rows.target, _known(rows.target_codes))
+        source = ClassedRows(rows.source, _known(rows.source_codes))
+        target = ClassedRows(rows.target, _known(rows.target_codes))
         mean = self._mean_cost(source, target)
         epsilon, values, moved = float(self.epsilon) * mean, [], source
         start: Tensor | None = None
@@ -258,7 +258,7 @@ class OTDDFlow(ClosedForm):
         }
         return Computed(model, told)
 
-    def _mean_cost(self, source: LabelledRows, target: LabelledRows) -> float:
+    def _mean_cost(self, source: ClassedRows, target: ClassedRows) -> float:
         """Return the mean of C over all pairs of rows, or one where it is zero."""
         of_classes = squared_bures(class_moments(source), class_moments(target))
         costs = labelled_costs(source, target, float(self.label_weight) * of_classes)
@@ -266,8 +266,8 @@ class OTDDFlow(ClosedForm):
 
     def _warn_of_marginals(
         self,
-        source: LabelledRows,
-        target: LabelledRows,
+        source: ClassedRows,
+        target: ClassedRows,
         found: DistanceAndGradient,
         epsilon: float,
     ) -> None:
