@@ -50,7 +50,8 @@ def two_classes() -> PairSides:
         draws = normal_side(source), normal_side(target)
         rows = draws[0](30, generator), draws[1](30, generator)
         classes.append(PairSides(*draws, rows, (30, 30), rows))
-    rows = tuple(torch.cat([one.known[side] for one in classes]) for side in (0, 1))
+    first, second = zip(*(one.known for one in classes), strict=True)
+    rows = torch.cat(first), torch.cat(second)
     return PairSides(
         classes[0].source,
         classes[1].target,
@@ -207,6 +208,6 @@ def test_labels_that_cannot_be_used_are_named() -> None:
     "wrong",
     [{"rows_per_class": 1}, {"map_steps": 0}, {"labelled_rows": 1}],
 )
-def test_settings_out_of_range_are_refused(wrong: dict[str, int]) -> None:
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=next(iter(wrong))):
         GNOT(dataclasses.replace(FAIR, **wrong)).chosen_settings()

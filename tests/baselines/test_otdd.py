@@ -1,5 +1,7 @@
 """The dataset distance: its class term, its gradient, its flow."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -153,8 +155,9 @@ def test_what_cannot_be_used_is_named() -> None:
     single = np.where(np.arange(20) == 3, 7, labels)
     with pytest.raises(DataError, match="target_labels: class 7 has one row"):
         OTDDFlow().fit(X, X, source_labels=labels, target_labels=single)
-    for name in ("epsilon", "rate", "flow_steps"):
-        with pytest.raises(DataError, match=name):
-            OTDDFlow(**{name: 0}).fit(X, X, **both)
+    wrong: list[dict[str, Any]] = [{"epsilon": 0}, {"rate": 0}, {"flow_steps": 0}]
+    for told in wrong:
+        with pytest.raises(DataError, match=next(iter(told))):
+            OTDDFlow(**told).fit(X, X, **both)
     with pytest.warns(ConvergenceWarning, match="epsilon: a marginal"):
         OTDDFlow(epsilon=1e-7, flow_steps=1).fit(X, 3 * X + X[::-1] ** 2, **both)

@@ -91,9 +91,14 @@ def test_what_cannot_be_used_is_named() -> None:
     ):
         with pytest.raises(DataError, match=message):
             SinkhornLpL1().fit(X, Y, **labels)
-    for name, value in (("reg", 0.0), ("class_reg", -1.0), ("semi_supervised", "yes")):
-        with pytest.raises(DataError, match=name):
-            SinkhornLpL1(**{name: value}).fit(X, Y, **BOTH)
+    wrong: list[dict[str, Any]] = [
+        {"reg": 0.0},
+        {"class_reg": -1.0},
+        {"semi_supervised": "yes"},
+    ]
+    for told in wrong:
+        with pytest.raises(DataError, match=next(iter(told))):
+            SinkhornLpL1(**told).fit(X, Y, **BOTH)
     with pytest.raises(DataError, match="reg: is 1e-05, so small"):
         SinkhornLpL1(reg=1e-5).fit(X, Y, **BOTH)
 
