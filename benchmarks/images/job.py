@@ -45,7 +45,7 @@ from benchmarks.images.networks import (
     Classifier,
     Setting,
 )
-from benchmarks.images.rivals import RIVALS, counted
+from benchmarks.images.rivals import RIVALS
 from benchmarks.images.stages import (
     SOURCE,
     TARGET,
@@ -55,6 +55,7 @@ from benchmarks.images.stages import (
     in_parts,
     latents,
 )
+from benchmarks.labelled import stored_numbers
 
 QUICK = 600  # images of a trial
 TRIAL = Setting(
@@ -124,7 +125,7 @@ class Job:
             self._draw(moved)
         facts: dict[str, Any] = {"judge_accuracy": self.judge_accuracy}
         if moved.transport is not None:
-            facts["parameters"] = counted(moved.transport)
+            facts["parameters"] = stored_numbers(moved.transport)
         return numbers | judge_latents(moved, test, held_out) | moved.facts | facts
 
     def _draw(self, moved: Moved) -> None:

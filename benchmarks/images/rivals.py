@@ -7,15 +7,12 @@ were it not for the decoder, which is given the label. A name that the registry 
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from benchmarks.images.methods import Labelled, Method, Moved
 from benchmarks.images.networks import Setting
+from benchmarks.labelled import fitted_rival
 from brenier.baselines import BASELINES, GNOT, CharacteristicFlow
 
 KNOWN = (
@@ -45,44 +42,10 @@ def rival(kind: Callable[..., Any], told: Mapping[str, Any]) -> Method:
             "max_steps": setting.transport.get("max_steps"),
             "random_state": seed,
         }
-        known = inspect.signature(kind).parameters
-        estimator = kind(
-            **{name: value for name, value in budget.items() if name in known}, **told
-        )
-        began = time.perf_counter()
-        estimator.fit(source[0], target[0], **_labels(estimator.fit, source, target))
-        seconds = time.perf_counter() - began
-        takes = "labels" in inspect.signature(estimator.transform).parameters
-        moved = estimator.transform(test[0], **({"labels": test[1]} if takes else {}))
-        facts = {
-            "fit_seconds": seconds,
-            "parameters": counted(estimator.map_),
-            "labels": "both" if _labels(estimator.fit, source, target) else "none",
-        }
-        steps = estimator.diagnostics_.get("steps")
-        return Moved(
-            moved.detach(), facts if steps is None else facts | {"steps": steps}
-        )
+        found = fitted_rival(kind, told, budget, source, target)
+        return Moved(found.moved(*test), found.facts)
 
     return method
-
-
-def counted(fitted: Any) -> int:
-    """Return how many numbers a fitted map stores."""
-    known = getattr(fitted, "parameters", None)
-    if isinstance(known, int):
-        return known
-    network = getattr(fitted, "network", fitted)
-    return sum(part.numel() for part in network.parameters())
-
-
-def _labels(
-    fit: Callable[..., Any], source: Labelled, target: Labelled
-) -> dict[str, torch.Tensor]:
-    """Return the labels of both sides, for a fit that takes them."""
-    if "source_labels" not in inspect.signature(fit).parameters:
-        return {}
-    return {"source_labels": source[1], "target_labels": target[1]}
 
 
 RIVALS: Mapping[str, Method] = {

@@ -9,9 +9,9 @@ import dataclasses
 from typing import Any
 
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from brenier.baselines.assignment import assigned, half_squares
 from brenier.baselines.closed_form import ClosedForm, Computed, DrawnRows
 from brenier.baselines.model import MapModel
 from brenier.datasets import Population
@@ -33,15 +33,13 @@ class EntropicSettings:
         bearable_error: share of the mass by which the target's marginal may be wrong before a warning says so.
     """
 
-    sinkhorn: SinkhornSettings = SinkhornSettings(
-        sinkhorn_steps=2000, marginal_tol=1e-3
-    )
+    sinkhorn: SinkhornSettings
     first: float = 1.0
     fall: float = 0.25
     bearable_error: float = 1e-2
 
 
-ENTROPIC = EntropicSettings()
+ENTROPIC = EntropicSettings(SinkhornSettings(2000, marginal_tol=1e-3))
 
 
 class PairedRows(MapModel):
@@ -174,7 +172,7 @@ class ExactPlanMap(ClosedForm):
         self,
         *,
         new_rows: str = "image",
-        max_rows: int = 4096,
+        max_rows: int = 2048,
         random_state: RandomState = None,
         device: str | torch.device | None = None,
         dtype: str | torch.dtype = "float64",
@@ -199,9 +197,7 @@ class ExactPlanMap(ClosedForm):
 
     def computed(self, rows: DrawnRows, generator: torch.Generator) -> Computed:
         """Return the rows in pairs."""
-        costs = half_squares(rows.source, rows.target)
-        _, index = linear_sum_assignment(costs.cpu().numpy())
-        target = rows.target[torch.from_numpy(index).to(rows.target.device)]
+        target = rows.target[assigned(rows.source, rows.target)]
         n, dim = rows.source.shape
         displaced = self.new_rows == "displaced"
         pairs = (rows.source, target)
@@ -222,7 +218,8 @@ class EntropicMap(ClosedForm):
     with every method that knows rows alone, many features need very many of them.
 
     Args:
-        epsilon: the regularisation, relative to the mean of |x - z|^2/2 over all pairs of rows.
+        epsilon: the regularisation, relative to the mean of |x - z|^2/2 over all pairs of rows, both sides centred;
+            0.05 by default, as in other libraries.
         max_rows: of either side at most, drawn at random where there are more.
         random_state, device, dtype: as for every `ClosedForm`.
 
@@ -241,7 +238,7 @@ class EntropicMap(ClosedForm):
     def __init__(
         self,
         *,
-        epsilon: float = 0.02,
+        epsilon: float = 0.05,
         max_rows: int = 2048,
         random_state: RandomState = None,
         device: str | torch.device | None = None,
@@ -285,11 +282,6 @@ class EntropicMap(ClosedForm):
     def _check(self) -> None:
         super()._check()
         validation.check_positive("epsilon", self.epsilon)
-
-
-def half_squares(x: Tensor, z: Tensor) -> Tensor:
-    """Return |x_i - z_j|^2/2: (n, d), (m, d) -> (n, m)."""
-    return 0.5 * torch.cdist(x, z).square()
 
 
 def marginal_error(costs: Tensor, f: Tensor, g: Tensor, epsilon: float) -> float:

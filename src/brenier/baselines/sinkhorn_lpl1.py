@@ -126,7 +126,8 @@ class SinkhornLpL1(ClosedForm):
 
     Args:
         reg: weight of the entropy, relative to the largest cost. POT's default, 1, on costs that are not divided,
-            either blurs the plan to nothing or underflows.
+            either blurs the plan to nothing or underflows. The default was chosen by the energy distance of new rows of
+            Gaussian mixtures, class by class.
         class_reg: weight of the groups, likewise.
         semi_supervised: whether target labels are used: then no mass goes from a class to another. Without, the target
             has none, and a class goes where the cost is small.
@@ -154,7 +155,7 @@ class SinkhornLpL1(ClosedForm):
     def __init__(
         self,
         *,
-        reg: float = 0.02,
+        reg: float = 0.005,
         class_reg: float = 0.1,
         semi_supervised: bool = True,
         max_rows: int = 1000,

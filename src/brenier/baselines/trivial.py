@@ -78,6 +78,7 @@ class Identity(ClosedForm):
 
     def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of the data."""
+        MapFrame.common(x, z).check()  # refuses what every other method refuses
         return MapFrame.of_data(x.shape[1], x.device)
 
     def computed(self, rows: DrawnRows, generator: torch.Generator) -> Computed:
