@@ -8,6 +8,8 @@ Default settings, samples drawn once, errors on new points both ways; nothing is
 * gaussians: ten classes of random Gaussians, d = 16, 10,000 samples a class. *Worst ratio*: of a class's error to that
   of the affine map between the moments of its own samples, the worse direction of the worst class.
 * rings: the three toys of the paper's section 4.3, 1,000 samples a class, a figure each in `results/`.
+* rivals: the same toys, 20 seconds a fit, this library beside baselines. GNOT, the flows, SinkhornLpL1 and the linear
+  map per class see labels in `fit`; only this library's maps and the linear ones need them afterwards.
 * few: eight classes with the same curved map but other positions, d = 4; one of them has 20 samples a side, the others
   2,000. The error of that class alone, where all classes are fitted together and where it is fitted by itself.
 * covariates: Gaussians that change with c in [0, 1], d = 4 and 8, 50,000 samples a side, none of them with c between
@@ -16,6 +18,7 @@ Default settings, samples drawn once, errors on new points both ways; nothing is
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,11 +34,12 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
-    always,
     choices,
 )
+from benchmarks.labelled import FittedRival, fitted_rival
 from benchmarks.scores import EVALUATION_SEED, evaluation_points
 from brenier import OptimalTransport
+from brenier.baselines import BASELINES, GNOT, CharacteristicFlow
 from brenier.datasets import (
     RINGS,
     CovariateGaussians,
@@ -50,9 +54,11 @@ from brenier.metrics import l2_uvp
 from brenier.report import plots
 
 POINTS, QUICK_POINTS = 8192, 512
+SECONDS, QUICK_SECONDS = 20.0, 0.5  # of a fit beside rivals
 INSIDE, EDGES = (0.05, 0.2, 0.45, 0.5, 0.55, 0.8, 0.95), (0.0, 1.0)
 HIDDEN = (0.4, 0.6)
 
+RIVALS = ", beside rivals"  # of problems whose rows stand on the page alone
 Errors = tuple[float, float]  # forward, backward
 
 
@@ -129,6 +135,54 @@ def _centre(pair: Pair) -> torch.Tensor:
     return pair.target(9999, torch.Generator().manual_seed(EVALUATION_SEED)).mean(0)
 
 
+# Methods beside ours on the toys: their class, and what they are told.
+ON_TOYS: Mapping[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "default": (OptimalTransport, {}),
+    "characteristic flow": (CharacteristicFlow, {}),
+    "gnot": (GNOT, {}),
+    "gnot, published": (GNOT, {"settings": "published"}),
+    "gnot, with noise": (
+        GNOT,
+        {"settings": dataclasses.replace(GNOT.presets["fair"], noise=True)},
+    ),
+    **{
+        name: (BASELINES[name], {})
+        for name in ("linear", "linear-by-class", "otdd-flow", "sinkhorn-lpl1", "not")
+        if name in BASELINES
+    },
+}
+
+
+def rival_problem(
+    name: str, method: str, seconds: float, samples: int, points: int, seed: int
+) -> dict[str, Any]:
+    """Return how a method does on a toy in so many seconds."""
+    pairs = ring_classes(name)
+    x, z, labels = labelled(pairs, samples, torch.Generator().manual_seed(seed))
+    budget = {"max_time": seconds, "random_state": seed}
+    found = fitted_rival(*ON_TOYS[method], budget, (x, labels), (z, labels))
+    forward, backward, right = list[float](), list[float](), list[float]()
+    centres = torch.stack([_centre(pair) for pair in pairs.values()])
+    for k, (label, pair) in enumerate(pairs.items()):
+        a, truth, b, preimage = evaluation_points(pair, points // len(pairs), seed)
+        moved = found.moved(a, [label] * len(a))
+        forward.append(l2_uvp(moved, truth, pair.variance_target))
+        nearest = torch.cdist(moved.to(centres), centres).argmin(1)
+        right.append(float((nearest == k).double().mean()))
+        backward += _backward(found, b, preimage, label, pair)
+    facts = found.facts | {"train_seconds": found.facts["fit_seconds"]}
+    numbers = {"forward_uvp": max(forward), "accuracy": 100 * sum(right) / len(right)}
+    return numbers | ({"backward_uvp": max(backward)} if backward else {}) | facts
+
+
+def _backward(
+    found: FittedRival, z: torch.Tensor, truth: torch.Tensor, label: Any, pair: Pair
+) -> list[float]:
+    """Return the error of the inverse of a class, or nothing where there is none."""
+    back = found.returned(z, [label] * len(z))
+    return [] if back is None else [l2_uvp(back, truth, pair.variance_source)]
+
+
 def few_problem(
     together: bool, samples: int, points: int, seed: int, folder: Path
 ) -> dict[str, Any]:
@@ -194,13 +248,15 @@ class Problem(NamedTuple):
         samples: of a class, or a side.
         quick: samples of a quick trial.
         measure: (samples, points, seed, folder) -> numbers.
+        timed: (seconds, samples, points, seed) -> numbers, where fits are limited by seconds; in place of `measure`.
     """
 
     name: str
     method: str
     samples: int
     quick: int
-    measure: Callable[[int, int, int, Path], dict[str, Any]]
+    measure: Callable[[int, int, int, Path], dict[str, Any]] | None
+    timed: Callable[[float, int, int, int], dict[str, Any]] | None = None
 
 
 FEW = "class of 20 samples d=4"
@@ -211,6 +267,18 @@ PROBLEMS: Mapping[str, list[Problem]] = {
     "rings": [
         Problem(name, "default", 1000, 200, partial(ring_problem, name))
         for name in RINGS
+    ],
+    "rivals": [
+        Problem(
+            f"{name}{RIVALS}",
+            f"{method}, {SECONDS:g} s",
+            1000,
+            200,
+            None,
+            partial(rival_problem, name, method),
+        )
+        for name in RINGS
+        for method in ON_TOYS
     ],
     "few": [
         Problem(FEW, "fitted with 7 others", 2000, 100, partial(few_problem, True)),
@@ -242,6 +310,10 @@ def methods(flags: Flags, problem: Problem) -> Iterator[Choice]:
 
 
 def measure(problem: Problem, samples: int, seed: int, flags: Flags) -> dict[str, Any]:
+    if problem.timed is not None:
+        return problem.timed(flags.seconds, samples, flags.points, seed)
+    if problem.measure is None:
+        raise ValueError(f"{problem.name}: has nothing to measure")
     return problem.measure(samples, flags.points, seed, flags.results)
 
 
@@ -253,6 +325,8 @@ TABLE = Table(
         Column("backward UVP %", "backward_uvp", ".4f"),
         Column("worst ratio to the floor (≤ 1.5)", "worst_ratio", ".2f", max),
         Column("class accuracy % (≥ 99.5)", "accuracy", ".2f", min),
+        Column("labels seen", "labels"),
+        Column("numbers stored", "parameters", ",.0f"),
         Column("UVP % at the ends of the range", "edge_uvp", ".3f"),
         scores.ROUND_TRIP,
         scores.UNCONVERGED,
@@ -262,7 +336,7 @@ TABLE = Table(
     ),
 )
 SHORT = TABLE.short(
-    always,
+    lambda row: not row.problem.endswith(RIVALS),
     "forward UVP %, worst class or value",
     "backward UVP %",
     "worst ratio to the floor (≤ 1.5)",
@@ -270,8 +344,8 @@ SHORT = TABLE.short(
 )
 ARGUMENTS = Arguments(
     (choices("--problems", PROBLEMS),),
-    fixed={"points": POINTS},
-    quick={"points": QUICK_POINTS},
+    fixed={"points": POINTS, "seconds": SECONDS},
+    quick={"points": QUICK_POINTS, "seconds": QUICK_SECONDS},
 )
 BENCHMARK = Benchmark(
     "conditional", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS

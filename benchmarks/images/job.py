@@ -1,18 +1,20 @@
 """Fashion-MNIST to MNIST with the class kept, through two autoencoders: what transport adds beyond the decoder.
 
-    BRENIER_DATA=... python -m benchmarks.images --folder runs/images            # the quick setting, half an hour
+    BRENIER_DATA=... python -m benchmarks.images --folder runs/images            # the quick setting, an hour
     BRENIER_DATA=... python -m benchmarks.images --setting paper --device cuda   # the published one, for a GPU
 
 Stages: the classifier, both autoencoders, the latents of their images, then every method of `images/methods.py`, fitted
 to the latents of training images and evaluated on those of test images by `images/judge.py`. Stages write files to
-`--folder` after every epoch; the same command resumes them. Fashion class k becomes digit k.
+`--folder` after every epoch; the same command resumes them. Fashion class k becomes digit k. Rivals of
+`images/rivals.py` are fitted to the same latents. Methods named "pixels: ..." and "quoted: ..." are of the pixel
+version (`images/pixels.py`), which needs no autoencoder: `--methods pixels quoted` runs these alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -27,13 +29,14 @@ from benchmarks.harness import (
     flag,
     ratio,
 )
+from benchmarks.images import pixels
 from benchmarks.images.judge import (
     contact_sheet,
     judge_images,
     judge_latents,
     squared_distance,
 )
-from benchmarks.images.methods import METHODS, Moved
+from benchmarks.images.methods import METHODS, Method, Moved
 from benchmarks.images.networks import (
     CLASSES,
     SETTINGS,
@@ -42,6 +45,7 @@ from benchmarks.images.networks import (
     Classifier,
     Setting,
 )
+from benchmarks.images.rivals import RIVALS
 from benchmarks.images.stages import (
     SOURCE,
     TARGET,
@@ -51,6 +55,7 @@ from benchmarks.images.stages import (
     in_parts,
     latents,
 )
+from benchmarks.labelled import stored_numbers
 
 QUICK = 600  # images of a trial
 TRIAL = Setting(
@@ -65,12 +70,22 @@ TRIAL = Setting(
     transport={"max_steps": 20},
     preset_steps=3,
     preset_seconds=60.0,
+    rival_seconds=1.0,
+    pixel_epochs=1,
 )
 DISTANCE = "squared distance"  # a row on the latents, not on a method
+ON_LATENTS: dict[str, Method] = {**METHODS, **RIVALS}
+GROUPS = {  # words for many methods at once
+    "rivals": tuple(RIVALS),
+    "pixels": pixels.MEASURED,
+    "quoted": tuple(pixels.QUOTED),
+}
 
 
 class Job:
     """Everything before the transport, and what methods are fitted to and evaluated by."""
+
+    names: ClassVar[tuple[str, ...]] = (*ON_LATENTS, DISTANCE)
 
     def __init__(
         self, setting: Setting, folder: Path, device: str, most: int | None
@@ -101,14 +116,16 @@ class Job:
         (source, test), (target, held_out) = self.latents[SOURCE], self.latents[TARGET]
         if name == DISTANCE:
             return squared_distance(test, held_out, seed)
-        moved = METHODS[name](source, target, test, self.setting, seed)
+        moved = ON_LATENTS[name](source, target, test, self.setting, seed)
         decoder, real = self.encoders[TARGET], self.images[TARGET].test[0]
         numbers = judge_images(
             moved, test[1], decoder, self.classifier, real, self.device
         )
         if name == "default" and seed == 0:
             self._draw(moved)
-        facts = {"judge_accuracy": self.judge_accuracy}
+        facts: dict[str, Any] = {"judge_accuracy": self.judge_accuracy}
+        if moved.transport is not None:
+            facts["parameters"] = stored_numbers(moved.transport)
         return numbers | judge_latents(moved, test, held_out) | moved.facts | facts
 
     def _draw(self, moved: Moved) -> None:
@@ -134,21 +151,37 @@ class Job:
 
 
 def problems(flags: Flags) -> Iterator[Choice]:
-    name = f"Fashion-MNIST to MNIST, {flags.setting}"
-    if flags.quick:
-        job = Job(TRIAL, flags.results / "stages", flags.device, QUICK)
-    else:
-        setting, folder = SETTINGS[flags.setting], flags.folder / flags.setting
-        job = Job(setting, folder, flags.device, None)
-    yield Choice(name, job)
+    """Make what is asked for alone: the pixel version needs no autoencoder."""
+    kinds: dict[str, type[Job] | type[pixels.PixelJob]] = {
+        "": Job,
+        " on pixels": pixels.PixelJob,
+    }
+    for suffix, kind in kinds.items():
+        if not set(wanted(flags)) & set(kind.names):
+            continue
+        name = f"Fashion-MNIST to MNIST{suffix}, {flags.setting}"
+        if flags.quick:
+            job = kind(TRIAL, flags.results / "stages", flags.device, QUICK)
+        else:
+            setting, folder = SETTINGS[flags.setting], flags.folder / flags.setting
+            job = kind(setting, folder, flags.device, None)
+        yield Choice(name, job)
 
 
-def methods(flags: Flags, job: Job) -> Iterator[Choice]:
-    for name in flags.methods:
-        yield Choice(name, name)
+def wanted(flags: Flags) -> list[str]:
+    """Return the names of the methods asked for, groups spelt out."""
+    return [one for name in flags.methods for one in GROUPS.get(name, (name,))]
 
 
-def measure(job: Job, name: str, seed: int, flags: Flags) -> dict[str, Any]:
+def methods(flags: Flags, job: Job | pixels.PixelJob) -> Iterator[Choice]:
+    for name in wanted(flags):
+        if name in job.names:
+            yield Choice(name, name)
+
+
+def measure(
+    job: Job | pixels.PixelJob, name: str, seed: int, flags: Flags
+) -> dict[str, Any]:
     return job.measure(name, seed)
 
 
@@ -166,11 +199,13 @@ MOVED = Table(
         Column("over the map's own dual value", ratio("cost", "dual_cost"), ".3f"),
         Column("round trip", "round_trip", ".1e", max),
         Column("unconverged", "unconverged", ".0f", max),
+        Column("labels seen", "labels"),
+        Column("numbers stored", "parameters", ",.0f"),
         Column("steps", "steps", ",.0f"),
         Column("seconds of fitting", "fit_seconds", ".0f"),
         Column("classifier on real digits %", "judge_accuracy", ".2f"),
     ),
-    lambda row: row.method != DISTANCE,
+    lambda row: row.method in ON_LATENTS,
 )
 DISTANCES = Table(
     "images-distance",
@@ -183,9 +218,9 @@ DISTANCES = Table(
     ),
     lambda row: row.method == DISTANCE,
 )
-VARIANTS = ("single", "several", "convex", "normal")  # on the page alone
+VARIANTS = ("single", "several", "convex", "normal", *RIVALS)  # on the page alone
 SHORT = MOVED.short(
-    lambda row: row.method not in VARIANTS,
+    lambda row: row.method in METHODS and row.method not in VARIANTS,
     "accuracy % (≥ 96)",
     "FID, classifier's features",
     "Sinkhorn divergence of latents",
@@ -197,7 +232,7 @@ BENCHMARK = Benchmark(
     problems,
     methods,
     measure,
-    (MOVED, DISTANCES, SHORT),
+    (MOVED, pixels.TABLE, DISTANCES, SHORT),
     Arguments(
         (
             flag("--setting", choices=tuple(SETTINGS), default="quick"),
@@ -208,7 +243,11 @@ BENCHMARK = Benchmark(
                 help="of stages (default runs/images)",
             ),
             flag("--device", default="cpu"),
-            choices("--methods", (*METHODS, DISTANCE)),
+            choices(
+                "--methods",
+                (*ON_LATENTS, DISTANCE, *pixels.NAMES, *GROUPS),
+                (*ON_LATENTS, DISTANCE, *pixels.NAMES),
+            ),
         )
     ),
 )

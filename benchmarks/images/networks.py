@@ -33,6 +33,8 @@ class Setting:
         transport: keyword arguments of `OptimalTransport`.
         preset_steps: steps of the published transport, at most.
         preset_seconds: seconds of it, at most.
+        rival_seconds: seconds of every rival that is trained.
+        pixel_epochs: epochs of the classifier of the pixel version.
     """
 
     channels: tuple[int, ...]
@@ -46,11 +48,25 @@ class Setting:
     transport: dict[str, object]
     preset_steps: int
     preset_seconds: float
+    rival_seconds: float
+    pixel_epochs: int
 
 
 SETTINGS = {
     "quick": Setting(
-        (16, 32, 64, 128), 0, 12, 2e-3, False, 128, 3, 8, {}, 18_750, 300.0
+        (16, 32, 64, 128),
+        0,
+        12,
+        2e-3,
+        False,
+        128,
+        3,
+        8,
+        {},
+        18_750,
+        300.0,
+        rival_seconds=60.0,
+        pixel_epochs=3,
     ),
     "paper": Setting(
         (64, 128, 256, 512),
@@ -64,6 +80,8 @@ SETTINGS = {
         {"max_steps": 10_000},
         18_750,
         float("inf"),
+        rival_seconds=600.0,
+        pixel_epochs=20,
     ),
 }
 

@@ -11,6 +11,7 @@ from brenier.baselines.continuous_settings import ContinuousFlowSettings
 from brenier.baselines.convex_dual import MMv1, MMv1Settings
 from brenier.baselines.cycle import W2GN, CycleSettings
 from brenier.baselines.expectile import ENOT, ExpectileSettings
+from brenier.baselines.gnot import GNOT, GNOTSettings
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.linear import Linear, LinearByClass
@@ -21,6 +22,7 @@ from brenier.baselines.ofm import OFM, OFMSettings
 from brenier.baselines.ot_cfm import OTCFM, FlowMatchingSettings
 from brenier.baselines.ot_flow import OTFlow
 from brenier.baselines.ot_flow_settings import OTFlowSettings
+from brenier.baselines.otdd import OTDDFlow
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.registry import BASELINES, load_any
 from brenier.baselines.regularised import (
@@ -29,6 +31,7 @@ from brenier.baselines.regularised import (
     LSBarycentric,
     RegularisedSettings,
 )
+from brenier.baselines.sinkhorn_lpl1 import SinkhornLpL1
 from brenier.baselines.trivial import Constant, Identity
 from brenier.baselines.weak import WeakNOT, WeakSettings
 
@@ -36,6 +39,7 @@ __all__ = [
     "BASELINES",
     "ENOT",
     "FFJORD",
+    "GNOT",
     "LS",
     "MM",
     "NOT",
@@ -58,6 +62,7 @@ __all__ = [
     "ExactPlanMap",
     "ExpectileSettings",
     "FlowMatchingSettings",
+    "GNOTSettings",
     "Identity",
     "LSAllPairs",
     "LSBarycentric",
@@ -75,10 +80,12 @@ __all__ = [
     "MongeGapSettings",
     "NeuralMapSettings",
     "OFMSettings",
+    "OTDDFlow",
     "OTFlow",
     "OTFlowSettings",
     "RegularisedSettings",
     "SavedModelBaseline",
+    "SinkhornLpL1",
     "WeakNOT",
     "WeakSettings",
     "load_any",

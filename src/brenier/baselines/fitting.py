@@ -54,8 +54,14 @@ FITTING = FittingSettings()
 class Recipe(Protocol):
     """What a method adds to a fit."""
 
-    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
-        """Return the coordinates of rows (n, d), (m, d) of either side."""
+    def sides(
+        self,
+        source: Population,
+        target: Population,
+        options: FitOptions,
+        generator: torch.Generator,
+    ) -> tuple[PairSides, MapFrame]:
+        """Return both sides in coordinates, and these."""
         ...
 
     def model(self, dim: int, generator: torch.Generator) -> MapModel:
@@ -153,7 +159,7 @@ def _ready(
     """Return the run of a start, to be taken up from where an earlier one was."""
     options.progress.phase("preparing")
     generator = start.generator
-    sides, frame = framed_sides(recipe.frame, source, target, options, generator)
+    sides, frame = recipe.sides(source, target, options, generator)
     model = recipe.model(source.dim, generator).to(options.device, options.dtype)
     if start.state is None or start.finished:
         recipe.prepare(model, sides, generator)

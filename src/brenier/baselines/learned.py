@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import numbers
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -14,7 +14,12 @@ import torch
 from torch import Tensor
 
 from brenier.baselines.base import Baseline
-from brenier.baselines.fitting import FitOptions, fit_learned
+from brenier.baselines.fitting import (
+    FitOptions,
+    Recipe,
+    fit_learned,
+    framed_sides,
+)
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapFrame, MapModel, ModelMap
 from brenier.baselines.pair_task import PairSides, PairTask
@@ -182,6 +187,16 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
 
     # ---- what a method adds
 
+    def sides(
+        self,
+        source: Population,
+        target: Population,
+        options: FitOptions,
+        generator: torch.Generator,
+    ) -> tuple[PairSides, MapFrame]:
+        """Return both sides in the coordinates of `frame`, and these."""
+        return framed_sides(self.frame, source, target, options, generator)
+
     def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of rows (n, d), (m, d) of either side."""
         return named_frame(self.chosen_settings().coordinates, x, z)
@@ -201,22 +216,39 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
         """Return the task that trains the model."""
         raise NotImplementedError
 
-    def _fit(self: Own, X: TableLike | Sampler, Y: TableLike | Sampler) -> Own:
-        """Fit; what `fit` does, for subclasses whose `fit` takes more."""
+    def conclude(self) -> None:
+        """Add to the diagnostics, once `map_` is there, what only this method knows of it; nothing by default."""
+
+    def _fit(
+        self: Own,
+        X: TableLike | Sampler,
+        Y: TableLike | Sampler,
+        recipe_of: Callable[[Population, Population], Recipe] | None = None,
+    ) -> Own:
+        """Fit; what `fit` does, for subclasses whose `fit` takes more.
+
+        Args:
+            X, Y: as `fit` takes them.
+            recipe_of: the source and the target -> what is done with them, where more than the samples is given.
+        """
         clock = Clock()
         settings = self._check()  # type: ignore[attr-defined]
         self._forget_run()
         with Progress(bool(self.verbose)) as progress:
             progress.phase("reading")
             sides = both_sides(X, Y)
+            recipe: Recipe = self  # type: ignore[assignment]
+            if recipe_of is not None:
+                recipe = recipe_of(sides.source, sides.target)
             with UsualType(), usual_modes(gradients=True):
                 options = self._options(sides.source, settings, clock, progress)  # type: ignore[attr-defined]
-                fitted = fit_learned(self, sides.source, sides.target, options)  # type: ignore[arg-type]
+                fitted = fit_learned(recipe, sides.source, sides.target, options)
         self.maps_, self._run_file = fitted.maps, fitted.run_file  # type: ignore[attr-defined]
         self.map_ = fitted.maps[settings.weights]
         self.labels_ = getattr(self, "labels_", None)
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
         validation.remember_features(self, sides.source.dim, sides.names)
+        self.conclude()  # type: ignore[attr-defined]
         return self
 
     @classmethod

@@ -16,7 +16,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.likelihood_task import DensitySettings, LikelihoodTask
 from brenier.baselines.model import MapFrame, MapModel
 from brenier.baselines.pair_task import PairSides
-from brenier.datasets import Population, Sampler, TableLike
+from brenier.datasets import Population, TableLike
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators import validation
 from brenier.potentials import usual_modes
@@ -24,7 +24,6 @@ from brenier.statistics import TwoSampleSettings, two_sample_score
 from brenier.training import Clock, Progress
 
 DensityKind = TypeVar("DensityKind", bound=DensitySettings)
-OwnFlow = TypeVar("OwnFlow", bound="NormalisingFlow[Any]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,12 +130,11 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
         settings = self.settings_for(model.dim)
         return LikelihoodTask(model, sides, generator, settings)
 
-    def _fit(self: OwnFlow, X: TableLike | Sampler, Y: TableLike | Sampler) -> OwnFlow:
-        super()._fit(X, Y)
+    def conclude(self) -> None:
+        """Say what the density, the round trip and an evaluation of the map are."""
         rows = self.__dict__.pop("_checked_rows")
         with usual_modes(gradients=False):
             self.diagnostics_.update(self._found(rows))
-        return self
 
     def _found(self, rows: Tensor) -> dict[str, float]:
         """Return what is known of the map by held-out target rows (n, d) in the coordinates."""

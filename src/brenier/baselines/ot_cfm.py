@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,7 +20,6 @@ from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import Perceptron
 from brenier.baselines.pair_task import PairSides, PairTask
-from brenier.datasets import Sampler, TableLike
 from brenier.training import Evaluation
 
 
@@ -217,8 +216,7 @@ class OTCFM(LearnedBaseline[FlowMatchingSettings]):
         """Return the task that trains the velocity."""
         return FlowMatchingTask(model, sides, generator, self.chosen_settings())
 
-    def _fit(self, X: TableLike | Sampler, Y: TableLike | Sampler) -> Self:
-        super()._fit(X, Y)
+    def conclude(self) -> None:
+        """Say how far the flow is from straight lines."""
         if self.history_:
             self.diagnostics_["bend"] = self.history_[-1]["bend"]
-        return self

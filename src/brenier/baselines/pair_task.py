@@ -34,6 +34,7 @@ class PairSides(NamedTuple):
         known: rows (n, d), (m, d) of either side from which the frame was found, for methods that need moments.
         spent: the share of the seconds given that is used up, zero where they are not limited: what is done before
             training asks it when to end.
+        classes: the sides of every class, for methods that are told labels; else none.
     """
 
     source: DrawCoordinates
@@ -42,6 +43,7 @@ class PairSides(NamedTuple):
     sizes: tuple[float, float]
     known: tuple[Tensor, Tensor]
     spent: Callable[[], float] = lambda: 0.0
+    classes: tuple[PairSides, ...] = ()
 
 
 class PairTask(Task[MapModel]):

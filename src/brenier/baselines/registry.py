@@ -14,6 +14,7 @@ from brenier.baselines.continuous_flow import FFJORD, RNODE
 from brenier.baselines.convex_dual import MMv1
 from brenier.baselines.cycle import W2GN
 from brenier.baselines.expectile import ENOT
+from brenier.baselines.gnot import GNOT
 from brenier.baselines.learned import SavedModelBaseline
 from brenier.baselines.linear import Linear, LinearByClass
 from brenier.baselines.minimax import MM, MMConvex, MMReversed
@@ -22,9 +23,11 @@ from brenier.baselines.neural_map import NOT
 from brenier.baselines.ofm import OFM
 from brenier.baselines.ot_cfm import OTCFM
 from brenier.baselines.ot_flow import OTFlow
+from brenier.baselines.otdd import OTDDFlow
 from brenier.baselines.plan_maps import EntropicMap, ExactPlanMap
 from brenier.baselines.regularised import LS, LSAllPairs, LSBarycentric
 from brenier.baselines.saved import saved_estimator
+from brenier.baselines.sinkhorn_lpl1 import SinkhornLpL1
 from brenier.baselines.trivial import Constant, Identity
 from brenier.baselines.weak import WeakNOT
 from brenier.model_files import unfit
@@ -56,6 +59,9 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
     "ffjord": FFJORD,
     "rnode": RNODE,
     "ot-flow": OTFlow,
+    "gnot": GNOT,
+    "otdd-flow": OTDDFlow,
+    "sinkhorn-lpl1": SinkhornLpL1,
 }
 
 
