@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
+import math
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import pytest
 import torch
 from problems import Answered, Tally, corrupted, counting, normal, start
+from sklearn.base import clone
 from torch import Tensor
 
-from brenier import Potential, Status
+from brenier import DataError, NoInverseError, Potential, Run, Status
+from brenier.baselines import LearnedBaseline, SavedModelBaseline, load_any
 from brenier.solve import (
     Iterate,
     MeasuresErrors,
@@ -347,3 +358,201 @@ def is_midpoint_convex(potential: Potential, x: Tensor, y: Tensor) -> None:
     margin = potential.strong_convexity() * (x - y).square().sum(-1) / 8
     rounding = 1e-13 * (ends.abs() + middle.abs() + g.abs() + 1)
     assert (middle <= ends - margin + rounding).all()
+
+
+# ---- every baseline
+
+Kind = type[SavedModelBaseline]
+_RNG = np.random.default_rng(0)
+SOURCE = _RNG.normal(size=(300, 2))
+TARGET = _RNG.normal(size=(240, 2)) * [1.5, 0.7] + [3, 0]
+LABELS = {"source_labels": np.arange(300) % 2, "target_labels": np.arange(240) % 2}
+
+
+def made(kind: Kind, **parameters: Any) -> SavedModelBaseline:
+    """An estimator that takes few steps, if any, and always the same ones."""
+    known = inspect.signature(kind).parameters
+    quick = {"max_steps": 12, "random_state": 0, **parameters}
+    estimator = kind(**{name: value for name, value in quick.items() if name in known})
+    if isinstance(estimator, LearnedBaseline) and "settings" not in parameters:
+        settings = dataclasses.replace(
+            estimator.chosen_settings(), batch_size=32, evaluate_every=5
+        )
+        estimator.set_params(settings=settings)
+    return estimator
+
+
+def taught(
+    estimator: SavedModelBaseline, X: Any = SOURCE, Y: Any = TARGET
+) -> SavedModelBaseline:
+    """The estimator fitted, to labels if it takes them."""
+    takes = "source_labels" in inspect.signature(estimator.fit).parameters
+    fitted: SavedModelBaseline = estimator.fit(X, Y, **(LABELS if takes else {}))
+    return fitted
+
+
+def sent(estimator: SavedModelBaseline, X: Any, back: bool = False) -> Any:
+    """Rows moved, or moved back, by their labels if the map needs them."""
+    method: Callable[..., Any] = (
+        estimator.inverse_transform if back else estimator.transform
+    )
+    if "labels" in inspect.signature(method).parameters:
+        return method(X, labels=np.arange(len(X)) % 2)
+    return method(X)
+
+
+def moves_rows_of_any_kind(kind: Kind, tmp_path: Path) -> None:
+    estimator = taught(made(kind))
+    moved = sent(estimator, SOURCE)
+    assert isinstance(moved, np.ndarray)
+    assert moved.shape == SOURCE.shape
+    assert np.isfinite(moved).all()
+    tensor = sent(estimator, torch.from_numpy(SOURCE).float())
+    assert tensor.dtype == torch.float32
+    np.testing.assert_allclose(tensor, moved, atol=1e-4)
+    names = ["a", "b"]
+    frame = pd.DataFrame(SOURCE, columns=names)
+    of_frame = taught(made(kind), frame, pd.DataFrame(TARGET, columns=names))
+    assert list(sent(of_frame, frame).columns) == names
+    with pytest.raises(DataError, match="Give the columns used in fit"):
+        sent(of_frame, frame[["b", "a"]])
+
+
+def goes_back_or_says_that_it_cannot(kind: Kind, tmp_path: Path) -> None:
+    estimator = taught(made(kind))
+    if kind.has_inverse:
+        assert sent(estimator, TARGET, back=True).shape == TARGET.shape
+        return
+    with pytest.raises(NoInverseError, match=kind.__name__):
+        sent(estimator, TARGET, back=True)
+
+
+def gives_the_same_bits_for_the_same_seed(kind: Kind, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    first = sent(taught(made(kind)), SOURCE)
+    torch.manual_seed(2)  # which no fit may look at
+    np.testing.assert_array_equal(sent(taught(made(kind)), SOURCE), first)
+
+
+def is_the_same_after_it_was_saved(kind: Kind, tmp_path: Path) -> None:
+    estimator = taught(made(kind))
+    estimator.save(tmp_path)
+    for again in (kind.load(tmp_path), load_any(tmp_path)):
+        assert type(again) is kind
+        np.testing.assert_array_equal(sent(again, SOURCE), sent(estimator, SOURCE))
+        assert again.diagnostics_ == estimator.diagnostics_
+        assert len(again.history_) == len(estimator.history_)
+        assert again.get_params() == estimator.get_params()
+        taught(again)  # what was loaded can be fitted again
+
+
+def refuses_what_cannot_be_used(kind: Kind, tmp_path: Path) -> None:
+    broken = SOURCE.copy()
+    broken[17, 1] = math.nan
+    for X, Y, message in (
+        (broken, TARGET, "X"),
+        (SOURCE, TARGET[:, :1], "Y: has 1 features, X has 2"),
+        (SOURCE, None, "Y"),
+        (np.full((300, 2), 1e300), TARGET, "X"),
+    ):
+        with pytest.raises(DataError, match=message):
+            taught(made(kind), X, Y)
+    with pytest.raises(DataError):
+        sent(taught(made(kind)), np.full((3, 2), math.inf))
+    with pytest.raises(ValueError, match="not fitted"):
+        sent(made(kind), SOURCE)
+
+
+def is_cloned_unfitted(kind: Kind, tmp_path: Path) -> None:
+    estimator = taught(made(kind))
+    again = clone(estimator)
+    assert again.get_params() == estimator.get_params()
+    assert not hasattr(again, "map_")
+
+
+def fits_a_stream(kind: Kind, tmp_path: Path) -> None:
+    if "source_labels" in inspect.signature(kind.fit).parameters:
+        return  # rows of a stream have no labels
+
+    def normal_rows(n: int, generator: torch.Generator) -> Tensor:
+        return torch.randn(n, 2, generator=generator)
+
+    estimator = made(kind).fit(normal_rows, normal_rows)
+    assert estimator.transform(SOURCE).shape == SOURCE.shape
+
+
+BASELINE_LAWS = (
+    moves_rows_of_any_kind,
+    goes_back_or_says_that_it_cannot,
+    gives_the_same_bits_for_the_same_seed,
+    is_the_same_after_it_was_saved,
+    refuses_what_cannot_be_used,
+    is_cloned_unfitted,
+    fits_a_stream,
+)
+
+
+# ---- every baseline that is trained by steps
+
+
+def goes_on_to_the_bit(kind: Kind, tmp_path: Path) -> None:
+    whole = taught(made(kind))
+    with pytest.MonkeyPatch.context() as patch:
+        advance = Run.advance
+
+        def interrupted(run: Run[Any]) -> None:
+            if run.step == 8:
+                raise KeyboardInterrupt
+            advance(run)
+
+        patch.setattr(Run, "advance", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            taught(made(kind, checkpoint=str(tmp_path / "run")))
+    assert list((tmp_path / "run").iterdir())
+    resumed = taught(made(kind, checkpoint=str(tmp_path / "run")))
+    np.testing.assert_array_equal(sent(resumed, SOURCE), sent(whole, SOURCE))
+    assert [row["value"] for row in resumed.history_] == [
+        row["value"] for row in whole.history_
+    ]
+    resumed.save(tmp_path / "model")
+    assert not list((tmp_path / "run").iterdir())
+
+
+def keeps_its_seconds(kind: Kind, tmp_path: Path) -> None:
+    taught(made(kind))  # what is imported late is here now
+    began = time.perf_counter()
+    estimator = taught(made(kind, max_steps=None, max_time=2.0))
+    assert time.perf_counter() - began < 6.0
+    assert estimator.diagnostics_["stopped"] == "budget"
+
+
+def tells_how_training_went(kind: Kind, tmp_path: Path) -> None:
+    estimator = taught(made(kind))
+    assert json.loads(json.dumps(estimator.diagnostics_)) == estimator.diagnostics_
+    assert estimator.diagnostics_["steps"] == 12
+    assert [row["step"] for row in estimator.history_] == [0, 5, 10, 12]
+    for row in estimator.history_:
+        assert row["seconds"] >= 0
+        assert math.isfinite(row["value"])
+
+
+def has_two_presets(kind: Kind, tmp_path: Path) -> None:
+    assert issubclass(kind, LearnedBaseline)
+    assert set(kind.presets) == {"published", "fair"}
+    for name, settings in kind.presets.items():
+        settings.check()
+        assert kind(name).chosen_settings() is settings
+        field = dataclasses.fields(settings)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(settings, field, 1)
+    for wrong in ("best", 3, dataclasses.replace(settings, batch_size=0)):
+        with pytest.raises(DataError, match="settings"):
+            kind(wrong).fit(SOURCE, TARGET)
+
+
+LEARNED_LAWS = (
+    goes_on_to_the_bit,
+    keeps_its_seconds,
+    tells_how_training_went,
+    has_two_presets,
+)

@@ -5,7 +5,7 @@ from brenier.baselines.characteristic_flow import CharacteristicFlow
 from brenier.baselines.learned import LearnedBaseline, SavedModelBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.minimax import MM, MinimaxSettings, MMConvex, MMReversed
-from brenier.baselines.registry import BASELINES, load
+from brenier.baselines.registry import BASELINES, load_any
 
 __all__ = [
     "BASELINES",
@@ -19,5 +19,5 @@ __all__ = [
     "MMReversed",
     "MinimaxSettings",
     "SavedModelBaseline",
-    "load",
+    "load_any",
 ]

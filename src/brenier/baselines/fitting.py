@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from brenier.baselines.learned_settings import LearnedSettings
-from brenier.baselines.model import Frame, MapModel, ModelMap
-from brenier.baselines.pair_task import DrawRows, PairTask, Sides
+from brenier.baselines.model import MapFrame, MapModel, ModelMap
+from brenier.baselines.pair_task import DrawCoordinates, PairSides, PairTask
 from brenier.datasets import Population, Split, SplitSettings
 from brenier.errors import ConvergenceWarning, warn
 from brenier.statistics import rows_of
@@ -54,7 +54,7 @@ FITTING = FittingSettings()
 class Recipe(Protocol):
     """What a method adds to a fit."""
 
-    def frame(self, x: Tensor, z: Tensor) -> Frame:
+    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of rows (n, d), (m, d) of either side."""
         ...
 
@@ -63,13 +63,13 @@ class Recipe(Protocol):
         ...
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Put the model where training starts, in place; it counts in the seconds of the fit."""
         ...
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> PairTask:
         """Return the task that trains the model."""
         ...
@@ -103,7 +103,7 @@ class FittedModel(NamedTuple):
 
 class _Ready(NamedTuple):
     run: Run[MapModel]
-    frame: Frame
+    frame: MapFrame
     keeper: Keeper | None
 
 
@@ -173,12 +173,12 @@ def _ready(
 
 
 def framed_sides(
-    make: Callable[[Tensor, Tensor], Frame],
+    make: Callable[[Tensor, Tensor], MapFrame],
     source: Population,
     target: Population,
     options: FitOptions,
     generator: torch.Generator,
-) -> tuple[Sides, Frame]:
+) -> tuple[PairSides, MapFrame]:
     """Return both sides in the coordinates of a frame that is found from rows of them.
 
     Args:
@@ -206,17 +206,18 @@ def framed_sides(
 
     of_source, of_target = encoded(frame.from_source), encoded(frame.from_target)
     x, z = rows_of(split.select)
-    sides = Sides(
+    sides = PairSides(
         drawn(split.source, of_source),
         drawn(split.target, of_target),
         (of_source(x[: FITTING.compared_rows]), of_target(z[: FITTING.compared_rows])),
         (split.source.size or math.inf, split.target.size or math.inf),
         (of_source(known[0]), of_target(known[1])),
+        lambda: options.clock.gone() / (options.max_time or math.inf),
     )
     return sides, frame
 
 
-def drawn(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawRows:
+def drawn(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawCoordinates:
     """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
     if not side.in_memory or side.size is None:
         return lambda n, generator: encode(side.sample(n, generator))

@@ -22,6 +22,7 @@ class IdentitySettings:
         rows: per step.
         spread: standard deviation of the points, about three times that of the data.
         enough: mean squared error per coordinate at which it ends.
+        most_share: of the seconds of the fit, where these are limited, at which it ends.
     """
 
     most_steps: int = 5000
@@ -29,6 +30,7 @@ class IdentitySettings:
     rows: int = 1024
     spread: float = 3.0
     enough: float = 1e-3
+    most_share: float = 0.2
 
 
 IDENTITY = IdentitySettings()
@@ -40,6 +42,7 @@ def bring_to_identity(
     rows: Tensor,
     generator: torch.Generator,
     constrain: Callable[[], None] | None = None,
+    spent: Callable[[], float] = lambda: 0.0,
     settings: IdentitySettings = IDENTITY,
 ) -> int:
     """Train a map towards the identity around the origin of the coordinates; return the steps taken.
@@ -50,10 +53,12 @@ def bring_to_identity(
         rows: (m, d), some rows of the data, whose centre and spread say where.
         generator: source of randomness.
         constrain: what puts the weights back after a step, or None.
+        spent: the share of the seconds of the fit that is used up.
         settings: how.
     """
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.rate)
     centre, spread = rows.mean(0), rows.std() * settings.spread
+    enough = settings.enough * float(rows.std()) ** 2
     for step in range(settings.most_steps):
         shape = (settings.rows, rows.shape[1])
         noise = torch.randn(shape, generator=generator, dtype=rows.dtype).to(rows)
@@ -64,9 +69,6 @@ def bring_to_identity(
         optimiser.step()
         if constrain is not None:
             constrain()
-        if (
-            float(loss.detach())
-            < settings.enough * float(spread / settings.spread) ** 2
-        ):
+        if float(loss.detach()) < enough or spent() > settings.most_share:
             return step + 1
     return settings.most_steps

@@ -16,8 +16,8 @@ from torch import Tensor
 from brenier.baselines.base import Baseline
 from brenier.baselines.fitting import FitOptions, fit_learned
 from brenier.baselines.learned_settings import LearnedSettings
-from brenier.baselines.model import Frame, MapModel, ModelMap
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.model import MapFrame, MapModel, ModelMap
+from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.saved import SavedBaseline, load_baseline, save_baseline
 from brenier.datasets import Population, Rows, Sampler, TableLike
 from brenier.errors import DataError
@@ -64,7 +64,7 @@ class SavedModelBaseline(Baseline):
         return made
 
     @classmethod
-    def _parameters_read(cls, told: dict[str, Any]) -> dict[str, Any]:
+    def _parameters_read(cls, told: dict[str, object]) -> dict[str, object]:
         """Return parameters as the constructor takes them, of what a file tells."""
         return told
 
@@ -182,7 +182,7 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
 
     # ---- what a method adds
 
-    def frame(self, x: Tensor, z: Tensor) -> Frame:
+    def frame(self, x: Tensor, z: Tensor) -> MapFrame:
         """Return the coordinates of rows (n, d), (m, d) of either side."""
         return named_frame(self.chosen_settings().coordinates, x, z)
 
@@ -191,12 +191,12 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
         raise NotImplementedError
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Put the model where training starts, in place; nothing by default."""
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> PairTask:
         """Return the task that trains the model."""
         raise NotImplementedError
@@ -220,7 +220,7 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
         return self
 
     @classmethod
-    def _parameters_read(cls, told: dict[str, Any]) -> dict[str, Any]:
+    def _parameters_read(cls, told: dict[str, object]) -> dict[str, object]:
         settings = told.get("settings")
         if isinstance(settings, dict):
             kind = type(cls.presets["fair"])
@@ -274,8 +274,8 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
         )
 
 
-def named_frame(coordinates: str, x: Tensor, z: Tensor) -> Frame:
+def named_frame(coordinates: str, x: Tensor, z: Tensor) -> MapFrame:
     """Return the frame of a name, from rows (n, d), (m, d) of either side."""
     if coordinates == "data":
-        return Frame.of_data(x.shape[1], x.device)
-    return Frame.common(x, z) if coordinates == "common" else Frame.standard(x, z)
+        return MapFrame.of_data(x.shape[1], x.device)
+    return MapFrame.common(x, z) if coordinates == "common" else MapFrame.standard(x, z)

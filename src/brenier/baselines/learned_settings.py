@@ -69,19 +69,23 @@ class LearnedSettings:
             ("coordinates", COORDINATES),
         ):
             if getattr(self, name) not in known:
-                raise _wrong(name, f"must be one of {known}", getattr(self, name))
+                raise _setting_error(
+                    name, f"must be one of {known}", getattr(self, name)
+                )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if value is None or isinstance(value, str | bool | tuple | list):
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value)):
-                raise _wrong(field.name, "must be a finite number", value)
+                raise _setting_error(field.name, "must be a finite number", value)
         for name in ("batch_size", "max_steps", "evaluate_every", "max_rollbacks"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
-                raise _wrong(name, "must be a whole number above zero", value)
+                raise _setting_error(name, "must be a whole number above zero", value)
         if not self.learning_rate > 0:
-            raise _wrong("learning_rate", "must be positive", self.learning_rate)
+            raise _setting_error(
+                "learning_rate", "must be positive", self.learning_rate
+            )
 
     def training(self, max_steps: float | None, max_time: float | None) -> Settings:
         """Return the settings of a run of so many steps and seconds."""
@@ -116,7 +120,7 @@ def falling_rate(final: float, progress: float) -> float:
     return final + (1 - final) * fall
 
 
-def _wrong(name: str, rule: str, value: object) -> DataError:
+def _setting_error(name: str, rule: str, value: object) -> DataError:
     return DataError(
         f"settings: {name} {rule}, got {value!r}; change it by dataclasses.replace",
         argument="settings",

@@ -20,7 +20,7 @@ from brenier.baselines.learned import LearnedBaseline
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares, frozen
-from brenier.baselines.pair_task import PairTask, Sides
+from brenier.baselines.pair_task import PairSides, PairTask
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,11 +77,17 @@ class PotentialPair(MapModel):
         """Return the constructor's arguments, as JSON can hold them."""
         return {"dim": self.dim, "convex": self.convex}
 
-    def start_at_identity(self, rows: Tensor, generator: torch.Generator) -> None:
-        """Bring both maps near the identity where rows (n, d) lie: the first is trained, the second a copy of it."""
+    def start_at_identity(self, sides: PairSides, generator: torch.Generator) -> None:
+        """Bring both maps near the identity where the data lie: the first is trained, the second a copy of it."""
         self.constrain()
+        rows = sides.known[0]
         bring_to_identity(
-            self.ahead.gradient, self.ahead, rows, generator, self.constrain
+            self.ahead.gradient,
+            self.ahead,
+            rows,
+            generator,
+            self.constrain,
+            sides.spent,
         )
         self.back.load_state_dict(self.ahead.state_dict())
 
@@ -100,7 +106,7 @@ class MinimaxTask(PairTask):
     def __init__(
         self,
         model: MapModel,
-        sides: Sides,
+        sides: PairSides,
         generator: torch.Generator,
         settings: MinimaxSettings,
     ) -> None:
@@ -161,14 +167,14 @@ class MM(LearnedBaseline[MinimaxSettings]):
         return PotentialPair(dim, convex=convex, generator=generator)
 
     def prepare(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         """Bring both maps near the identity."""
         if isinstance(model, PotentialPair):
-            model.start_at_identity(sides.known[0], generator)
+            model.start_at_identity(sides, generator)
 
     def task(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> MinimaxTask:
         """Return the task that trains the potentials."""
         return MinimaxTask(model, sides, generator, self.chosen_settings())

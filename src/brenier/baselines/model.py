@@ -13,7 +13,7 @@ from brenier.errors import DataError
 
 
 @dataclasses.dataclass(frozen=True)
-class Frame:
+class MapFrame:
     """Coordinates of both sides, feature by feature: those of a row are (row - centre) / scale.
 
     Attributes:
@@ -27,13 +27,13 @@ class Frame:
     target_scale: Tensor
 
     @classmethod
-    def of_data(cls, dim: int, device: torch.device) -> Frame:
+    def of_data(cls, dim: int, device: torch.device) -> MapFrame:
         """Return the frame that leaves rows of d features as they are."""
         zero = torch.zeros(dim, dtype=torch.float64, device=device)
         return cls(zero, zero + 1, zero, zero + 1)
 
     @classmethod
-    def common(cls, x: Tensor, z: Tensor) -> Frame:
+    def common(cls, x: Tensor, z: Tensor) -> MapFrame:
         """Return the frame in which both sides have mean zero, and features variance one on average.
 
         One scale for all features of both sides leaves the map that is optimal for the squared distance the same.
@@ -50,7 +50,7 @@ class Frame:
         return cls(of_x, scale, of_z, scale)
 
     @classmethod
-    def standard(cls, x: Tensor, z: Tensor) -> Frame:
+    def standard(cls, x: Tensor, z: Tensor) -> MapFrame:
         """Return the frame in which every feature of either side has mean zero and variance one.
 
         Args:
@@ -95,9 +95,11 @@ class Frame:
             field.name: getattr(self, field.name) for field in dataclasses.fields(self)
         }
 
-    def to(self, device: torch.device) -> Frame:
+    def to(self, device: torch.device) -> MapFrame:
         """Return the frame on a device."""
-        return Frame(**{name: part.to(device) for name, part in self.tensors().items()})
+        return MapFrame(
+            **{name: part.to(device) for name, part in self.tensors().items()}
+        )
 
 
 class MapModel(nn.Module):
@@ -136,7 +138,7 @@ class ModelMap:
         frame: the coordinates.
     """
 
-    def __init__(self, model: MapModel, frame: Frame) -> None:
+    def __init__(self, model: MapModel, frame: MapFrame) -> None:
         self.model = model.eval().requires_grad_(False)
         like = next(iter(model.state_dict().values()), frame.source_scale)
         self.device = like.device

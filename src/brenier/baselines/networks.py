@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
+ACTIVATION_LAYERS: dict[str, type[nn.Module]] = {
     "celu": nn.CELU,
     "elu": nn.ELU,
     "gelu": nn.GELU,
@@ -30,7 +30,7 @@ class Perceptron(nn.Sequential):
 
     Args:
         sizes: numbers into the first layer, between layers, and out of the last.
-        activation: a name of `ACTIVATIONS`.
+        activation: a name of `ACTIVATION_LAYERS`.
         generator: source of the weights, uniform as those of torch's layers.
     """
 
@@ -45,7 +45,7 @@ class Perceptron(nn.Sequential):
             layer = nn.Linear(before, after)
             for part in (layer.weight, layer.bias):
                 _draw_uniform(part, 1 / math.sqrt(before), generator)
-            layers += [layer, ACTIVATIONS[activation]()]
+            layers += [layer, ACTIVATION_LAYERS[activation]()]
         super().__init__(*layers[:-1])
 
 

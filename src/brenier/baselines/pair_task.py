@@ -21,10 +21,10 @@ from brenier.baselines.model import MapModel
 from brenier.training import Evaluation, Loss, Task
 
 # (n, generator) -> n rows of one side in the coordinates.
-DrawRows: TypeAlias = Callable[[int, torch.Generator], Tensor]
+DrawCoordinates: TypeAlias = Callable[[int, torch.Generator], Tensor]
 
 
-class Sides(NamedTuple):
+class PairSides(NamedTuple):
     """Both sides of a fit in the coordinates.
 
     Attributes:
@@ -32,13 +32,16 @@ class Sides(NamedTuple):
         held_out: rows (n, d), (m, d) of either side that training never sees.
         sizes: rows there are of either side, infinity for streams.
         known: rows (n, d), (m, d) of either side from which the frame was found, for methods that need moments.
+        spent: the share of the seconds given that is used up, zero where they are not limited: what is done before
+            training asks it when to end.
     """
 
-    source: DrawRows
-    target: DrawRows
+    source: DrawCoordinates
+    target: DrawCoordinates
     held_out: tuple[Tensor, Tensor]
     sizes: tuple[float, float]
     known: tuple[Tensor, Tensor]
+    spent: Callable[[], float] = lambda: 0.0
 
 
 class PairTask(Task[MapModel]):
@@ -57,7 +60,7 @@ class PairTask(Task[MapModel]):
     averages = ("train_loss",)
 
     def __init__(
-        self, model: MapModel, sides: Sides, generator: torch.Generator
+        self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
         self.model, self.sides, self.generator = model, sides, generator
         self.taken = 0

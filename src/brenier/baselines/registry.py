@@ -19,7 +19,9 @@ BASELINES: Mapping[str, type[SavedModelBaseline]] = {
 }
 
 
-def load(folder: str | Path, device: torch.device | str = "cpu") -> SavedModelBaseline:
+def load_any(
+    folder: str | Path, device: torch.device | str = "cpu"
+) -> SavedModelBaseline:
     """Return the baseline saved in a folder, whatever its class.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from brenier.baselines.model import Frame, MapModel, ModelMap, map_tensors
+from brenier.baselines.model import MapFrame, MapModel, ModelMap, map_tensors
 from brenier.errors import DataError
 from brenier.model_files import DESCRIBED_FILES as FILES
 from brenier.model_files import (
@@ -111,11 +111,11 @@ def load_baseline(
         """Return the shapes of the tensors described; no memory is taken for them."""
         if told["estimator"] != estimator:
             raise ValueError(
-                f"holds {told['estimator']}, no {estimator}; load it with that class, or by brenier.baselines.load"
+                f"holds {told['estimator']}, no {estimator}; load it with that class, or by brenier.baselines.load_any"
             )
         with torch.device("meta"):
             model = _described_model(told, model_class)
-            frame = Frame.of_data(model.dim, torch.device("meta"))
+            frame = MapFrame.of_data(model.dim, torch.device("meta"))
             return shapes_by_name(
                 {f"model.{k}": v for k, v in model.state_dict().items()}
                 | {f"frame.{k}": v for k, v in frame.tensors().items()}
@@ -129,7 +129,7 @@ def load_baseline(
                 raise ValueError(f"{name}: holds NaN or inf")
             room, _, key = name.partition(".")
             parts[room][key] = part
-        frame = Frame(**parts["frame"])
+        frame = MapFrame(**parts["frame"])
         frame.check()
         model = _described_model(told, model_class)
         model.load_state_dict(parts["model"])
@@ -159,10 +159,12 @@ def _described_model(told: Told, model_class: type[MapModel]) -> MapModel:
     return model.to(getattr(torch, told["dtype"]))
 
 
-def _labels_told(told: Any) -> list[Hashable] | None:
+def _labels_told(told: object) -> list[Hashable] | None:
     """Return labels, of which JSON holds tuples as lists."""
     if told is None:
         return None
+    if not isinstance(told, list):
+        raise ValueError("labels: must be a list")
     return [
         tuple(_labels_told(label) or []) if isinstance(label, list) else label
         for label in told

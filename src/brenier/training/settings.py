@@ -47,8 +47,8 @@ class Settings:
         evaluate_every: steps between two evaluations on held-out samples.
         evaluation_share: of the seconds, where these are limited, that evaluations take at most; beyond, some are left
             out, but for the first and the last.
-        patience: evaluations without a better held-out value after which training stops, or infinity. With `max_time` only those
-            that are significantly worse count: seconds given are used, down to a rate of zero.
+        patience: evaluations without a better held-out value after which training stops, or infinity. With `max_time`
+            only those that are significantly worse count: seconds given are used, down to a rate of zero.
         overfit_penalty: evaluations that one with a significantly worse held-out value counts for.
         significant_errors: standard errors above the least held-out value at which one is significantly worse.
         select_within: standard errors of a difference of held-out values within which the later weights are kept: they

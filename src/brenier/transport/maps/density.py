@@ -82,9 +82,9 @@ class MapDensity:
         own = cast("TransportMap", self)
         _check_mass(own)
         _check_density(own.coordinates)
-        samples, twin = own._read(z, "z"), _in_double(own)
+        samples, twin = own._read(z, "z"), _exact_twin(own)
         rows = twin.rows()
-        found, solution = twin._solved(lambda z: _terms(rows, z), samples)
+        found, solution = twin._solved(lambda z: _inverse_terms(rows, z), samples)
         return _log_density(samples, found, solution, source_log_density)
 
     def log_det_jacobian(self, x: TableLike) -> Any:
@@ -98,7 +98,7 @@ class MapDensity:
         """
         own = cast("TransportMap", self)
         _check_density(own.coordinates, target_only=True)
-        samples, twin = own._read(x, "x"), _in_double(own)
+        samples, twin = own._read(x, "x"), _exact_twin(own)
         rows = twin.rows()
         found = twin._in_batches(lambda x: _determinants(rows, x), samples)
         return _log_determinants(samples, found)
@@ -119,21 +119,21 @@ class ConditionalDensity:
         """
         own = cast("ConditionalMap", self)
         _check_density(own.coordinates)
-        samples, twin = own._read(z, "z"), _in_double(own)
+        samples, twin = own._read(z, "z"), _exact_twin(own)
         index = own._index(condition, samples)
-        found, solution = twin._solved(_terms, samples, index)
+        found, solution = twin._solved(_inverse_terms, samples, index)
         return _log_density(samples, found, solution, source_log_density)
 
     def log_det_jacobian(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Return log det DT(x) given the condition: (n, d) -> (n,), as `TransportMap.log_det_jacobian` does."""
         own = cast("ConditionalMap", self)
         _check_density(own.coordinates, target_only=True)
-        samples, twin = own._read(x, "x"), _in_double(own)
+        samples, twin = own._read(x, "x"), _exact_twin(own)
         index = own._index(condition, samples)
         return _log_determinants(samples, twin._at_index(_determinants, samples, index))
 
 
-def _in_double(transport: AnyMap) -> AnyMap:
+def _exact_twin(transport: AnyMap) -> AnyMap:
     """Return the same map in float64, with exact inverses and without gradients to its parameters."""
     twin = copy.copy(transport)
     twin.network = copy.deepcopy(transport.network).double().requires_grad_(False)
@@ -166,7 +166,7 @@ def _check_density(coordinates: Coordinates, target_only: bool = False) -> None:
             )
 
 
-def _terms(rows: RowMap | CostRowMap, z: Tensor) -> tuple[Tensor, Solution]:
+def _inverse_terms(rows: RowMap | CostRowMap, z: Tensor) -> tuple[Tensor, Solution]:
     """Return [T^{-1}(z), what `_determinants` says there]: (n, d) -> (n, d + 2)."""
     x, solution = rows.backward(z)
     return torch.cat([x, _determinants(rows, x)], -1), solution
@@ -179,7 +179,7 @@ def _determinants(rows: RowMap | CostRowMap, x: Tensor) -> Tensor:
     block = max(1, DENSITY_SETTINGS.numbers_at_once // dim**2)
     of_blocks = []
     for part in u.split(block):
-        matrices = _jacobians(lambda u: _moved(rows, u), part, dim)
+        matrices = _jacobians(lambda u: _image(rows, u), part, dim)
         of_blocks.append(_log_det(matrices, symmetric=isinstance(rows, RowMap)))
     found = torch.cat(of_blocks)
     if isinstance(rows, RowMap):
@@ -187,7 +187,7 @@ def _determinants(rows: RowMap | CostRowMap, x: Tensor) -> Tensor:
     return found
 
 
-def _moved(rows: RowMap | CostRowMap, u: Tensor) -> Tensor:
+def _image(rows: RowMap | CostRowMap, u: Tensor) -> Tensor:
     """Return the image of points u in the coordinates, with its graph: (n, d) -> (n, d)."""
     slopes = rows.network.gradient(u)
     return u + (slopes if isinstance(rows, RowMap) else rows.moves(slopes))

@@ -1,0 +1,43 @@
+"""Every baseline obeys the laws of all baselines, and those that are trained the laws of training."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from contracts import BASELINE_LAWS, LEARNED_LAWS
+
+from brenier import DataError, ModelFileError
+from brenier.baselines import (
+    BASELINES,
+    LearnedBaseline,
+    SavedModelBaseline,
+    load_any,
+)
+
+Kind = type[SavedModelBaseline]
+LEARNED = [
+    name for name, kind in BASELINES.items() if issubclass(kind, LearnedBaseline)
+]
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("law", BASELINE_LAWS)
+def test_every_baseline(
+    law: Callable[[Kind, Path], None], name: str, tmp_path: Path
+) -> None:
+    law(BASELINES[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+@pytest.mark.parametrize("law", LEARNED_LAWS)
+def test_every_baseline_that_is_trained(
+    law: Callable[[Kind, Path], None], name: str, tmp_path: Path
+) -> None:
+    law(BASELINES[name], tmp_path)
+
+
+def test_a_folder_without_a_baseline_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match=r"baseline\.json"):
+        load_any(tmp_path)
+    with pytest.raises(DataError, match="folder"):
+        load_any(3)  # type: ignore[arg-type]
