@@ -132,7 +132,7 @@ def test_scores_are_those_of_the_library() -> None:
     assert found.published_u == pytest.approx(mmd(x, y, [0.5]), rel=1e-9)
     rows = torch.cat([x, y])
     kernel = torch.exp(-torch.cdist(rows, rows).square())
-    signs = torch.cat([torch.full((70,), 1 / 70), torch.full((90,), -1 / 90)]).double()
+    signs = torch.tensor([1 / 70] * 70 + [-1 / 90] * 90, dtype=torch.float64)
     assert found.published_v == pytest.approx(float(signs @ kernel @ signs), rel=1e-9)
 
 
