@@ -30,6 +30,7 @@ MODULES = (
     "neutral",
     "parametrisation",
     "peers.race",
+    "physics.job",
     "plans",
     "processes",
     "shapes",

@@ -110,22 +110,22 @@ class Table:
         )
 
     def draw(self, rows: Sequence[Row]) -> str:
-        """Return the table in Markdown, with a line on where its numbers come from."""
+        """Return the table in Markdown, with a line on where its numbers come from, or a link to that."""
         chosen = [row for row in latest(rows) if self.where(row)]
         if not chosen:
             return f"No rows yet: run `python -m benchmarks.{self.benchmark}`."
         groups = self._groups(chosen)
         seeds = self._seed_title(groups)
         titles = [column.title for column in self.columns]
-        lines = [["problem", "method", *seeds, *titles, "status"]]
+        lines = [[self._head(), "method", *seeds, *titles, "status"]]
         for group in groups:
             first = group[0]
             count = str(first.seed if self.by_seed else len(group))
             cells = [column.cell(group) for column in self.columns]
             key = [first.problem, first.method, *([count] if seeds else [])]
             lines.append([*key, *cells, status(group)])
-        below = self._link() if self.in_readme else origin(chosen)
-        return f"{markdown(lines)}\n\n{below}"
+        table = markdown(lines)
+        return table if self.in_readme else f"{table}\n\n{origin(chosen)}"
 
     def _groups(self, rows: Sequence[Row]) -> list[list[Row]]:
         """Return the rows that share a line, by dimension and problem."""
@@ -140,9 +140,11 @@ class Table:
             return ["seed"]
         return ["seeds"] if any(len(group) > 1 for group in groups) else []
 
-    def _link(self) -> str:
-        page = f"results/{self.benchmark}.md"
-        return f"*All rows, and where they come from: [{page}]({page}).*"
+    def _head(self) -> str:
+        """Return the head of the first column, in the README with a link to all rows."""
+        return (
+            f"[problem](results/{self.benchmark}.md)" if self.in_readme else "problem"
+        )
 
 
 def status(rows: Sequence[Row]) -> str:

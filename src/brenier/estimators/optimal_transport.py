@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -23,6 +22,7 @@ from brenier.datasets import (
 )
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions
+from brenier.estimators.density import EstimatedDensity
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples, value_of
@@ -33,7 +33,7 @@ from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import save_map
 
 
-class OptimalTransport(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
+class OptimalTransport(EstimatedDensity):
     """The optimal transport map between two sets of samples, from one potential network.
 
     "Fixed-Point Neural Optimal Transport without Implicit Differentiation" (Park et al., 2026), with potentials that

@@ -78,10 +78,8 @@ def test_a_short_table_has_fewer_rows_and_columns(ledger: Ledger) -> None:
         "results/trial.md",
     )
     assert short.draw(some_rows(ledger)).splitlines() == [
-        "| problem | method | seeds | met | status |",
+        "| [problem](results/trial.md) | method | seeds | met | status |",
         "|---|---|---|---|---|",
         "| d=2 | good | 2 | yes | ok |",
-        "",
-        "*All rows, and where they come from: [results/trial.md](results/trial.md).*",
     ]
     assert table.short(always).columns == columns

@@ -128,6 +128,10 @@ class Coordinates:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
         return 0.5 * _square(self.measured(x - z) / self.unit)
 
+    def log_det(self) -> Tensor:
+        """Return log det of x -> decode_target(encode_source(x)), A^{-T} A^{-1} up to the units: (), or (n,)."""
+        return 2 * torch.linalg.slogdet(self.inverse).logabsdet
+
     def measured(self, rows: Tensor) -> Tensor:
         """Return rows, or differences of rows, of the data in the variables of the metric: (n, d)."""
         return rows if self.metric is None else rows @ self.metric.root

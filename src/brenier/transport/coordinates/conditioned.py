@@ -54,6 +54,10 @@ class ConditionedCoordinates:
         """Return c(x, z) row by row: (n, d), (n, d) -> (n,)."""
         return self.affine.cost(x, z)
 
+    def log_det(self) -> Tensor:
+        """Return log det, row by row, of the map that is the identity in the coordinates: (n,)."""
+        return self.affine.log_det()
+
     def _leading(self, points: Tensor) -> Tensor:
         """Return the coordinates that are transported."""
         return points[:, : self.affine.dim]

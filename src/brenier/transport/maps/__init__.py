@@ -10,6 +10,7 @@ from brenier.transport.maps.cross_fit import (
     combined,
     cross_fitted,
 )
+from brenier.transport.maps.density import SourceLogDensity
 from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.ground import Ground
@@ -36,6 +37,7 @@ __all__ = [
     "Ground",
     "RoundTrip",
     "RoundTripSettings",
+    "SourceLogDensity",
     "TransportMap",
     "combined",
     "cross_fitted",

@@ -37,7 +37,7 @@ def finite_time(t: float) -> float:
     return float(t)
 
 
-def warn_unconverged(solution: Solution) -> None:
-    """Warn, on behalf of an inverse, where rows did not converge."""
+def warn_unconverged(solution: Solution, name: str = "inverse") -> None:
+    """Warn, on behalf of an inverse or of what else is named, where rows did not converge."""
     if solution.unconverged:
-        warn(f"inverse: {solution.report()}", ConvergenceWarning)
+        warn(f"{name}: {solution.report()}", ConvergenceWarning)

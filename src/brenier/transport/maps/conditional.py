@@ -30,6 +30,7 @@ from brenier.transport.maps.arguments import (
     warn_unconverged,
 )
 from brenier.transport.maps.batched import in_batches, with_solutions
+from brenier.transport.maps.density import ConditionalDensity
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.inverse import InverseSolver, Starts
 from brenier.transport.maps.map import TransportMap
@@ -40,7 +41,7 @@ ConditionsLike: TypeAlias = (
 )  # labels or covariates, one per row or one for all
 
 
-class ConditionalMap:
+class ConditionalMap(ConditionalDensity):
     """Optimal transport maps given a condition, a label or covariates, from one potential network.
 
     Wherever a condition is asked for, give labels (n,) or covariates (n, p), one per row, or one for all rows. Graphs

@@ -82,10 +82,12 @@ class CostRowMap:
         u = self.coordinates.encode_source(x).to(self._dtype)
         slopes = self._constant(u).gradient(u)
         # In double precision: displacements far out in the domain of h* magnify rounding.
-        moves = self.ground.conjugate_gradient(slopes.to(x))
-        if self.reach is not None:
-            moves = moves.clamp(*self.reach)
-        return moves * self.coordinates.unit
+        return self.moves(slopes.to(x)) * self.coordinates.unit
+
+    def moves(self, slopes: Tensor) -> Tensor:
+        """Return the displacements, in the coordinates, of rows where g has these slopes: (n, d) -> (n, d)."""
+        moves = self.ground.conjugate_gradient(slopes)
+        return moves if self.reach is None else moves.clamp(*self.reach)
 
     def _constant(self, rows: Tensor) -> Potential:
         return constant_for(self.network, rows)

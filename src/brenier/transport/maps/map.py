@@ -32,6 +32,7 @@ from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.cross_fit import AffinePart, combined
+from brenier.transport.maps.density import MapDensity
 from brenier.transport.maps.distance import Distance, Measured
 from brenier.transport.maps.ground import (
     Ground,
@@ -45,7 +46,7 @@ from brenier.transport.maps.rows import RowMap
 WithSolution = Callable[[Tensor], tuple[Tensor, Solution]]
 
 
-class TransportMap:
+class TransportMap(MapDensity):
     """An optimal transport map between x- and z-samples, from one potential.
 
     Arrays, tensors and frames are accepted everywhere and come back as the same kind; rows are worked on in batches, so

@@ -49,6 +49,10 @@ class EncodesRows(Protocol):
         """Return c(x, z) row by row: (n,)."""
         ...
 
+    def log_det(self) -> Tensor:
+        """Return log det of the map that is the identity in the coordinates: (), or (n,)."""
+        ...
+
 
 @dataclasses.dataclass(frozen=True)
 class RowMap:

@@ -1,0 +1,1 @@
+"""Physics tables and image patches from a normal sample, and back: see `python -m benchmarks.physics --help`."""
