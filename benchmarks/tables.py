@@ -33,6 +33,7 @@ MODULES = (
     "physics.job",
     "plans",
     "processes",
+    "rivals.accuracy",
     "shapes",
     "throughput",
     "tolerance",
