@@ -23,7 +23,7 @@ NEW_ROWS = ("image", "displaced")
 
 
 @dataclasses.dataclass(frozen=True)
-class EntropicSettings:
+class EntropicMapSettings:
     """How the potentials of an entropic plan are found.
 
     Attributes:
@@ -39,7 +39,7 @@ class EntropicSettings:
     bearable_error: float = 1e-2
 
 
-ENTROPIC = EntropicSettings(SinkhornSettings(2000, marginal_tol=1e-3))
+ENTROPIC = EntropicMapSettings(SinkhornSettings(2000, marginal_tol=1e-3))
 
 
 class PairedRows(MapModel):
