@@ -75,7 +75,8 @@ class MMBatch(PotentialPairBaseline[LearnedSettings]):
             max_rollbacks=1,
             evaluate_every=1000,
         ),
-        "fair": LearnedSettings(batch_size=1024),
+        # Of the rates .001 and .003 the one with the least held-out energy distance on mixtures in the plane.
+        "fair": LearnedSettings(batch_size=1024, learning_rate=3e-3),
     }
 
     def task(
