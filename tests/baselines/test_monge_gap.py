@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -105,11 +104,10 @@ def test_the_map_starts_at_the_identity() -> None:
 
 def test_regularisations_grow_with_the_features() -> None:
     fair, published = (MongeGap.presets[name] for name in ("fair", "published"))
-    assert fair.fitting_share(2) == pytest.approx(0.1)
-    assert fair.fitting_share(16) > fair.fitting_share(8) > 0.1
-    assert fair.fitting_share(10_000) == 0.5
-    assert published.fitting_share(16) == 0.1
-    assert math.isclose(published.gap_epsilon, 0.01)
+    assert fair.shares(1) == fair.shares(2) == pytest.approx((0.1, 0.02))
+    assert fair.shares(16) > fair.shares(8) > fair.shares(2)
+    assert fair.shares(10_000) == (0.5, 0.05)
+    assert published.shares(2) == published.shares(16) == (0.1, 0.01)
 
 
 def test_a_stretching_is_learned() -> None:

@@ -16,6 +16,7 @@ from brenier.datasets.conditions import (
     alike_as_text,
     grouped,
     is_single,
+    label_numbers,
     label_text,
     labels_named,
     listed,
@@ -185,3 +186,13 @@ def test_labels_that_read_the_same_are_found() -> None:
     assert alike_as_text([2, 1], ["1"]) == (1, "1")
     assert alike_as_text([1, "a"], [1.0, np.int64(1), "a", "b"]) is None
     assert labels_named(["1", "2", "x", None], [1, "2"]) == [1, "2", "x", None]
+
+
+def test_labels_become_the_numbers_of_their_classes() -> None:
+    known = ("b", "a", "c")
+    assert label_numbers(["a", "b", "a"], known, "labels", 3) == [1, 0, 1]
+    assert label_numbers("c", known, "labels", 2) == [2, 2]
+    with pytest.raises(DataError, match=r"labels: 'd' not among .*'b', 'a', 'c'"):
+        label_numbers(["a", "d"], known, "labels", 2)
+    with pytest.raises(DataError, match="'1' is a str, give the int 1"):
+        label_numbers("1", (0, 1), "labels", 2)

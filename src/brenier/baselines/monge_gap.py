@@ -36,12 +36,12 @@ class MongeGapSettings(LearnedSettings):
         hidden: units of the layers.
         activation: between them.
         gap_weight: lambda.
-        fitting_epsilon: e1, relative to the mean cost between the target's rows, in two features; it grows like
-            (d/2)^fitting_growth, up to `largest_epsilon`. The smaller it is, the more a batch shrinks what is fitted to
-            it, and that grows with the features.
-        fitting_growth: its power; zero for the same in any number of features, as published.
-        largest_epsilon: of the fitting term.
-        gap_epsilon: e2, relative to the mean cost between the source's rows and moved ones.
+        fitting_epsilon: e1, relative to the mean cost between the target's rows, in two features.
+        gap_epsilon: e2, relative to the mean cost between the source's rows and moved ones, in two features.
+        fitting_growth, gap_growth: both grow like (d/2) to these powers; zero for the same in any number of features,
+            as published. The smaller e1 is, the more a batch shrinks what is fitted to it, and that grows with the
+            features; a larger e2 is reached in fewer iterations.
+        largest_fitting, largest_gap: which neither exceeds in growing; a large e2 ruins the map.
         sinkhorn_steps: iterations of every entropic problem at most.
         marginal_tol: share of the mass by which the marginals may be wrong when they end before.
     """
@@ -50,16 +50,23 @@ class MongeGapSettings(LearnedSettings):
     activation: str = "gelu"
     gap_weight: float = 1.0
     fitting_epsilon: float = 0.1
+    gap_epsilon: float = 0.02
     fitting_growth: float = 0.75
-    largest_epsilon: float = 0.5
-    gap_epsilon: float = 0.05
+    gap_growth: float = 0.45
+    largest_fitting: float = 0.5
+    largest_gap: float = 0.05
     sinkhorn_steps: int = 60
     marginal_tol: float = 1e-3
 
-    def fitting_share(self, dim: int) -> float:
-        """Return e1, relative to the mean cost, for d features."""
-        grown = self.fitting_epsilon * (max(dim, 2) / 2) ** self.fitting_growth
-        return min(grown, max(self.largest_epsilon, self.fitting_epsilon))
+    def shares(self, dim: int) -> tuple[float, float]:
+        """Return e1 and e2, relative to the mean costs, for d features."""
+        features = max(dim, 2) / 2
+        fitting = self.fitting_epsilon * features**self.fitting_growth
+        gap = self.gap_epsilon * features**self.gap_growth
+        return (
+            min(fitting, max(self.largest_fitting, self.fitting_epsilon)),
+            min(gap, max(self.largest_gap, self.gap_epsilon)),
+        )
 
     def sinkhorn(self) -> SinkhornSettings:
         """Return how entropic problems are solved."""
@@ -129,10 +136,10 @@ class MongeGapTask(PairTask):
         x, z = self.draw_source(rows), self.draw_target(rows)
         moved = self.model.moved(x)
         spread = float(half_squares(z, z).mean())
-        share = settings.fitting_share(x.shape[1])
-        fitting = fitting_term(moved, z, share * spread, sinkhorn)
+        of_fitting, of_gap = settings.shares(x.shape[1])
+        fitting = fitting_term(moved, z, of_fitting * spread, sinkhorn)
         mean = float(half_squares(x, moved.detach()).mean())
-        gap = monge_gap(x, moved, settings.gap_epsilon * mean, sinkhorn)
+        gap = monge_gap(x, moved, of_gap * mean, sinkhorn)
         return fitting + settings.gap_weight * gap
 
 
@@ -164,8 +171,9 @@ class MongeGap(LearnedBaseline[MongeGapSettings]):
             max_steps=10_000,
             coordinates="data",
             max_rollbacks=1,
-            fitting_growth=0.0,
             gap_epsilon=0.01,
+            fitting_growth=0.0,
+            gap_growth=0.0,
             sinkhorn_steps=2000,
         ),
         "fair": MongeGapSettings(learning_rate=3e-3),

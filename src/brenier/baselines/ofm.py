@@ -256,7 +256,7 @@ class OFM(LearnedBaseline[OFMSettings]):
             max_rollbacks=1,
             least_time=1e-5,
         ),
-        "fair": OFMSettings(),
+        "fair": OFMSettings(learning_rate=3e-3, weights="average"),
     }
 
     def model(self, dim: int, generator: torch.Generator) -> ConvexPotential:
