@@ -51,6 +51,16 @@ def test_sizes_are_those_published(method: type[FFJORD], name: str) -> None:
     assert method("published").settings_for(dim) == method.published_for(name)
 
 
+def test_evaluations_of_rnode_are_those_of_the_tables() -> None:
+    # "OT-Flow", table 2: evaluations of all blocks in one training step.
+    known = {"power": 200, "gas": 200, "hepmass": 400, "miniboone": 16, "bsds300": 200}
+    for name, evaluations in known.items():
+        settings = RNODE.published_for(name)
+        assert 4 * settings.steps * settings.blocks == evaluations
+        assert settings.solver().rtol is None
+        assert FFJORD.published_for(name).solver().rtol == 1e-6
+
+
 def test_the_nearest_published_set_is_taken() -> None:
     near = {d: FFJORD("published").settings_for(d) for d in (2, 7, 13, 30, 500)}
     names = ("power", "gas", "hepmass", "hepmass", "bsds300")

@@ -72,23 +72,29 @@ def test_ways_cost_transport_and_the_residual_of_the_equation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "parameters"),
+    ("name", "parameters", "steps", "weights"),
     [
-        ("power", 17_721),
-        ("gas", 126_791),
-        ("hepmass", 72_179),
-        ("miniboone", 78_053),
-        ("bsds300", 297_153),
+        ("power", 17_721, (10, 24), (500, 5)),
+        ("gas", 126_791, (10, 30), (1200, 40)),
+        ("hepmass", 72_179, (12, 24), (500, 40)),
+        ("miniboone", 78_053, (6, 18), (100, 15)),
+        ("bsds300", 297_153, (14, 40), (2000, 800)),
     ],
 )
-def test_sizes_are_those_published(name: str, parameters: int) -> None:
+def test_sizes_are_those_published(
+    name: str,
+    parameters: int,
+    steps: tuple[int, int],
+    weights: tuple[int, int],
+) -> None:
     dim = OTFlow.published_sets[name].dim
     with torch.device("meta"):
         flow = OTFlow("published").model(dim, torch.Generator())
     assert sum(part.numel() for part in flow.state_dict().values()) == parameters
     settings = OTFlow.published_for(name)
     assert OTFlow("published").settings_for(dim) == settings
-    assert flow.solver.steps == settings.map_steps
+    assert (settings.steps, flow.solver.steps) == steps
+    assert (settings.likelihood_weight, settings.residual_weight) == weights
 
 
 def test_every_parameter_is_clamped() -> None:

@@ -138,10 +138,6 @@ class LikelihoodTask(PairTask):
             value, fault = differentiated(value, list(self.model.parameters()))
         yield Loss(value, [record], fault)
 
-    def loss(self, rows: int) -> Tensor:
-        """Return the loss of one step, of so many rows: a scalar."""
-        return self.settings.objective(self.passage(rows))
-
     def passage(self, rows: int) -> Passage:
         """Return how some drawn rows go to the normal law, as training sees it."""
         z = self.draw_target(rows)

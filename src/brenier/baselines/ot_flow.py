@@ -208,7 +208,7 @@ class OTFlow(NormalisingFlow[OTFlowSettings]):
     published_sets: ClassVar[Mapping[str, PublishedSet]] = OT_FLOW_SETS
     presets: ClassVar[Mapping[str, Any]] = {
         "published": OT_FLOW_SETS["power"].settings,
-        "fair": OTFlowSettings(learning_rate=0.02),
+        "fair": OTFlowSettings(learning_rate=0.05, residual_weight=5.0),
     }
 
     def model(self, dim: int, generator: torch.Generator) -> OTFlowModel:
