@@ -12,7 +12,7 @@ from torch import Tensor
 from brenier.baselines import OFM, ofm
 from brenier.baselines.networks import DenseSquares
 from brenier.baselines.ofm import (
-    ConvexPotential,
+    FlowPotential,
     PathProblem,
     matching_loss,
 )
@@ -24,10 +24,10 @@ def rows(n: int, seed: int, d: int = 3) -> Tensor:
     return torch.randn(n, d, generator=generator, dtype=torch.float64)
 
 
-def convex(seed: int = 0, d: int = 3) -> ConvexPotential:
+def convex(seed: int = 0, d: int = 3) -> FlowPotential:
     """A convex potential whose gradient is far from the identity."""
     generator = torch.Generator().manual_seed(seed)
-    model = ConvexPotential(d, generator=generator).double()
+    model = FlowPotential(d, generator=generator).double()
     model.potential = DenseSquares(
         d, [8, 8, 6], deviation=0.4, curvature=0.3, generator=generator
     ).double()
@@ -39,7 +39,7 @@ def times(n: int) -> Tensor:
     return torch.linspace(0.05, 1.0, n, dtype=torch.float64).unsqueeze(1)
 
 
-def exact_loss(model: ConvexPotential, x: Tensor, at: Tensor, time: Tensor) -> Tensor:
+def exact_loss(model: FlowPotential, x: Tensor, at: Tensor, time: Tensor) -> Tensor:
     begun = model.beginnings(at, time, 1e-11, 500).check().point
     return ((x - begun) / time).square().sum(1).mean()
 

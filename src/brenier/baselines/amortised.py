@@ -29,7 +29,7 @@ from brenier.baselines.networks import frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require_between,
-    require_number,
+    require_real,
     require_whole,
     require_widths,
     require_word,
@@ -90,9 +90,9 @@ class AmortisedSettings(LearnedSettings):
             require_whole(name, getattr(self, name), least=0)
         require_between("skip_fraction", self.skip_fraction, 0.0, 1.0)
         for name in ("residual", "answer_residual", "largest_loss"):
-            require_number(name, getattr(self, name), above_zero=True)
+            require_real(name, getattr(self, name), above_zero=True)
         enough = self.pretraining_error
-        require_number("pretraining_error", enough, above_zero=False)
+        require_real("pretraining_error", enough, above_zero=False)
 
     def shape(self, dim: int) -> Shape:
         """Return what the networks look like for d features."""

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from brenier.baselines.concat_squash import SQUASHES
 from brenier.baselines.density_model import Passage
-from brenier.baselines.likelihood_task import DensitySettings
+from brenier.baselines.likelihood_task import LikelihoodSettings
 from brenier.baselines.normalising_flow import PublishedSet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ContinuousFlowSettings(DensitySettings):
+class ContinuousFlowSettings(LikelihoodSettings):
     """How FFJORD and RNODE are trained.
 
     Attributes:

@@ -25,7 +25,7 @@ from brenier.baselines.networks import frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
     require_between,
-    require_number,
+    require_real,
     require_whole,
     require_widths,
 )
@@ -53,7 +53,7 @@ class ExpectileSettings(LearnedSettings):
         """Raise a DataError for the first field that no fit would take."""
         super().check()
         require_between("expectile", self.expectile, 0.5, 1.0)
-        require_number("weight", self.weight, above_zero=False)
+        require_real("weight", self.weight, above_zero=False)
         require_whole("large", self.large)
         require_widths("widths", self.widths)
         require_widths("large_widths", self.large_widths)

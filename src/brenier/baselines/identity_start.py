@@ -43,7 +43,7 @@ def bring_to_identity(
     generator: torch.Generator,
     constrain: Callable[[], None] | None = None,
     spent: Callable[[], float] = lambda: 0.0,
-    settings: IdentitySettings = IDENTITY,
+    settings: IdentitySettings | None = None,
 ) -> int:
     """Train a map towards the identity around the origin of the coordinates; return the steps taken.
 
@@ -54,8 +54,9 @@ def bring_to_identity(
         generator: source of randomness.
         constrain: what puts the weights back after a step, or None.
         spent: the share of the seconds of the fit that is used up.
-        settings: how.
+        settings: how, by default `IDENTITY`.
     """
+    settings = settings or IDENTITY
     optimiser = torch.optim.Adam(module.parameters(), lr=settings.rate)
     centre, spread = rows.mean(0), rows.std() * settings.spread
     enough = settings.enough * float(rows.std()) ** 2

@@ -23,7 +23,7 @@ from brenier.training import Evaluation, Loss, Settings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DensitySettings(LearnedSettings):
+class LikelihoodSettings(LearnedSettings):
     """How a normalising flow is trained and solved; a method adds its network and what the way costs.
 
     Attributes:
@@ -116,7 +116,7 @@ class LikelihoodTask(PairTask):
         model: MapModel,
         sides: PairSides,
         generator: torch.Generator,
-        settings: DensitySettings,
+        settings: LikelihoodSettings,
     ) -> None:
         super().__init__(model, sides, generator)
         self.settings = settings

@@ -21,7 +21,7 @@ from brenier.baselines.model import MapModel
 from brenier.baselines.networks import ACTIVATION_LAYERS, Perceptron, frozen
 from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.setting_checks import (
-    require_number,
+    require_real,
     require_whole,
     require_widths,
     require_word,
@@ -61,7 +61,7 @@ class NeuralMapSettings(LearnedSettings):
         require_word("activation", self.activation, tuple(ACTIVATION_LAYERS))
         require_word("initial", self.initial, INITIAL)
         require_word("cost", self.cost, COST_KINDS)
-        require_number("cost_weight", self.cost_weight, above_zero=False)
+        require_real("cost_weight", self.cost_weight, above_zero=False)
 
     def cost_factor(self, dim: int) -> float:
         """Return the factor on |x - T|^2 / 2 in d features."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from brenier.baselines.density_model import DensityModel
 from brenier.baselines.fitting import FitOptions
 from brenier.baselines.learned import LearnedBaseline
-from brenier.baselines.likelihood_task import DensitySettings, LikelihoodTask
+from brenier.baselines.likelihood_task import LikelihoodSettings, LikelihoodTask
 from brenier.baselines.model import MapFrame, MapModel
 from brenier.baselines.pair_task import PairSides
 from brenier.datasets import Population, TableLike
@@ -23,7 +23,7 @@ from brenier.potentials import usual_modes
 from brenier.statistics import TwoSampleSettings, two_sample_score
 from brenier.training import Clock, Progress
 
-DensityKind = TypeVar("DensityKind", bound=DensitySettings)
+DensityKind = TypeVar("DensityKind", bound=LikelihoodSettings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class PublishedSet:
     """
 
     dim: int
-    settings: DensitySettings
+    settings: LikelihoodSettings
 
 
 class NormalisingFlow(LearnedBaseline[DensityKind]):

@@ -122,7 +122,7 @@ class PathProblem:
         return PathProblem(self.potential, self.at[index], self.time[index])
 
 
-class ConvexPotential(MapModel):
+class FlowPotential(MapModel):
     """A convex potential: the map is its gradient, the inverse a convex problem for each row.
 
     Args:
@@ -187,7 +187,7 @@ class OFMTask(PairTask):
         settings: the coupling and the times.
     """
 
-    model: ConvexPotential
+    model: FlowPotential
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class OFM(LearnedBaseline[OFMSettings]):
     True
     """
 
-    model_class = ConvexPotential
+    model_class = FlowPotential
     presets: ClassVar[Mapping[str, Any]] = {
         # The public code's benchmark: RMSprop at 1e-3, batches of 1,024 rows, 30,001 steps, independent couplings. It
         # keeps the weights that are best by the truth, which no user has; here the last ones.
@@ -259,9 +259,9 @@ class OFM(LearnedBaseline[OFMSettings]):
         "fair": OFMSettings(learning_rate=3e-3, weights="average"),
     }
 
-    def model(self, dim: int, generator: torch.Generator) -> ConvexPotential:
+    def model(self, dim: int, generator: torch.Generator) -> FlowPotential:
         """Return the untrained potential."""
-        return ConvexPotential(dim, generator=generator)
+        return FlowPotential(dim, generator=generator)
 
     def prepare(
         self, model: MapModel, sides: PairSides, generator: torch.Generator

@@ -12,12 +12,12 @@ import dataclasses
 from torch import Tensor
 
 from brenier.baselines.density_model import Passage
-from brenier.baselines.likelihood_task import DensitySettings
+from brenier.baselines.likelihood_task import LikelihoodSettings
 from brenier.baselines.normalising_flow import PublishedSet
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OTFlowSettings(DensitySettings):
+class OTFlowSettings(LikelihoodSettings):
     """How OT-Flow is trained; the transport cost has weight one.
 
     Attributes:

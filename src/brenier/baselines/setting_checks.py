@@ -5,16 +5,13 @@ from __future__ import annotations
 import numbers
 from collections.abc import Sequence
 
-from brenier.errors import DataError
+from brenier.baselines.learned_settings import wrong_setting
 
 
 def require(name: str, value: object, rule: str, *, met: bool) -> None:
     """Raise a DataError that names a field of the settings, unless its rule is met."""
     if not met:
-        raise DataError(
-            f"settings: {name} {rule}, got {value!r}; change it by dataclasses.replace",
-            argument="settings",
-        )
+        raise wrong_setting(name, rule, value)
 
 
 def require_whole(name: str, value: object, least: int = 1) -> None:
@@ -30,7 +27,7 @@ def require_between(name: str, value: object, low: float, high: float) -> None:
     require(name, value, f"must lie between {low:g} and {high:g}", met=met)
 
 
-def require_number(name: str, value: object, *, above_zero: bool) -> None:
+def require_real(name: str, value: object, *, above_zero: bool) -> None:
     """Raise a DataError for a field that is no number above zero, or at least zero."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
     met = real and (value > 0 or (value == 0 and not above_zero))  # type: ignore[operator]

@@ -26,7 +26,7 @@ from brenier.baselines.pair_task import PairSides
 from brenier.baselines.setting_checks import (
     require,
     require_between,
-    require_number,
+    require_real,
     require_whole,
 )
 from brenier.datasets import TableLike
@@ -64,7 +64,7 @@ class WeakSettings(NeuralMapSettings):
         require_whole("mean_noises", self.mean_noises, least=2)
         even = self.mean_noises % 2 == 0
         require("mean_noises", self.mean_noises, "must be even", met=even)
-        require_number("noise_deviation", self.noise_deviation, above_zero=True)
+        require_real("noise_deviation", self.noise_deviation, above_zero=True)
 
     def gamma_at(self, progress: float) -> float:
         """Return gamma where this share of the budget is used up."""
