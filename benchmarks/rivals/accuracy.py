@@ -205,7 +205,8 @@ def errors(fitted: Fitted, pair: Pair, n: int, seed: int) -> dict[str, Any]:
     fresh = pair.target(ENERGY_ROWS, generator).double()
     found = {
         "forward_uvp": l2_uvp(moved, truth, pair.variance_target),
-        "cosine": scores.cosine(x, moved, truth),
+        # Of a map that moves nothing there is none.
+        "cosine": None if torch.equal(moved, x) else scores.cosine(x, moved, truth),
         "energy": energy_distance(moved[:ENERGY_ROWS], fresh),
         "forward_seconds": seconds,
     }
