@@ -43,6 +43,7 @@ def task_of(
     return AmortisedTask(model or pair_of(generator), sides, generator, settings)
 
 
+@pytest.mark.whole_start
 @pytest.mark.parametrize("potential", POTENTIAL_KINDS)
 @pytest.mark.parametrize("start", START_KINDS)
 def test_the_inverse_undoes_the_map(
@@ -155,6 +156,7 @@ def test_both_maps_start_at_the_identity_on_the_box(generator: torch.Generator) 
     )
 
 
+@pytest.mark.whole_start
 def test_convex_potentials_stay_convex(generator: torch.Generator) -> None:
     settings = dataclasses.replace(
         W2OT.presets["fair"], potential="convex", widths=SMALL

@@ -60,6 +60,7 @@ def test_convex_potentials_stay_convex(generator: torch.Generator) -> None:
                 assert float(part[1].min()) >= 0
 
 
+@pytest.mark.whole_start
 @pytest.mark.parametrize("kind", [MM, MMReversed, MMConvex])
 def test_a_gaussian_map_is_learnt(kind: type[MM]) -> None:
     pair = gaussian_pair(2)

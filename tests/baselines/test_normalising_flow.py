@@ -124,7 +124,7 @@ def test_numbers_that_overflow_are_refused() -> None:
     far[3, 1] = 1e300
     with pytest.raises(DataError, match="overflow"):
         FFJORD(max_steps=1).fit(X, far)
-    with pytest.raises(DataError, match="X: holds numbers so large"):
+    with pytest.raises(DataError, match="X"):
         FFJORD(max_steps=1).fit(np.full((300, 2), 1e300), Y)
 
 

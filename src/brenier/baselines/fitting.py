@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from brenier.baselines.flow_loss import energy_terms
 from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapFrame, MapModel, ModelMap
 from brenier.baselines.pair_task import DrawCoordinates, PairSides, PairTask
 from brenier.datasets import Population, Split, SplitSettings
-from brenier.errors import ConvergenceWarning, warn
+from brenier.errors import ConvergenceWarning, DataError, warn
 from brenier.statistics import rows_of
 from brenier.training import (
     Clock,
@@ -109,6 +110,7 @@ class FittedModel(NamedTuple):
 
 class _Ready(NamedTuple):
     run: Run[MapModel]
+    sides: PairSides
     frame: MapFrame
     keeper: Keeper | None
 
@@ -146,7 +148,8 @@ def fit_learned(
         )
         models = dict.fromkeys(models, models["selected"])
     maps = {name: ModelMap(model, ready.frame) for name, model in models.items()}
-    return FittedModel(maps, run.history, _diagnosed(run), file)
+    chosen = maps[options.settings.weights].model
+    return FittedModel(maps, run.history, _diagnosed(run, chosen, ready.sides), file)
 
 
 def _ready(
@@ -175,7 +178,7 @@ def _ready(
             options.described, *sides.held_out, *frame.tensors().values()
         )
         keeper = Keeper(options.folder, mark, start.seed)
-    return _Ready(run, frame, keeper)
+    return _Ready(run, sides, frame, keeper)
 
 
 def framed_sides(
@@ -211,16 +214,36 @@ def framed_sides(
         return lambda rows: encode(rows.to(options.device)).to(options.dtype)
 
     of_source, of_target = encoded(frame.from_source), encoded(frame.from_target)
-    x, z = rows_of(split.select)
+    most = FITTING.compared_rows
+    select, certify = (
+        (of_source(x[:most]), of_target(z[:most]))
+        for x, z in (rows_of(split.select), rows_of(split.certify))
+    )
+    known_rows = of_source(known[0]), of_target(known[1])
+    for rows in (known_rows, select, certify):
+        check_in_range(rows)
     sides = PairSides(
         drawn(split.source, of_source),
         drawn(split.target, of_target),
-        (of_source(x[: FITTING.compared_rows]), of_target(z[: FITTING.compared_rows])),
+        select,
         (split.source.size or math.inf, split.target.size or math.inf),
-        (of_source(known[0]), of_target(known[1])),
+        known_rows,
         lambda: options.clock.gone() / (options.max_time or math.inf),
+        certify=certify,
     )
     return sides, frame
+
+
+def check_in_range(rows: tuple[Tensor, Tensor]) -> None:
+    """Raise a DataError where coordinates (n, d), (m, d) of either side are beyond what networks compute with."""
+    for side, name in zip(rows, ("X", "Y"), strict=True):
+        # Their squares must not overflow either.
+        if not bool((side.abs() < torch.finfo(side.dtype).max ** 0.5).all()):
+            raise DataError(
+                f"{name}: holds numbers so far from all others that their coordinates overflow; give them in other "
+                "units, or leave out extreme rows",
+                argument=name,
+            )
 
 
 def drawn(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawCoordinates:
@@ -236,13 +259,16 @@ def drawn(side: Population, encode: Callable[[Tensor], Tensor]) -> DrawCoordinat
     return draw
 
 
-def _diagnosed(run: Run[MapModel]) -> dict[str, Any]:
-    """Return how training ended."""
-    last = run.history[-1] if run.history else {}
+def _diagnosed(run: Run[MapModel], model: MapModel, sides: PairSides) -> dict[str, Any]:
+    """Return how training ended, and how near a model brings rows that nothing has seen to the target."""
+    x, z = sides.certify or sides.held_out
+    with torch.no_grad():
+        found = energy_terms(model.moved(x), z)
     return {
         "stopped": run.finished,
         "steps": run.step,
         "rollbacks": run.rollbacks,
         "seconds": run.seconds,
-        **{name: last[name] for name in ("energy", "energy_by_chance") if name in last},
+        "energy": found.value,
+        "energy_by_chance": found.chance,
     }

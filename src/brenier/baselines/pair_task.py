@@ -35,6 +35,7 @@ class PairSides(NamedTuple):
         spent: the share of the seconds given that is used up, zero where they are not limited: what is done before
             training asks it when to end.
         classes: the sides of every class, for methods that are told labels; else none.
+        certify: rows of either side that neither training nor selection sees; those held out where there are none.
     """
 
     source: DrawCoordinates
@@ -44,6 +45,7 @@ class PairSides(NamedTuple):
     known: tuple[Tensor, Tensor]
     spent: Callable[[], float] = lambda: 0.0
     classes: tuple[PairSides, ...] = ()
+    certify: tuple[Tensor, Tensor] | None = None
 
 
 class PairTask(Task[MapModel]):
