@@ -53,14 +53,6 @@ class Shape(NamedTuple):
     widths: tuple[int, ...]
 
 
-class ConvexSquares(DenseSquares):
-    """The dense network, evaluated as the conjugate asks."""
-
-    def value_and_gradient(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return psi(x) (n,) and grad psi(x) (n, d)."""
-        return self(x), self.gradient(x)
-
-
 class AmortisedPair(MapModel):
     """A potential D on the source side, and a network H that tells where its conjugate is reached.
 
@@ -74,7 +66,7 @@ class AmortisedPair(MapModel):
         generator: source of the initial weights.
     """
 
-    potential: EluPotential | ConvexSquares
+    potential: EluPotential | DenseSquares
 
     def __init__(
         self,
@@ -91,7 +83,7 @@ class AmortisedPair(MapModel):
         self.dim, self.kind, self.start_kind = dim, potential, start
         self.widths, self.residual, self.steps = list(widths), residual, steps
         if potential == "convex":
-            self.potential = ConvexSquares(dim, widths, generator=generator)
+            self.potential = DenseSquares(dim, widths, generator=generator)
         else:
             bounded = potential == "elu"
             self.potential = EluPotential(
@@ -142,7 +134,7 @@ class AmortisedPair(MapModel):
 
     def constrain(self) -> None:
         """Clamp the weights of a convex potential."""
-        if isinstance(self.potential, ConvexSquares):
+        if isinstance(self.potential, DenseSquares):
             self.potential.clamp_()
 
     def config(self) -> dict[str, Any]:
