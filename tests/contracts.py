@@ -552,7 +552,6 @@ def has_two_presets(kind: Kind, tmp_path: Path) -> None:
 
 LEARNED_LAWS = (
     goes_on_to_the_bit,
-    keeps_its_seconds,
     tells_how_training_went,
     has_two_presets,
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from contracts import BASELINE_LAWS, LEARNED_LAWS
+from contracts import BASELINE_LAWS, LEARNED_LAWS, keeps_its_seconds
 
 from brenier import DataError, ModelFileError
 from brenier.baselines import (
@@ -34,6 +34,17 @@ def test_every_baseline_that_is_trained(
     law: Callable[[Kind, Path], None], name: str, tmp_path: Path
 ) -> None:
     law(BASELINES[name], tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("mm", "rnode") else pytest.mark.slow)
+        for name in LEARNED
+    ],
+)
+def test_every_baseline_keeps_its_seconds(name: str, tmp_path: Path) -> None:
+    keeps_its_seconds(BASELINES[name], tmp_path)
 
 
 def test_a_folder_without_a_baseline_is_refused(tmp_path: Path) -> None:
