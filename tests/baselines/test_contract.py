@@ -1,5 +1,6 @@
 """Every baseline obeys the laws of all baselines, and those that are trained the laws of training."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def test_every_baseline_that_is_trained(
 )
 def test_every_baseline_keeps_its_seconds(name: str, tmp_path: Path) -> None:
     keeps_its_seconds(BASELINES[name], tmp_path)
+
+
+def test_every_baseline_is_told_of_in_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "baselines.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall("`([^`]+)`", row)}
+    assert set(BASELINES) <= named
 
 
 def test_a_folder_without_a_baseline_is_refused(tmp_path: Path) -> None:
