@@ -106,8 +106,9 @@ class PathProblem:
         """Return value (n,) and residual (n, d) at y (n, d)."""
         t, share = self.time, 1 - self.time
         square = 0.5 * share * y - self.at
-        value = t.squeeze(1) * self.potential(y) + torch.linalg.vecdot(y, square)
-        return value, t * self.potential.gradient(y) + share * y - self.at
+        psi, slope = self.potential.value_and_gradient(y)
+        value = t.squeeze(1) * psi + torch.linalg.vecdot(y, square)
+        return value, t * slope + share * y - self.at
 
     def hessian_product(self, y: Tensor, v: Tensor) -> Tensor:
         """Return ((1 - t) I + t Hess psi(y)) v, row by row: (n, d)."""
