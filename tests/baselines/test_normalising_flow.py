@@ -128,6 +128,12 @@ def test_numbers_that_overflow_are_refused() -> None:
         FFJORD(max_steps=1).fit(np.full((300, 2), 1e300), Y)
 
 
+def test_columns_that_do_not_vary_are_told() -> None:
+    flat = Y * [1, 0] + [0, 3]
+    with pytest.warns(DataWarning, match="column 1 does not vary"):
+        RNODE(max_steps=1, random_state=0).fit(X, flat)
+
+
 # ---- the source
 
 

@@ -109,7 +109,14 @@ class NormalisingFlow(LearnedBaseline[DensityKind]):
     def prepare(
         self, model: MapModel, sides: PairSides, generator: torch.Generator
     ) -> None:
-        """Say where the source is no normal law."""
+        """Say where the source is no normal law, and where the target has no density."""
+        fixed = (sides.known[1].std(0) == 0).nonzero().flatten().tolist()
+        if fixed:
+            warn(
+                f"Y: column {', '.join(map(str, fixed))} does not vary, so that Y has no density: likelihoods grow "
+                "with every step and mean nothing. Leave such columns out",
+                DataWarning,
+            )
         score = score_against_normal(sides.known[0], generator)
         if score > NORMALITY.evident:
             warn(
