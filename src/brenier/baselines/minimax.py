@@ -86,6 +86,10 @@ PUBLISHED_MM = MinimaxSettings(
 )
 
 
+# Of rates 1e-3, 3e-3 and 1e-2 with 15 or 8 inner steps these left the least energy distance of moved rows on a mixture.
+FAIR_MM = MinimaxSettings(learning_rate=3e-3, inner_steps=8)
+
+
 class MM(PotentialPairBaseline[MinimaxSettings]):
     """The maximin method: a potential of the source against a map of the target, neither of them convex.
 
@@ -102,7 +106,7 @@ class MM(PotentialPairBaseline[MinimaxSettings]):
 
     presets: ClassVar[Mapping[str, Any]] = {
         "published": PUBLISHED_MM,
-        "fair": MinimaxSettings(),
+        "fair": FAIR_MM,
     }
 
     def convex(self) -> bool:
@@ -125,7 +129,7 @@ class MMReversed(MM):
 
     presets: ClassVar[Mapping[str, Any]] = {
         "published": dataclasses.replace(PUBLISHED_MM, reversed_roles=True),
-        "fair": MinimaxSettings(reversed_roles=True),
+        "fair": dataclasses.replace(FAIR_MM, reversed_roles=True),
     }
 
 
@@ -137,5 +141,5 @@ class MMConvex(MM):
 
     presets: ClassVar[Mapping[str, Any]] = {
         "published": dataclasses.replace(PUBLISHED_MM, convex=True),
-        "fair": MinimaxSettings(convex=True),
+        "fair": dataclasses.replace(FAIR_MM, convex=True),
     }
