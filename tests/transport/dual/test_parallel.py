@@ -285,7 +285,7 @@ def test_a_fit_limited_by_time_does_not_wait_for_workers(
     started: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "COMMAND", "import time; time.sleep(100)")
-    ot = shared_fit(max_steps=None, max_time=0.5, n_jobs=3).fit(*PAIR)
+    ot = shared_fit(max_steps=None, max_time=1.5, n_jobs=3).fit(*PAIR)
     assert ot.diagnostics_["steps"] > 0
     assert [process.poll() for process in started] == [-signal.SIGKILL] * 2
 
