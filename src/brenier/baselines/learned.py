@@ -108,8 +108,8 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
     """A baseline that is trained by steps, in the run that trains everything in this library.
 
     Args:
-        settings: "published" (cited in the presets), "fair" (the same rate schedule, batch and budget as all others,
-            chosen without the truth), or settings of this method's class.
+        settings: "published" (cited in the presets), "fair" (ours: one rate schedule for all, in coordinates without
+            units; `docs/baselines.md` says how each was tuned), or settings of this method's class.
         max_steps: steps of the optimiser at most; by default those of the settings, or with `max_time` as many as it
             allows. Where networks are trained in turn, a step is one of either.
         max_time: seconds of wall time that the whole fit may take, or None. Such runs are not reproducible to the bit.
