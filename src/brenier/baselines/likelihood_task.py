@@ -18,7 +18,7 @@ from brenier.baselines.learned_settings import LearnedSettings, falling_rate
 from brenier.baselines.model import MapModel
 from brenier.baselines.ode import Solver
 from brenier.baselines.pair_task import PairSides, PairTask
-from brenier.errors import DataError
+from brenier.baselines.setting_checks import require
 from brenier.training import Evaluation, Loss, Settings
 
 
@@ -60,11 +60,7 @@ class LikelihoodSettings(LearnedSettings):
 
     def require(self, name: str, fine: bool, rule: str) -> None:
         """Raise a DataError where a field does not keep to a rule."""
-        if not fine:
-            raise DataError(
-                f"settings: {name} {rule}, got {getattr(self, name)!r}; change it by dataclasses.replace",
-                argument="settings",
-            )
+        require(name, getattr(self, name), rule, met=fine)
 
     def solver(self) -> Solver:
         """Return how equations are solved in training."""

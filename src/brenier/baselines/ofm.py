@@ -29,7 +29,8 @@ from brenier.baselines.learned_settings import LearnedSettings
 from brenier.baselines.model import MapModel
 from brenier.baselines.networks import DenseSquares, frozen
 from brenier.baselines.pair_task import PairSides, PairTask
-from brenier.errors import ConvergenceWarning, DataError, warn
+from brenier.baselines.setting_checks import require
+from brenier.errors import ConvergenceWarning, warn
 from brenier.solve import BFGS, Solution, implicit, minimise
 
 COUPLINGS = ("independent", "plan")
@@ -81,11 +82,7 @@ class OFMSettings(LearnedSettings):
             ("coupling", self.coupling in COUPLINGS, f"must be one of {COUPLINGS}"),
             ("least_time", 0 < self.least_time < 1, "must lie between 0 and 1"),
         ):
-            if not fine:
-                raise DataError(
-                    f"settings: {name} {rule}, got {getattr(self, name)!r}; change it by dataclasses.replace",
-                    argument="settings",
-                )
+            require(name, getattr(self, name), rule, met=fine)
 
 
 @dataclasses.dataclass(frozen=True)
