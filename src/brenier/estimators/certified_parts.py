@@ -107,7 +107,9 @@ def audited_values(
         order = torch.randperm(len(side.rows), generator=generator)
         chosen = order[: PARTS.audited_rows]
         own = covariates_of(side, other, generator)[chosen]
-        rows = in_data(Weighted(side.rows[chosen]), transport.coordinates.metric).rows
+        rows = rows_in_data(
+            Weighted(side.rows[chosen]), transport.coordinates.metric
+        ).rows
         index = transport.conditions.encode_index(own, "covariates", len(chosen))
         drawn.append((rows.to(transport.coordinates.unit), index))
     (x, of_x), (z, of_z) = drawn
@@ -164,8 +166,11 @@ def _parts_by_value(
         sides = [_at(side, value) for side in (plan.source, plan.target)]
         if min(map(len, sides)) < PARTS.value_rows:
             return
-        own = transport.at(value.unsqueeze(0))
-        x, z = (in_data(Weighted(_some(side, generator)), metric) for side in sides)
+        own = transport.at(value.tolist())
+        x, z = (
+            rows_in_data(Weighted(_drawn_rows(side, generator)), metric)
+            for side in sides
+        )
         condition = tuple(value.tolist())
         key = condition if len(condition) > 1 else condition[0]
         parts.append((key, own, x, z, float(len(sides[0]))))
@@ -179,7 +184,7 @@ def _at(side: CovariateRows, value: Tensor) -> Tensor:
     return side.rows[(side.covariates == value).all(-1)]
 
 
-def _some(rows: Tensor, generator: torch.Generator) -> Tensor:
+def _drawn_rows(rows: Tensor, generator: torch.Generator) -> Tensor:
     """Return some of the rows, in random order."""
     order = torch.randperm(len(rows), generator=generator)
     return rows[order[: PARTS.part_rows].to(rows.device)]
@@ -190,10 +195,10 @@ def _rows_of(
 ) -> Weighted:
     """Return some rows of a population, in the units of the data."""
     found = side.sample_weighted(PARTS.part_rows, generator)
-    return in_data(found.of(lambda rows: rows.double()), metric)
+    return rows_in_data(found.of(lambda rows: rows.double()), metric)
 
 
-def in_data(rows: Weighted, metric: Metric | None) -> Weighted:
+def rows_in_data(rows: Weighted, metric: Metric | None) -> Weighted:
     """Return rows that a fit took through a metric in the units of the data."""
     if metric is None:
         return rows

@@ -19,7 +19,7 @@ from brenier.errors import ConvergenceWarning
 from brenier.estimators.budget import Budget
 from brenier.estimators.by_class import ClassPlan
 from brenier.estimators.by_covariate import CovariatePlan
-from brenier.estimators.certified_parts import covariates_of, in_data
+from brenier.estimators.certified_parts import covariates_of, rows_in_data
 from brenier.estimators.parameters import FittedMap
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.plain import PlainPlan
@@ -120,7 +120,7 @@ def fitted_twin(
         shown: whether progress is.
     """
     generator = torch.Generator().manual_seed(seed)
-    samples = _samples(ot.map_, plan, generator)
+    samples = _twin_samples(ot.map_, plan, generator)
     transport: Any = ot.map_
     images = transport(samples.imaged.rows.rows, *samples.imaged.arguments())
     twin = _like(ot, samples.share, seed, checkpoint, shown)
@@ -145,7 +145,7 @@ def fitted_twin(
     return errors._replace(spread=spread, remarks=tuple(dict.fromkeys(remarks)))
 
 
-def _samples(
+def _twin_samples(
     transport: FittedMap, plan: Plan, generator: torch.Generator
 ) -> TwinSamples:
     """Return what a twin is fitted to, every class by itself."""
@@ -158,7 +158,7 @@ def _samples(
         k = max(1, min((n - out) // 2, target_rows))
         cut = order.split([out, k, n - out - k])
         parts.append([group.at(chosen) for chosen in cut])
-    aside, imaged, source = (_joined(side) for side in zip(*parts, strict=True))
+    aside, imaged, source = (_all_groups(side) for side in zip(*parts, strict=True))
     smaller = sum(min(n, m) for _, m, n in groups)
     share = min(len(source.rows), len(imaged.rows)) / max(1, smaller)
     return TwinSamples(source, imaged, aside, min(1.0, share))
@@ -173,22 +173,22 @@ def _groups(
     if isinstance(plan, PlainPlan):
         found = plan.source.sample_weighted(most, generator)
         targets = plan.target.size or TWIN.twin_rows
-        yield ConditionedRows(in_data(found, metric), None), targets, len(found)
+        yield ConditionedRows(rows_in_data(found, metric), None), targets, len(found)
     if isinstance(plan, ClassPlan):
         for label, (source, target) in zip(plan.labels, plan.pairs, strict=True):
             found = source.sample_weighted(most, generator)
-            rows = in_data(found, metric)
+            rows = rows_in_data(found, metric)
             own = ConditionedRows(rows, [label] * len(rows))
             yield own, target.size, len(rows)
     if isinstance(plan, CovariatePlan):
         values = covariates_of(plan.source, plan.target, generator)
-        rows = in_data(Weighted(plan.source.rows), metric)
+        rows = rows_in_data(Weighted(plan.source.rows), metric)
         order = torch.randperm(len(rows), generator=generator)[:most]
         chosen = ConditionedRows(rows, values).at(order)
         yield chosen, len(plan.target.rows), len(rows)
 
 
-def _joined(parts: Sequence[ConditionedRows]) -> ConditionedRows:
+def _all_groups(parts: Sequence[ConditionedRows]) -> ConditionedRows:
     """Return the rows of some parts, one after the other."""
     rows = joined([part.rows for part in parts])
     if isinstance(parts[0].condition, list):

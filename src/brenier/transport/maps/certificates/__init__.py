@@ -1,21 +1,23 @@
 """Certificates: bounds and errors that a fitted map can honestly state of itself."""
 
 from brenier.transport.maps.certificates.audit import Audit, audited
-from brenier.transport.maps.certificates.bounds import (
-    Figures,
-    certificate_of,
+from brenier.transport.maps.certificates.bounds import certificate_of
+from brenier.transport.maps.certificates.certificate import Certificate
+from brenier.transport.maps.certificates.excess import (
+    Excess,
     excess_of,
+    pooled_excess,
+)
+from brenier.transport.maps.certificates.figures import (
+    Figures,
     figures_of,
     over_covariates,
     pooled_figures,
 )
-from brenier.transport.maps.certificates.certificate import Certificate
 from brenier.transport.maps.certificates.map_error import (
-    Excess,
     MapError,
     Twin,
     estimated_error,
-    pooled_excess,
 )
 
 __all__ = [

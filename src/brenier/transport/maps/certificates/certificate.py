@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any
 
 from brenier.errors import DataError
 from brenier.transport.maps.certificates.audit import Audit
 from brenier.transport.maps.certificates.map_error import MapError
+from brenier.transport.maps.checks import Json, check_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,32 +132,47 @@ class Certificate:
         """Return all fields as JSON holds them; labels of classes must be strings, numbers or tuples of these."""
         found = dataclasses.asdict(dataclasses.replace(self, parts=()))
         found["rows"], found["remarks"] = list(self.rows), list(self.remarks)
-        parts = [[_as_list(key), part.to_json()] for key, part in self.parts]
+        parts = [[_listed_label(key), part.to_json()] for key, part in self.parts]
         return {**found, "parts": parts}
 
     @classmethod
-    def from_json(cls, held: Mapping[str, Any]) -> Certificate:
-        """Return what `to_json` made of a certificate; fields of newer versions are passed over."""
-        names = {field.name for field in dataclasses.fields(cls)}
-        found = {name: value for name, value in held.items() if name in names}
-        for name, kind in (("map_error", MapError), ("audit", Audit)):
-            if found[name] is not None:
-                known = {field.name for field in dataclasses.fields(kind)}
-                own = {key: value for key, value in found[name].items() if key in known}
-                found[name] = kind(**own)
-        n, m = found["rows"]
-        found["rows"], found["remarks"] = (int(n), int(m)), tuple(found["remarks"])
+    def from_json(cls, held: Json) -> Certificate:
+        """Return what `to_json` made of a certificate; fields of newer versions are passed over.
+
+        Raises:
+            ValueError: where a field is of another kind.
+        """
+        nested = {"map_error": MapError, "audit": Audit}
+        plain = {name: value for name, value in held.items() if name not in nested}
+        found = _fields_of(cls, plain)
+        for name, kind in nested.items():
+            own = held[name]
+            found[name] = None if own is None else kind(**_fields_of(kind, own))
+        found["rows"], found["remarks"] = tuple(held["rows"]), tuple(held["remarks"])
         found["parts"] = tuple(
-            (_as_tuple(key), cls.from_json(part)) for key, part in found["parts"]
+            (_tuple_label(key), cls.from_json(part)) for key, part in found["parts"]
         )
         return cls(**found)
 
 
-def _as_list(label: Hashable) -> object:
-    return [_as_list(part) for part in label] if isinstance(label, tuple) else label
+def _fields_of(kind: type, held: Json) -> dict[str, Any]:
+    """Return those values that a dataclass has fields for, checked by their types."""
+    check_fields("certificate", held, kind)
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in held.items()
+        if name in names
+    }
 
 
-def _as_tuple(label: object) -> Hashable:
+def _listed_label(label: Hashable) -> object:
+    return (
+        [_listed_label(part) for part in label] if isinstance(label, tuple) else label
+    )
+
+
+def _tuple_label(label: object) -> Hashable:
     if isinstance(label, list):
-        return tuple(_as_tuple(part) for part in label)
+        return tuple(_tuple_label(part) for part in label)
     return label  # type: ignore[return-value]

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
+from brenier.transport.maps.certificates.excess import Excess
 from brenier.transport.maps.certificates.settings import ERROR_FACTORS
 
 
@@ -33,37 +33,6 @@ class Twin(NamedTuple):
     inverse: float
     gap: float
     gap_error: float
-
-
-class Excess(NamedTuple):
-    """What matchings tell of the gap of a map, in squared units.
-
-    Attributes:
-        gap: the estimate, with what is owed to few rows taken off, never below zero.
-        error: its standard error.
-        stretch, shrink: mean eigenvalues of the map's derivative, and of its inverse's.
-    """
-
-    gap: float
-    error: float
-    stretch: float
-    shrink: float
-
-
-def pooled_excess(
-    parts: Sequence[Excess | None], shares: Sequence[float]
-) -> Excess | None:
-    """Return what matchings tell of several maps together, each counting by its share; None where one tells nothing."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or not known:
-        return None
-    pairs = list(zip(known, shares, strict=True))
-    return Excess(
-        gap=sum(share * part.gap for part, share in pairs),
-        error=math.hypot(*(share * part.error for part, share in pairs)),
-        stretch=sum(share * part.stretch for part, share in pairs),
-        shrink=sum(share * part.shrink for part, share in pairs),
-    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ from brenier.transport.maps.map import TransportMap
 
 
 @dataclasses.dataclass(frozen=True)
-class Terms:
+class MatchedRows:
     """Rows of both sides and their dual terms, in cost units, float64.
 
     Attributes:
@@ -47,7 +47,7 @@ class Terms:
         x: Tensor,
         z: Tensor,
         effective: tuple[float, float] | None = None,
-    ) -> Terms:
+    ) -> MatchedRows:
         """Return those of a map; target rows without a finite minimum are left out."""
         phi, (phi_c, _) = transport.phi(x), transport.phi_c(z)
         usable = phi_c.isfinite()
@@ -66,7 +66,7 @@ class Terms:
         return min(most, min(len(self.x), len(self.z)) // CERTIFICATES.batches)
 
 
-def excesses(transport: TransportMap, terms: Terms, rows: int) -> Tensor:
+def excesses(transport: TransportMap, terms: MatchedRows, rows: int) -> Tensor:
     """Return the mean of FY over the best matching of every part of so many rows a side: (batches,), in cost units."""
     found = []
     for k in range(CERTIFICATES.batches):
@@ -76,7 +76,7 @@ def excesses(transport: TransportMap, terms: Terms, rows: int) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-def own_excesses(transport: TransportMap, terms: Terms, rows: int) -> Tensor:
+def own_excesses(transport: TransportMap, terms: MatchedRows, rows: int) -> Tensor:
     """Return what `excesses` would be if the map were right: (batches,).
 
     Between source rows and the images of others, whose map is known to be the fitted one; and between inverse images of
@@ -86,7 +86,7 @@ def own_excesses(transport: TransportMap, terms: Terms, rows: int) -> Tensor:
     back, _ = transport.inverse(
         terms.z[: CERTIFICATES.batches * rows], return_solution=True
     )
-    images = Terms.of(transport, terms.x[: len(moved)], moved)
+    images = MatchedRows.of(transport, terms.x[: len(moved)], moved)
     preimages = transport.phi(back).cpu()
     found = []
     for k in range(CERTIFICATES.batches):
