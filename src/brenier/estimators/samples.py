@@ -199,6 +199,10 @@ def plan_of(
             f"source_{kind or fitted}: the map was fitted {'with' if fitted else 'without'} {fitted or kind}; "
             f"{'give' if fitted else 'leave out'} those of both sides"
         )
+    metric = transport.coordinates.metric
+    if metric is not None:
+        own = metric.to("cpu")
+        source, target = in_metric(source, own), in_metric(target, own)
     if kind == "labels":
         return class_plan(source, target, given)
     if kind == "covariates":
