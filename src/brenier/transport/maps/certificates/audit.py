@@ -57,6 +57,7 @@ class Audit:
         return f"{found}."
 
 
+@torch.no_grad()
 def audited(
     row_map: RowMap | CostRowMap,
     u: Tensor,

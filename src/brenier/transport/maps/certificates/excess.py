@@ -17,8 +17,8 @@ from brenier.statistics import Weighted
 from brenier.transport.maps.certificates.figures import Figures, placed_rows
 from brenier.transport.maps.certificates.matching import (
     MatchedRows,
-    excesses,
-    own_excesses,
+    matching,
+    own_matching,
 )
 from brenier.transport.maps.certificates.settings import CERTIFICATES
 from brenier.transport.maps.map import TransportMap
@@ -30,13 +30,25 @@ class Excess(NamedTuple):
     Attributes:
         gap: the estimate, with what is owed to few rows taken off, never below zero.
         error: its standard error.
+        least: what an affine map misses for being fitted to few rows alone: half of what its dual value is higher by on
+            the rows of the fit than on others (see `cross_fit`).
         stretch, shrink: mean eigenvalues of the map's derivative, and of its inverse's.
     """
 
     gap: float
     error: float
+    least: float
     stretch: float
     shrink: float
+
+
+def affine_gap(excess: Excess) -> float:
+    """Return the gap of an affine map that was kept, in squared units.
+
+    It was kept since nothing better was certain, so what matchings tell of beyond what few rows explain is mostly
+    noise: it counts as far as it is beyond its own error.
+    """
+    return excess.least + max(0.0, excess.gap - excess.least - excess.error)
 
 
 def pooled_excess(
@@ -50,6 +62,7 @@ def pooled_excess(
     return Excess(
         gap=sum(share * part.gap for part, share in pairs),
         error=math.hypot(*(share * part.error for part, share in pairs)),
+        least=sum(share * part.least for part, share in pairs),
         stretch=sum(share * part.stretch for part, share in pairs),
         shrink=sum(share * part.shrink for part, share in pairs),
     )
@@ -65,19 +78,19 @@ def excess_of(
     """Return what matchings tell of the gap of a map, None where there are too few rows, or its gap is not known."""
     if figures.gap is None:
         return None
-    most = CERTIFICATES.batches * CERTIFICATES.guard_rows
+    most = 2 * CERTIFICATES.guard_rows
     x_rows, z_rows = placed_rows(transport, x, z, generator, most)
     terms = MatchedRows.of(transport, x_rows, z_rows)
-    rows = terms.batches(CERTIFICATES.guard_rows)
-    found = excesses(transport, terms, rows)
-    own = own_excesses(transport, terms, rows)
+    rows = terms.pairs(most) // 2
+    found = matching(terms, transport, rows)
     # The difference of matchings of as many rows has little of what is owed to few rows.
-    difference = figures.factor * (found - own)
-    error = float(difference.std()) / len(difference) ** 0.5
+    found = found.less(own_matching(terms, transport, rows))
+    error = figures.factor * found.variance**0.5
     stretch, shrink = _mean_eigenvalues(transport, terms, generator)
     return Excess(
-        gap=max(0.0, float(difference.mean()) + figures.optimism),
+        gap=max(0.0, figures.factor * found.mean + figures.optimism),
         error=math.hypot(error, figures.gap.error),
+        least=max(0.0, figures.optimism / 2),
         stretch=stretch,
         shrink=shrink,
     )

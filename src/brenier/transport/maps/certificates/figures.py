@@ -13,7 +13,8 @@ from brenier.statistics import Weighted, in_proportion, widening
 from brenier.transport.maps.certificates.audit import Audit, audited, pooled_audit
 from brenier.transport.maps.certificates.matching import (
     MatchedRows,
-    excesses,
+    Matching,
+    matching,
     some_rows,
 )
 from brenier.transport.maps.certificates.settings import CERTIFICATES
@@ -50,7 +51,7 @@ class Figures:
         audit: of the minima.
         above: the cost of matchings, in expectation none too low; None where there are too few rows.
         gap: the difference of both, with the noise that does not cancel; None where it is not known.
-        rows: of either side that were matched, and of every part.
+        rows: of either side whose dual terms were found, and how many were matched.
         held_out: whether the map was trained on none of the rows of `dual`.
         remarks: what cannot be said, and why.
     """
@@ -105,11 +106,11 @@ def figures_of(
     matched_rows, optimism = 0, 0.0
     if not few:
         terms = MatchedRows.of(transport, x_rows, z_rows, effective)
-        matched_rows = terms.batches(CERTIFICATES.batch_rows)
-        found = excesses(transport, terms, matched_rows)
+        matched_rows = terms.pairs(CERTIFICATES.matched_rows)
+        found = matching(terms, transport, matched_rows)
         above = _matched_cost(found, terms, factor)
         gap = _gap(above, found, terms, distance, factor, same_rows)
-        optimism = above.value - factor * float(found.mean()) - dual.value
+        optimism = above.value - factor * found.mean - dual.value
     return Figures(
         distance=distance,
         factor=factor,
@@ -240,22 +241,22 @@ def _pooled_where_known(
     return Estimate.pooled(known, shares) if len(known) == len(parts) else None
 
 
-def _matched_cost(excess: Tensor, terms: MatchedRows, factor: float) -> Estimate:
+def _matched_cost(excess: Matching, terms: MatchedRows, factor: float) -> Estimate:
     """Return the cost of matchings, with the noise of the rows' dual terms taken as that of the rows."""
     sides = [factor * terms.phi, factor * terms.phi_c]
     variances = [
         float(side.var()) / rows
         for side, rows in zip(sides, terms.worth(), strict=True)
     ]
-    variances.append(factor**2 * float(excess.var()) / len(excess))
-    freedoms = [len(sides[0]) - 1, len(sides[1]) - 1, len(excess) - 1]
-    value = factor * float(excess.mean()) + sum(float(side.mean()) for side in sides)
+    variances.append(factor**2 * excess.variance)
+    freedoms = [len(sides[0]) - 1, len(sides[1]) - 1, len(excess.parts) - 1]
+    value = factor * excess.mean + sum(float(side.mean()) for side in sides)
     return Estimate(value, sum(variances) ** 0.5 * widening(variances, freedoms))
 
 
 def _gap(
     above: Estimate,
-    excess: Tensor,
+    excess: Matching,
     terms: MatchedRows,
     distance: Distance | CostDistance,
     factor: float,
@@ -271,8 +272,8 @@ def _gap(
     affine_rows = distance.affine_rows if isinstance(distance, Distance) else None
     if affine_rows is None and not same_rows:
         return Estimate(value, math.hypot(above.error, dual.error))
-    variances = [factor**2 * float(excess.var()) / len(excess)]
-    freedoms = [float(len(excess) - 1)]
+    variances = [factor**2 * excess.variance]
+    freedoms = [float(len(excess.parts) - 1)]
     measured = distance.rows if affine_rows is None else affine_rows
     sides = zip((terms.phi, terms.phi_c), terms.worth(), measured, strict=True)
     for side, worth, rows in sides:

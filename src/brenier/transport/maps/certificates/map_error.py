@@ -16,7 +16,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
-from brenier.transport.maps.certificates.excess import Excess
+from brenier.transport.maps.certificates.excess import Excess, affine_gap
 from brenier.transport.maps.certificates.settings import ERROR_FACTORS
 
 
@@ -108,8 +108,9 @@ def estimated_error(
     forward = inverse = 0.0
     factors = (ERROR_FACTORS.forward, ERROR_FACTORS.inverse)
     if by_matching and excess is not None:
-        forward = math.sqrt(excess.gap * excess.stretch)
-        inverse = math.sqrt(excess.gap * excess.shrink)
+        gap = affine_gap(excess) if affine else excess.gap
+        forward = math.sqrt(gap * excess.stretch)
+        inverse = math.sqrt(gap * excess.shrink)
         factors = (ERROR_FACTORS.matching_forward, ERROR_FACTORS.matching_inverse)
     elif twin is not None:
         forward, inverse = twin.forward, twin.inverse

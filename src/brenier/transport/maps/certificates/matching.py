@@ -12,6 +12,7 @@ which is zero where the potential is right, so most of the noise of the rows can
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -61,42 +62,72 @@ class MatchedRows:
             return n, m
         return min(n, self.effective[0]), min(m, self.effective[1])
 
-    def batches(self, most: int) -> int:
-        """Return how many rows a part of either side has, `most` at most."""
-        return min(most, min(len(self.x), len(self.z)) // CERTIFICATES.batches)
+    def pairs(self, most: int) -> int:
+        """Return how many rows of the one side can be matched with others, `most` at most."""
+        return min(most, len(self.x), len(self.z))
 
 
-def excesses(transport: TransportMap, terms: MatchedRows, rows: int) -> Tensor:
-    """Return the mean of FY over the best matching of every part of so many rows a side: (batches,), in cost units."""
-    found = []
-    for k in range(CERTIFICATES.batches):
-        part = slice(k * rows, (k + 1) * rows)
-        pair = terms.x[part], terms.z[part]
-        found.append(matched(transport, *pair, terms.phi[part], terms.phi_c[part]))
-    return torch.tensor(found, dtype=torch.float64)
+class Matching(NamedTuple):
+    """The mean of FY over best matchings, in cost units.
+
+    Attributes:
+        mean: of the matching of all rows.
+        parts: (batches,), of the rows in parts, each matched by itself: a mean over more rows varies no more than that
+            over parts of them.
+    """
+
+    mean: float
+    parts: Tensor
+
+    def less(self, other: Matching) -> Matching:
+        """Return what is left of it without another, as of as many rows."""
+        return Matching(self.mean - other.mean, self.parts - other.parts)
+
+    def halfway(self, other: Matching) -> Matching:
+        """Return the mean of both."""
+        return Matching((self.mean + other.mean) / 2, (self.parts + other.parts) / 2)
+
+    @property
+    def variance(self) -> float:
+        """The variance of the mean."""
+        return float(self.parts.var()) / len(self.parts)
 
 
-def own_excesses(transport: TransportMap, terms: MatchedRows, rows: int) -> Tensor:
-    """Return what `excesses` would be if the map were right: (batches,).
+def matching(terms: MatchedRows, transport: TransportMap, rows: int) -> Matching:
+    """Return the best matching of the first rows of either side, so many."""
+    pairs = terms.x[:rows], terms.z[:rows]
+    return _matching(transport, *pairs, terms.phi[:rows], terms.phi_c[:rows])
+
+
+def own_matching(terms: MatchedRows, transport: TransportMap, rows: int) -> Matching:
+    """Return what `matching` would be if the map were right, from twice as many rows.
 
     Between source rows and the images of others, whose map is known to be the fitted one; and between inverse images of
     target rows and others; the mean of both.
     """
-    moved = transport(terms.x[: CERTIFICATES.batches * rows])
-    back, _ = transport.inverse(
-        terms.z[: CERTIFICATES.batches * rows], return_solution=True
+    here, there = slice(0, rows), slice(rows, 2 * rows)
+    images = transport(terms.x[there])
+    of_images = transport.phi_c(images)[0].cpu()
+    origins, _ = transport.inverse(terms.z[here], return_solution=True)
+    of_origins = transport.phi(origins).cpu()
+    forward = _matching(transport, terms.x[here], images, terms.phi[here], of_images)
+    backward = _matching(
+        transport, origins, terms.z[there], of_origins, terms.phi_c[there]
     )
-    images = MatchedRows.of(transport, terms.x[: len(moved)], moved)
-    preimages = transport.phi(back).cpu()
-    found = []
-    for k in range(CERTIFICATES.batches):
-        here = slice(k * rows, (k + 1) * rows)
-        other = (k + 1) % CERTIFICATES.batches
-        there = slice(other * rows, (other + 1) * rows)
-        forward = terms.x[here], images.z[there], terms.phi[here], images.phi_c[there]
-        backward = back[here], terms.z[there], preimages[here], terms.phi_c[there]
-        found.append((matched(transport, *forward) + matched(transport, *backward)) / 2)
-    return torch.tensor(found, dtype=torch.float64)
+    return forward.halfway(backward)
+
+
+def _matching(
+    transport: TransportMap, x: Tensor, z: Tensor, phi: Tensor, phi_c: Tensor
+) -> Matching:
+    """Return the best matching of rows x (n, d) and z (n, d) with these dual terms (n,), (n,)."""
+    count = min(CERTIFICATES.batches, len(x))
+    rows, found = len(x) // count, []
+    for k in range(count):
+        part = slice(k * rows, (k + 1) * rows)
+        found.append(matched(transport, x[part], z[part], phi[part], phi_c[part]))
+    parts = torch.tensor(found, dtype=torch.float64)
+    return Matching(matched(transport, x, z, phi, phi_c), parts)
 
 
 def matched(
@@ -107,9 +138,10 @@ def matched(
     The same matching is best in c, but with the terms taken off it is found several times as fast: where the potential
     is nearly right they nearly solve the dual of the matching.
     """
-    n = min(len(x), len(z))
-    costs = costs_between(transport, x[:n], z[:n]).cpu()
-    costs = costs - phi[:n] - phi_c[:n].unsqueeze(1)
+    costs = costs_between(transport, x, z).cpu()
+    costs -= phi
+    costs -= phi_c.unsqueeze(1)
+    costs = torch.nan_to_num(costs)  # of rows without a finite inner minimum
     first, second = linear_sum_assignment(costs.numpy())
     return float(costs[first, second].mean())
 
@@ -120,7 +152,7 @@ def costs_between(transport: TransportMap, x: Tensor, z: Tensor) -> Tensor:
     a, b = (coordinates.measured(side) / coordinates.unit for side in (x, z))
     if not isinstance(row_map, CostRowMap):
         return 0.5 * torch.cdist(b, a).square()
-    rows = max(1, CERTIFICATES.batch_rows**2 // max(1, x.numel()))
+    rows = max(1, CERTIFICATES.matched_rows**2 // max(1, x.numel()))
     parts = [pairwise_cost(row_map.ground, a, part) for part in b.split(rows)]
     return row_map.ground.level * torch.cat(parts)
 

@@ -17,9 +17,9 @@ class CertificateSettings:
         audit_margin: by how much a value must be lower, of its size and of one, to be that of another minimum: values
             of one minimum differ by rounding in single precision.
         audit_errors: standard errors by which the missed depth is raised.
-        batches: parts of the rows that are matched exactly: with fewer the noise of a matching is not known.
-        batch_rows: rows of a part, at most; a matching of 2,000 takes about a second.
-        guard_rows: the same where three matchings are compared.
+        matched_rows: rows of a side that are matched exactly, at most: with 4,000 a few seconds.
+        batches: parts of these, matched each by itself, that tell how much the matching varies.
+        guard_rows: the same as `matched_rows`, where three matchings are compared.
         solved_rows: rows of a side whose dual terms are found, at most.
         traced_rows, trace_step: rows at which the map's derivative is looked at, and how far apart, where the average
             feature has variance one: far enough for single precision.
@@ -31,9 +31,9 @@ class CertificateSettings:
     audit_source_rows: int = 3
     audit_margin: float = 1e-5
     audit_errors: float = 2.0
-    batches: int = 3
-    batch_rows: int = 2000
-    guard_rows: int = 1000
+    matched_rows: int = 4000
+    batches: int = 8
+    guard_rows: int = 1500
     solved_rows: int = 20_000
     traced_rows: int = 1000
     trace_step: float = 0.05
