@@ -69,10 +69,8 @@ def certify(
     tell_tables(files, quiet=True)
     check_dim(files[0], ot.map_.dim, "the model has")
     weights = both_weights(*files, wanted)
-    given: dict[str, Any] = {
-        "source_weight": weights[0],
-        "target_weight": weights[1],
-    }
+    names = ("source_weight", "target_weight")
+    given: dict[str, Any] = dict(zip(names, weights, strict=True))
     if labels is not None:
         known = ot.labels_ or ()
         for name, file in zip(("source", "target"), files, strict=True):
@@ -88,8 +86,7 @@ def certify(
             checkpoint=str(model / CERTIFYING) if map_error else None,
             verbose=not quiet,
         )
-    ot.save(model)
-    remove_empty(model)
+    _keep(ot, model)
     if as_json:
         print_json(found.to_json())
     else:
@@ -119,13 +116,13 @@ def certify_fit(ot: OptimalTransport, out: Path, wanted: str, quiet: bool) -> No
             "makes one from new rows"
         )
         raise
-    ot.save(out)
-    remove_empty(out)
+    _keep(ot, out)
     print(found.statement())
 
 
-def remove_empty(model: Path) -> None:
-    """Remove the folder of a second fit that has ended."""
+def _keep(ot: OptimalTransport, model: Path) -> None:
+    """Save an estimator with its certificate, and remove the folder of a second fit that has ended."""
+    ot.save(model)
     folder = model / CERTIFYING
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

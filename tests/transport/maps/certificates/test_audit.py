@@ -40,7 +40,7 @@ def test_minima_missed_are_found_and_counted() -> None:
     found = audited(row_map, normal(50, 1, seed=1), z, generator, factor=2.0)
     assert 0.8 < found.improved / int((missed > 0.01).sum()) <= 1
     error = float(2 * missed.std()) / 200**0.5
-    assert found.bias == pytest.approx(2 * float(missed.mean()) + 2 * error, rel=0.1)
+    assert found.bias == pytest.approx(2 * float(missed.mean()) + 2 * error, rel=0.2)
     assert found.largest == pytest.approx(2 * float(missed.max()), rel=0.01)
     assert "lower minimum" in found.statement()
 
