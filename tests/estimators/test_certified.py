@@ -122,7 +122,10 @@ def test_classes_are_certified_one_by_one_and_together() -> None:
     assert found.upper is not None
     assert found.upper <= max(uppers)
     assert found.at("a").map_error is not None
-    labels = {"source_labels": LABELS[::-1][:300], "target_labels": LABELS[::-1][:300]}
+    labels: dict[str, Any] = {
+        "source_labels": LABELS[::-1][:300],
+        "target_labels": LABELS[::-1][:300],
+    }
     assert len(ot.certify(*NEW, map_error=False, **labels).parts) == 2
 
 

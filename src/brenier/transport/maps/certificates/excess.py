@@ -21,6 +21,7 @@ from brenier.transport.maps.certificates.matching import (
     own_matching,
 )
 from brenier.transport.maps.certificates.settings import CERTIFICATES
+from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
 
 
@@ -31,13 +32,13 @@ class Excess(NamedTuple):
         gap: the estimate, with what is owed to few rows taken off, never below zero.
         error: its standard error.
         least: what an affine map misses for being fitted to few rows alone: half of what its dual value is higher by on
-            the rows of the fit than on others (see `cross_fit`).
+            the rows of the fit than on others (see `cross_fit`); None where that was not measured.
         stretch, shrink: mean eigenvalues of the map's derivative, and of its inverse's.
     """
 
     gap: float
     error: float
-    least: float
+    least: float | None
     stretch: float
     shrink: float
 
@@ -48,6 +49,8 @@ def affine_gap(excess: Excess) -> float:
     It was kept since nothing better was certain, so what matchings tell of beyond what few rows explain is mostly
     noise: it counts as far as it is beyond its own error.
     """
+    if excess.least is None:
+        return max(excess.gap, excess.error)
     return excess.least + max(0.0, excess.gap - excess.least - excess.error)
 
 
@@ -59,10 +62,12 @@ def pooled_excess(
     if len(known) < len(parts) or not known:
         return None
     pairs = list(zip(known, shares, strict=True))
+    leasts = [(part.least, share) for part, share in pairs]
+    found = [least * share for least, share in leasts if least is not None]
     return Excess(
         gap=sum(share * part.gap for part, share in pairs),
         error=math.hypot(*(share * part.error for part, share in pairs)),
-        least=sum(share * part.least for part, share in pairs),
+        least=math.fsum(found) if len(found) == len(leasts) else None,
         stretch=sum(share * part.stretch for part, share in pairs),
         shrink=sum(share * part.shrink for part, share in pairs),
     )
@@ -86,11 +91,13 @@ def excess_of(
     # The difference of matchings of as many rows has little of what is owed to few rows.
     found = found.less(own_matching(terms, transport, rows))
     error = figures.factor * found.variance**0.5
+    distance = figures.distance
+    crossed = isinstance(distance, Distance) and distance.affine_rows is not None
     stretch, shrink = _mean_eigenvalues(transport, terms, generator)
     return Excess(
         gap=max(0.0, figures.factor * found.mean + figures.optimism),
         error=math.hypot(error, figures.gap.error),
-        least=max(0.0, figures.optimism / 2),
+        least=max(0.0, figures.optimism / 2) if crossed else None,
         stretch=stretch,
         shrink=shrink,
     )

@@ -47,6 +47,7 @@ class MapError:
         twin_forward, twin_inverse: errors of the twin as they are, or None.
         twin_gap: by how much the twin's dual value is below its true one, in squared units.
         matching_gap, matching_gap_error: the gap that matchings tell of, and its standard error, or None.
+        least_gap: what an affine map misses for having few rows alone, or None.
         underfits: whether matchings tell of more than the twin misses: there is something the map has not learnt.
         factors: by how much `forward` and `inverse` were raised.
         source: where these factors are from.
@@ -61,6 +62,7 @@ class MapError:
     twin_gap: float | None
     matching_gap: float | None
     matching_gap_error: float | None
+    least_gap: float | None
     underfits: bool
     factors: tuple[float, float]
     source: str
@@ -125,6 +127,7 @@ def estimated_error(
         twin_gap=None if told is None else told.gap,
         matching_gap=None if excess is None else excess.gap,
         matching_gap_error=None if excess is None else excess.error,
+        least_gap=None if excess is None else excess.least,
         underfits=underfits,
         factors=factors,
         source=ERROR_FACTORS.source,

@@ -33,7 +33,7 @@ class CertificateSettings:
     audit_errors: float = 2.0
     matched_rows: int = 4000
     batches: int = 8
-    guard_rows: int = 1500
+    guard_rows: int = 2500
     solved_rows: int = 20_000
     traced_rows: int = 1000
     trace_step: float = 0.05
