@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -116,6 +116,18 @@ def audited_values(
     u = transport.row_map(of_x).coordinates.encode_source(x)
     factor = 2 * transport.unit_of_values()
     return audited(transport.row_map(of_z), u, z, generator, factor)
+
+
+def target_spread(transport: FittedMap, parts: Sequence[Part], plan: Plan) -> float:
+    """Return the root of the target's total variance, in the unit of distances."""
+    coordinates = transport.coordinates
+    if isinstance(plan, CovariatePlan):
+        rows = rows_in_data(Weighted(plan.target.rows), coordinates.metric).rows
+    else:
+        rows = torch.cat([part.z.rows for part in parts])
+    scaled = coordinates.measured(rows.to(coordinates.unit)) / coordinates.unit
+    variance = float(scaled.var(0).sum()) if len(scaled) > 1 else 0.0
+    return math.sqrt(coordinates.squared_unit() * variance)
 
 
 def covariates_of(

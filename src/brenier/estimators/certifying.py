@@ -12,9 +12,14 @@ import torch
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.by_covariate import CovariatePlan
-from brenier.estimators.certified_parts import Part, audited_values, parts_of
+from brenier.estimators.certified_parts import (
+    Part,
+    audited_values,
+    parts_of,
+    target_spread,
+)
 from brenier.estimators.plan import Plan
-from brenier.estimators.twin import TwinErrors, fitted_twin
+from brenier.estimators.twin import NO_TWIN, TwinErrors, fitted_twin
 from brenier.training import Progress
 from brenier.transport.maps import (
     Audit,
@@ -102,16 +107,19 @@ def certificate_of_fit(
         if not options.map_error:
             return certificate
         told = ot.history_[-1]["seconds"] if ot.history_ else 0.0
-        progress.phase(f"certifying: second fit (the first took {told:.0f} s)")
+        progress.phase(f"certifying: the map's error (the fit took {told:.0f} s)")
     if certificate.measure != "W2":
         remark = (
             "The error of the map says nothing here: what it is estimated by was calibrated for the squared "
             "distance alone."
         )
         return dataclasses.replace(certificate, remarks=(*certificate.remarks, remark))
-    twin = fitted_twin(ot, plan, options.seed, options.checkpoint, shown)
     affine = ot.diagnostics_["selected"] in STARTS
-    return _with_errors(certificate, parts, figures, twin, affine, generator)
+    twin = NO_TWIN  # that of an affine map says nothing
+    if not affine:
+        twin = fitted_twin(ot, plan, options.seed, options.checkpoint, shown)
+    spread = target_spread(ot.map_, parts, plan)
+    return _with_errors(certificate, parts, figures, twin, affine, spread, generator)
 
 
 def _of_parts(
@@ -153,20 +161,21 @@ def _with_errors(
     figures: Sequence[Figures],
     twin: TwinErrors,
     affine: bool,
+    spread: float,
     generator: torch.Generator,
 ) -> Certificate:
     """Return a certificate with the estimated error of the map, of all parts together and of each."""
     excesses = [
-        excess_of(part.transport, found, part.x, part.z, generator)
+        excess_of(part.transport, found, part.x, part.z, generator, affine)
         for part, found in zip(parts, figures, strict=True)
     ]
     own = []
     for (condition, part), excess in zip(certificate.parts, excesses, strict=False):
         known = twin.parts.get(condition)
-        error = estimated_error(known, excess, affine, twin.spread)
+        error = estimated_error(known, excess, affine, spread)
         own.append((condition, dataclasses.replace(part, map_error=error)))
     together = pooled_excess(excesses, [part.share for part in parts])
-    error = estimated_error(twin.together, together, affine, twin.spread)
+    error = estimated_error(twin.together, together, affine, spread)
     return dataclasses.replace(
         certificate,
         map_error=error,

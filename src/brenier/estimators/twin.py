@@ -57,14 +57,15 @@ class TwinErrors(NamedTuple):
     Attributes:
         together: over all conditions, None where too few rows were set aside.
         parts: by condition.
-        spread: root of the total variance of the target, in the unit of distances.
         remarks: what the second fit warned of.
     """
 
     together: Twin | None
     parts: Mapping[Hashable, Twin]
-    spread: float
     remarks: tuple[str, ...]
+
+
+NO_TWIN = TwinErrors(None, {}, ())
 
 
 class ConditionedRows(NamedTuple):
@@ -139,10 +140,7 @@ def fitted_twin(
         if issubclass(each.category, ConvergenceWarning)
     ]
     forget_run(twin)
-    coordinates = transport.coordinates
-    scaled = coordinates.measured(images.to(coordinates.unit)) / coordinates.unit
-    spread = math.sqrt(coordinates.squared_unit() * float(scaled.var(0).sum()))
-    return errors._replace(spread=spread, remarks=tuple(dict.fromkeys(remarks)))
+    return errors._replace(remarks=tuple(dict.fromkeys(remarks)))
 
 
 def _twin_samples(
@@ -227,7 +225,7 @@ def _errors(
 ) -> TwinErrors:
     """Return the errors of a twin on rows set aside, whose true images are those of the map."""
     if len(aside.rows) < 2:
-        return TwinErrors(None, {}, 0.0, ())
+        return NO_TWIN
     x, condition = aside.rows.rows, aside.arguments()
     moving: Any = transport
     of_twin: Any = twin
@@ -259,7 +257,7 @@ def _errors(
             some = Weighted(terms, aside.rows.weights)[torch.tensor(rows)]
             parts[label] = _twin(some, generator)
     known = {label: found for label, found in parts.items() if found is not None}
-    return TwinErrors(together, known, 0.0, ())
+    return TwinErrors(together, known, ())
 
 
 def _twin(terms: Weighted, generator: torch.Generator) -> Twin | None:

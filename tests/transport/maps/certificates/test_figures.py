@@ -152,7 +152,7 @@ def test_a_right_map_has_no_excess_and_a_wrong_one_its_gap() -> None:
         for seed in range(8):
             figures, x, z = measured(transport, 600, seed)
             generator = torch.Generator().manual_seed(seed)
-            found = excess_of(transport, figures, x, z, generator)
+            found = excess_of(transport, figures, x, z, generator, affine=True)
             assert found is not None
             excess.append(found.gap)
             eigenvalue = float(torch.linalg.eigvalsh(matrix).mean())

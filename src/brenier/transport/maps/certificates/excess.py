@@ -79,11 +79,21 @@ def excess_of(
     x: Weighted,
     z: Weighted,
     generator: torch.Generator,
+    affine: bool,
 ) -> Excess | None:
-    """Return what matchings tell of the gap of a map, None where there are too few rows, or its gap is not known."""
+    """Return what matchings tell of the gap of a map, None where there are too few rows, or its gap is not known.
+
+    Args:
+        transport: the map.
+        figures: of its bounds.
+        x, z: rows of either side.
+        generator: the only source of randomness.
+        affine: whether it is an affine one, with no twin to say more.
+    """
     if figures.gap is None:
         return None
-    most = 2 * CERTIFICATES.guard_rows
+    wanted = CERTIFICATES.affine_rows if affine else CERTIFICATES.guard_rows
+    most = 2 * wanted
     x_rows, z_rows = placed_rows(transport, x, z, generator, most)
     terms = MatchedRows.of(transport, x_rows, z_rows)
     rows = terms.pairs(most) // 2

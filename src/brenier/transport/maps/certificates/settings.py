@@ -17,9 +17,10 @@ class CertificateSettings:
         audit_margin: by how much a value must be lower, of its size and of one, to be that of another minimum: values
             of one minimum differ by rounding in single precision.
         audit_errors: standard errors by which the missed depth is raised.
-        matched_rows: rows of a side that are matched exactly, at most: with 4,000 a few seconds.
+        matched_rows: rows of a side that are matched exactly, at most: with 3,000 a second or two.
         batches: parts of these, matched each by itself, that tell how much the matching varies.
-        guard_rows: the same as `matched_rows`, where three matchings are compared.
+        guard_rows, affine_rows: the same where three matchings are compared, to see whether a network misses more than
+            its twin, and to find the error of an affine map, whose only figure that is.
         solved_rows: rows of a side whose dual terms are found, at most.
         traced_rows, trace_step: rows at which the map's derivative is looked at, and how far apart, where the average
             feature has variance one: far enough for single precision.
@@ -31,9 +32,10 @@ class CertificateSettings:
     audit_source_rows: int = 3
     audit_margin: float = 1e-5
     audit_errors: float = 2.0
-    matched_rows: int = 4000
+    matched_rows: int = 3000
     batches: int = 8
-    guard_rows: int = 2500
+    guard_rows: int = 1500
+    affine_rows: int = 2500
     solved_rows: int = 20_000
     traced_rows: int = 1000
     trace_step: float = 0.05
