@@ -6,6 +6,7 @@ rows in memory, files larger than memory or endless samplers (`populations`); fi
 """
 
 from brenier.datasets.cells import is_number
+from brenier.datasets.columns import check_cells
 from brenier.datasets.conditions import (
     LabelsLike,
     alike_as_text,
@@ -33,6 +34,8 @@ from brenier.datasets.files import (
     ARRAYS,
     TABLES,
     Samples,
+    check_file,
+    file_kind,
     read_samples,
     write_samples,
 )
@@ -118,11 +121,14 @@ __all__ = [
     "UnbalancedPair",
     "WeightsLike",
     "alike_as_text",
+    "check_cells",
+    "check_file",
     "check_finite",
     "check_tensors",
     "clusters_pair",
     "convex_cost_pair",
     "coordinatewise_pair",
+    "file_kind",
     "gaussian_classes",
     "gaussian_pair",
     "grouped",

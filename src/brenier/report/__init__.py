@@ -1,7 +1,7 @@
 """Reports: what a fit or an evaluation found, as a page of Markdown and its figures in one folder.
 
-`page` and `tables` are the building blocks, `figures`, `control_figures` and `plots` draw, `fit`, `evaluation` and
-`control` say what is reported.
+`page` and `tables` are the building blocks, `figures`, `control_figures` and `plots` draw, `fit`, `evaluation`,
+`control` and `drift_page` say what is reported. `drift` compares tables.
 """
 
 from brenier.report.control import (
@@ -12,6 +12,17 @@ from brenier.report.control import (
     measure_policy,
     policy_settings,
     told_fields,
+)
+from brenier.report.drift import Drift, DriftReference, DriftStudy, drift
+from brenier.report.drift_page import (
+    DRIFT_PAGE,
+    basis_lines,
+    distance_line,
+    drift_report,
+    drifted_weeks,
+    feature_rows,
+    moved_row_table,
+    week_rows,
 )
 from brenier.report.evaluation import (
     EVALUATION,
@@ -45,20 +56,30 @@ from brenier.report.tables import (
 )
 
 __all__ = [
+    "DRIFT_PAGE",
     "EVALUATION",
     "EVALUATION_FOOTNOTE",
     "PAGE",
     "REPORT",
+    "Drift",
+    "DriftReference",
+    "DriftStudy",
     "LabelPair",
     "MapEvaluation",
     "MeasuredPolicy",
     "PolicyFacts",
     "Section",
     "TableRows",
+    "basis_lines",
     "class_figures",
     "class_table",
     "control_report",
+    "distance_line",
     "distance_section",
+    "drift",
+    "drift_report",
+    "drifted_weeks",
+    "feature_rows",
     "figures_section",
     "first_line",
     "fit_report",
@@ -68,11 +89,13 @@ __all__ = [
     "markdown_table",
     "measure",
     "measure_policy",
+    "moved_row_table",
     "policy_settings",
     "settings_section",
     "text_table",
     "to_json",
     "told_fields",
+    "week_rows",
     "with_current_names",
     "worth_of",
     "write_report",

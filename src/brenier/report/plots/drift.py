@@ -34,8 +34,8 @@ class DriftPlotSettings:
         max_panels: features whose two distributions are drawn.
         panels_beside: panels of distributions side by side.
         max_categories: categories of a panel; rarer ones are added up.
-        max_name, max_label: signs of a feature's or week's name, and of a category's; the middle of a longer one is
-            left out.
+        max_name, max_label, max_note: signs of a feature's or week's name, of a category's, and of what is said of a
+            feature; the middle of longer ones is left out.
         max_names: weeks whose names are all written; of more, some.
         decades: largest displacement over the median noise floor, beyond which the axis is logarithmic.
     """
@@ -46,6 +46,7 @@ class DriftPlotSettings:
     max_categories: int = 8
     max_name: int = 28
     max_label: int = 20
+    max_note: int = 52
     max_names: int = 16
     decades: float = 30.0
 
@@ -54,12 +55,15 @@ DRIFT_PLOT = DriftPlotSettings()
 
 
 class FeatureMark(NamedTuple):
-    """A feature in the chart of displacements: how far it moved, how far by chance, and whether it did move."""
+    """A feature in the chart of displacements: how far it moved, how far by chance, and whether it did move.
+
+    None stands for what is not known.
+    """
 
     name: str
-    displacement: float
-    noise_floor: float
-    p_value: float
+    displacement: float | None
+    noise_floor: float | None
+    p_value: float | None
     moved: bool
 
 
@@ -83,13 +87,12 @@ class Spread(NamedTuple):
 
 
 class WeekMark(NamedTuple):
-    """A week: its distance from the reference with an interval, None where it was not measured, and its p-value."""
+    """A week: its distance from the reference with an interval, and its p-value; None for what is not known."""
 
     name: str
     w2: float | None
-    low: float | None
-    high: float | None
-    p_value: float
+    interval: tuple[float, float] | None
+    p_value: float | None
     drifted: bool
 
 
@@ -109,8 +112,8 @@ def displacement_chart(
     shown = features[: DRIFT_PLOT.max_features]
     figure, (axes,) = new_figure(1, 7.5, 1.5 + 0.3 * len(shown))
     places = np.arange(len(shown))
-    floors = _plain([each.noise_floor for each in shown])
-    moves = _plain([each.displacement for each in shown])
+    floors = _numbers([each.noise_floor for each in shown])
+    moves = _numbers([each.displacement for each in shown])
     start = _logarithmic(axes, moves, floors)
     axes.barh(
         places,
@@ -125,7 +128,9 @@ def displacement_chart(
         (True, MOVED, "moved"),
         (False, GREY, "no move can be seen"),
     ):
-        chosen = np.array([each.moved == moved for each in shown])
+        chosen = np.array(
+            [each.moved == moved and each.displacement is not None for each in shown]
+        )
         if chosen.any():
             axes.hlines(places[chosen], start, ends[chosen], color=colour, lw=1.4)
             face = colour if moved else "white"
@@ -221,20 +226,20 @@ def short_name(name: str, most: int = DRIFT_PLOT.max_name) -> str:
     return line.replace("$", r"\$")  # which begins a formula
 
 
-def p_text(p_value: float) -> str:
+def p_text(p_value: float | None) -> str:
     """Return a p-value as figures show it.
 
     >>> p_text(0.001), p_text(0.25), p_text(1.0)
     ('p = .001', 'p = .25', 'p = 1')
     """
-    if not math.isfinite(p_value):
+    if p_value is None:
         return "p: –"
     return f"p = {p_value:.2g}".replace("0.", ".", 1)
 
 
-def _plain(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return numbers with zero for those that are not finite: (n,)."""
-    return np.nan_to_num(np.array(values, dtype=np.float64), posinf=0.0, neginf=0.0)
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    """Return numbers, zero for those that are not known: (n,)."""
+    return np.array([value or 0.0 for value in values], dtype=np.float64)
 
 
 def _logarithmic(
@@ -260,7 +265,9 @@ def _histogram(axes: Axes, spread: Spread, edges: NDArray[np.floating]) -> None:
     axes.stairs(spread.before, edges, label="reference", **fill)
     axes.stairs(spread.now, edges, color=MOVED, lw=1.6, label="now")
     axes.set_ylim(0, 1.08 * max(spread.before.max(), spread.now.max(), 1e-12))
-    axes.set_xlabel(spread.note, fontsize=8, color=GREY)
+    axes.set_xlabel(
+        short_name(spread.note, DRIFT_PLOT.max_note), fontsize=8, color=GREY
+    )
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="both", nbins=5)
 
@@ -275,7 +282,9 @@ def _shares(axes: Axes, spread: Spread) -> None:
     axes.set_yticks(places, labels, fontsize=8)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(spread.note, fontsize=8, color=GREY)
+    axes.set_xlabel(
+        short_name(spread.note, DRIFT_PLOT.max_note), fontsize=8, color=GREY
+    )
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="x", nbins=5)
 
@@ -303,8 +312,8 @@ def _distances(axes: Axes, weeks: Sequence[WeekMark]) -> None:
         if each.w2 is None:
             continue
         colour = MOVED if each.drifted else SOURCE
-        if each.low is not None and each.high is not None:
-            axes.vlines(place, each.low, each.high, color=colour, lw=1.6)
+        if each.interval is not None:
+            axes.vlines(place, *each.interval, color=colour, lw=1.6)
         face = colour if each.drifted else "white"
         style: Style = {"ms": 7, "mec": colour, "mfc": face, "mew": 1.5}
         style |= {"clip_on": False, "zorder": 3}
@@ -317,18 +326,22 @@ def _distances(axes: Axes, weeks: Sequence[WeekMark]) -> None:
 def _p_values(axes: Axes, weeks: Sequence[WeekMark], level: float) -> None:
     """Draw adjusted p-values on a logarithmic axis, and the level."""
     axes.set_yscale("log")
-    values = np.array([each.p_value for each in weeks])
+    known = [each.p_value for each in weeks if each.p_value is not None]
     for drifted, colour, sign, label in (
         (True, MOVED, "D", "drift"),
         (False, SOURCE, "o", "no drift can be seen"),
     ):
-        places = [k for k, each in enumerate(weeks) if each.drifted == drifted]
-        if places:
+        points = [
+            (place, each.p_value)
+            for place, each in enumerate(weeks)
+            if each.drifted == drifted and each.p_value is not None
+        ]
+        if points:
             face = colour if drifted else "white"
             style: Style = {"ms": 7, "mec": colour, "mfc": face, "mew": 1.5}
-            axes.plot(places, values[places], sign, label=label, **style)
+            axes.plot(*zip(*points, strict=True), sign, label=label, **style)
     axes.axhline(level, color=GREY, lw=1.2, ls="--", label=f"level {level:g}")
-    axes.set_ylim(min(values.min(), level) / 2, 1.6)
+    axes.set_ylim(min([*known, level]) / 2, 1.6)
     axes.yaxis.set_major_formatter("{x:g}")
     axes.set_ylabel("p-value, adjusted" if len(weeks) > 1 else "p-value")
     axes.grid(visible=False, axis="x")
