@@ -40,6 +40,15 @@ from brenier.datasets.files import (
     write_samples,
 )
 from brenier.datasets.images import image_set
+from brenier.datasets.mixed import (
+    CATEGORY,
+    EMPTY,
+    NUMBER,
+    MixedColumn,
+    MixedTable,
+    MixedTableLike,
+    read_mixed,
+)
 from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,
@@ -93,7 +102,10 @@ from brenier.datasets.weights import WeightsLike, read_weights, with_weights
 
 __all__ = [
     "ARRAYS",
+    "CATEGORY",
+    "EMPTY",
     "NEUTRAL",
+    "NUMBER",
     "RINGS",
     "SHAPES",
     "TABLES",
@@ -106,6 +118,9 @@ __all__ = [
     "Frame",
     "GivenDialect",
     "LabelsLike",
+    "MixedColumn",
+    "MixedTable",
+    "MixedTableLike",
     "OutlierPair",
     "Pair",
     "Population",
@@ -159,6 +174,7 @@ __all__ = [
     "read_covariates",
     "read_csv_rows",
     "read_labels",
+    "read_mixed",
     "read_samples",
     "read_weights",
     "ring_classes",

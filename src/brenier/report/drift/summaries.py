@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from brenier.report.drift.settings import DRIFT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,7 +15,7 @@ class NumberSummary:
     """A column of numbers, in its own units.
 
     Attributes:
-        rows: that hold a number.
+        rows: that hold a number. Where there are none, all figures are zero.
         missing: rows that hold none.
         mean: of the numbers.
         spread: their standard deviation.
@@ -44,3 +49,63 @@ class CategorySummary:
     rows: int
     missing: int
     shares: dict[str, float]
+
+
+def number_summary(values: np.ndarray, edges: Sequence[float]) -> NumberSummary:
+    """Return what numbers (n,) hold, NaN where missing, in bars between these edges."""
+    present = values[~np.isnan(values)]
+    n = len(present)
+    levels, bars = DRIFT.quantiles, len(edges) - 1
+    missing = len(values) - n
+    if not n:
+        zeros = (0.0,) * len(levels)
+        return NumberSummary(0, missing, 0.0, 0.0, levels, zeros, tuple(edges), (0.0,) * bars)  # fmt: skip
+    inside = np.clip(present, edges[0], edges[-1])
+    counts, _ = np.histogram(inside, bins=np.asarray(edges))
+    return NumberSummary(
+        rows=n,
+        missing=missing,
+        mean=float(present.mean()),
+        spread=float(present.std()),
+        levels=levels,
+        quantiles=tuple(np.quantile(present, levels).tolist()),
+        edges=tuple(edges),
+        shares=tuple((counts / n).tolist()),
+    )
+
+
+def bar_edges(present: np.ndarray) -> tuple[float, ...]:
+    """Return the edges of bars over the bulk of numbers (n,), and some more at either end."""
+    low, high = np.quantile(present, (DRIFT.bulk, 1 - DRIFT.bulk)).tolist()
+    size = max(abs(low), abs(high), float(np.finfo(np.float32).tiny))
+    # Bars of a constant are as wide as it is large.
+    width = high - low if high - low > np.finfo(np.float32).eps * size else size
+    margin = DRIFT.margin * width
+    edges = np.linspace(low - margin, high + margin, DRIFT.bars + 1)
+    return tuple(edges.tolist())
+
+
+def category_summary(
+    values: np.ndarray,
+    levels: Sequence[str],
+    kept: int,
+    others: tuple[str, str],
+) -> CategorySummary:
+    """Return what categories hold, given by their places (n,) among levels.
+
+    Args:
+        values: NaN where missing; len(levels) where none of them.
+        levels: categories of the reference.
+        kept: how many of these are counted one by one.
+        others: what rarer and unknown ones are called.
+    """
+    present = values[~np.isnan(values)].astype(np.int64)
+    n = len(present)
+    counts = np.bincount(present, minlength=len(levels) + 1) / max(1, n)
+    shares = dict(zip(levels[:kept], counts[:kept].tolist(), strict=True))
+    rare, new = float(counts[kept : len(levels)].sum()), float(counts[len(levels)])
+    if len(levels) > kept:
+        shares[others[0]] = rare
+    if new:
+        shares[others[1]] = new
+    return CategorySummary(n, len(values) - n, shares)
