@@ -115,14 +115,12 @@ def week_rows(weeks: Sequence[Drift]) -> tuple[list[str], TableRows]:
     return header, rows
 
 
-def feature_rows(
-    features: Sequence[FeatureDrift], level: float
-) -> tuple[list[str], TableRows]:
-    """Return the header and the rows of a table of features, those that surely changed marked."""
+def feature_rows(week: Drift, most: int) -> tuple[list[str], TableRows]:
+    """Return the header and the rows of a table of the first features, those that surely changed marked."""
     header = ["feature", "displacement", "noise floor", "p", "", "change"]
     rows: list[list[object]] = []
-    for each in features:
-        mark = "moved" if _moved(each, level) else ""
+    for each in week.features[:most]:
+        mark = "moved" if each in week.changed_features else ""
         figures = [each.displacement, each.noise_floor, each.p_value]
         rows.append([each.name, *figures, mark, each.change])
     return header, rows
@@ -144,7 +142,7 @@ def basis_lines(week: Drift) -> list[str]:
     ]
     if any(week.missing):
         lines.append(
-            f"Left out because of missing values: {week.missing[0]:,} rows of the reference and {week.missing[1]:,} now."
+            f"Rows left out for missing values: {week.missing[0]:,} of the reference and {week.missing[1]:,} now."
         )
     lines += [f"Not compared: {name} ({why})." for name, why in week.left_out.items()]
     return [*lines, *week.remarks]
@@ -155,9 +153,7 @@ def distance_line(week: Drift) -> str:
     if week.distance is None:
         return ""
     low, high = week.distance.interval
-    return (
-        f"W2 = {week.distance.w2:.3g}, 95 % interval {low:.3g} to {high:.3g}, in {week.distance.unit}."
-    )
+    return f"W2 = {week.distance.w2:.3g}, 95 % interval {low:.3g} to {high:.3g}, in {week.distance.unit}."
 
 
 def _weeks_section(weeks: Sequence[Drift], level: float, folder: Path) -> Section:
@@ -189,15 +185,15 @@ def _week_sections(
     week: Drift, folder: Path, prefix: str, heading: str
 ) -> list[Section]:
     """Return the sections about one week: features with their figures, and rows."""
-    shown = week.features[: DRIFT_PAGE.max_features]
-    table = markdown_table(*feature_rows(shown, week.level)) if shown else ""
+    most, every = DRIFT_PAGE.max_features, len(week.features)
+    table = markdown_table(*feature_rows(week, most)) if every else ""
     blocks = [distance_line(week), *_feature_figures(week, folder, prefix), table]
-    if len(shown) < len(week.features):
-        blocks.append(f"{len(week.features) - len(shown)} more features moved less.")
+    if every > most:
+        blocks.append(f"{every - most} more features moved less, or less surely.")
     body = "\n\n".join(filter(None, blocks))
     rows = moved_row_table(week, markdown_table)
     if rows:
-        rows = f"Rows are counted from 0, as they were given; displacements are in {DISPLACEMENT_UNIT}.\n\n{rows}"
+        rows = f"Rows are counted from 0 among those of the week; displacements are in {DISPLACEMENT_UNIT}.\n\n{rows}"
     return [
         Section(f"Features{heading}", body),
         Section(f"Rows that moved most{heading}", rows),
@@ -214,7 +210,7 @@ def _feature_figures(week: Drift, folder: Path, prefix: str) -> list[str]:
             each.displacement,
             each.noise_floor,
             each.p_value,
-            _moved(each, week.level),
+            each in week.changed_features,
         )
         for each in week.features
     ]
@@ -271,11 +267,6 @@ def _basis(weeks: Sequence[Drift]) -> str:
 def _shown(figures: Sequence[ReportFigure]) -> list[str]:
     """Return figures as Markdown, each under its caption."""
     return [f"{caption}\n\n![{caption}]({name})" for name, caption in figures]
-
-
-def _moved(feature: FeatureDrift, level: float) -> bool:
-    """Say whether a feature has surely changed."""
-    return feature.p_value is not None and feature.p_value <= level
 
 
 def _signed(week: Drift, name: str, by: float) -> str:

@@ -19,13 +19,14 @@ from brenier.apps.cli.drift_told import tell_drift
 from brenier.apps.cli.kept_reference import KeptReference
 from brenier.datasets import GivenDialect
 from brenier.errors import DataError
-from brenier.report import Drift, DriftReference, DriftStudy, drift
+from brenier.report import Drift, DriftReference, drift
 
 NO_CATEGORIES = ["none"]  # of --categorical: columns of text are left out
 
 
 def drift_command(
-    files: Sequence[Path],
+    reference: Path | None,
+    weeks: Sequence[Path],
     *,
     out: Path | None = None,
     as_json: bool = False,
@@ -44,8 +45,8 @@ def drift_command(
     """Compare weeks with a reference; print the verdict and what moved, and write a report on request.
 
     Args:
-        files: the reference, or the folder of a saved one, then a file for each week. A single file is a week, compared
-            with the saved reference in `reference_model`.
+        reference: a file, or the folder of a saved reference; None for that in `reference_model`.
+        weeks: a file for each.
         out: a folder for the report and its pictures, or None.
         as_json: whether to print JSON.
         by: the column that says which week a row is of, where one file holds them all.
@@ -65,44 +66,44 @@ def drift_command(
     """
     if out is not None and out.exists() and not out.is_dir():
         raise DataError(f"--out: {out} is a file; give a folder")
-    first, weeks = _told_apart(files, reference_model, by)
+    _check_files(reference, weeks, reference_model, by)
     names = [] if categorical in (None, NO_CATEGORIES) else list(categorical or ())
     dialect = GivenDialect(delimiter, decimal)
     wanted = DriftWanted(columns, names, by, key, dialect)
     given: dict[str, Any] = {"columns": columns, "missing": missing}
     given["categorical"] = "leave out" if categorical == NO_CATEGORIES else categorical
     how = {name: value for name, value in given.items() if value is not None}
-    reference = _reference(first, reference_model, wanted, how, settings)
-    if isinstance(reference, DriftReference):
-        wanted, how = dataclasses.replace(wanted, columns=reference.columns), {}
-    tables = {path: read_drift_table(path, wanted, by is not None) for path in weeks}
+    map_: bool | str = "auto" if with_map else False
+    fit_by = {"map_": map_, "verbose": not quiet}
+    before = _reference(reference, reference_model, wanted, how, {**settings, **fit_by})
+    if isinstance(before, DriftReference):
+        wanted, how = _as_fitted(wanted, before), {}
+    tables = {path: read_drift_table(path, wanted, is_week=True) for path in weeks}
     tell_drift_tables(tables, wanted)
-    named = _named(weeks)
+    named, source = _named(weeks), reference or reference_model
     current: Any = {name: tables[path] for name, path in named.items()}
     if len(weeks) == 1:
         current = tables[weeks[0]]
-    with naming_files(_arguments(first or reference_model, named)):
+    with naming_files(_arguments(source, named)):
         found = drift(
-            reference,
+            before,
             current,
             by=by,
             **how,
-            map_="auto" if with_map else False,
-            verbose=not quiet,
+            **fit_by,
             **settings,
         )
     if isinstance(found, Drift):
         found = dataclasses.replace(found, name=next(iter(named)))
     title = f"Drift of {', '.join(path.name for path in weeks)}"
-    tell_drift(found, out, as_json, f"{title} from {first or reference_model}")
+    tell_drift(found, out, as_json, f"{title} from {source}")
     return ExitCode.DRIFT if found.drifted else ExitCode.OK
 
 
-def _told_apart(
-    files: Sequence[Path], folder: Path | None, by: str | None
-) -> tuple[Path | None, list[Path]]:
-    """Return the reference, None where only a saved one is given, and the weeks."""
-    first, weeks = (None, list(files)) if len(files) == 1 else (files[0], list(files[1:]))  # fmt: skip
+def _check_files(
+    first: Path | None, weeks: Sequence[Path], folder: Path | None, by: str | None
+) -> None:
+    """Raise unless reference, weeks and the folder of a saved reference go together."""
     if first is None and folder is None:
         raise DataError(
             "WEEK: is missing; give a file of the reference, then one for each week"
@@ -120,7 +121,6 @@ def _told_apart(
         raise DataError(
             f"--by: splits one file into weeks, but {len(weeks)} are given; give one, or leave it out"
         )
-    return first, weeks
 
 
 def _reference(
@@ -151,15 +151,21 @@ def _reference(
 
     def fit() -> DriftReference:
         with naming_files({"reference": first}):
-            return DriftReference.fit(read(), **how, **_seed_of(settings))
+            return DriftReference.fit(read(), **how, **fit_by)
 
-    read_as = dataclasses.asdict(wanted)
-    return KeptReference(folder, first, {**read_as, **how}).fitted(fit)
+    tested = ("level", "permutations")  # which a reference does not depend on
+    fit_by = {name: value for name, value in settings.items() if name not in tested}
+    told = {**dataclasses.asdict(wanted), **how, "seed": settings.get("seed", 0)}
+    return KeptReference(folder, first, told).fitted(fit)
 
 
-def _seed_of(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the seed among settings, if it was given."""
-    return {name: value for name, value in settings.items() if name == "seed"}
+def _as_fitted(wanted: DriftWanted, reference: DriftReference) -> DriftWanted:
+    """Return what is read of weeks that are compared with a saved reference."""
+    layout = reference.layout
+    chosen = layout.names if layout.named and layout.chosen else None
+    return dataclasses.replace(
+        wanted, columns=None, features=chosen, categorical=layout.categorical
+    )
 
 
 def _named(weeks: Sequence[Path]) -> dict[str, Path]:
@@ -175,6 +181,7 @@ def _named(weeks: Sequence[Path]) -> dict[str, Path]:
 def _arguments(reference: Path | None, named: Mapping[str, Path]) -> dict[str, Path]:
     """Return the files by the names that the library has for what they hold."""
     found = {f"current[{name!r}]": path for name, path in named.items()}
+    found |= named
     if len(named) == 1:
         found = {"current": next(iter(named.values()))}
     return found if reference is None else {"reference": reference, **found}

@@ -39,11 +39,12 @@ def add_drift(group: Commands) -> None:
         "say whether weeks of data have drifted from a reference, by how much, and where",
         DRIFT_EXAMPLES,
     )
-    text = (
-        "REFERENCE: a file of rows as they should be, or the folder of a saved reference; "
-        "then a WEEK: a file of rows to compare with it, one or several"
+    text = "rows as they should be; or the folder of a saved reference"
+    parser.add_argument(
+        "reference", type=Path, nargs="?", metavar="REFERENCE", help=text
     )
-    parser.add_argument("files", type=Path, nargs="+", metavar="FILE", help=text)
+    text = "rows to compare with them, a file for each week; all files come before or after all options"
+    parser.add_argument("weeks", type=Path, nargs="+", metavar="WEEK", help=text)
     _add_files(parser)
     _add_reference(parser)
     _add_test(parser)
@@ -59,9 +60,14 @@ def _add_files(parser: CommandParser) -> None:
     text = "the column that says which week a row is of: one WEEK file holds them all"
     group.add_argument("--by", metavar="COLUMN", help=text)
     add_columns(group, "all columns")
-    text = "columns that hold categories, also where they look like numbers; `none` leaves text out (default: text is categories)"
-    group.add_argument("--categorical", type=column_names, metavar="A,B|none", help=text)
-    text = "missing values: stop, drop their rows, or fill them in and count gaps as a change of their own (default: error)"
+    text = (
+        "columns that hold categories, also where they look like numbers; `none` leaves text out (default: text is "
+        "categories)"
+    )
+    group.add_argument(
+        "--categorical", type=column_names, metavar="A,B|none", help=text
+    )
+    text = "missing values: stop, drop their rows, or fill them in and compare how many there are (default: error)"
     group.add_argument("--missing", choices=["error", "drop", "fill"], help=text)
     text = "which array of .npz files"
     group.add_argument("--key", metavar="NAME", help=text)
@@ -72,9 +78,9 @@ def _add_reference(parser: CommandParser) -> None:
     """Add where a fitted reference is kept."""
     group = parser.add_argument_group("the reference, fitted once")
     text = (
-        "keep the fitted reference there: made from REFERENCE the first time, used again while data and settings are the "
-        "same. With a single FILE that is a WEEK, compared with what is there; for several weeks give the folder as "
-        "REFERENCE"
+        "keep the fitted reference there: made from REFERENCE the first time, used again while data and settings "
+        "are the same. A single WEEK without REFERENCE is compared with what is there; for several weeks give the "
+        "folder itself as REFERENCE"
     )
     group.add_argument("--reference-model", type=Path, metavar="FOLDER", help=text)
 
@@ -86,10 +92,27 @@ def _add_test(parser: CommandParser) -> None:
     text = "share of false alarms, of all weeks together (default: 0.05)"
     group.add_argument("--level", type=float, default=later, metavar="X", help=text)
     text = "of rows, from which p-values are counted (default: 999)"
-    group.add_argument("--permutations", type=int, default=later, metavar="N", help=text)
+    group.add_argument(
+        "--permutations", type=whole_number, default=later, metavar="N", help=text
+    )
     text = "fit no map: the verdict alone, without W2 and the rows that moved most"
     group.add_argument("--no-map", dest="with_map", action="store_false", help=text)
     text = "seconds of wall time that the whole may take, reading of files aside"
     group.add_argument("--max-time", type=float, default=later, metavar="S", help=text)
     text = "of everything random (default: 0)"
-    group.add_argument("--seed", type=usable_seed, default=later, metavar="N", help=text)
+    group.add_argument(
+        "--seed", type=usable_seed, default=later, metavar="N", help=text
+    )
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number above zero.
+
+    >>> whole_number("999")
+    999
+    """
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(
+            f"{text[:40]!r} is no number of permutations; give a whole number such as 999"
+        )
+    return int(text)

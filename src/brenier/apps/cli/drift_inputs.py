@@ -28,6 +28,9 @@ from brenier.datasets import (
 )
 from brenier.errors import DataError, DataWarning, warn
 
+# What options and arguments of the library have in common.
+OPTIONS = ("columns", "categorical", "missing", "level", "permutations", "by", "seed")
+
 
 @dataclasses.dataclass(frozen=True)
 class DriftWanted:
@@ -39,6 +42,7 @@ class DriftWanted:
         by: the column that says which week a row is of, which is no feature; or None.
         key: which array of .npz files.
         dialect: what the user says of how .csv files are written.
+        features: those that the user named for a saved reference, the only ones that are read of weeks; or None.
     """
 
     columns: Sequence[str] | None = None
@@ -46,23 +50,25 @@ class DriftWanted:
     by: str | None = None
     key: str | None = None
     dialect: GivenDialect = UNTOLD
+    features: Sequence[str] | None = None
 
 
-def read_drift_table(path: Path, wanted: DriftWanted, split: bool = False) -> Any:
+def read_drift_table(path: Path, wanted: DriftWanted, is_week: bool = False) -> Any:
     """Return the table in a file: a pandas frame, or an array where columns have no names.
 
     Args:
         path: a .npy, .npz, .csv or .parquet file.
         wanted: what is read of it.
-        split: whether the file is to be split by `wanted.by`, which must then be there.
+        is_week: whether it holds weeks, and so must have the column `wanted.by`; of a reference that is left out.
 
     Raises:
         DataError: for a file that cannot be used; for columns that are not there, or have the same name; and for a
             column of numbers but for some cells.
     """
+    kind = file_kind(path)
     check_file(path)
-    if file_kind(path) in ARRAYS:
-        return _read_array(path, wanted, split)
+    if kind in ARRAYS:
+        return _read_array(path, wanted, is_week)
     if wanted.key is not None:
         raise DataError(
             f"--key: was given, but {path} is a table; leave it out, or name its columns with --columns"
@@ -71,7 +77,7 @@ def read_drift_table(path: Path, wanted: DriftWanted, split: bool = False) -> An
     if not len(table.frame):
         raise DataError(f"{path}: has no rows; give a file with at least one")
     names = table.names or tuple(map(str, range(table.frame.shape[1])))
-    places = _places(table, names, wanted, split)
+    places = _places(table, names, wanted, is_week)
     chosen = [names[place] for place in places]
     for place, name in zip(places, chosen, strict=True):
         if names.count(name) > 1 or not name.strip():
@@ -95,7 +101,7 @@ def tell_drift_tables(tables: Mapping[Path, TableLike], wanted: DriftWanted) -> 
         tables: by the paths of their files.
         wanted: what was asked for; columns that the user named are not asked about.
     """
-    if wanted.columns is not None:
+    if wanted.columns is not None or wanted.features is not None:
         return
     found: dict[str, list[str]] = {}
     for path, table in tables.items():
@@ -109,7 +115,9 @@ def tell_drift_tables(tables: Mapping[Path, TableLike], wanted: DriftWanted) -> 
             if what and "flag" not in what:
                 features = [each for each in names if each != wanted.by]
                 remedy = how_to_leave_out(name, features, flag=False)
-                fault = f"column {name!r} {what}, which are never the same again. {remedy}"
+                fault = (
+                    f"column {name!r} {what}, which are never the same again. {remedy}"
+                )
                 found.setdefault(fault, []).append(str(path))
     for fault, paths in found.items():
         warn(f"{', '.join(paths)}: {fault}", DataWarning)
@@ -117,7 +125,7 @@ def tell_drift_tables(tables: Mapping[Path, TableLike], wanted: DriftWanted) -> 
 
 @contextmanager
 def naming_files(files: Mapping[str, Path]) -> Iterator[None]:
-    """Turn errors about arguments of the library into errors about the files they came from.
+    """Turn errors about arguments of the library into errors about files and options.
 
     Args:
         files: by the argument's name, such as "reference".
@@ -125,14 +133,28 @@ def naming_files(files: Mapping[str, Path]) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        if error.argument not in files:
-            raise
-        raise error.for_argument(str(files[error.argument])) from error
+        argument = error.argument or ""
+        whole, comma, part = argument.partition(",")  # such as "current, week 'w2'"
+        name = argument
+        if whole in files:
+            name = f"{files[whole]}{comma}{part}"
+        elif argument in OPTIONS:
+            name = f"--{argument}"
+        raise DataError(_in_options(str(error.for_argument(name)))) from error
 
 
-def _read_array(path: Path, wanted: DriftWanted, split: bool) -> Any:
+def _in_options(message: str) -> str:
+    """Return a message of the library in the words of the command line."""
+    for argument in OPTIONS:
+        message = message.replace(f"`{argument}`", f"--{argument}")
+    return message.replace('say missing="drop"', "say --missing drop").replace(
+        'or "fill" to', "or --missing fill to"
+    )
+
+
+def _read_array(path: Path, wanted: DriftWanted, is_week: bool) -> Any:
     """Return the array in a .npy or .npz file."""
-    if split:
+    if is_week and wanted.by is not None:
         raise DataError(
             f"--by: {path} has no column names; give a table, or a file for each week"
         )
@@ -149,36 +171,39 @@ def _read_array(path: Path, wanted: DriftWanted, split: bool) -> Any:
 
 
 def _places(
-    table: TableFile, names: Sequence[str], wanted: DriftWanted, split: bool
+    table: TableFile, names: Sequence[str], wanted: DriftWanted, is_week: bool
 ) -> list[int]:
     """Return the numbers of the columns that are read: the features, and that of the weeks where there is one."""
-    if split and wanted.by is not None:
-        table.place(wanted.by, "--by")
-    if wanted.columns is None:
-        places = list(range(len(names)))
-        if table.index is not None and names[table.index] != wanted.by:
-            places.remove(table.index)
-            note(f"{table.path}: left out: the first column (a row index)")
-    else:
-        places = [table.place(name, "--columns") for name in wanted.columns]
-    for name in wanted.categorical:
-        table.place(name, "--categorical")
-    if wanted.by is not None and wanted.by in names:
-        place = names.index(wanted.by)
-        if split and place not in places:
-            places.append(place)
-        if not split and place in places:
-            places.remove(place)
-    if not [place for place in places if names[place] != wanted.by]:
+    if not is_week:
+        for name in wanted.categorical:
+            table.place(name, "--categorical")
+    places = _features(table, names, wanted)
+    if wanted.by is not None:
+        places = [place for place in places if names[place] != wanted.by]
+    if not places:
         raise DataError(
             f"{table.path}: has no column to compare; name some with --columns"
         )
+    if is_week and wanted.by is not None:
+        places.append(table.place(wanted.by, "--by"))
     return places
 
 
-def _check_column(
-    table: TableFile, place: int, name: str, wanted: DriftWanted
-) -> None:
+def _features(table: TableFile, names: Sequence[str], wanted: DriftWanted) -> list[int]:
+    """Return the numbers of the columns that are compared: those asked for, or all but a row index."""
+    if wanted.columns is not None:
+        return [table.place(name, "--columns") for name in wanted.columns]
+    if wanted.features is not None:
+        known = set(wanted.features)
+        return [place for place, name in enumerate(names) if name in known]
+    places = list(range(len(names)))
+    if table.index is not None and names[table.index] != wanted.by:
+        places.remove(table.index)
+        note(f"{table.path}: left out: the first column (a row index)")
+    return places
+
+
+def _check_column(table: TableFile, place: int, name: str, wanted: DriftWanted) -> None:
     """Raise where a column is numbers but for some cells."""
     try:
         named = wanted.columns is not None

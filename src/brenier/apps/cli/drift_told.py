@@ -45,7 +45,7 @@ def _in_words(found: Drift | DriftStudy) -> str:
     told = drifted_weeks(found.weeks)
     for place in told:
         week = found.weeks[place]
-        blocks += [f"{week.name}: {week.verdict()}", *_blocks(week)]
+        blocks += [week.verdict(), *_blocks(week)]
     drifted = sum(week.drifted for week in found.weeks)
     if len(told) < drifted:
         blocks.append(
@@ -73,15 +73,20 @@ def _blocks(week: Drift) -> list[str]:
 
 def _features(week: Drift) -> str:
     """Return the table of the features at the top of the ranking; nothing where there is none."""
-    shown = week.features[: DRIFT_PAGE.max_told]
-    if not shown:
+    most, every = DRIFT_PAGE.max_told, len(week.features)
+    if not every:
         return ""
-    table = text_table(*feature_rows(shown, week.level))
-    more = len(week.features) - len(shown)
-    return f"{table}\nand {more} more features, told with --out or --json" if more else table  # fmt: skip
+    table = text_table(*feature_rows(week, most))
+    if every > most:
+        table += f"\nand {every - most} more features, told with --out and --json"
+    return table
 
 
 def _rows(week: Drift) -> str:
     """Return the table of the rows that moved most; nothing where there are none."""
     table = moved_row_table(week, text_table)
-    return f"Rows that moved most (counted from 0):\n{table}" if table else ""
+    return (
+        f"Rows that moved most (counted from 0 among those of the week):\n{table}"
+        if table
+        else ""
+    )

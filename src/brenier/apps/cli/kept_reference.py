@@ -74,7 +74,7 @@ class KeptReference:
         else:
             return
         raise DataError(
-            f"--reference-model: {self.folder} holds the reference of {fault} (it was made from {held.get('reference')}); "
+            f"--reference-model: {self.folder} holds the reference of {fault} (made from {held.get('reference')}); "
             f"name another folder, remove this one to fit it again, or to test against what is in it: brenier drift "
             f"{self.folder} WEEK [WEEK ...]"
         )

@@ -1,4 +1,4 @@
-"""What drift looks like: how far each feature moved, its distribution before and now, and the weeks one after another."""
+"""What drift looks like: how far each feature moved, its distributions, and the weeks one after another."""
 
 from __future__ import annotations
 
