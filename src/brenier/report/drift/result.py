@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from brenier.metrics import TwoSampleTest
+from brenier.report.drift.plain import plain
 from brenier.report.drift.summaries import CategorySummary, NumberSummary
+from brenier.report.drift.words import statement_of, study_verdict, verdict_of
 from brenier.transport.maps import Distance
-
-if TYPE_CHECKING:
-    from brenier.statistics import TwoSampleTest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,15 +108,17 @@ class Drift:
 
     def verdict(self) -> str:
         """Return in one sentence whether the table has drifted."""
-        raise NotImplementedError
+        found = verdict_of(self)
+        return found[0].upper() + found[1:] if not self.name else found
 
     def statement(self) -> str:
         """Return what may be claimed, in sentences, one a line: the verdict, the distance, the features, remarks."""
-        raise NotImplementedError
+        return "\n".join(statement_of(self))
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON holds it: plain numbers, text, lists and objects, None where nothing is known."""
-        raise NotImplementedError
+        told = {"drifted": self.drifted, "verdict": self.verdict()}
+        return {**told, **plain(self)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +142,19 @@ class DriftStudy:
 
     def verdict(self) -> str:
         """Return in one sentence which tables have drifted."""
-        raise NotImplementedError
+        return study_verdict(self)
 
     def statement(self) -> str:
         """Return what may be claimed of each table, in sentences."""
-        raise NotImplementedError
+        parts = [self.verdict(), *(week.statement() for week in self.weeks)]
+        return "\n\n".join(parts)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON holds it."""
-        raise NotImplementedError
+        return {
+            "drifted": self.drifted,
+            "verdict": self.verdict(),
+            "level": self.level,
+            "correction": self.correction,
+            "weeks": [week.to_json() for week in self.weeks],
+        }

@@ -1,8 +1,8 @@
 """How columns become figures that can be compared: rules that a reference sets, and every later table is read by.
 
 A number is measured from its mean in the reference, in standard deviations of the reference; where wild rows would make
-that large, in quartile ranges over 1.349, which is the same for a normal law. A category c is the point s e_c, where e_c
-is the c-th unit vector and
+that large, in quartile ranges over 1.349, which is the same for a normal law. A category c is the point s e_c, where
+e_c is the c-th unit vector and
 
     s = (1 - sum_c p_c^2)^(-1/2),    p_c the share of c in the reference,
 
@@ -33,8 +33,8 @@ from brenier.report.drift.summaries import (
 )
 
 ENCODING = (
-    "A number counts in standard deviations of the reference (where wild rows make these large, in quartile ranges over "
-    "1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance of one "
+    "A number counts in standard deviations of the reference (where wild rows make these large, in quartile ranges "
+    "over 1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance of one "
     "in the reference; rare categories are taken together, and so are new ones."
 )
 RARE, NEW = "(rarer ones)", "(new ones)"

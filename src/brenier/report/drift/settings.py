@@ -25,6 +25,8 @@ class DriftSettings:
         bars: of a summary, over the range of the bulk of the reference,
         bulk: a share of rows beyond which, at either end, is not the bulk,
         margin: widened by this share of it at either end.
+        halvings: ways to halve a reference by which the noise of distances of columns is measured, with
+        noise_rows: rows of a half, at most.
         grid: quantiles by which the distance of two columns is measured.
         map_rows: rows of a side that a map is fitted to, at most.
         inverse_rows: rows of the current table that are looked at for those that moved most, at most.
@@ -39,7 +41,7 @@ class DriftSettings:
         told_features: features in a verdict, at most.
     """
 
-    sample_rows: int = 100_000
+    sample_rows: int = 200_000
     sample_cells: int = 10_000_000
     max_levels: int = 1000
     max_level_share: float = 0.5
@@ -54,6 +56,8 @@ class DriftSettings:
     bars: int = 30
     bulk: float = 0.005
     margin: float = 0.25
+    halvings: int = 10
+    noise_rows: int = 10_000
     grid: int = 1000
     map_rows: int = 20_000
     inverse_rows: int = 20_000

@@ -1,0 +1,249 @@
+"""Has it changed: one table, or several weeks, against a reference.
+
+Of several tables the p-values are adjusted by the step-down method of Holm ("A Simple Sequentially Rejective Multiple
+Test Procedure", 1979), so that the chance of any false alarm among all of them is at most the level, whatever they
+share, such as the reference.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from brenier.datasets import (
+    CATEGORY,
+    MixedTable,
+    MixedTableLike,
+    names_of,
+    read_mixed,
+)
+from brenier.errors import DataError
+from brenier.report.drift.comparison import ComparisonOptions, compare
+from brenier.report.drift.maps import MapOptions
+from brenier.report.drift.reading import quoted
+from brenier.report.drift.reference import (
+    AUTO,
+    DriftReference,
+    check_choices,
+    named_categories,
+)
+from brenier.report.drift.result import Drift, DriftStudy
+from brenier.report.drift.settings import DRIFT
+
+CurrentTables: TypeAlias = MixedTableLike | Mapping[str, MixedTableLike]
+
+
+def drift(
+    reference: MixedTableLike | DriftReference,
+    current: CurrentTables,
+    *,
+    by: str | None = None,
+    columns: Sequence[str] | str | None = None,
+    categorical: Sequence[str] | str = AUTO,
+    missing: str = "error",
+    level: float = 0.05,
+    permutations: int = 999,
+    map_: bool | str = AUTO,
+    max_time: float | None = None,
+    seed: int = 0,
+    verbose: bool = False,
+) -> Drift | DriftStudy:
+    """Return whether a table has drifted from a reference, by how much, and in which features and rows.
+
+    A permutation test, exact at any number of rows, says whether; the W2 distance with its interval says by how much;
+    displacements of features, beside those that chance alone makes, say where. Rows should be independent: of rows in
+    series, or several of one machine or patient, the test raises alarms too often.
+
+    Args:
+        reference: a frame of pandas, polars or pyarrow, an array or tensor (n, d), a sequence of rows, or a
+            `DriftReference`, which is fitted once for many weeks and brings `columns`, `categorical` and `missing`.
+        current: a table (m, d) with the columns of the reference in any order, or several by name.
+        by: a column of `current` that says which week a row is of; each is compared by itself. It is no feature.
+        columns: those to compare; None for all that hold numbers or categories. Others are left out by name.
+        categorical: "auto": columns of text, and of true and false, are categories; names: these columns are, too,
+            though they hold numbers; "leave out": no column of categories is compared.
+        missing: "error": a missing value is an error; "drop": its row is left out; "fill": the median or the most
+            frequent category of the reference takes its place, and whether it was missing is a feature of its own.
+        level: the share of false alarms that is accepted, for all weeks together.
+        permutations: of rows. They bound p-values from below, and are raised where otherwise none of so many weeks
+            could reach the level.
+        map_: whether a map is fitted, for the distance, for displacements of features given the others, and for the
+            rows that moved most. "auto": where rows and columns allow; True: also with very many columns; False:
+            displacements are then those of each column taken alone.
+        max_time: seconds for all maps together, or None for a number of steps, which makes results the same every time.
+        seed: of permutations, of rows drawn, and of maps.
+        verbose: whether progress bars are shown.
+
+    Returns:
+        A `Drift`, or, where `by` is given or `current` holds several tables, a `DriftStudy` of all.
+
+    Raises:
+        DataError: for tables and settings that cannot be used, and for columns that differ, by name. A table of too few
+            rows is none of these: what cannot be said of it is among its remarks.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> reference, week = rng.normal(size=(500, 3)), rng.normal(size=(400, 3))
+    >>> week[:, 1] += 0.5
+    >>> found = drift(reference, week, map_=False)
+    >>> found.drifted, found.features[0].name
+    (True, 'x1')
+    """
+    check_level(level)
+    check_choices(missing, map_)
+    time = max_time if max_time is None else DRIFT.map_time_share * _checked_time(max_time)  # fmt: skip
+    if isinstance(reference, DriftReference):
+        _check_same(reference, columns, categorical, missing)
+        known = reference
+    else:
+        known = DriftReference.fit(
+            reference,
+            columns=columns,
+            categorical=categorical,
+            missing=missing,
+            map_=False,
+            seed=seed,
+        )
+    tables = _tables(current, by, known)
+    fits = len(tables) + (known.mapped is None)
+    maps = MapOptions(map_, None if time is None else time / fits, seed, verbose)
+    raised = max(permutations, _permutations_needed(level, len(tables)))
+    tests = ComparisonOptions(level, raised, seed)
+    matched = [known.layout.match(table) for table in tables.values()]  # before any fit
+    if map_ is not False:
+        known = known.with_map_noise(maps)
+    found = [
+        compare(known, table, name, tests, maps)
+        for name, table in zip(tables, matched, strict=True)
+    ]
+    if raised != permutations:
+        told = (
+            f"Permutations were raised from {permutations:,} to {raised:,}: with fewer no p-value, adjusted for "
+            f"{len(tables)} tables, could reach the level {level:g}."
+        )
+        found = [dataclasses.replace(each, remarks=(*each.remarks, told)) for each in found]  # fmt: skip
+    if by is None and not isinstance(current, Mapping):
+        return found[0]
+    return DriftStudy(tuple(holm(found)), level)
+
+
+def holm(weeks: Sequence[Drift]) -> list[Drift]:
+    """Return comparisons with p-values adjusted for their number; those without a p-value count for nothing."""
+    known = [week.p_value for week in weeks if week.p_value is not None]
+    adjusted: dict[float, float] = {}
+    largest = 0.0
+    for rank, p in enumerate(sorted(known)):
+        largest = max(largest, min(1.0, (len(known) - rank) * p))
+        adjusted.setdefault(
+            p, largest
+        )  # of equal ones the first has the largest factor
+    return [
+        week
+        if week.p_value is None
+        else dataclasses.replace(week, adjusted_p_value=adjusted[week.p_value])
+        for week in weeks
+    ]
+
+
+def check_level(level: object) -> None:
+    """Raise unless a level is a number between 0 and 1."""
+    if isinstance(level, numbers.Real) and 0 < float(level) < 1:
+        return
+    raise DataError(
+        f"level: is {level!r}; give a number between 0 and 1, such as .05",
+        argument="level",
+    )
+
+
+def _checked_time(max_time: object) -> float:
+    """Return seconds that are more than none."""
+    if isinstance(max_time, numbers.Real) and 0 < float(max_time) < math.inf:
+        return float(max_time)
+    raise DataError(
+        f"max_time: is {max_time!r}; give seconds, or None", argument="max_time"
+    )
+
+
+def _check_same(
+    reference: DriftReference,
+    columns: Sequence[str] | str | None,
+    categorical: Sequence[str] | str,
+    missing: str,
+) -> None:
+    """Raise where a fitted reference was made by other choices than are asked for now."""
+    layout = reference.layout
+    wanted = (columns,) if isinstance(columns, str) else columns
+    others = {
+        "columns": wanted is not None and set(wanted) != set(layout.names),
+        "categorical": categorical != AUTO
+        and named_categories(categorical) != layout.categorical,
+        "missing": missing not in ("error", reference.missing),
+    }
+    for argument, differs in others.items():
+        if differs:
+            raise DataError(
+                f"{argument}: differs from what the reference was fitted with; leave it out, or fit the reference "
+                "again",
+                argument=argument,
+            )
+
+
+def _tables(
+    current: CurrentTables, by: str | None, known: DriftReference
+) -> dict[str, MixedTable]:
+    """Return the tables to compare, by their names."""
+    categories = known.layout.categorical
+    if isinstance(current, Mapping) and names_of(current) is None:
+        if by is not None:
+            raise DataError(
+                "by: is given, but current holds several tables already; leave it out",
+                argument="by",
+            )
+        if not current:
+            raise DataError("current: holds no table; give one", argument="current")
+        return {
+            str(name): read_mixed(table, f"current[{name!r}]", categories)
+            for name, table in current.items()
+        }
+    table = read_mixed(current, "current", categories)
+    return {"": table} if by is None else _split(table, by)
+
+
+def _split(table: MixedTable, by: str) -> dict[str, MixedTable]:
+    """Return the parts of a table, one for each value of a column, in the order of their first rows."""
+    if by not in table.names:
+        raise DataError(
+            f"by: there is no column {by!r} in current, which has {quoted(table.names)}; name one of these",
+            argument="by",
+        )
+    column = table.column(by).as_categories()
+    if column.kind != CATEGORY:
+        raise DataError(
+            f"by: column {by!r} holds {column.kind}; write the weeks as numbers or text",
+            argument="by",
+        )
+    if bool(column.missing.any()):
+        row = int(np.argmax(column.missing))
+        raise DataError(
+            f"by: column {by!r} is empty in row {row} (counted from 0); say which week it is of, or drop the row",
+            argument="by",
+        )
+    rest = table.without(by)
+    found, first = np.unique(column.values, return_index=True)
+    return {
+        column.levels[place]: rest.take(
+            np.flatnonzero(column.values == place),
+            f"current, {by} {column.levels[place]!r}",
+        )
+        for place in found[np.argsort(first)]
+    }
+
+
+def _permutations_needed(level: float, weeks: int) -> int:
+    """Return how many permutations let the first of so many weeks reach the level."""
+    return math.ceil(weeks / level) - 1
