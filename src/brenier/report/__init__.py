@@ -16,12 +16,13 @@ from brenier.report.control import (
 from brenier.report.drift import Drift, DriftReference, DriftStudy, drift
 from brenier.report.drift_page import (
     DRIFT_PAGE,
-    basis_lines,
     distance_line,
     drift_report,
     drifted_weeks,
     feature_rows,
     moved_row_table,
+    said_of_weeks,
+    surely_changed,
     week_rows,
 )
 from brenier.report.evaluation import (
@@ -70,7 +71,6 @@ __all__ = [
     "PolicyFacts",
     "Section",
     "TableRows",
-    "basis_lines",
     "class_figures",
     "class_table",
     "control_report",
@@ -91,7 +91,9 @@ __all__ = [
     "measure_policy",
     "moved_row_table",
     "policy_settings",
+    "said_of_weeks",
     "settings_section",
+    "surely_changed",
     "text_table",
     "to_json",
     "told_fields",

@@ -19,7 +19,7 @@ from brenier.report.drift import (
 )
 from brenier.report.figures import ReportFigure, write_figures
 from brenier.report.page import PAGE, Section, write_report
-from brenier.report.plots.drift import FeatureMark, Spread, WeekMark
+from brenier.report.plots.drift import FeatureMark, Spread, WeekMark, short_name
 from brenier.report.tables import MakeTable, TableRows, markdown_table
 
 DISPLACEMENT_UNIT = "standard deviations of the reference"
@@ -48,12 +48,14 @@ class DriftPageSettings:
         max_features: features in a table of the page; the JSON has all of them.
         max_told: features in a table for a terminal.
         max_rows: rows that moved most.
+        max_names: weeks that are named where something is said of several.
         max_weeks: drifted weeks that have a section of their own, those of the least p-values.
     """
 
     max_features: int = 50
     max_told: int = 10
     max_rows: int = 10
+    max_names: int = 4
     max_weeks: int = 6
 
 
@@ -71,6 +73,8 @@ def drift_report(folder: Path, title: str, found: Drift | DriftStudy) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     weeks = found.weeks if isinstance(found, DriftStudy) else (found,)
     told = [0] if len(weeks) == 1 else drifted_weeks(weeks)
+    ways = dict.fromkeys(week.encoding for week in weeks if week.encoding)
+    basis = [*said_of_weeks(weeks), *ways]
     sections = [Section("Verdict", found.verdict())]
     if len(weeks) > 1:
         sections.append(_weeks_section(weeks, found.level, folder))
@@ -80,7 +84,7 @@ def drift_report(folder: Path, title: str, found: Drift | DriftStudy) -> Path:
         heading = "" if alone else f": {weeks[place].name}"
         sections += _week_sections(weeks[place], folder, prefix, heading)
     sections += [
-        Section("What was compared", _basis(weeks)),
+        Section("What was compared", "\n".join(f"* {line}" for line in basis)),
         Section("What the test can and cannot say", CAN_AND_CANNOT),
     ]
     write_report(folder / PAGE, title, sections)
@@ -99,19 +103,25 @@ def drifted_weeks(weeks: Sequence[Drift]) -> list[int]:
     return sorted(sorted(drifted, key=surely)[: DRIFT_PAGE.max_weeks])
 
 
+def surely_changed(week: Drift) -> tuple[FeatureDrift, ...]:
+    """Return the features that have surely changed: none where no drift is seen, whatever single ones look like."""
+    return week.changed_features if week.drifted else ()
+
+
 def week_rows(weeks: Sequence[Drift]) -> tuple[list[str], TableRows]:
     """Return the header and the rows of a table of weeks: p-values, distances with intervals, what moved most."""
-    header = ["week", "rows", "p", "adjusted p", "W2", "95 % from", "to", "", "moved"]
+    measured = any(week.distance is not None for week in weeks)
+    header = ["week", "rows", "p", "adjusted p", "", "moved"]
+    header[4:4] = ["W2", "95 % from", "to"] if measured else []
     rows: list[list[object]] = []
     for week in weeks:
-        far = week.distance
-        figures: list[object] = [None] * 3
-        if far is not None:
-            figures = [far.w2, *far.interval]
-        moved = ", ".join(each.name for each in week.changed_features[:3])
-        verdict = "DRIFT" if week.drifted else ""
-        tested = [week.p_value, week.adjusted_p_value]
-        rows.append([week.name, week.rows[1], *tested, *figures, verdict, moved])
+        figures = [week.p_value, week.adjusted_p_value]
+        if measured:
+            far = week.distance
+            figures += [None] * 3 if far is None else [far.w2, *far.interval]
+        moved = [short_name(each.name) for each in surely_changed(week)[:3]]
+        marks = ["DRIFT" if week.drifted else "", ", ".join(moved)]
+        rows.append([week.name, week.rows[1], *map(_shortly, figures), *marks])
     return header, rows
 
 
@@ -120,9 +130,9 @@ def feature_rows(week: Drift, most: int) -> tuple[list[str], TableRows]:
     header = ["feature", "displacement", "noise floor", "p", "", "change"]
     rows: list[list[object]] = []
     for each in week.features[:most]:
-        mark = "moved" if each in week.changed_features else ""
+        mark = "moved" if each in surely_changed(week) else ""
         figures = [each.displacement, each.noise_floor, each.p_value]
-        rows.append([each.name, *figures, mark, each.change])
+        rows.append([each.name, *map(_shortly, figures), mark, each.change])
     return header, rows
 
 
@@ -130,8 +140,8 @@ def moved_row_table(week: Drift, make: MakeTable) -> str:
     """Return the rows that moved most as a table made by `make`; nothing where there are none."""
     rows: list[list[object]] = []
     for each in week.moved_rows[: DRIFT_PAGE.max_rows]:
-        parts = [f"{name} {_signed(week, name, by)}" for name, by in each.features.items()]  # fmt: skip
-        rows.append([each.row, each.displacement, ", ".join(parts)])
+        parts = [f"{short_name(name)} {_signed(week, name, by)}" for name, by in each.features.items()]  # fmt: skip
+        rows.append([str(each.row), _shortly(each.displacement), ", ".join(parts)])
     return make(["row", "displacement", "of it"], rows) if rows else ""
 
 
@@ -146,6 +156,24 @@ def basis_lines(week: Drift) -> list[str]:
         )
     lines += [f"Not compared: {name} ({why})." for name, why in week.left_out.items()]
     return [*lines, *week.remarks]
+
+
+def said_of_weeks(weeks: Sequence[Drift]) -> list[str]:
+    """Return what comparisons rest on, sentences; what is said of several weeks is said once, with their names."""
+    said: dict[str, list[str]] = {}
+    for week in weeks:
+        lines = basis_lines(week)
+        for line in lines if len(weeks) == 1 else lines[1:]:  # a table has the rows
+            said.setdefault(line, []).append(week.name)
+    found = []
+    for line, names in said.items():
+        of = f"{', '.join(names)}: "
+        if len(names) == len(weeks):
+            of = ""
+        elif len(names) > DRIFT_PAGE.max_names:
+            of = f"{len(names)} of {len(weeks)} weeks, such as {names[0]}: "
+        found.append(f"{of}{line}")
+    return found
 
 
 def distance_line(week: Drift) -> str:
@@ -210,7 +238,7 @@ def _feature_figures(week: Drift, folder: Path, prefix: str) -> list[str]:
             each.displacement,
             each.noise_floor,
             each.p_value,
-            each in week.changed_features,
+            each in surely_changed(week),
         )
         for each in week.features
     ]
@@ -227,7 +255,7 @@ def _feature_figures(week: Drift, folder: Path, prefix: str) -> list[str]:
     if spreads:
         both = ReportFigure(
             f"{prefix}distributions.png",
-            "The features at the top of the ranking, in the reference and now (shares of rows).",
+            "The features at the top of the ranking, in the reference and now: shares of rows, outliers in the outer bars.",
         )
         drawings[both] = functools.partial(plots.distributions, spreads)
     return _shown(write_figures(folder, drawings))
@@ -251,22 +279,14 @@ def _spread(feature: FeatureDrift) -> Spread | None:
     return None
 
 
-def _basis(weeks: Sequence[Drift]) -> str:
-    """Return what the comparisons rest on as a list; what is said of every week is said once."""
-    said: dict[str, list[str]] = {}
-    for week in weeks:
-        for line in filter(None, [*basis_lines(week), week.encoding]):
-            said.setdefault(line, []).append(week.name)
-    items = []
-    for line, names in said.items():
-        of = "" if len(names) == len(weeks) else f"{', '.join(names)}: "
-        items.append(f"* {of}{line}")
-    return "\n".join(items)
-
-
 def _shown(figures: Sequence[ReportFigure]) -> list[str]:
     """Return figures as Markdown, each under its caption."""
     return [f"{caption}\n\n![{caption}]({name})" for name, caption in figures]
+
+
+def _shortly(figure: float | None) -> str | None:
+    """Return a figure with as many digits as it is sure of, about."""
+    return None if figure is None else f"{figure:.3g}"
 
 
 def _signed(week: Drift, name: str, by: float) -> str:

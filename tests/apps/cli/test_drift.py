@@ -79,7 +79,7 @@ def test_json_is_all_of_standard_output(weeks: Path, capsys: Any) -> None:
     assert found["name"] == "other"
     assert 0 < found["p_value"] <= 0.05
     assert found["distance"] is None
-    assert [each["name"] for each in found["features"]][0] == "heat"
+    assert found["features"][0]["name"] == "heat"
     assert found["rows"] == [200, 200]
     assert found["left_out"] == {}
     assert "NaN" not in out

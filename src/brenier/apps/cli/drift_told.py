@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from brenier.apps.cli.console import print_json
@@ -9,12 +10,14 @@ from brenier.report import (
     DRIFT_PAGE,
     Drift,
     DriftStudy,
-    basis_lines,
+    TableRows,
     distance_line,
     drift_report,
     drifted_weeks,
     feature_rows,
     moved_row_table,
+    said_of_weeks,
+    surely_changed,
     text_table,
     week_rows,
 )
@@ -39,36 +42,29 @@ def tell_drift(
 
 def _in_words(found: Drift | DriftStudy) -> str:
     """Return what was found for people: blocks of text, the verdict first."""
+    blocks = [found.verdict()]
     if isinstance(found, Drift):
-        return "\n\n".join(filter(None, [found.verdict(), *_blocks(found)]))
-    blocks = [found.verdict(), text_table(*week_rows(found.weeks))]
-    told = drifted_weeks(found.weeks)
+        blocks += [distance_line(found), _features(found), _rows(found)]
+        said = said_of_weeks([found])
+    else:
+        blocks += [words_table(*week_rows(found.weeks)), *_drifted(found)]
+        said = said_of_weeks(found.weeks)
+    return "\n\n".join(filter(None, [*blocks, "\n".join(said)]))
+
+
+def _drifted(study: DriftStudy) -> list[str]:
+    """Return what moved in the weeks that drifted most surely."""
+    blocks = []
+    told = drifted_weeks(study.weeks)
     for place in told:
-        week = found.weeks[place]
-        blocks += [week.verdict(), *_blocks(week)]
-    drifted = sum(week.drifted for week in found.weeks)
-    if len(told) < drifted:
-        blocks.append(
-            f"{drifted - len(told)} more drifted weeks are in the table above, and with --json in full."
-        )
-    shown = [found.weeks[place] for place in told]
-    remarks: dict[str, list[str]] = {}
-    for week in found.weeks:
-        if week not in shown:
-            for line in week.remarks:
-                remarks.setdefault(line, []).append(week.name)
-    lines = [f"{', '.join(names)}: {line}" for line, names in remarks.items()]
-    return "\n\n".join(filter(None, [*blocks, "\n".join(lines)]))
-
-
-def _blocks(week: Drift) -> list[str]:
-    """Return what is told of a week below its verdict; some blocks may be empty."""
-    return [
-        distance_line(week),
-        _features(week),
-        _rows(week),
-        "\n".join(basis_lines(week)),
-    ]
+        week = study.weeks[place]
+        changed = len(surely_changed(week))
+        table = words_table(*feature_rows(week, min(changed, DRIFT_PAGE.max_told)))
+        blocks.append(f"{week.verdict()}\n{table}" if changed else week.verdict())
+    rest = sum(week.drifted for week in study.weeks) - len(told)
+    if rest:
+        blocks.append(f"{rest} more drifted weeks are told in full by --json.")
+    return blocks
 
 
 def _features(week: Drift) -> str:
@@ -76,17 +72,31 @@ def _features(week: Drift) -> str:
     most, every = DRIFT_PAGE.max_told, len(week.features)
     if not every:
         return ""
-    table = text_table(*feature_rows(week, most))
+    table = words_table(*feature_rows(week, most))
     if every > most:
-        table += f"\nand {every - most} more features, told with --out and --json"
+        table += f"\nand {every - most} more features, told by --out and --json"
     return table
 
 
 def _rows(week: Drift) -> str:
     """Return the table of the rows that moved most; nothing where there are none."""
-    table = moved_row_table(week, text_table)
+    table = moved_row_table(week, words_table)
     return (
         f"Rows that moved most (counted from 0 among those of the week):\n{table}"
         if table
         else ""
     )
+
+
+def words_table(header: Sequence[str], rows: TableRows) -> str:
+    """Return a table for a terminal whose last column holds words, aligned to the left.
+
+    >>> print(words_table(["name", "p", "change"], [["a", 1, "up"], ["b", 2, "x 1.2"]]))
+    name  p  change
+    a     1  up
+    b     2  x 1.2
+    """
+    lines = [list(header), *rows]
+    width = max(len(str(line[-1])) for line in lines)
+    first, *others = [[*line[:-1], str(line[-1]).ljust(width)] for line in lines]
+    return text_table([str(cell) for cell in first], others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,8 +35,9 @@ class DriftPlotSettings:
         max_panels: features whose two distributions are drawn.
         panels_beside: panels of distributions side by side.
         max_categories: categories of a panel; rarer ones are added up.
-        max_name, max_label, max_note: signs of a feature's or week's name, of a category's, and of what is said of a
-            feature; the middle of longer ones is left out.
+        max_name, max_label: signs of a feature's or week's name, and of a category's; the middle of longer ones is left
+            out.
+        max_note: signs of a line of what is said of a feature, which has two at most.
         max_names: weeks whose names are all written; of more, some.
         decades: largest displacement over the median noise floor, beyond which the axis is logarithmic.
     """
@@ -46,7 +48,7 @@ class DriftPlotSettings:
     max_categories: int = 8
     max_name: int = 28
     max_label: int = 20
-    max_note: int = 52
+    max_note: int = 42
     max_names: int = 16
     decades: float = 30.0
 
@@ -141,7 +143,7 @@ def displacement_chart(
         where: Style = {"transform": axes.get_yaxis_transform(), "va": "center"}
         text, colour = p_text(each.p_value), MOVED if each.moved else GREY
         axes.text(1.015, place, text, fontsize=8, color=colour, **where)
-    axes.set_yticks(places, [short_name(each.name) for each in shown], fontsize=9)
+    axes.set_yticks(places, [drawn_name(each.name) for each in shown], fontsize=9)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     few = len(shown) < len(features)
@@ -171,7 +173,7 @@ def distributions(spreads: Sequence[Spread], path: str | Path) -> None:
             _shares(axes, spread)
         else:
             _histogram(axes, spread, spread.edges)
-        axes.set_title(short_name(spread.name), fontsize=10, loc="left")
+        axes.set_title(drawn_name(spread.name), fontsize=10, loc="left")
         axes.tick_params(labelsize=8)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)
@@ -214,7 +216,7 @@ def weeks_chart(weeks: Sequence[WeekMark], level: float, path: str | Path) -> No
 
 
 def short_name(name: str, most: int = DRIFT_PLOT.max_name) -> str:
-    """Return a name as figures show it: one line of so many signs at most, the middle of a long one left out.
+    """Return a name as one line of so many signs at most, the middle of a long one left out.
 
     >>> short_name("temperature of the second bearing, degrees")
     'temperature of…ring, degrees'
@@ -223,7 +225,12 @@ def short_name(name: str, most: int = DRIFT_PLOT.max_name) -> str:
     if len(line) > most:
         half = (most - 1) // 2
         line = f"{line[: most - 1 - half]}…{line[-half:]}"
-    return line.replace("$", r"\$")  # which begins a formula
+    return line
+
+
+def drawn_name(name: str, most: int = DRIFT_PLOT.max_name) -> str:
+    """Return a short name as figures write it, in which a dollar sign would begin a formula."""
+    return short_name(name, most).replace("$", r"\$")
 
 
 def p_text(p_value: float | None) -> str:
@@ -235,6 +242,12 @@ def p_text(p_value: float | None) -> str:
     if p_value is None:
         return "p: –"
     return f"p = {p_value:.2g}".replace("0.", ".", 1)
+
+
+def _wrapped(note: str) -> str:
+    """Return what is said of a feature in lines that a panel has room for."""
+    text = drawn_name(note, 2 * DRIFT_PLOT.max_note - 8)
+    return textwrap.fill(text, DRIFT_PLOT.max_note)
 
 
 def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
@@ -265,9 +278,7 @@ def _histogram(axes: Axes, spread: Spread, edges: NDArray[np.floating]) -> None:
     axes.stairs(spread.before, edges, label="reference", **fill)
     axes.stairs(spread.now, edges, color=MOVED, lw=1.6, label="now")
     axes.set_ylim(0, 1.08 * max(spread.before.max(), spread.now.max(), 1e-12))
-    axes.set_xlabel(
-        short_name(spread.note, DRIFT_PLOT.max_note), fontsize=8, color=GREY
-    )
+    axes.set_xlabel(_wrapped(spread.note), fontsize=8, color=GREY)
     axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="both", nbins=5)
 
@@ -282,9 +293,7 @@ def _shares(axes: Axes, spread: Spread) -> None:
     axes.set_yticks(places, labels, fontsize=8)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(
-        short_name(spread.note, DRIFT_PLOT.max_note), fontsize=8, color=GREY
-    )
+    axes.set_xlabel(_wrapped(spread.note), fontsize=8, color=GREY)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.3g} %")
     axes.locator_params(axis="x", nbins=5)
 
@@ -294,7 +303,7 @@ def _most_frequent(
 ) -> tuple[list[str], NDArray[np.floating], NDArray[np.floating]]:
     """Return the labels and shares of the most frequent categories, all others added up in the last."""
     order = np.argsort(-np.maximum(spread.before, spread.now), kind="stable")
-    labels = [short_name(spread.labels[k], DRIFT_PLOT.max_label) for k in order]
+    labels = [drawn_name(spread.labels[k], DRIFT_PLOT.max_label) for k in order]
     before, now = spread.before[order], spread.now[order]
     most = DRIFT_PLOT.max_categories
     if len(labels) <= most:
@@ -351,7 +360,7 @@ def _name_weeks(axes: Axes, weeks: Sequence[WeekMark]) -> None:
     """Write the names of weeks below the axis, some of them where there are many."""
     step = math.ceil(len(weeks) / DRIFT_PLOT.max_names)
     places = list(range(0, len(weeks), step))
-    names = [short_name(weeks[place].name) for place in places]
+    names = [drawn_name(weeks[place].name) for place in places]
     crowded = len(weeks) * max(map(len, names)) > 60
     turned: Style = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
     axes.set_xticks(places, names, fontsize=8, **(turned if crowded else {}))
