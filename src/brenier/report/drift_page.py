@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from brenier.report.drift import (
 )
 from brenier.report.figures import ReportFigure, write_figures
 from brenier.report.page import PAGE, Section, write_report
-from brenier.report.plots.drift import FeatureMark, Spread, WeekMark, short_name
+from brenier.report.plots.drift import FeatureMark, Spread, short_name
+from brenier.report.plots.drift_weeks import WeekMark
 from brenier.report.tables import MakeTable, TableRows, markdown_table
 
 DISPLACEMENT_UNIT = "standard deviations of the reference"
@@ -251,11 +252,12 @@ def _feature_figures(week: Drift, folder: Path, prefix: str) -> list[str]:
         for each in week.features[: plots.DRIFT_PLOT.max_panels]
         if (spread := _spread(each)) is not None
     ]
-    drawings = {far: functools.partial(plots.displacement_chart, marks, DISPLACEMENT_UNIT)}  # fmt: skip
+    draw = functools.partial(plots.displacement_chart, marks, DISPLACEMENT_UNIT)
+    drawings: dict[ReportFigure, Callable[..., None]] = {far: draw}
     if spreads:
         both = ReportFigure(
             f"{prefix}distributions.png",
-            "The features at the top of the ranking, in the reference and now: shares of rows, outliers in the outer bars.",
+            "The features at the top of the ranking, in the reference and now: shares of rows.",
         )
         drawings[both] = functools.partial(plots.distributions, spreads)
     return _shown(write_figures(folder, drawings))

@@ -1,6 +1,7 @@
 """Figures of drift: displacements, distributions, weeks."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from matplotlib.figure import Figure
 from report.plots.drawn import check_drawn
 
 from brenier.report import plots
-from brenier.report.plots.drift import FeatureMark, Spread, WeekMark
+from brenier.report.plots.drift import FeatureMark, Spread
+from brenier.report.plots.drift_weeks import WeekMark
 
 RNG = np.random.default_rng(0)
 LONG = "temperature of the second bearing,\nin degrees Celsius ($T_2$)"
@@ -29,9 +31,9 @@ def drawn_by(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     kept: list[Figure] = []
     save = Figure.savefig
 
-    def savefig(figure: Figure, *words: object, **named: object) -> None:
+    def savefig(figure: Figure, path: Path, **how: Any) -> None:
         kept.append(figure)
-        save(figure, *words, **named)
+        save(figure, path, **how)
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     return kept
@@ -109,4 +111,4 @@ def test_weeks(
     labels = panels[-1].get_legend_handles_labels()[1]
     assert ("drift" in labels) == (count > 1)
     names = panels[-1].get_xticklabels()
-    assert len(names) <= plots.DRIFT_PLOT.max_names
+    assert len(names) <= plots.WEEK_PLOT.max_names

@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from brenier.apps.cli.console import ExitCode
 from brenier.apps.cli.drift_inputs import (
@@ -17,11 +17,28 @@ from brenier.apps.cli.drift_inputs import (
 )
 from brenier.apps.cli.drift_told import tell_drift
 from brenier.apps.cli.kept_reference import KeptReference
-from brenier.datasets import GivenDialect
+from brenier.datasets import GivenDialect, MixedTableLike
 from brenier.errors import DataError
 from brenier.report import Drift, DriftReference, drift
 
 NO_CATEGORIES = ["none"]  # of --categorical: columns of text are left out
+
+
+class ReadingRules(TypedDict, total=False):
+    """How columns are compared, which a reference settles for all weeks; see `brenier.report.drift`."""
+
+    columns: Sequence[str]
+    categorical: Sequence[str] | str
+    missing: str
+
+
+class ComparingBy(TypedDict):
+    """How a reference is fitted and compared; see `brenier.report.drift`."""
+
+    map_: bool | str
+    max_time: float | None
+    seed: int
+    verbose: bool
 
 
 def drift_command(
@@ -38,9 +55,12 @@ def drift_command(
     delimiter: str | None = None,
     decimal: str | None = None,
     reference_model: Path | None = None,
+    level: float = 0.05,
+    permutations: int = 999,
     with_map: bool = True,
+    max_time: float | None = None,
+    seed: int = 0,
     quiet: bool = False,
-    **settings: object,
 ) -> ExitCode:
     """Compare weeks with a reference; print the verdict and what moved, and write a report on request.
 
@@ -50,60 +70,61 @@ def drift_command(
         out: a folder for the report and its pictures, or None.
         as_json: whether to print JSON.
         by: the column that says which week a row is of, where one file holds them all.
-        columns: the features of tables, None for all columns.
-        categorical: columns that hold categories whatever they look like, or `NO_CATEGORIES`; None to tell from the
-            files.
-        missing: what becomes of missing values: "error", "drop" or "fill"; None for the first.
+        columns, categorical, missing: see `brenier.report.drift`; `NO_CATEGORIES` leaves categories out.
         key: which array of .npz files.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         reference_model: a folder that keeps the fitted reference for the next time, or None.
+        level, permutations, max_time, seed: see `brenier.report.drift`.
         with_map: whether a map may be fitted, for the distance and the rows that moved.
         quiet: whether to leave out progress bars.
-        settings: `level`, `permutations`, `max_time` and `seed` of `brenier.report.drift`, those that were given.
 
     Returns:
         `ExitCode.DRIFT` where any week has drifted.
     """
-    if out is not None and out.exists() and not out.is_dir():
-        raise DataError(f"--out: {out} is a file; give a folder")
-    _check_files(reference, weeks, reference_model, by)
-    names = [] if categorical in (None, NO_CATEGORIES) else list(categorical or ())
-    dialect = GivenDialect(delimiter, decimal)
-    wanted = DriftWanted(columns, names, by, key, dialect)
-    given: dict[str, Any] = {"columns": columns, "missing": missing}
-    given["categorical"] = "leave out" if categorical == NO_CATEGORIES else categorical
-    how = {name: value for name, value in given.items() if value is not None}
-    map_: bool | str = "auto" if with_map else False
-    fit_by = {"map_": map_, "verbose": not quiet}
-    before = _reference(reference, reference_model, wanted, how, {**settings, **fit_by})
+    _check_files(reference, weeks, reference_model, by, out)
+    rules = _rules(columns, categorical, missing)
+    named = [] if categorical in (None, NO_CATEGORIES) else list(categorical or ())
+    wanted = DriftWanted(columns, named, by, key, GivenDialect(delimiter, decimal))
+    fit = ComparingBy(
+        map_="auto" if with_map else False,
+        max_time=max_time,
+        seed=seed,
+        verbose=not quiet,
+    )
+    before = _reference(reference, reference_model, wanted, rules, fit)
     if isinstance(before, DriftReference):
-        wanted, how = _as_fitted(wanted, before), {}
-    tables = {path: read_drift_table(path, wanted, is_week=True) for path in weeks}
-    tell_drift_tables(tables, wanted)
-    named, source = _named(weeks), reference or reference_model
-    current: Any = {name: tables[path] for name, path in named.items()}
-    if len(weeks) == 1:
-        current = tables[weeks[0]]
-    with naming_files(_arguments(source, named)):
+        wanted, rules = _as_fitted(wanted, before), ReadingRules()
+    files = _names_of(weeks)
+    tables = {name: read_drift_table(path, wanted, True) for name, path in files.items()}  # fmt: skip
+    tell_drift_tables({files[name]: table for name, table in tables.items()}, wanted)
+    source = reference or reference_model
+    with naming_files(_arguments(source, files)):
         found = drift(
             before,
-            current,
+            tables if len(weeks) > 1 else next(iter(tables.values())),
             by=by,
-            **how,
-            **fit_by,
-            **settings,
+            level=level,
+            permutations=permutations,
+            **rules,
+            **fit,
         )
     if isinstance(found, Drift):
-        found = dataclasses.replace(found, name=next(iter(named)))
-    title = f"Drift of {', '.join(path.name for path in weeks)}"
-    tell_drift(found, out, as_json, f"{title} from {source}")
+        found = dataclasses.replace(found, name=next(iter(files)))
+    title = f"Drift of {', '.join(path.name for path in weeks)} from {source}"
+    tell_drift(found, out, as_json, title)
     return ExitCode.DRIFT if found.drifted else ExitCode.OK
 
 
 def _check_files(
-    first: Path | None, weeks: Sequence[Path], folder: Path | None, by: str | None
+    first: Path | None,
+    weeks: Sequence[Path],
+    folder: Path | None,
+    by: str | None,
+    out: Path | None,
 ) -> None:
-    """Raise unless reference, weeks and the folder of a saved reference go together."""
+    """Raise unless reference, weeks, the folder of a saved reference and that of the report go together."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise DataError(f"--out: {out} is a file; give a folder")
     if first is None and folder is None:
         raise DataError(
             "WEEK: is missing; give a file of the reference, then one for each week"
@@ -123,40 +144,55 @@ def _check_files(
         )
 
 
+def _rules(
+    columns: Sequence[str] | None,
+    categorical: Sequence[str] | None,
+    missing: str | None,
+) -> ReadingRules:
+    """Return how columns are compared, as far as the user says."""
+    rules = ReadingRules()
+    if columns is not None:
+        rules["columns"] = columns
+    if categorical is not None:
+        leave_out = categorical == NO_CATEGORIES
+        rules["categorical"] = "leave out" if leave_out else categorical
+    if missing is not None:
+        rules["missing"] = missing
+    return rules
+
+
 def _reference(
     first: Path | None,
     folder: Path | None,
     wanted: DriftWanted,
-    how: Mapping[str, Any],
-    settings: Mapping[str, Any],
-) -> Any:
+    rules: ReadingRules,
+    fit: ComparingBy,
+) -> MixedTableLike | DriftReference:
     """Return the table of the reference, or what was fitted to it and saved."""
-    saved = folder if first is None else first
-    if saved is not None and (first is None or first.is_dir()):
-        if how:
+    if first is None or first.is_dir():
+        saved = folder if first is None else first
+        if rules:
             raise DataError(
-                f"--{next(iter(how))}: is settled by the saved reference {saved}; leave it out"
+                f"--{next(iter(rules))}: is settled by the saved reference {saved}; leave it out"
             )
-        return DriftReference.load(saved)
-    if first is None:
-        return None
-
-    def read() -> Any:
-        table = read_drift_table(first, wanted)
-        tell_drift_tables({first: table}, wanted)
-        return table
-
+        return DriftReference.load(saved or Path())
     if folder is None:
-        return read()
+        return _read_reference(first, wanted)
 
-    def fit() -> DriftReference:
+    def fitted() -> DriftReference:
+        table = _read_reference(first, wanted)
         with naming_files({"reference": first}):
-            return DriftReference.fit(read(), **how, **fit_by)
+            return DriftReference.fit(table, **rules, **fit)
 
-    tested = ("level", "permutations")  # which a reference does not depend on
-    fit_by = {name: value for name, value in settings.items() if name not in tested}
-    told = {**dataclasses.asdict(wanted), **how, "seed": settings.get("seed", 0)}
-    return KeptReference(folder, first, told).fitted(fit)
+    how = {**dataclasses.asdict(wanted), **rules, "seed": fit["seed"]}
+    return KeptReference(folder, first, how).fitted(fitted)
+
+
+def _read_reference(path: Path, wanted: DriftWanted) -> MixedTableLike:
+    """Return the table of the reference, after warnings about it."""
+    table: MixedTableLike = read_drift_table(path, wanted)
+    tell_drift_tables({path: table}, wanted)
+    return table
 
 
 def _as_fitted(wanted: DriftWanted, reference: DriftReference) -> DriftWanted:
@@ -168,20 +204,21 @@ def _as_fitted(wanted: DriftWanted, reference: DriftReference) -> DriftWanted:
     )
 
 
-def _named(weeks: Sequence[Path]) -> dict[str, Path]:
-    """Return the weeks by their names: those of the files without suffixes where they differ."""
+def _names_of(weeks: Sequence[Path]) -> dict[str, Path]:
+    """Return the weeks by their names: those of the files without suffixes, where these differ."""
     twice = [path for path, times in Counter(weeks).items() if times > 1]
     if twice:
-        raise DataError(f"{twice[0]}: is given {weeks.count(twice[0])} times; give each week once")  # fmt: skip
-    short = [Path(path.stem).stem if Path(path.stem).suffix == ".csv" else path.stem for path in weeks]  # fmt: skip
+        raise DataError(
+            f"{twice[0]}: is given {weeks.count(twice[0])} times; give each week once"
+        )
+    short = [path.stem.removesuffix(".csv") for path in weeks]  # of x.csv.gz, too
     names = short if len(set(short)) == len(short) else list(map(str, weeks))
     return dict(zip(names, weeks, strict=True))
 
 
-def _arguments(reference: Path | None, named: Mapping[str, Path]) -> dict[str, Path]:
+def _arguments(reference: Path | None, weeks: Mapping[str, Path]) -> dict[str, Path]:
     """Return the files by the names that the library has for what they hold."""
-    found = {f"current[{name!r}]": path for name, path in named.items()}
-    found |= named
-    if len(named) == 1:
-        found = {"current": next(iter(named.values()))}
+    found = {f"current[{name!r}]": path for name, path in weeks.items()}
+    if len(weeks) == 1:
+        found = {"current": next(iter(weeks.values()))}
     return found if reference is None else {"reference": reference, **found}

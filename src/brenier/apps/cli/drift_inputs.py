@@ -17,8 +17,8 @@ from brenier.datasets import (
     ARRAYS,
     UNTOLD,
     GivenDialect,
+    MixedTableLike,
     TableFile,
-    TableLike,
     check_cells,
     check_file,
     file_kind,
@@ -94,7 +94,9 @@ def read_drift_table(path: Path, wanted: DriftWanted, is_week: bool = False) -> 
     return frame
 
 
-def tell_drift_tables(tables: Mapping[Path, TableLike], wanted: DriftWanted) -> None:
+def tell_drift_tables(
+    tables: Mapping[Path, MixedTableLike], wanted: DriftWanted
+) -> None:
     """Warn of columns of numbers that look like no measurement, such as numbers of rows, which always drift.
 
     Args:

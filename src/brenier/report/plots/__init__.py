@@ -11,8 +11,8 @@ from brenier.report.plots.drift import (
     DRIFT_PLOT,
     displacement_chart,
     distributions,
-    weeks_chart,
 )
+from brenier.report.plots.drift_weeks import WEEK_PLOT, weeks_chart
 from brenier.report.plots.maps import (
     SCATTER,
     ScatterSettings,
@@ -25,6 +25,7 @@ from brenier.report.plots.training import inner_convergence, loss_curve
 __all__ = [
     "DRIFT_PLOT",
     "SCATTER",
+    "WEEK_PLOT",
     "ScatterSettings",
     "animation",
     "class_scatter",
