@@ -34,8 +34,8 @@ from brenier.report.drift.summaries import (
 
 ENCODING = (
     "A number counts in standard deviations of the reference (where wild rows make these large, in quartile ranges "
-    "over 1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance of one "
-    "in the reference; rare categories are taken together, and so are new ones."
+    "over 1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance "
+    "of one in the reference; rare categories are taken together, and so are new ones."
 )
 RARE, NEW = "(rarer ones)", "(new ones)"
 MISSING, PRESENT = "missing", "present"

@@ -210,7 +210,8 @@ def _tables(
             str(name): read_mixed(table, f"current[{name!r}]", categories)
             for name, table in current.items()
         }
-    table = read_mixed(current, "current", categories)
+    given: MixedTableLike = current  # type: ignore[assignment]
+    table = read_mixed(given, "current", categories)
     return {"": table} if by is None else _split(table, by)
 
 
