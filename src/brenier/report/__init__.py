@@ -1,7 +1,7 @@
 """Reports: what a fit or an evaluation found, as a page of Markdown and its figures in one folder.
 
 `page` and `tables` are the building blocks, `figures`, `control_figures` and `plots` draw, `fit`, `evaluation` and
-`control` say what is reported.
+`control` say what is reported. `drift` says whether a table has changed since a reference.
 """
 
 from brenier.report.control import (
@@ -12,6 +12,17 @@ from brenier.report.control import (
     measure_policy,
     policy_settings,
     told_fields,
+)
+from brenier.report.drift import (
+    CategorySummary,
+    Drift,
+    DriftReference,
+    DriftStudy,
+    FeatureDrift,
+    MovedRow,
+    NumberSummary,
+    drift,
+    holds_reference,
 )
 from brenier.report.evaluation import (
     EVALUATION,
@@ -49,9 +60,16 @@ __all__ = [
     "EVALUATION_FOOTNOTE",
     "PAGE",
     "REPORT",
+    "CategorySummary",
+    "Drift",
+    "DriftReference",
+    "DriftStudy",
+    "FeatureDrift",
     "LabelPair",
     "MapEvaluation",
     "MeasuredPolicy",
+    "MovedRow",
+    "NumberSummary",
     "PolicyFacts",
     "Section",
     "TableRows",
@@ -59,11 +77,13 @@ __all__ = [
     "class_table",
     "control_report",
     "distance_section",
+    "drift",
     "figures_section",
     "first_line",
     "fit_report",
     "format_cell",
     "has_enough_rows",
+    "holds_reference",
     "map_figures",
     "markdown_table",
     "measure",
