@@ -68,6 +68,8 @@ ROWS: dict[str, set[str]] = {
     "report": {
         "errors",
         "atomic",
+        "datasets",
+        "model_files",
         "metrics",
         "statistics",
         "solve",

@@ -40,15 +40,8 @@ from brenier.datasets.files import (
     write_samples,
 )
 from brenier.datasets.images import image_set
-from brenier.datasets.mixed import (
-    CATEGORY,
-    EMPTY,
-    NUMBER,
-    MixedColumn,
-    MixedTable,
-    MixedTableLike,
-    read_mixed,
-)
+from brenier.datasets.mixed import MixedTable, MixedTableLike, read_mixed
+from brenier.datasets.mixed_columns import CATEGORY, EMPTY, NUMBER, MixedColumn
 from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,

@@ -1,7 +1,7 @@
 """Reports: what a fit or an evaluation found, as a page of Markdown and its figures in one folder.
 
 `page` and `tables` are the building blocks, `figures`, `control_figures` and `plots` draw, `fit`, `evaluation`,
-`control` and `drift_page` say what is reported. `drift` compares tables.
+`control` and `drift_page` say what is reported. `drift` says whether a table has changed since a reference.
 """
 
 from brenier.report.control import (
@@ -13,7 +13,17 @@ from brenier.report.control import (
     policy_settings,
     told_fields,
 )
-from brenier.report.drift import Drift, DriftReference, DriftStudy, drift
+from brenier.report.drift import (
+    CategorySummary,
+    Drift,
+    DriftReference,
+    DriftStudy,
+    FeatureDrift,
+    MovedRow,
+    NumberSummary,
+    drift,
+    holds_reference,
+)
 from brenier.report.drift_page import (
     DRIFT_PAGE,
     distance_line,
@@ -62,12 +72,16 @@ __all__ = [
     "EVALUATION_FOOTNOTE",
     "PAGE",
     "REPORT",
+    "CategorySummary",
     "Drift",
     "DriftReference",
     "DriftStudy",
+    "FeatureDrift",
     "LabelPair",
     "MapEvaluation",
     "MeasuredPolicy",
+    "MovedRow",
+    "NumberSummary",
     "PolicyFacts",
     "Section",
     "TableRows",
@@ -85,6 +99,7 @@ __all__ = [
     "fit_report",
     "format_cell",
     "has_enough_rows",
+    "holds_reference",
     "map_figures",
     "markdown_table",
     "measure",

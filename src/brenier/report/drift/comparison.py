@@ -12,8 +12,8 @@ from brenier.datasets import CATEGORY, EMPTY, MixedTable
 from brenier.metrics import TwoSampleTest, two_sample_test
 from brenier.report.drift.encoding import Encoded, encoded_pair
 from brenier.report.drift.maps import (
-    FittedMap,
     MapOptions,
+    TableMap,
     map_between,
     most_moved,
 )
@@ -61,7 +61,7 @@ class Compared:
     rows: ReadRows
     pair: Encoded
     test: TwoSampleTest | None
-    fitted: FittedMap | None
+    fitted: TableMap | None
 
     @property
     def rules(self) -> list[ColumnRule]:
@@ -113,7 +113,7 @@ def compare(
         level=tests.level,
         test=found.test,
         distance=None if found.fitted is None else found.fitted.distance,
-        features=_features(found),
+        features=_ranked_features(found),
         moved_rows=moved,
         left_out={**reference.left_out, **left_out},
         remarks=(*reference.remarks, *told, *remarks, *more),
@@ -207,10 +207,10 @@ def _row_remarks(found: Compared) -> list[str]:
     return remarks
 
 
-def _features(found: Compared) -> tuple[FeatureDrift, ...]:
+def _ranked_features(found: Compared) -> tuple[FeatureDrift, ...]:
     """Return what is found of each feature, ranked."""
     reference, rows = found.reference, found.rows
-    displacements, floors = _displacements(found)
+    displacements, floors = _moved_by(found)
     p_values = _feature_p_values(found)
     features = []
     for k, place in enumerate(found.active):
@@ -255,7 +255,7 @@ def _feature_p_values(found: Compared) -> list[float | None]:
     return found_values
 
 
-def _displacements(found: Compared) -> tuple[list[float | None], list[float | None]]:
+def _moved_by(found: Compared) -> tuple[list[float | None], list[float | None]]:
     """Return by how much each active feature moved, and by how much it would if nothing had changed."""
     rules, reference = found.rules, found.reference
     if not len(found.rows.values):

@@ -50,11 +50,11 @@ def encoded_pair(
         owners += [place] * parts[0].shape[1]
         for side, part in zip(sides, parts, strict=True):
             side.append(part)
-    joined = [_joined(side, len(rows)) for side, rows in zip(sides, (x, z), strict=True)]  # fmt: skip
+    joined = [_side_by_side(side, len(rows)) for side, rows in zip(sides, (x, z), strict=True)]  # fmt: skip
     return Encoded(joined[0], joined[1], torch.tensor(owners, dtype=torch.int64))
 
 
-def _joined(parts: list[np.ndarray], rows: int) -> Tensor:
+def _side_by_side(parts: list[np.ndarray], rows: int) -> Tensor:
     """Return columns side by side."""
     if not parts:
         return torch.zeros(rows, 0, dtype=torch.float64)

@@ -36,7 +36,7 @@ class MapOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class FittedMap:
+class TableMap:
     """A map from the reference to the current table, in encoded columns.
 
     Attributes:
@@ -54,7 +54,7 @@ class FittedMap:
 
 def map_between(
     pair: Encoded, options: MapOptions, generator: torch.Generator
-) -> FittedMap | str:
+) -> TableMap | str:
     """Return the map between two encoded tables, or why there is none, in a sentence.
 
     Args:
@@ -65,7 +65,7 @@ def map_between(
     reason = why_no_map(pair, options)
     if reason is not None:
         return reason
-    x, z = (_some(side, DRIFT.map_rows, generator) for side in (pair.x, pair.z))
+    x, z = (_some_of_side(side, DRIFT.map_rows, generator) for side in (pair.x, pair.z))
     estimator = OptimalTransport(
         "convex",
         scale=np.ones(x.shape[1]),
@@ -89,7 +89,7 @@ def map_between(
         return (
             "The map that was fitted is not finite, so that no distance can be given."
         )
-    return FittedMap(transport, distance, moved, (len(x), len(z)))
+    return TableMap(transport, distance, moved, (len(x), len(z)))
 
 
 def why_no_map(pair: Encoded, options: MapOptions) -> str | None:
@@ -129,7 +129,7 @@ class MovedPlaces:
 
 
 def most_moved(
-    fitted: FittedMap, z: Tensor, generator: torch.Generator
+    fitted: TableMap, z: Tensor, generator: torch.Generator
 ) -> MovedPlaces | None:
     """Return the rows of the current table (m, d) that moved most, z - T^{-1}(z), or None where none can be told."""
     order = torch.randperm(len(z), generator=generator)[: DRIFT.inverse_rows]
@@ -147,7 +147,7 @@ def most_moved(
     return MovedPlaces(order[best], moved[best], len(rows))
 
 
-def _some(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
+def _some_of_side(rows: Tensor, most: int, generator: torch.Generator) -> Tensor:
     """Return some of the rows, all where there are no more."""
     if len(rows) <= most:
         return rows

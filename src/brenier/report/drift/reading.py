@@ -91,7 +91,7 @@ def rows_kept(
     any_missing = np.zeros(table.rows, dtype=bool)
     for name in columns:
         column = table.column(name)
-        _check_size(column, table.argument)
+        _check_large(column, table.argument)
         gaps = column.missing
         if missing == "error" and bool(gaps.any()):
             raise DataError(
@@ -105,7 +105,7 @@ def rows_kept(
     return np.flatnonzero(~any_missing) if bool(any_missing.any()) else None
 
 
-def _check_size(column: MixedColumn, argument: str) -> None:
+def _check_large(column: MixedColumn, argument: str) -> None:
     """Raise where a number is infinite, or so large that squares overflow."""
     if column.kind != NUMBER or column.values.dtype.kind != "f":
         return

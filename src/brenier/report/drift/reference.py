@@ -121,7 +121,9 @@ class DriftReference:
         check_choices(missing, map_)
         table = read_mixed(reference, "reference", named_categories(categorical))
         chosen = chosen_table(table, columns, categorical)
-        found = _fitted(cls, chosen, columns is not None, categorical, missing, seed)
+        found = _fitted_reference(
+            cls, chosen, columns is not None, categorical, missing, seed
+        )
         options = MapOptions(map_, max_time, seed, verbose)
         return found if map_ is False else found.with_map_noise(options)
 
@@ -170,7 +172,7 @@ class DriftReference:
         return load_reference(folder)
 
 
-def _fitted(
+def _fitted_reference(
     cls: type[DriftReference],
     table: MixedTable,
     chosen: bool,

@@ -59,20 +59,20 @@ def save_reference(folder: str | Path, reference: DriftReference) -> None:
 
 def load_reference(folder: str | Path) -> DriftReference:
     """Return the reference saved in a folder; see `DriftReference.load`."""
-    found = read_described(folder, REFERENCE, _expected)
+    found = read_described(folder, REFERENCE, _sample_shapes)
     try:
-        return _built(found)
+        return _reference_of(found)
     except Exception as error:  # whatever a made-up description leads to
         raise unfit(folder, error) from error
 
 
-def _expected(told: Told) -> Shapes:
+def _sample_shapes(told: Told) -> Shapes:
     """Return the shapes of the tensors of a description."""
     shape = (int(told["kept_rows"]), len(told["rules"]))
     return {"sample": TensorShape(shape, torch.float64)}
 
 
-def _built(found: Described) -> DriftReference:
+def _reference_of(found: Described) -> DriftReference:
     """Return the reference of a description and its rows.
 
     Raises:

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from brenier.datasets import CATEGORY, EMPTY, NUMBER, MixedColumn
 from brenier.errors import DataError
+from brenier.model_files import Told
 from brenier.report.drift.settings import DRIFT
 from brenier.report.drift.summaries import (
     CategorySummary,
@@ -34,11 +34,11 @@ from brenier.report.drift.summaries import (
 
 ENCODING = (
     "A number counts in standard deviations of the reference (where wild rows make these large, in quartile ranges "
-    "over 1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance of one "
-    "in the reference; rare categories are taken together, and so are new ones."
+    "over 1.349). A category counts by its own column, scaled so that all columns of a feature have a total variance "
+    "of one in the reference; rare categories are taken together, and so are new ones."
 )
 RARE, NEW = "(rarer ones)", "(new ones)"
-MISSING, PRESENT = "missing", "present"
+MISSING_LEVEL, PRESENT_LEVEL = "missing", "present"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ class ColumnRule:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, held: Mapping[str, Any]) -> ColumnRule:
+    def from_json(cls, held: Told) -> ColumnRule:
         """Return the rule that JSON holds."""
         summary = {
             name: tuple(part) if isinstance(part, list) else part
@@ -154,7 +154,7 @@ def missing_column(column: MixedColumn) -> MixedColumn:
     """Return which values of a column are missing, as a column of categories."""
     codes = column.missing.astype(np.int64)
     return dataclasses.replace(
-        column, kind=CATEGORY, values=codes, levels=(PRESENT, MISSING)
+        column, kind=CATEGORY, values=codes, levels=(PRESENT_LEVEL, MISSING_LEVEL)
     )
 
 

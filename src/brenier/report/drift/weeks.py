@@ -56,25 +56,19 @@ def drift(
     """Return whether a table has drifted from a reference, by how much, and in which features and rows.
 
     A permutation test, exact at any number of rows, says whether; the W2 distance with its interval says by how much;
-    displacements of features, beside those that chance alone makes, say where. Rows should be independent: of rows in
-    series, or several of one machine or patient, the test raises alarms too often.
+    displacements of features, beside those of chance alone, say where. Rows should be independent of each other.
 
     Args:
         reference: a frame of pandas, polars or pyarrow, an array or tensor (n, d), a sequence of rows, or a
             `DriftReference`, which is fitted once for many weeks and brings `columns`, `categorical` and `missing`.
         current: a table (m, d) with the columns of the reference in any order, or several by name.
         by: a column of `current` that says which week a row is of; each is compared by itself. It is no feature.
-        columns: those to compare; None for all that hold numbers or categories. Others are left out by name.
-        categorical: "auto": columns of text, and of true and false, are categories; names: these columns are, too,
-            though they hold numbers; "leave out": no column of categories is compared.
-        missing: "error": a missing value is an error; "drop": its row is left out; "fill": the median or the most
-            frequent category of the reference takes its place, and whether it was missing is a feature of its own.
+        columns, categorical, missing: which columns are compared and how, as in `DriftReference.fit`.
         level: the share of false alarms that is accepted, for all weeks together.
-        permutations: of rows. They bound p-values from below, and are raised where otherwise none of so many weeks
-            could reach the level.
-        map_: whether a map is fitted, for the distance, for displacements of features given the others, and for the
-            rows that moved most. "auto": where rows and columns allow; True: also with very many columns; False:
-            displacements are then those of each column taken alone.
+        permutations: of rows, at least; more where otherwise none of so many weeks could reach the level.
+        map_: whether maps are fitted, for the distance, for displacements, and for the rows that moved most. "auto":
+            where rows and columns allow; True: also with very many columns; False: displacements are then those of
+            each column taken alone.
         max_time: seconds for all maps together, or None for a number of steps, which makes results the same every time.
         seed: of permutations, of rows drawn, and of maps.
         verbose: whether progress bars are shown.
@@ -88,48 +82,71 @@ def drift(
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> reference, week = rng.normal(size=(500, 3)), rng.normal(size=(400, 3))
-    >>> week[:, 1] += 0.5
-    >>> found = drift(reference, week, map_=False)
+    >>> found = drift(
+    ...     rng.normal(size=(500, 3)),
+    ...     rng.normal(size=(400, 3)) + [0, 0.5, 0],
+    ...     map_=False,
+    ... )
     >>> found.drifted, found.features[0].name
     (True, 'x1')
     """
     check_level(level)
     check_choices(missing, map_)
-    time = max_time if max_time is None else DRIFT.map_time_share * _checked_time(max_time)  # fmt: skip
-    if isinstance(reference, DriftReference):
-        _check_same(reference, columns, categorical, missing)
-        known = reference
-    else:
-        known = DriftReference.fit(
-            reference,
-            columns=columns,
-            categorical=categorical,
-            missing=missing,
-            map_=False,
-            seed=seed,
-        )
+    known = _as_reference(reference, columns, categorical, missing, seed)
     tables = _tables(current, by, known)
     fits = len(tables) + (known.mapped is None)
-    maps = MapOptions(map_, None if time is None else time / fits, seed, verbose)
-    raised = max(permutations, _permutations_needed(level, len(tables)))
-    tests = ComparisonOptions(level, raised, seed)
-    matched = [known.layout.match(table) for table in tables.values()]  # before any fit
-    if map_ is not False:
-        known = known.with_map_noise(maps)
-    found = [
-        compare(known, table, name, tests, maps)
-        for name, table in zip(tables, matched, strict=True)
-    ]
-    if raised != permutations:
-        told = (
-            f"Permutations were raised from {permutations:,} to {raised:,}: with fewer no p-value, adjusted for "
-            f"{len(tables)} tables, could reach the level {level:g}."
-        )
-        found = [dataclasses.replace(each, remarks=(*each.remarks, told)) for each in found]  # fmt: skip
+    maps = MapOptions(map_, seconds_of_a_fit(max_time, fits), seed, verbose)
+    tests = ComparisonOptions(level, permutations, seed)
+    found = _compared_tables(known, tables, tests, maps)
     if by is None and not isinstance(current, Mapping):
         return found[0]
     return DriftStudy(tuple(holm(found)), level)
+
+
+def _as_reference(
+    reference: MixedTableLike | DriftReference,
+    columns: Sequence[str] | str | None,
+    categorical: Sequence[str] | str,
+    missing: str,
+    seed: int,
+) -> DriftReference:
+    """Return the reference, fitted without a map where it is a table."""
+    if isinstance(reference, DriftReference):
+        _check_same(reference, columns, categorical, missing)
+        return reference
+    return DriftReference.fit(
+        reference,
+        columns=columns,
+        categorical=categorical,
+        missing=missing,
+        map_=False,
+        seed=seed,
+    )
+
+
+def _compared_tables(
+    reference: DriftReference,
+    tables: dict[str, MixedTable],
+    tests: ComparisonOptions,
+    maps: MapOptions,
+) -> list[Drift]:
+    """Return what is found of each table by itself; permutations are enough for as many tables."""
+    matched = [reference.layout.match(each) for each in tables.values()]
+    if maps.wanted is not False:
+        reference = reference.with_map_noise(maps)
+    needed = math.ceil(len(tables) / tests.level) - 1
+    enough = dataclasses.replace(tests, permutations=max(tests.permutations, needed))
+    found = [
+        compare(reference, table, name, enough, maps)
+        for name, table in zip(tables, matched, strict=True)
+    ]
+    if enough == tests:
+        return found
+    told = (
+        f"Permutations were raised from {tests.permutations:,} to {needed:,}: with fewer no p-value, adjusted for "
+        f"{len(tables)} tables, could reach the level {tests.level:g}."
+    )
+    return [dataclasses.replace(each, remarks=(*each.remarks, told)) for each in found]
 
 
 def holm(weeks: Sequence[Drift]) -> list[Drift]:
@@ -160,10 +177,12 @@ def check_level(level: object) -> None:
     )
 
 
-def _checked_time(max_time: object) -> float:
-    """Return seconds that are more than none."""
+def seconds_of_a_fit(max_time: object, fits: int) -> float | None:
+    """Return the seconds that each of so many maps may take, None where they are not limited."""
+    if max_time is None:
+        return None
     if isinstance(max_time, numbers.Real) and 0 < float(max_time) < math.inf:
-        return float(max_time)
+        return DRIFT.map_time_share * float(max_time) / max(1, fits)
     raise DataError(
         f"max_time: is {max_time!r}; give seconds, or None", argument="max_time"
     )
@@ -210,7 +229,8 @@ def _tables(
             str(name): read_mixed(table, f"current[{name!r}]", categories)
             for name, table in current.items()
         }
-    table = read_mixed(current, "current", categories)
+    given: MixedTableLike = current  # type: ignore[assignment]
+    table = read_mixed(given, "current", categories)
     return {"": table} if by is None else _split(table, by)
 
 
@@ -242,8 +262,3 @@ def _split(table: MixedTable, by: str) -> dict[str, MixedTable]:
         )
         for place in found[np.argsort(first)]
     }
-
-
-def _permutations_needed(level: float, weeks: int) -> int:
-    """Return how many permutations let the first of so many weeks reach the level."""
-    return math.ceil(weeks / level) - 1

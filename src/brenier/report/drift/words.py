@@ -153,11 +153,10 @@ def _spread_change(reference: NumberSummary, current: NumberSummary) -> str:
 
 def _quantile_change(reference: NumberSummary, current: NumberSummary) -> str:
     """Return which quantile has changed most, of those that many rows lie beyond."""
+    pairs = zip(reference.quantiles, current.quantiles, strict=True)
     inner = [
         (abs(now - before), level, before, now)
-        for level, before, now in zip(
-            reference.levels, reference.quantiles, current.quantiles, strict=True
-        )  # fmt: skip
+        for level, (before, now) in zip(reference.levels, pairs, strict=True)
         if 0.05 <= level <= 0.95
     ]
     _, level, before, now = max(inner, default=(0.0, 0.5, 0.0, 0.0))
