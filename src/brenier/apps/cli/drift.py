@@ -85,12 +85,8 @@ def drift_command(
     rules = _rules(columns, categorical, missing)
     named = [] if categorical in (None, NO_CATEGORIES) else list(categorical or ())
     wanted = DriftWanted(columns, named, by, key, GivenDialect(delimiter, decimal))
-    fit = ComparingBy(
-        map_="auto" if with_map else False,
-        max_time=max_time,
-        seed=seed,
-        verbose=not quiet,
-    )
+    map_: bool | str = "auto" if with_map else False
+    fit = ComparingBy(map_=map_, max_time=max_time, seed=seed, verbose=not quiet)
     before = _reference(reference, reference_model, wanted, rules, fit)
     if isinstance(before, DriftReference):
         wanted, rules = _as_fitted(wanted, before), ReadingRules()
@@ -110,8 +106,8 @@ def drift_command(
         )
     if isinstance(found, Drift):
         found = dataclasses.replace(found, name=next(iter(files)))
-    title = f"Drift of {', '.join(path.name for path in weeks)} from {source}"
-    tell_drift(found, out, as_json, title)
+    told = ", ".join(path.name for path in weeks)
+    tell_drift(found, out, as_json, f"Drift of {told} from {source}")
     return ExitCode.DRIFT if found.drifted else ExitCode.OK
 
 

@@ -77,7 +77,7 @@ def read_drift_table(path: Path, wanted: DriftWanted, is_week: bool = False) -> 
     if not len(table.frame):
         raise DataError(f"{path}: has no rows; give a file with at least one")
     names = table.names or tuple(map(str, range(table.frame.shape[1])))
-    places = _places(table, names, wanted, is_week)
+    places = _places_read(table, names, wanted, is_week)
     chosen = [names[place] for place in places]
     for place, name in zip(places, chosen, strict=True):
         if names.count(name) > 1 or not name.strip():
@@ -172,14 +172,14 @@ def _read_array(path: Path, wanted: DriftWanted, is_week: bool) -> Any:
     return np.asarray(read_samples(path, key=wanted.key, mmap=large).values)
 
 
-def _places(
+def _places_read(
     table: TableFile, names: Sequence[str], wanted: DriftWanted, is_week: bool
 ) -> list[int]:
     """Return the numbers of the columns that are read: the features, and that of the weeks where there is one."""
     if not is_week:
         for name in wanted.categorical:
             table.place(name, "--categorical")
-    places = _features(table, names, wanted)
+    places = _compared_places(table, names, wanted)
     if wanted.by is not None:
         places = [place for place in places if names[place] != wanted.by]
     if not places:
@@ -191,7 +191,9 @@ def _places(
     return places
 
 
-def _features(table: TableFile, names: Sequence[str], wanted: DriftWanted) -> list[int]:
+def _compared_places(
+    table: TableFile, names: Sequence[str], wanted: DriftWanted
+) -> list[int]:
     """Return the numbers of the columns that are compared: those asked for, or all but a row index."""
     if wanted.columns is not None:
         return [table.place(name, "--columns") for name in wanted.columns]

@@ -35,16 +35,16 @@ def tell_drift(
         if as_json:
             print_json(found.to_json())
         else:
-            print(_in_words(found))
+            print(_all_in_words(found))
             if page is not None:
                 print(f"\nReport: {page}")
 
 
-def _in_words(found: Drift | DriftStudy) -> str:
+def _all_in_words(found: Drift | DriftStudy) -> str:
     """Return what was found for people: blocks of text, the verdict first."""
     blocks = [found.verdict()]
     if isinstance(found, Drift):
-        blocks += [distance_line(found), _features(found), _rows(found)]
+        blocks += [distance_line(found), _feature_table(found), _moved_table(found)]
         said = said_of_weeks([found])
     else:
         blocks += [words_table(*week_rows(found.weeks)), *_drifted(found)]
@@ -67,7 +67,7 @@ def _drifted(study: DriftStudy) -> list[str]:
     return blocks
 
 
-def _features(week: Drift) -> str:
+def _feature_table(week: Drift) -> str:
     """Return the table of the features at the top of the ranking; nothing where there is none."""
     most, every = DRIFT_PAGE.max_told, len(week.features)
     if not every:
@@ -78,7 +78,7 @@ def _features(week: Drift) -> str:
     return table
 
 
-def _rows(week: Drift) -> str:
+def _moved_table(week: Drift) -> str:
     """Return the table of the rows that moved most; nothing where there are none."""
     table = moved_row_table(week, words_table)
     return (

@@ -102,8 +102,8 @@ def displacement_chart(
     shown = features[: DRIFT_PLOT.max_features]
     figure, (axes,) = new_figure(1, 7.5, 1.5 + 0.3 * len(shown))
     places = np.arange(len(shown))
-    floors = _numbers([each.noise_floor for each in shown])
-    moves = _numbers([each.displacement for each in shown])
+    floors = _known_numbers([each.noise_floor for each in shown])
+    moves = _known_numbers([each.displacement for each in shown])
     start = _logarithmic(axes, moves, floors)
     axes.barh(
         places,
@@ -158,7 +158,7 @@ def distributions(spreads: Sequence[Spread], path: str | Path) -> None:
     figure, panels = new_figure(beside * rows, width, 0.5 + 2.7 * rows, rows=rows)
     for axes, spread in zip(panels, shown, strict=False):
         if spread.edges is None:
-            _shares(axes, spread)
+            _category_bars(axes, spread)
         else:
             _histogram(axes, spread, spread.edges)
         axes.set_title(drawn_name(spread.name), fontsize=10, loc="left")
@@ -206,7 +206,7 @@ def _wrapped(note: str) -> str:
     return textwrap.fill(text, DRIFT_PLOT.max_note)
 
 
-def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+def _known_numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
     """Return numbers, zero for those that are not known: (n,)."""
     return np.array([value or 0.0 for value in values], dtype=np.float64)
 
@@ -239,7 +239,7 @@ def _histogram(axes: Axes, spread: Spread, edges: NDArray[np.floating]) -> None:
     axes.locator_params(axis="both", nbins=5)
 
 
-def _shares(axes: Axes, spread: Spread) -> None:
+def _category_bars(axes: Axes, spread: Spread) -> None:
     """Draw the shares of categories, before and now, the most frequent on top."""
     labels, before, now = _most_frequent(spread)
     places = np.arange(len(labels))
