@@ -72,7 +72,7 @@ def test_the_page_of_a_table_that_drifted(tmp_path: Path) -> None:
 
 
 def test_a_map_adds_distance_and_rows(tmp_path: Path) -> None:
-    found = drift(REFERENCE, table(1, shift=1.0), permutations=99)
+    found = drift(REFERENCE, table(1, shift=1.0), permutations=99, max_time=2)
     assert isinstance(found, Drift)
     assert found.distance is not None
     page = drift_report(tmp_path, "Drift", found)

@@ -87,8 +87,8 @@ def test_json_is_all_of_standard_output(weeks: Path, capsys: Any) -> None:
 
 
 def test_a_map_gives_the_distance_and_rows(weeks: Path, capsys: Any) -> None:
-    words = ["reference.csv", "other.csv", "--json", "--permutations", "99"]
-    code, out, _ = run(capsys, "drift", *words, "--quiet", "--out", "page")
+    words = ["reference.npy", "other.npy", "--permutations", "99", "--max-time", "2"]
+    code, out, _ = run(capsys, "drift", *words, "--json", "--quiet", "--out", "page")
     assert code == 3
     found = json.loads(out)
     low, high = found["distance"]["interval"]

@@ -106,7 +106,7 @@ def drift_command(
         )
     if isinstance(found, Drift):
         found = dataclasses.replace(found, name=next(iter(files)))
-    told = ", ".join(path.name for path in weeks)
+    told = weeks[0].name if len(weeks) == 1 else f"{len(weeks)} files"
     tell_drift(found, out, as_json, f"Drift of {told} from {source}")
     return ExitCode.DRIFT if found.drifted else ExitCode.OK
 

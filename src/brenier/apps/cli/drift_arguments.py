@@ -97,7 +97,7 @@ def _add_test(parser: CommandParser) -> None:
     )
     text = "fit no map: the verdict alone, without W2 and the rows that moved most"
     group.add_argument("--no-map", dest="with_map", action="store_false", help=text)
-    text = "seconds of wall time that the whole may take, reading of files aside"
+    text = "seconds of wall time that fits of maps may take, about (default: a number of steps)"
     group.add_argument("--max-time", type=float, default=later, metavar="S", help=text)
     text = "of everything random (default: 0)"
     group.add_argument(
