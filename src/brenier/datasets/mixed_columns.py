@@ -85,7 +85,8 @@ def _by_type(name: str, column: object) -> MixedColumn | None:
     if kind == "b":
         return _of_codes(name, array, [False, True])
     if kind in ODD_KINDS:
-        odd = EMPTY if len(array) and bool(np.isnat(array).all()) else ODD_KINDS[kind]
+        timed = kind in "mM" and len(array) > 0
+        odd = EMPTY if timed and bool(np.isnat(array).all()) else ODD_KINDS[kind]
         return MixedColumn(name, odd, np.zeros(len(array)))
     if kind != "f":
         return MixedColumn(name, NUMBER, array)

@@ -125,11 +125,11 @@ class DriftReference:
             cls, chosen, columns is not None, categorical, missing, seed
         )
         options = MapOptions(map_, max_time, seed, verbose)
-        return found if map_ is False else found.with_map_noise(options)
+        return found.with_map_noise(options)
 
     def with_map_noise(self, options: MapOptions) -> DriftReference:
         """Return the reference with the noise of displacements under maps, as two halves of it show it."""
-        if self.mapped is not None or self.no_map:
+        if options.wanted is False or self.mapped is not None or self.no_map:
             return self
         generator = torch.Generator().manual_seed(options.seed)
         first, second = halves(len(self.sample), generator)

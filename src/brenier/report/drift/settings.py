@@ -59,7 +59,7 @@ class DriftSettings:
     halvings: int = 10
     noise_rows: int = 10_000
     grid: int = 1000
-    map_rows: int = 20_000
+    map_rows: int = 200_000
     inverse_rows: int = 20_000
     least_map_rows: int = 100
     map_rows_per_column: int = 5

@@ -90,7 +90,7 @@ def drift(
     >>> found.drifted, found.features[0].name
     (True, 'x1')
     """
-    check_level(level)
+    _check_tests(level, permutations)
     check_choices(missing, map_)
     known = _as_reference(reference, columns, categorical, missing, seed)
     tables = _tables(current, by, known)
@@ -132,7 +132,7 @@ def _compared_tables(
 ) -> list[Drift]:
     """Return what is found of each table by itself; permutations are enough for as many tables."""
     matched = [reference.layout.match(each) for each in tables.values()]
-    if maps.wanted is not False:
+    if any(each.rows >= DRIFT.least_map_rows for each in matched):
         reference = reference.with_map_noise(maps)
     needed = math.ceil(len(tables) / tests.level) - 1
     enough = dataclasses.replace(tests, permutations=max(tests.permutations, needed))
@@ -167,14 +167,19 @@ def holm(weeks: Sequence[Drift]) -> list[Drift]:
     ]
 
 
-def check_level(level: object) -> None:
-    """Raise unless a level is a number between 0 and 1."""
-    if isinstance(level, numbers.Real) and 0 < float(level) < 1:
-        return
-    raise DataError(
-        f"level: is {level!r}; give a number between 0 and 1, such as .05",
-        argument="level",
-    )
+def _check_tests(level: object, permutations: object) -> None:
+    """Raise unless a level is a number between 0 and 1, and permutations are a whole number."""
+    if not (isinstance(level, numbers.Real) and 0 < float(level) < 1):
+        raise DataError(
+            f"level: is {level!r}; give a number between 0 and 1, such as .05",
+            argument="level",
+        )
+    enough = isinstance(permutations, int | np.integer) and int(permutations) >= 1
+    if not enough or isinstance(permutations, bool):
+        raise DataError(
+            f"permutations: is {permutations!r}; give a whole number, such as 999",
+            argument="permutations",
+        )
 
 
 def seconds_of_a_fit(max_time: object, fits: int) -> float | None:
