@@ -130,6 +130,10 @@ def _check_files(
             f"--reference-model: there is no folder {folder}, and no REFERENCE to make it from; "
             "give the reference's file before the week's"
         )
+    if first is not None and not first.exists():
+        raise DataError(
+            f"{first}: does not exist; give the path of a file, or the folder of a saved reference"
+        )
     if first is not None and first.is_dir() and folder is not None:
         raise DataError(
             f"--reference-model: {first} is a saved reference already; leave it out"
