@@ -71,6 +71,16 @@ def test_the_exit_code_says_whether_there_is_drift(
     assert ranked[:1] == [first]
 
 
+def test_a_file_without_a_header_goes_by_places(weeks: Path, capsys: Any) -> None:
+    for seed, name in enumerate(("a", "b")):
+        numbers = week(seed).drop(columns="operator")
+        numbers.to_csv(f"{name}.csv", index=False, header=False)
+    assert drift(capsys, "a.csv", "b.csv")[0] == 0
+    code, out, _ = drift(capsys, "a.csv", "other.npy", "--json")
+    assert code == 3
+    assert json.loads(out)["features"][0]["name"] == "x0"
+
+
 def test_json_is_all_of_standard_output(weeks: Path, capsys: Any) -> None:
     code, out, _ = drift(capsys, "reference.csv", "other.csv", "--json")
     assert code == 3

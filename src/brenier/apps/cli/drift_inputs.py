@@ -90,6 +90,10 @@ def read_drift_table(path: Path, wanted: DriftWanted, is_week: bool = False) -> 
         if name != wanted.by and name not in wanted.categorical:
             _check_column(table, place, name, wanted)
     frame = table.frame.iloc[:, places]
+    if table.names is None and not (wanted.columns or wanted.categorical or wanted.by):
+        numeric = all(dtype.kind in "iuf" for dtype in frame.dtypes)
+        if numeric:  # columns are told by their places, as those of other arrays
+            return table.numbers(places)
     frame.columns = chosen
     return frame
 
