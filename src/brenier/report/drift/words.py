@@ -136,7 +136,7 @@ def _mean_change(reference: NumberSummary, current: NumberSummary) -> str:
     if not abs(change) > 2 * error:
         return ""
     way = "up" if change > 0 else "down"
-    return f"mean {way} by {abs(change):.2g} (from {reference.mean:.4g} to {current.mean:.4g})"
+    return f"mean {way} by {abs(change):.2g} to {current.mean:.4g}"
 
 
 def _spread_change(reference: NumberSummary, current: NumberSummary) -> str:
