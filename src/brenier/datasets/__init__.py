@@ -6,6 +6,7 @@ rows in memory, files larger than memory or endless samplers (`populations`); fi
 """
 
 from brenier.datasets.cells import is_number
+from brenier.datasets.columns import check_cells
 from brenier.datasets.conditions import (
     LabelsLike,
     alike_as_text,
@@ -33,10 +34,14 @@ from brenier.datasets.files import (
     ARRAYS,
     TABLES,
     Samples,
+    check_file,
+    file_kind,
     read_samples,
     write_samples,
 )
 from brenier.datasets.images import image_set
+from brenier.datasets.mixed import MixedTable, MixedTableLike, read_mixed
+from brenier.datasets.mixed_columns import CATEGORY, EMPTY, NUMBER, MixedColumn
 from brenier.datasets.numeric import names_of
 from brenier.datasets.pairs import (
     NEUTRAL,
@@ -90,7 +95,10 @@ from brenier.datasets.weights import WeightsLike, read_weights, with_weights
 
 __all__ = [
     "ARRAYS",
+    "CATEGORY",
+    "EMPTY",
     "NEUTRAL",
+    "NUMBER",
     "RINGS",
     "SHAPES",
     "TABLES",
@@ -103,6 +111,9 @@ __all__ = [
     "Frame",
     "GivenDialect",
     "LabelsLike",
+    "MixedColumn",
+    "MixedTable",
+    "MixedTableLike",
     "OutlierPair",
     "Pair",
     "Population",
@@ -118,11 +129,14 @@ __all__ = [
     "UnbalancedPair",
     "WeightsLike",
     "alike_as_text",
+    "check_cells",
+    "check_file",
     "check_finite",
     "check_tensors",
     "clusters_pair",
     "convex_cost_pair",
     "coordinatewise_pair",
+    "file_kind",
     "gaussian_classes",
     "gaussian_pair",
     "grouped",
@@ -153,6 +167,7 @@ __all__ = [
     "read_covariates",
     "read_csv_rows",
     "read_labels",
+    "read_mixed",
     "read_samples",
     "read_weights",
     "ring_classes",

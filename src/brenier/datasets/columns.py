@@ -83,7 +83,7 @@ def _of_model(table: TableFile, features: Sequence[str]) -> tuple[int, ...]:
     for name in features:
         if name in names:
             place = table.place(name, str(table.path))
-            _check_cells(table, place, f"{table.path}: column {name!r}")
+            check_cells(table, place, f"{table.path}: column {name!r}")
         if name not in numeric and _is_filled(table, name):
             raise DataError(
                 f"{table.path}: has no numeric column {name!r}, a feature of the model ({listed_names(features)}); "
@@ -111,7 +111,7 @@ def _all_numeric(table: TableFile, others: Mapping[str | None, str]) -> ChosenCo
         elif what == NUMBERS or (what == "all empty" and table.names is None):
             places.append(place)
         else:
-            _check_cells(table, place, f"{table.path}: column {name!r}")
+            check_cells(table, place, f"{table.path}: column {name!r}")
             left_out.append((name or f"column {place + 1}", what))
     _check_distinct(table, [names[place] for place in places])
     if not places:
@@ -157,14 +157,24 @@ def _contents(table: TableFile, place: int) -> str:
 
 def _check_numbers(table: TableFile, place: int, what: str) -> None:
     """Raise where a column that the user named holds no numbers."""
-    _check_cells(table, place, what, named=True)
+    check_cells(table, place, what, named=True)
     found = _contents(table, place)
     if found not in (NUMBERS, "all empty"):
         raise DataError(f"{what} holds {found}; encode it as numbers")
 
 
-def _check_cells(table: TableFile, place: int, what: str, named: bool = False) -> None:
-    """Raise where a column is numbers but for some of its cells."""
+def check_cells(table: TableFile, place: int, what: str, named: bool = False) -> None:
+    """Raise where a column is numbers but for some of its cells.
+
+    Args:
+        table: the table.
+        place: the number of the column.
+        what: names it, as the message begins.
+        named: whether the user named it, so that leaving it out is no remedy.
+
+    Raises:
+        DataError: naming the first such cell.
+    """
     found = _stray(table, place)
     if found is None:
         return

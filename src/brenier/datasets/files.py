@@ -76,7 +76,7 @@ def read_samples(
             few cells, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _file_kind(path)
+    kind = file_kind(path)
     if columns is not None and kind in ARRAYS:
         raise DataError(
             f"columns: were given, but {path} has no column names; leave them out, or give a table"
@@ -85,12 +85,7 @@ def read_samples(
         raise DataError(
             f"key: was given, but {path} holds one array or table; leave it out"
         )
-    if not path.is_file():
-        raise DataError(
-            f"{path}: {'is a folder' if path.is_dir() else 'does not exist'}; give the path of a file"
-        )
-    if path.stat().st_size == 0:
-        raise DataError(f"{path}: is empty; give a file with samples")
+    check_file(path)
     if kind in TABLES:
         table = open_table(path, dialect)
         if weight is not None:
@@ -123,7 +118,7 @@ def write_samples(
         DataError: for a path or values that cannot be used, and where pandas or pyarrow is missing.
     """
     path = Path(path)
-    kind = _file_kind(path)
+    kind = file_kind(path)
     array = _checked(np.asarray(values), "values")
     d = array.shape[1]
     names = [f"x{i}" for i in range(d)]
@@ -148,8 +143,22 @@ def write_samples(
         write(stream)
 
 
-def _file_kind(path: Path) -> str:
-    """Return the suffix that says how to read a file."""
+def check_file(path: Path) -> None:
+    """Raise a DataError unless a path is that of a file that holds something."""
+    if not path.is_file():
+        raise DataError(
+            f"{path}: {'is a folder' if path.is_dir() else 'does not exist'}; give the path of a file"
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path}: is empty; give a file with samples")
+
+
+def file_kind(path: Path) -> str:
+    """Return the suffix that says how to read a file, in lower case and without that of its compression.
+
+    Raises:
+        DataError: for a kind of file that cannot be read.
+    """
     kind = kind_of(path)
     if kind not in ARRAYS + TABLES:
         raise DataError(

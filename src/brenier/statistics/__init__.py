@@ -53,7 +53,12 @@ from brenier.statistics.smoothing import Smoothing, reference_bandwidth
 from brenier.statistics.spread import some_of, spread_numbers
 from brenier.statistics.ties import TopRow, TopValues, top_row, top_values
 from brenier.statistics.two_sample import (
+    COMPARISON_SETTINGS,
+    STATISTICS,
+    ComparisonSettings,
     TwoSampleSettings,
+    TwoSampleTest,
+    compared_samples,
     normal_score,
     two_sample_score,
 )
@@ -76,9 +81,12 @@ from brenier.statistics.weighted import (
 )
 
 __all__ = [
+    "COMPARISON_SETTINGS",
     "INTERVALS",
+    "STATISTICS",
     "Calibration",
     "CalibrationSettings",
+    "ComparisonSettings",
     "ControlVariateSettings",
     "EntropicPlan",
     "ExactPlan",
@@ -100,9 +108,11 @@ __all__ = [
     "TopRow",
     "TopValues",
     "TwoSampleSettings",
+    "TwoSampleTest",
     "Weighted",
     "adjusted_difference",
     "as_weighted",
+    "compared_samples",
     "discrepancy",
     "double_chunks",
     "drawn_positions",

@@ -3,9 +3,19 @@
 from brenier.apps.cli.certify import certify
 from brenier.apps.cli.colour import colour
 from brenier.apps.cli.control import control
+from brenier.apps.cli.drift import drift_command
 from brenier.apps.cli.evaluate import evaluate
 from brenier.apps.cli.fit import fit
 from brenier.apps.cli.info import info
 from brenier.apps.cli.transport import transport
 
-__all__ = ["certify", "colour", "control", "evaluate", "fit", "info", "transport"]
+__all__ = [
+    "certify",
+    "colour",
+    "control",
+    "drift_command",
+    "evaluate",
+    "fit",
+    "info",
+    "transport",
+]

@@ -21,6 +21,7 @@ class ExitCode(enum.IntEnum):
     UNEXPECTED = 1  # an error that is not the user's
     BAD_INPUT = 2  # wrong usage, or a file that cannot be used
     NOTHING_CONVERGED = 3  # the result is written, and no row of it is reliable
+    DRIFT = 3  # of `drift` alone: something has drifted, which is no fault of the run
     INTERRUPTED = 130  # what shells report for Ctrl-C
 
 

@@ -28,7 +28,7 @@ exit codes:
   0    done
   1    something unexpected; --debug shows where
   2    wrong usage, or a file that cannot be used; the message names it
-  3    no row converged
+  3    no row converged; of `drift`: the data have drifted
   130  interrupted; `fit` and `control` keep their run and say how to go on
 
 example:

@@ -94,9 +94,9 @@ def _odd_columns(tables: Sequence[Samples]) -> dict[str, list[str]]:
     for samples in tables:
         names = samples.columns or ()
         for place, name in enumerate(names):
-            what = _oddity(name, samples.values[:, place])
+            what = oddity(name, samples.values[:, place])
             if what:
-                remedy = _how_to_leave_out(name, names, "flag" in what)
+                remedy = how_to_leave_out(name, names, "flag" in what)
                 fault = f"column {name!r} {what}; it is moved like any other. {remedy}"
                 found.setdefault(fault, []).append(str(samples.path))
         if samples.layout is not None and _look_like_a_row(names):
@@ -114,8 +114,8 @@ def _look_like_a_row(names: Sequence[str]) -> bool:
     return bool(names) and not counted and all(map(is_number, names))
 
 
-def _oddity(name: str, values: NDArray[np.generic]) -> str:
-    """Return what is odd about a feature (n,), or nothing."""
+def oddity(name: str, values: NDArray[np.generic]) -> str:
+    """Return what is odd about a feature (n,), or nothing where it looks like a measurement."""
     if not np.isfinite(values).all():
         return ""
     different = np.unique(values)
@@ -135,8 +135,8 @@ def _oddity(name: str, values: NDArray[np.generic]) -> str:
     return ""
 
 
-def _how_to_leave_out(name: str, names: Sequence[str], flag: bool) -> str:
-    """Return how to leave a column out."""
+def how_to_leave_out(name: str, names: Sequence[str], flag: bool) -> str:
+    """Return how to leave a column out of those of some names; a flag may be a label instead."""
     others = [f'"{each}"' if "," in each else each for each in names if each != name]
     listed = ",".join(others)
     shown = listed if others and len(others) <= INPUT.max_listed else "..."

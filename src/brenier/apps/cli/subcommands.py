@@ -23,6 +23,7 @@ from brenier.apps.cli.arguments import (
 )
 from brenier.apps.cli.control_arguments import add_control
 from brenier.apps.cli.costs import COST_NAMES
+from brenier.apps.cli.drift_arguments import add_drift
 from brenier.apps.cli.unknown import UNKNOWN
 from brenier.apps.colour import SPACES
 from brenier.apps.colour.demo import demo
@@ -37,6 +38,7 @@ def add_commands(group: Commands) -> None:
     _add_evaluate(group)
     _add_certify(group)
     _add_info(group)
+    add_drift(group)
     add_control(group)
     _add_colour(group)
     _add_demo(group)

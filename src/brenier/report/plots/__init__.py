@@ -1,4 +1,4 @@
-"""Figures, each one file: how training went, how inner solves went, what a map or a policy of control does."""
+"""Figures, each one file: how training and inner solves went, what a map or a policy does, what drifted."""
 
 from brenier.report.plots.classes import class_scatter
 from brenier.report.plots.control import (
@@ -7,6 +7,12 @@ from brenier.report.plots.control import (
     nearest_agents,
     value_slices,
 )
+from brenier.report.plots.drift import (
+    DRIFT_PLOT,
+    displacement_chart,
+    distributions,
+)
+from brenier.report.plots.drift_weeks import WEEK_PLOT, weeks_chart
 from brenier.report.plots.maps import (
     SCATTER,
     ScatterSettings,
@@ -17,12 +23,16 @@ from brenier.report.plots.swarm import animation, paths_picture
 from brenier.report.plots.training import inner_convergence, loss_curve
 
 __all__ = [
+    "DRIFT_PLOT",
     "SCATTER",
+    "WEEK_PLOT",
     "ScatterSettings",
     "animation",
     "class_scatter",
     "control_training",
     "courses",
+    "displacement_chart",
+    "distributions",
     "inner_convergence",
     "loss_curve",
     "nearest_agents",
@@ -30,4 +40,5 @@ __all__ = [
     "round_trip_histogram",
     "scatter",
     "value_slices",
+    "weeks_chart",
 ]

@@ -11,6 +11,7 @@ from scipy.spatial.distance import cdist
 
 from brenier import metrics
 from brenier.errors import ConvergenceWarning, DataError
+from brenier.metrics import distances
 
 
 def normal(n, d, generator, dtype=torch.float64):
@@ -19,7 +20,7 @@ def normal(n, d, generator, dtype=torch.float64):
 
 def compute_at_once(monkeypatch, entries):
     settings = metrics.MetricSettings(entries_at_once=entries)
-    monkeypatch.setattr(metrics, "METRIC_SETTINGS", settings)
+    monkeypatch.setattr(distances, "METRIC_SETTINGS", settings)
 
 
 # ---- against a known map
