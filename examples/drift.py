@@ -10,7 +10,7 @@ import os
 import numpy as np
 import pandas as pd
 
-from brenier.report import DriftReference, drift
+from brenier import DriftReference, drift
 
 QUICK = bool(os.environ.get("BRENIER_EXAMPLE_QUICK"))
 ROWS = 1000 if QUICK else 20_000

@@ -84,7 +84,7 @@ ROWS: dict[str, set[str]] = {
         *("control", "estimators", "report"),
     },
     "__init__": {
-        *("errors", "solve", "potentials", "training", "estimators"),
+        *("errors", "solve", "potentials", "training", "estimators", "report"),
         *(
             "transport.costs",
             "transport.coordinates",

@@ -18,6 +18,7 @@ from brenier.potentials import (
     Quadratic,
     ResidualPotential,
 )
+from brenier.report import Drift, DriftReference, DriftStudy, drift
 from brenier.solve import (
     BFGS,
     LBFGS,
@@ -49,6 +50,7 @@ from brenier.transport.dual import (
     conjugate,
 )
 from brenier.transport.maps import (
+    Certificate,
     ConditionalMap,
     CostDistance,
     Distance,
@@ -65,6 +67,7 @@ __all__ = [
     "Anderson",
     "BrenierError",
     "Budget",
+    "Certificate",
     "Conditional",
     "ConditionalMap",
     "Conjugate",
@@ -77,6 +80,9 @@ __all__ = [
     "DataWarning",
     "DenseICNN",
     "Distance",
+    "Drift",
+    "DriftReference",
+    "DriftStudy",
     "DualObjective",
     "DualSettings",
     "DualTask",
@@ -109,5 +115,6 @@ __all__ = [
     "TransportMap",
     "UnbalancedMass",
     "conjugate",
+    "drift",
     "load",
 ]
