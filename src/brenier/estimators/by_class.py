@@ -174,13 +174,13 @@ class ClassProblem:
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows of every class, not trained on, and their labels."""
-        rows = torch.cat([split.certify[0].rows for split in self.splits])
+        rows = joined([split.certify[0] for split in self.splits])
         labels = [
             label
             for label, split in zip(self.plan.labels, self.splits, strict=True)
             for _ in split.certify[0].rows
         ]
-        return RoundTripRows(rows, (labels,))
+        return RoundTripRows(rows.rows, (labels,), rows.weights)
 
     def _rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Return training rows of the source as conditioned points, as many of every class, and one at least."""

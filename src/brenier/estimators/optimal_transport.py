@@ -23,6 +23,7 @@ from brenier.datasets import (
 from brenier.estimators import validation
 from brenier.estimators.certified import CertifiedTransport
 from brenier.estimators.conditions import GivenConditions
+from brenier.estimators.outside import warn_of_rows_outside
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples, value_of
@@ -213,7 +214,7 @@ class OptimalTransport(CertifiedTransport):
         labels: LabelsLike | None = None,
         covariates: TableLike | None = None,
     ) -> Any:
-        """Return T(X): (n, d) -> (n, d), the same kind as X.
+        """Return T(X): (n, d) -> (n, d), the same kind as X; a `DataWarning` says where rows lie outside of the fit's.
 
         Args:
             X: (n, d).
@@ -224,7 +225,10 @@ class OptimalTransport(CertifiedTransport):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         condition = self._condition(labels, covariates)
-        return self._apply(self._read(X, "X"), self._fitted(), condition)
+        samples = self._read(X, "X")
+        moved = self._apply(samples, self._fitted(), condition)
+        warn_of_rows_outside(self._fitted(), samples, condition)
+        return moved
 
     def fit_transform(
         self,

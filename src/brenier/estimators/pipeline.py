@@ -19,6 +19,7 @@ from brenier.estimators.options import Fitted, Options
 from brenier.estimators.pace import Pace
 from brenier.estimators.plan import FitProblem, Plan
 from brenier.potentials import Potential
+from brenier.statistics import Weighted
 from brenier.training import (
     Keeper,
     Run,
@@ -36,6 +37,7 @@ from brenier.transport.maps import (
     ConditionalMap,
     RoundTrip,
     TransportMap,
+    calibrate_support,
     round_trip,
 )
 
@@ -166,6 +168,8 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
         transport, selected = _mended(problem, transport, selected, fault)
     options.progress.phase("round trip")
     held_out, pace = problem.round_trip(), options.pace
+    aside = Weighted(held_out.rows.double(), held_out.weights)
+    calibrate_support(transport, aside, held_out.condition)
     if not at_start:
         most, share = len(held_out.rows), pace.settings.round_trip_share
         held_out = held_out.at_most(pace.rows(most, share, "round trip"))

@@ -163,7 +163,7 @@ class PlainProblem:
         settings = self.options.settings.plan
         encode = transport.coordinates.encode_target
         held_out, fresh = self.split.certify
-        x, condition = self.round_trip()
+        x, condition, _ = self.round_trip()
         rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
         pace = self.options.pace
         most = pace.rows(
@@ -193,7 +193,8 @@ class PlainProblem:
 
     def round_trip(self) -> RoundTripRows:
         """Return source rows, not trained on, to go there and back."""
-        return RoundTripRows(self.split.certify[0].rows)
+        x = self.split.certify[0]
+        return RoundTripRows(x.rows, weights=x.weights)
 
     def _rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Return training rows of the source in the coordinates."""

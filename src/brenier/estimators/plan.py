@@ -22,10 +22,11 @@ from brenier.transport.maps import ConditionalMap, TransportMap
 
 
 class RoundTripRows(NamedTuple):
-    """Source rows (n, d) that go there and back, and their condition, which a plain map takes none of."""
+    """Source rows (n, d) that go there and back, their condition, where a map takes any, and their weights."""
 
     rows: Tensor
     condition: tuple[LabelsLike | Tensor, ...] = ()
+    weights: Tensor | None = None
 
     def at_most(self, n: int) -> RoundTripRows:
         """Return n of these rows at equal distances, or all where there are no more."""
@@ -33,7 +34,8 @@ class RoundTripRows(NamedTuple):
             return self
         chosen = spread_numbers(len(self.rows), n)
         condition = tuple(_chosen_of(part, chosen) for part in self.condition)
-        return RoundTripRows(self.rows[chosen], condition)
+        weights = None if self.weights is None else self.weights[chosen]
+        return RoundTripRows(self.rows[chosen], condition, weights)
 
 
 def _chosen_of(condition: LabelsLike | Tensor, chosen: Tensor) -> LabelsLike | Tensor:

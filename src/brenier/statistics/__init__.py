@@ -29,6 +29,7 @@ from brenier.statistics.estimates import (
     widening,
     with_error,
 )
+from brenier.statistics.exceedance import Exceedance
 from brenier.statistics.gaussian import (
     Gaussian,
     GaussianSettings,
@@ -90,6 +91,7 @@ __all__ = [
     "ControlVariateSettings",
     "EntropicPlan",
     "ExactPlan",
+    "Exceedance",
     "Extreme",
     "ExtremesSettings",
     "Features",

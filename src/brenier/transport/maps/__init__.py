@@ -40,9 +40,17 @@ from brenier.transport.maps.round_trip import (
     round_trip,
 )
 from brenier.transport.maps.storage import load_map, save_map
+from brenier.transport.maps.support import (
+    ALL_CLASSES,
+    SUPPORT,
+    Support,
+    calibrate_support,
+)
 
 __all__ = [
+    "ALL_CLASSES",
     "MISSED",
+    "SUPPORT",
     "AffinePart",
     "Audit",
     "Certificate",
@@ -59,9 +67,11 @@ __all__ = [
     "RoundTrip",
     "RoundTripSettings",
     "SourceLogDensity",
+    "Support",
     "TransportMap",
     "Twin",
     "audited",
+    "calibrate_support",
     "certificate_of",
     "combined",
     "cross_fitted",

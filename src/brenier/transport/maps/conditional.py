@@ -81,6 +81,7 @@ class ConditionalMap(ConditionalDensity):
         self.batch_size = batch_size
         self.held_out_distance = dict(held_out_distance or {})
         self.pooled_distance = pooled_distance
+        self.fitted_supports = {}
         if start_rows is None and isinstance(conditions, Covariates):
             # Training starts at rows of like values alone: other basins need not be those of the source.
             start_rows = next(potential.parameters()).new_empty(0, potential.dim)

@@ -31,6 +31,7 @@ from brenier.transport.coordinates import Coordinates
 from brenier.transport.maps.arguments import warn_unconverged
 from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.rows import RowMap
+from brenier.transport.maps.support import ConditionalSupport, MapSupport
 
 if TYPE_CHECKING:
     from brenier.transport.maps.conditional import ConditionalMap, ConditionsLike
@@ -57,7 +58,7 @@ class DensitySettings:
 DENSITY_SETTINGS = DensitySettings()
 
 
-class MapDensity:
+class MapDensity(MapSupport):
     """What `TransportMap` says of densities."""
 
     def log_density(
@@ -104,7 +105,7 @@ class MapDensity:
         return _log_determinants(samples, found)
 
 
-class ConditionalDensity:
+class ConditionalDensity(ConditionalSupport):
     """What `ConditionalMap` says of densities."""
 
     def log_density(

@@ -36,6 +36,11 @@ from brenier.transport.maps.ground_files import (
     with_metric,
 )
 from brenier.transport.maps.map import TransportMap
+from brenier.transport.maps.support import ALL_CLASSES
+from brenier.transport.maps.support_files import (
+    support_to_json,
+    supports_from_json,
+)
 
 START_ROWS = "start_rows"  # the name of the kept rows in either file
 # Where a field of the coordinates has another name in files, the latter.
@@ -58,6 +63,7 @@ def describe(transport: TransportMap | ConditionalMap) -> dict[str, Any]:
         "max_steps": transport.max_steps,
         **kept,
         **ground_to_json(transport),
+        **support_to_json(transport),
         **_conditions_to_json(transport),
     }
 
@@ -128,21 +134,26 @@ def rebuild(
         "start_rows": start_rows,
     }
     held_out = description["held_out"]
+    supports = supports_from_json(description, coordinates.dim)
     if not isinstance(network, Conditional):
         ground = ground_from_json(description, coordinates)
         found: Distance | CostDistance | None = None
         if held_out is not None:
             from_json = _cost_distance_from_json if ground else _distance_from_json
             found = from_json(held_out)
-        return TransportMap(
+        plain = TransportMap(
             network, coordinates, **settings, held_out_distance=found, ground=ground
         )
+        plain.fitted_support = supports.get(ALL_CLASSES)
+        return plain
     if "covariates" in description:
         covariates = _covariates_from_json(description["covariates"], coordinates)
         _check_embedding(network, covariates.embedding(covariates.knots[:1]))
         pooled = description.get("pooled")  # which 0.1 did not measure
         found = None if pooled is None else _distance_from_json(pooled)
-        return ConditionalMap(network, covariates, **settings, pooled_distance=found)
+        many = ConditionalMap(network, covariates, **settings, pooled_distance=found)
+        many.fitted_supports = supports
+        return many
     labels = tuple(map(_label_from_json, description["labels"]))
     require_distinct(labels)
     classes = Classes(labels, coordinates)
@@ -153,7 +164,9 @@ def rebuild(
         )
         for key, found in held_out.items()
     }
-    return ConditionalMap(network, classes, **settings, held_out_distance=by_class)
+    many = ConditionalMap(network, classes, **settings, held_out_distance=by_class)
+    many.fitted_supports = supports
+    return many
 
 
 def check_moves(transport: TransportMap | ConditionalMap) -> None:
