@@ -59,6 +59,14 @@ def test_an_array_has_numbered_columns_of_numbers(table: Any) -> None:
     assert {column.kind for column in found.columns} == {"number"}
 
 
+def test_masked_entries_are_missing() -> None:
+    values = np.ma.masked_array(np.arange(6.0).reshape(3, 2), np.eye(3, 2, dtype=bool))
+    first, second = read_mixed(values, "current").columns
+    assert first.kind == second.kind == "number"
+    assert first.missing.tolist() == [True, False, False]
+    assert second.missing.tolist() == [False, True, False]
+
+
 def test_numbers_are_not_copied() -> None:
     values = np.random.default_rng(0).normal(size=(10, 2))
     column = read_mixed(values, "current").columns[1]

@@ -1,8 +1,9 @@
 """What samples are, and where they come from.
 
-Tables, labels and covariates of any kind are checked and become tensors (`containers`, `conditions`); batches come from
-rows in memory, files larger than memory or endless samplers (`populations`); files are read and written (`files`,
-`tables`, `images`); and there are pairs of laws whose optimal maps are known, and shapes in the plane (`pairs`).
+Tables, labels and covariates of any kind are checked and become tensors (`containers`, `conditions`); tables of numbers
+and categories are read column by column (`mixed`); batches come from rows in memory, files larger than memory or
+endless samplers (`populations`); files are read and written (`files`, `tables`, `images`); and there are pairs of laws
+whose optimal maps are known, and shapes in the plane (`pairs`).
 """
 
 from brenier.datasets.cells import is_number

@@ -128,6 +128,10 @@ def _table_array(values: object, argument: str) -> np.ndarray:
         found = dense(values, argument)
         return found.numpy(force=True) if isinstance(found, Tensor) else found
     check_container(values, argument)
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        objects = np.ma.getdata(values).astype(object)
+        objects[np.ma.getmaskarray(values)] = None
+        return objects
     if isinstance(values, np.ndarray):
         return np.asarray(values)
     try:

@@ -205,7 +205,7 @@ class TestMissingValues:
         check_sound(found)
         assert found.missing == (10, 105)
         assert found.rows == (590, 395)
-        assert "105 current ones" in found.statement()
+        assert "105 current" in found.statement()
 
     def test_gaps_are_filled_and_are_a_feature(self) -> None:
         found = one(self.reference, self.week, missing="fill")
@@ -274,6 +274,21 @@ def test_infinite_numbers_are_named() -> None:
     week.loc[17, "b"] = np.inf
     with pytest.raises(DataError, match="column 'b' holds inf in row 17"):
         one(REFERENCE, week)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e90])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_unit_of_a_column_changes_nothing(scale: float, dtype: str) -> None:
+    if dtype == "float32":
+        scale = min(max(scale, 1e-30), 1e30)
+    rng = np.random.default_rng(0)
+    reference, week = rng.normal(size=(2, 100, 2))
+    plain = one(reference, week)
+    told = one((scale * reference).astype(dtype), (scale * week).astype(dtype))
+    check_sound(told)
+    assert told.p_value == plain.p_value
+    sizes = [each.displacement for each in plain.features]
+    assert [each.displacement for each in told.features] == pytest.approx(sizes, rel=1e-4)  # fmt: skip
 
 
 def test_wild_rows_do_not_hide_a_shift() -> None:

@@ -5,7 +5,7 @@ import pandas
 import pytest
 from report.drift.tables import machine
 
-from brenier.report import Drift, DriftReference, drift
+from brenier.report import Drift, DriftReference, DriftStudy, drift
 from brenier.report.drift import DRIFT, maps
 
 
@@ -82,6 +82,21 @@ def test_no_map_is_a_sentence() -> None:
     assert each.drifted
     assert each.left_out == {"x1": "is always 0, in the reference and now"}
     assert any("no feature varies in the reference" in told for told in each.remarks)
+
+
+def test_of_many_weeks_only_drifted_ones_have_a_map(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(type(DRIFT), "steps", lambda self, columns: 5)
+    rng = np.random.default_rng(0)
+    shifts = [0.0] * DRIFT.many_tables + [1.0]
+    weeks = {str(k): rng.normal(size=(150, 2)) + shift for k, shift in enumerate(shifts)}  # fmt: skip
+    found = drift(rng.normal(size=(300, 2)), weeks)
+    assert isinstance(found, DriftStudy)
+    *same, last = found.weeks
+    assert last.distance is not None
+    assert same[0].distance is None
+    assert any("tables are many" in remark for remark in same[0].remarks)
 
 
 def test_a_reference_keeps_the_noise_of_its_map(

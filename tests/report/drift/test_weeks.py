@@ -53,6 +53,14 @@ def test_a_column_names_the_weeks() -> None:
     assert {week.name for week in shuffled.weeks if week.drifted} == {"8"}
 
 
+def test_the_weeks_column_of_the_reference_is_no_feature() -> None:
+    joined = pandas.concat([WEEKS["one"].assign(week=1), WEEKS["two"].assign(week=2)])
+    found = drift(REFERENCE.assign(week=0), joined, by="week", map_=False)
+    assert isinstance(found, DriftStudy)
+    assert [week.drifted for week in found.weeks] == [False, True]
+    assert "week" not in [each.name for each in found.weeks[0].features]
+
+
 def test_the_weeks_column_must_be_there_and_filled() -> None:
     joined = machine(10, 1).assign(week="a")
     with pytest.raises(DataError, match="by: there is no column 'day'"):

@@ -23,7 +23,7 @@ from brenier.report.drift.reference import DriftReference
 from brenier.report.drift.result import Drift, FeatureDrift, MovedRow
 from brenier.report.drift.rules import ColumnRule
 from brenier.report.drift.settings import DRIFT
-from brenier.report.drift.words import change_in_words, constant_in_words
+from brenier.report.drift.words import change_in_words, constant_in_words, rows_told
 
 TINY = 1e-12  # numerical floor: noise that a displacement is divided by
 
@@ -149,10 +149,19 @@ def _compared(
     remarks = _row_remarks(found)
     if maps.wanted is False:
         return found, remarks
+    if maps.drifted_only and test.p_value > test.level:
+        told = "No map was fitted, since tables are many and no drift is seen in this one; ask for it with map_=True."
+        return found, [*remarks, told]
     plain = encoded_pair(rules, x, z, with_new=False)
     fitted = map_between(plain, maps, generator)
     if isinstance(fitted, str):
         return found, [*remarks, fitted]
+    # Near zero both figures are noise.
+    if test.p_value <= test.level and fitted.distance.contradiction is not None:
+        remarks.append(
+            f"Displacements under the map are rough: they are {fitted.distance.primal:.2g} in all, where W2 is "
+            f"{fitted.distance.w2:.2g}, since the map does not bring the reference quite to the current table."
+        )
     return dataclasses.replace(found, fitted=fitted), remarks
 
 
@@ -194,8 +203,8 @@ def _row_remarks(found: Compared) -> list[str]:
     remarks = []
     if test is not None and not found.can_tell:
         remarks.append(
-            f"{n:,} and {m:,} rows are too few for a test at the level {test.level:g}: even tables that have nothing "
-            "in common could not be told apart. No drift was shown, and none is ruled out."
+            f"With {n:,} and {rows_told(m)} no test at the level {test.level:g} can find anything: even tables that "
+            "have nothing in common could not be told apart. No drift was shown, and none is ruled out."
         )
     looked = len(found.pair.x), len(found.pair.z)
     if looked != (n, m):

@@ -13,6 +13,7 @@ from brenier.errors import BrenierError, ConvergenceWarning, DataWarning
 from brenier.estimators import OptimalTransport
 from brenier.report.drift.encoding import Encoded
 from brenier.report.drift.settings import DRIFT
+from brenier.report.drift.words import rows_told
 from brenier.transport.maps import Distance, TransportMap
 
 UNIT = "standard deviations of the reference"
@@ -24,12 +25,14 @@ class MapOptions:
 
     Attributes:
         wanted: "auto" where rows and columns allow, True wherever that is possible, or False.
+        drifted_only: whether no map is fitted where no drift is seen.
         seconds: of a fit, or None.
         seed: of a fit.
         verbose: whether it shows a progress bar.
     """
 
     wanted: bool | str = "auto"
+    drifted_only: bool = False
     seconds: float | None = None
     seed: int = 0
     verbose: bool = False
@@ -102,8 +105,8 @@ def why_no_map(pair: Encoded, options: MapOptions) -> str | None:
     least = max(DRIFT.least_map_rows, DRIFT.map_rows_per_column * columns)
     if rows < least:
         return (
-            f"No map was fitted, and no distance is given: {rows:,} rows are too few for {columns} encoded columns; "
-            f"{least:,} of either table are needed."
+            f"No map was fitted, and no distance is given: {rows_told(rows)} of a table are too few for {columns} "
+            f"encoded columns; {least:,} are needed."
         )
     if columns > DRIFT.most_map_columns and options.wanted is not True:
         return (

@@ -109,7 +109,8 @@ def _check_large(column: MixedColumn, argument: str) -> None:
     """Raise where a number is infinite, or so large that squares overflow."""
     if column.kind != NUMBER or column.values.dtype.kind != "f":
         return
-    large = np.abs(column.values) > LARGEST
+    # In double precision, as single ones cannot be compared with so large a number.
+    large = np.abs(column.values.astype(np.float64, copy=False)) > LARGEST
     if not bool(large.any()):
         return
     row = int(np.argmax(large))

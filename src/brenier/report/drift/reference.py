@@ -124,7 +124,7 @@ class DriftReference:
         found = _fitted_reference(
             cls, chosen, columns is not None, categorical, missing, seed
         )
-        options = MapOptions(map_, max_time, seed, verbose)
+        options = MapOptions(map_, False, max_time, seed, verbose)
         return found.with_map_noise(options)
 
     def with_map_noise(self, options: MapOptions) -> DriftReference:

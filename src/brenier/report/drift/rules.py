@@ -30,6 +30,7 @@ from brenier.report.drift.summaries import (
     bar_edges,
     category_summary,
     number_summary,
+    spread_of,
 )
 
 ENCODING = (
@@ -187,7 +188,7 @@ def _number_rule(column: MixedColumn, filled: bool) -> ColumnRule:
     values = column.values.astype(np.float64)
     present = values[~np.isnan(values)]
     low, middle, high = np.quantile(present, (0.25, 0.5, 0.75)).tolist()
-    spread, robust = float(present.std()), False
+    spread, robust = spread_of(present), False
     quartiles = (high - low) / 1.349
     if 0 < quartiles * DRIFT.wild < spread:
         spread, robust = quartiles, True

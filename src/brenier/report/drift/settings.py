@@ -33,6 +33,7 @@ class DriftSettings:
         least_map_rows: rows of either side that a map needs, and
         map_rows_per_column: rows for each column of the encoded table.
         most_map_columns: of the encoded table, beyond which no map is fitted unless asked for.
+        many_tables: tables beyond which maps are fitted only where drift is seen, unless they are asked for.
         step_columns: training steps times columns, within
         least_steps, most_steps: these numbers of steps. With fewer columns maps bend more easily.
         map_time_share: of `max_time` that is for fits of maps.
@@ -64,6 +65,7 @@ class DriftSettings:
     least_map_rows: int = 100
     map_rows_per_column: int = 5
     most_map_columns: int = 100
+    many_tables: int = 12
     step_columns: int = 1500
     least_steps: int = 60
     most_steps: int = 300

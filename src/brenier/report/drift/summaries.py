@@ -66,7 +66,7 @@ def number_summary(values: np.ndarray, edges: Sequence[float]) -> NumberSummary:
         rows=n,
         missing=missing,
         mean=float(present.mean()),
-        spread=float(present.std()),
+        spread=spread_of(present),
         levels=levels,
         quantiles=tuple(np.quantile(present, levels).tolist()),
         edges=tuple(edges),
@@ -74,12 +74,19 @@ def number_summary(values: np.ndarray, edges: Sequence[float]) -> NumberSummary:
     )
 
 
+def spread_of(present: np.ndarray) -> float:
+    """Return the standard deviation of numbers (n,), however small or large they are."""
+    apart = present - present.mean()
+    size = float(np.abs(apart).max())
+    return size * float(np.square(apart / size).mean()) ** 0.5 if size > 0 else 0.0
+
+
 def bar_edges(present: np.ndarray) -> tuple[float, ...]:
     """Return the edges of bars over the bulk of numbers (n,), and some more at either end."""
     low, high = np.quantile(present, (DRIFT.bulk, 1 - DRIFT.bulk)).tolist()
     size = max(abs(low), abs(high), float(np.finfo(np.float32).tiny))
     # Bars of a constant are as wide as it is large.
-    width = high - low if high - low > np.finfo(np.float32).eps * size else size
+    width = high - low if high - low > float(np.finfo(np.float32).eps) * size else size
     margin = DRIFT.margin * width
     edges = np.linspace(low - margin, high + margin, DRIFT.bars + 1)
     return tuple(edges.tolist())

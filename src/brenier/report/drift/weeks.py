@@ -67,8 +67,8 @@ def drift(
         level: the share of false alarms that is accepted, for all weeks together.
         permutations: of rows, at least; more where otherwise none of so many weeks could reach the level.
         map_: whether maps are fitted, for the distance, for displacements, and for the rows that moved most. "auto":
-            where rows and columns allow; True: also with very many columns; False: displacements are then those of
-            each column taken alone.
+            where rows and columns allow, and with more than 12 weeks only where drift is seen; True: also with very
+            many columns; False: displacements are then those of each column taken alone.
         max_time: seconds for all maps together, or None for a number of steps, which makes results the same every time.
         seed: of permutations, of rows drawn, and of maps.
         verbose: whether progress bars are shown.
@@ -92,10 +92,14 @@ def drift(
     """
     _check_tests(level, permutations)
     check_choices(missing, map_)
+    if by is not None and not isinstance(reference, DriftReference):
+        reference = read_mixed(reference, "reference", named_categories(categorical))
+        reference = reference.without(by)
     known = _as_reference(reference, columns, categorical, missing, seed)
     tables = _tables(current, by, known)
     fits = len(tables) + (known.mapped is None)
-    maps = MapOptions(map_, seconds_of_a_fit(max_time, fits), seed, verbose)
+    many = map_ == AUTO and len(tables) > DRIFT.many_tables
+    maps = MapOptions(map_, many, seconds_of_a_fit(max_time, fits), seed, verbose)
     tests = ComparisonOptions(level, permutations, seed)
     found = _compared_tables(known, tables, tests, maps)
     if by is None and not isinstance(current, Mapping):

@@ -31,12 +31,17 @@ def constant_in_words(constant: str, differing: int, rows: int) -> str:
     return f"always {constant} in the reference; {differing:,} of {rows:,} rows differ"
 
 
+def rows_told(rows: int) -> str:
+    """Return a number of rows in words."""
+    return f"{rows:,} row{'' if rows == 1 else 's'}"
+
+
 def verdict_of(drift: Drift) -> str:
     """Return in one sentence whether a table has drifted."""
     name = f"{drift.name}: " if drift.name else ""
     if drift.p_value is None:
         n, m = drift.rows
-        return f"{name}nothing can be said from {n:,} rows of the reference and {m:,} current ones."
+        return f"{name}nothing can be said from {rows_told(n)} of the reference and {m:,} current."
     facts = f"p = {_number(drift.adjusted_p_value)}"
     if drift.adjusted_p_value != drift.p_value:
         facts += " for all tables together"
@@ -53,7 +58,7 @@ def verdict_of(drift: Drift) -> str:
 def statement_of(drift: Drift) -> list[str]:
     """Return what may be claimed of a table, in sentences."""
     n, m = drift.rows
-    lines = [drift.verdict(), f"Compared were {n:,} rows of the reference and {m:,} current ones."]  # fmt: skip
+    lines = [drift.verdict(), f"Compared: {rows_told(n)} of the reference with {m:,} current."]  # fmt: skip
     if drift.distance is not None:
         low, high = drift.distance.interval
         lines.append(
@@ -63,7 +68,7 @@ def statement_of(drift: Drift) -> list[str]:
     if any(drift.missing):
         of_n, of_m = drift.missing
         lines.append(
-            f"Left out because of missing values: {of_n:,} rows of the reference, {of_m:,} current ones."
+            f"Left out because of missing values: {rows_told(of_n)} of the reference, {of_m:,} current."
         )
     lines += [f"{name!r} was not compared: {why}." for name, why in drift.left_out.items()]  # fmt: skip
     return [*lines, *drift.remarks]
