@@ -1,4 +1,4 @@
-"""Features of rows whose means are compared: of columns, of pairs of columns, and of whole rows."""
+"""What is averaged over rows and compared: features of columns, of pairs of columns, and of whole rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ from brenier.statistics.two_sample.surprise import (
 class MeanFeatures(Protocol):
     """Features of rows, and what differences of their means say."""
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return the features of rows: (n, d), (n, d) -> (n, features)."""
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        ...
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the mean features of groups of rows: (groups, size, d), twice -> (groups, features)."""
         ...
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
@@ -55,9 +60,17 @@ class ColumnFeatures:
     shape_variances: Tensor
     settings: ComparisonSettings
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return all features of all columns, column by column."""
-        return self.table[places].flatten(1)
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return len(self.shape_variances)
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of all features of all columns, column by column."""
+        groups, size, d = places.shape
+        bags = places.transpose(1, 2).reshape(groups * d, size)
+        found = torch.nn.functional.embedding_bag(bags, self.table, mode="mean")
+        return found.reshape(groups, -1)
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number per column: (k, d)."""
@@ -122,9 +135,18 @@ class PairFeatures:
     first: Tensor
     second: Tensor
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return the products: (n, p)."""
-        return scores[:, self.first] * scores[:, self.second]
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return 2 * len(self.first)
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of products: (groups, p)."""
+        size, d = scores.shape[1:]
+        if d * d > size * len(self.first):
+            return (scores[..., self.first] * scores[..., self.second]).mean(1)
+        products = scores.mT @ scores / size
+        return products[:, self.first, self.second]
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number per pair: (k, p)."""
@@ -154,10 +176,15 @@ class KernelFeatures:
 
     directions: Tensor
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return cosines and sines: (n, 2 waves)."""
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return 2 * self.directions.shape[1]
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of cosines and of sines: (groups, 2 waves)."""
         phases = scores @ self.directions
-        return torch.cat([phases.cos(), phases.sin()], -1)
+        return torch.cat([phases.cos().mean(1), phases.sin().mean(1)], -1)
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number for the kernel: (k, 1)."""

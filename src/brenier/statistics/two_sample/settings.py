@@ -31,14 +31,14 @@ class ComparisonSettings:
 
     groups: int = 2000
     larger: int = 4
-    columns: float = 0.8
-    pairs: float = 0.1
-    kernel: float = 0.1
-    location: float = 0.6
-    scale: float = 0.2
-    shape: float = 0.1
-    tails: float = 0.1
-    thresholds: int = 15
+    columns: float = 0.88
+    pairs: float = 0.06
+    kernel: float = 0.06
+    location: float = 0.72
+    scale: float = 0.16
+    shape: float = 0.06
+    tails: float = 0.06
+    thresholds: int = 9
     ends: tuple[float, ...] = (0.005, 0.02)
     products: int = 500
     waves: int = 128
