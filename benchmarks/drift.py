@@ -92,14 +92,13 @@ def by_columns(
 SCIPY: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "scipy, ks_2samp": lambda a, b: float(stats.ks_2samp(a, b, method="asymp").pvalue),
     "scipy, anderson_ksamp": lambda a, b: float(stats.anderson_ksamp([a, b]).pvalue),
-    "scipy, epps_singleton": lambda a, b: float(stats.epps_singleton_2samp(a, b)[1]),
 }
 
 
 def problems(flags: Flags) -> Iterator[Choice]:
     if "power" in flags.cells:
-        for n in SIZES[: 1 if flags.quick else None]:
-            for kind, d in ALTERNATIVES:
+        for n in SIZES:
+            for kind, d in ALTERNATIVES if n in flags.sizes else ():
                 yield Choice(f"power: {kind} n={n} d={d}", Cell(kind, n, d))
     if "rows" in flags.cells:
         for n in ROWS[: 1 if flags.quick else None]:
@@ -109,8 +108,9 @@ def problems(flags: Flags) -> Iterator[Choice]:
             cell = Cell(kind, n // 10 if flags.quick else n, 5, SMALL_SHIFT)
             yield Choice(f"groups: {kind} n={cell.n} d=5", cell)
     if "alarms" in flags.cells:
-        for n, d in sorted(ALARMS[: 1 if flags.quick else None], key=np.prod):
-            for law, kind in (("gaussian", "null"), ("mixed", "mixed")):
+        for n, d in sorted(ALARMS, key=np.prod):
+            laws = {"gaussian": "null", "mixed": "mixed"} if n in flags.sizes else {}
+            for law, kind in laws.items():
                 yield Choice(f"alarms: {law} n={n} d={d}", Cell(kind, n, d))
 
 
@@ -155,7 +155,7 @@ def ask(cell: Cell, seed: int, flags: Flags, peer: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         job = {"peer": peer, "cell": cell, "seed": seed, "level": LEVEL}
-        most = flags.draws if cell.n <= min(SIZES) else max(2, flags.draws // 4)
+        most = max(2, flags.draws // (2 if cell.n <= min(SIZES) else 8))
         job |= {"draws": flags.draws, "draws_of_all_pairs": most}
         (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         command = [str(environments.python(peer)), "-W", "ignore"]
@@ -257,9 +257,10 @@ ARGUMENTS = Arguments(
         choices("--cells", ("power", "rows", "groups", "alarms")),
         choices("--peers", drifts.PEERS),
         flag("--draws", type=int, default=200, help="pairs per row (default 200)"),
+        flag("--sizes", type=int, nargs="+", metavar="N", default=[500, 2_000, 50_000]),
         flag("--permutations", type=int, default=199, help="per test (default 199)"),
     ),
-    quick={"draws": 4},
+    quick={"draws": 4, "sizes": [500]},
     check=_check,
 )
 BENCHMARK = Benchmark(

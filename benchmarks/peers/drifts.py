@@ -101,7 +101,7 @@ def evidently(level: float) -> tuple[dict[str, Decide], str]:
         return decide
 
     tests: dict[str, Decide] = {"evidently, as it comes": preset}
-    for name in ("anderson", "t_test", "mannw", "cramer_von_mises"):
+    for name in ("anderson", "t_test"):
         tests[f"evidently, {name}"] = named(name)
     return tests, f"evidently {library.__version__}"
 
@@ -113,8 +113,6 @@ TESTS = {
         "evidently, as it comes",
         "evidently, anderson",
         "evidently, t_test",
-        "evidently, mannw",
-        "evidently, cramer_von_mises",
     ),
 }
 

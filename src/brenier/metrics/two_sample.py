@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 
 import torch
@@ -57,7 +58,7 @@ def two_sample_test(
     if 1 / (1 + permutations) > level:
         raise DataError(
             f"permutations: are {permutations}, with which no p-value can reach the level {level:g}; "
-            f"give at least {int(1 / level)}"
+            f"give at least {math.ceil(1 / level - 1e-9) - 1}"
         )
     if max_points is not None:
         _check_whole("max_points", max_points, LEAST_POINTS)

@@ -8,7 +8,7 @@ and Bonferroni only approximate, and as all parts share the permutations, parts 
 
 * columns: means of normal scores (van der Waerden) and of their squares (Klotz), which for Gaussian columns lose
   nothing to the tests of mean and variance; the distribution function, as Anderson and Darling weight it; both ends;
-* pairs: products of two normal scores, which tell correlations apart;
+* pairs: products of two normal scores, and of their sizes, which tell correlations apart, also those of spreads;
 * kernel: means of waves over random sets of columns, which tell all laws apart (the maximum mean discrepancy).
 
 All are means over rows of functions of ranks. Their permutations are one product of matrices.

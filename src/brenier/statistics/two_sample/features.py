@@ -126,22 +126,29 @@ def _shape_variances(fractions: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class PairFeatures:
-    """Products of the normal scores of two columns.
+    """Products of the normal scores of two columns, and of the sizes of these scores.
 
     Attributes:
         first, second: (p,), the columns.
+        sizes: (d,), the mean size of the scores of each column.
     """
 
     first: Tensor
     second: Tensor
+    sizes: Tensor
 
     @property
     def per_row(self) -> int:
         """How many numbers are held at once for a row."""
-        return 2 * len(self.first)
+        return 4 * len(self.first)
 
     def means(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return the means of products: (groups, p)."""
+        """Return the means of both products: (groups, 2 p)."""
+        sizes = scores.abs() - self.sizes
+        return torch.cat([self._products(scores), self._products(sizes)], -1)
+
+    def _products(self, scores: Tensor) -> Tensor:
+        """Return the means of products of columns: (groups, p)."""
         size, d = scores.shape[1:]
         if d * d > size * len(self.first):
             return (scores[..., self.first] * scores[..., self.second]).mean(1)
@@ -149,7 +156,7 @@ class PairFeatures:
         return products[:, self.first, self.second]
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
-        """Return one number per pair: (k, p)."""
+        """Return two numbers per pair: (k, 2 p)."""
         z = standardised(differences, errors)
         return normal_surprise(z) - math.log(z.shape[1])
 
@@ -161,7 +168,7 @@ def pair_features(scores: Tensor, settings: ComparisonSettings) -> PairFeatures:
     first, second = torch.triu_indices(scores.shape[1], scores.shape[1], 1)
     together = (unit.mT @ unit).abs()[first, second]
     kept = together.topk(min(settings.products, len(together))).indices
-    return PairFeatures(first[kept], second[kept])
+    return PairFeatures(first[kept], second[kept], scores.abs().mean(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,7 +195,8 @@ class KernelFeatures:
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number for the kernel: (k, 1)."""
-        return among_others(differences.square().sum(-1))[:, None]
+        known = torch.where(errors > 0, differences, 0.0)
+        return among_others(known.square().sum(-1))[:, None]
 
 
 def kernel_features(
