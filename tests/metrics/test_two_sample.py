@@ -178,6 +178,8 @@ def test_units_and_monotone_changes_of_columns_do_not_matter() -> None:
     bent = two_sample_test(x.exp(), z.exp(), permutations=99)
     assert plain.p_value == moved.p_value == bent.p_value
     assert plain.value == moved.value == bent.value
+    assert plain.column_p_values is not None
+    assert bent.column_p_values is not None
     assert torch.equal(plain.column_p_values, bent.column_p_values)
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 from brenier.statistics import ComparisonSettings
 from brenier.statistics.two_sample.comparison import GroupedSamples
 from brenier.statistics.two_sample.features import (
+    MeanFeatures,
     column_features,
     kernel_features,
     pair_features,
@@ -77,7 +78,7 @@ def test_ranks_of_equal_values_are_their_mean() -> None:
 def test_differences_and_errors_are_those_of_plain_loops(most) -> None:
     x, z = normal(21, 3), normal(14, 3, seed=1)
     samples = grouped(x, z, most)
-    parts = (
+    parts: tuple[MeanFeatures, ...] = (
         column_features(samples.ranks, SETTINGS),
         pair_features(samples.first_scores(), SETTINGS),
         kernel_features(3, torch.Generator().manual_seed(0), SETTINGS),
