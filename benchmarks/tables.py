@@ -20,6 +20,7 @@ MODULES = (
     "cost",
     "costs",
     "distance",
+    "drift",
     "finite",
     "gaussians",
     "images.job",

@@ -8,7 +8,7 @@ and Bonferroni only approximate, and as all parts share the permutations, parts 
 
 * columns: means of normal scores (van der Waerden) and of their squares (Klotz), which for Gaussian columns lose
   nothing to the tests of mean and variance; the distribution function, as Anderson and Darling weight it; both ends;
-* pairs: products of two normal scores, which tell correlations apart;
+* pairs: products of two normal scores, and of their sizes, which tell correlations apart, also those of spreads;
 * kernel: means of waves over random sets of columns, which tell all laws apart (the maximum mean discrepancy).
 
 All are means over rows of functions of ranks. Their permutations are one product of matrices.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -68,39 +68,44 @@ class GroupedSamples:
         return self.ranks.scores[self.ranks.places(rows)]
 
     def differences(
-        self, features: MeanFeatures, shares: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Return differences of means, (permutations, features), and their standard deviations, (features,)."""
-        found = total = squares = shares.new_zeros(())
+        self, parts: Sequence[MeanFeatures], shares: Tensor
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return for every part differences of means, (permutations, features), and their standard deviations.
+
+        The deviations, (features,), are those over all permutations, zero for what is constant.
+        """
+        found: list[Tensor] = []
+        totals: list[tuple[Tensor, Tensor]] = []
         done = 0
-        for means in self._group_means(features):
-            weights = shares[done : done + len(means)]
-            found = found + weights.mT @ means
-            total = total + means.sum(0)
-            squares = squares + means.square().sum(0)
-            done += len(means)
-        mean, square = total / done, squares / done
+        for places in self._places(parts):
+            means = [part.means(places, self.ranks.scores[places]) for part in parts]
+            weights = shares[done : done + len(places)].mT
+            done += len(places)
+            new = [weights @ each for each in means]
+            sums = [(each.sum(0), each.square().sum(0)) for each in means]
+            found = [a + b for a, b in zip(found, new, strict=True)] if found else new
+            pairs = zip(totals, sums, strict=True) if totals else ()
+            totals = [(a + c, b + d) for (a, b), (c, d) in pairs] or sums
+        scale = float(shares[:, 0].square().sum()) * done / (done - 1)
+        spreads = [self._variance(a / done, b / done) for a, b in totals]
+        errors = [(scale * spread).sqrt() for spread in spreads]
+        return list(zip(found, errors, strict=True))
+
+    def _variance(self, mean: Tensor, square: Tensor) -> Tensor:
+        """Return variances from means and mean squares, zero where they are but rounding."""
         variance = square - mean.square()
         known = variance > self.settings.constant * square
-        scale = done / (done - 1) * float(shares[:, 0].square().sum())
-        return found, torch.where(known, variance * scale, 0.0).sqrt()
+        return torch.where(known, variance, 0.0)
 
-    def _group_means(self, features: MeanFeatures) -> Iterator[Tensor]:
-        """Yield the mean features of groups, some groups at a time."""
-        width = features.of_rows(*self._seen(self.x[:1])).shape[1]
-        scores = self.ranks.scores
+    def _places(self, parts: Sequence[MeanFeatures]) -> Iterator[Tensor]:
+        """Yield the places of all values, some groups at a time: (groups, size, d)."""
+        size = self.groups.x.shape[1]
+        per_row = self.x.shape[1] + max(part.per_row for part in parts)
+        count = max(1, self.settings.entries_at_once // (per_row * size))
         for sample, numbers in ((self.x, self.groups.x), (self.z, self.groups.z)):
-            size = numbers.shape[1]
-            count = max(1, self.settings.entries_at_once // (width * size))
-            for part in numbers.split(count):
-                rows = rows_numbered(sample, part.flatten())
-                places = self.ranks.places(rows)
-                found = features.of_rows(places, scores[places])
-                yield found.unflatten(0, (-1, size)).mean(1)
-
-    def _seen(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        places = self.ranks.places(rows_numbered(rows, torch.arange(len(rows))))
-        return places, self.ranks.scores[places]
+            for some in numbers.split(count):
+                places = self.ranks.places(rows_numbered(sample, some.flatten()))
+                yield places.unflatten(0, (-1, size))
 
 
 def compared_samples(
@@ -161,20 +166,21 @@ def _surprises(
     """Return how surprising the parts of a statistic are, weighted by their shares of the level."""
     settings, d = samples.settings, samples.x.shape[1]
     kinds = ("columns", "pairs", "kernel") if statistic == "auto" else (statistic,)
-    found = {}
-    for kind in kinds:
-        if kind == "columns":
-            features: MeanFeatures = column_features(samples.ranks, settings)
-        elif kind == "pairs":
-            if d < 2:
-                continue
-            features = pair_features(samples.first_scores(), settings)
-        else:
-            features = kernel_features(d, generator, settings)
-        share = getattr(settings, kind) if statistic == "auto" else 1.0
-        found[kind] = features.surprises(*samples.differences(features, shares))
-        found[kind] = found[kind] + math.log(share)
-    return found or {"pairs": torch.zeros(shares.shape[1], 1, dtype=shares.dtype)}
+    parts: dict[str, MeanFeatures] = {}
+    if "columns" in kinds:
+        parts["columns"] = column_features(samples.ranks, settings)
+    if "pairs" in kinds and d > 1:
+        parts["pairs"] = pair_features(samples.first_scores(), settings)
+    if "kernel" in kinds:
+        parts["kernel"] = kernel_features(d, generator, settings)
+    if not parts:  # pairs of a single column
+        return {"pairs": torch.zeros(shares.shape[1], 1, dtype=shares.dtype)}
+    found = samples.differences(list(parts.values()), shares)
+    share = {kind: getattr(settings, kind) if len(kinds) > 1 else 1.0 for kind in kinds}
+    return {
+        kind: parts[kind].surprises(*differences) + math.log(share[kind])
+        for kind, differences in zip(parts, found, strict=True)
+    }
 
 
 def _energies(scores: Tensor, shares: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Features of rows whose means are compared: of columns, of pairs of columns, and of whole rows."""
+"""What is averaged over rows and compared: features of columns, of pairs of columns, and of whole rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ from brenier.statistics.two_sample.surprise import (
 class MeanFeatures(Protocol):
     """Features of rows, and what differences of their means say."""
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return the features of rows: (n, d), (n, d) -> (n, features)."""
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        ...
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the mean features of groups of rows: (groups, size, d), twice -> (groups, features)."""
         ...
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
@@ -55,9 +60,17 @@ class ColumnFeatures:
     shape_variances: Tensor
     settings: ComparisonSettings
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return all features of all columns, column by column."""
-        return self.table[places].flatten(1)
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return len(self.shape_variances)
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of all features of all columns, column by column."""
+        groups, size, d = places.shape
+        bags = places.transpose(1, 2).reshape(groups * d, size)
+        found = torch.nn.functional.embedding_bag(bags, self.table, mode="mean")
+        return found.reshape(groups, -1)
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number per column: (k, d)."""
@@ -113,21 +126,37 @@ def _shape_variances(fractions: Tensor) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class PairFeatures:
-    """Products of the normal scores of two columns.
+    """Products of the normal scores of two columns, and of the sizes of these scores.
 
     Attributes:
         first, second: (p,), the columns.
+        sizes: (d,), the mean size of the scores of each column.
     """
 
     first: Tensor
     second: Tensor
+    sizes: Tensor
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return the products: (n, p)."""
-        return scores[:, self.first] * scores[:, self.second]
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return 4 * len(self.first)
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of both products: (groups, 2 p)."""
+        sizes = scores.abs() - self.sizes
+        return torch.cat([self._products(scores), self._products(sizes)], -1)
+
+    def _products(self, scores: Tensor) -> Tensor:
+        """Return the means of products of columns: (groups, p)."""
+        size, d = scores.shape[1:]
+        if d * d > size * len(self.first):
+            return (scores[..., self.first] * scores[..., self.second]).mean(1)
+        products = scores.mT @ scores / size
+        return products[:, self.first, self.second]
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
-        """Return one number per pair: (k, p)."""
+        """Return two numbers per pair: (k, 2 p)."""
         z = standardised(differences, errors)
         return normal_surprise(z) - math.log(z.shape[1])
 
@@ -139,7 +168,7 @@ def pair_features(scores: Tensor, settings: ComparisonSettings) -> PairFeatures:
     first, second = torch.triu_indices(scores.shape[1], scores.shape[1], 1)
     together = (unit.mT @ unit).abs()[first, second]
     kept = together.topk(min(settings.products, len(together))).indices
-    return PairFeatures(first[kept], second[kept])
+    return PairFeatures(first[kept], second[kept], scores.abs().mean(0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,14 +183,20 @@ class KernelFeatures:
 
     directions: Tensor
 
-    def of_rows(self, places: Tensor, scores: Tensor) -> Tensor:
-        """Return cosines and sines: (n, 2 waves)."""
+    @property
+    def per_row(self) -> int:
+        """How many numbers are held at once for a row."""
+        return 2 * self.directions.shape[1]
+
+    def means(self, places: Tensor, scores: Tensor) -> Tensor:
+        """Return the means of cosines and of sines: (groups, 2 waves)."""
         phases = scores @ self.directions
-        return torch.cat([phases.cos(), phases.sin()], -1)
+        return torch.cat([phases.cos().mean(1), phases.sin().mean(1)], -1)
 
     def surprises(self, differences: Tensor, errors: Tensor) -> Tensor:
         """Return one number for the kernel: (k, 1)."""
-        return among_others(differences.square().sum(-1))[:, None]
+        known = torch.where(errors > 0, differences, 0.0)
+        return among_others(known.square().sum(-1))[:, None]
 
 
 def kernel_features(

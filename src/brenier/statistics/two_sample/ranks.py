@@ -20,9 +20,11 @@ class Ranks:
 
     Attributes:
         values: (d, R), sorted.
+        ends: (d, R), how many values are not above each.
     """
 
     values: Tensor
+    ends: Tensor
 
     @property
     def shares(self) -> Tensor:
@@ -39,7 +41,10 @@ class Ranks:
         """Return how many ranked values are below, and how many not above, together: (n, d) -> (n, d)."""
         columns = rows.double().mT.contiguous()
         below = torch.searchsorted(self.values, columns)
-        return (below + torch.searchsorted(self.values, columns, right=True)).mT
+        next_one = below.clamp_max(self.values.shape[1] - 1)
+        met = self.values.gather(1, next_one) == columns
+        not_above = torch.where(met, self.ends.gather(1, next_one), below)
+        return (below + not_above).mT
 
 
 def pooled_ranks(x: Tensor, z: Tensor, groups: RowGroups) -> Ranks:
@@ -47,7 +52,8 @@ def pooled_ranks(x: Tensor, z: Tensor, groups: RowGroups) -> Ranks:
     pooled = torch.cat(
         [rows_numbered(x, groups.x[:, 0]), rows_numbered(z, groups.z[:, 0])]
     )
-    return Ranks(pooled.double().mT.contiguous().sort(-1).values)
+    values = pooled.double().mT.contiguous().sort(-1).values
+    return Ranks(values, torch.searchsorted(values, values, right=True))
 
 
 def rows_numbered(sample: Tensor, numbers: Tensor) -> Tensor:

@@ -47,8 +47,8 @@ class TwoSampleTest:
         order = self.column_p_values.argsort(stable=True).tolist()
         return tuple(k for k in order if self.column_p_values[k] <= self.level)
 
-    def statement(self, names: Sequence[str] | None = None) -> str:
-        """Return what was found in plain words; `names` are those of the columns."""
+    def statement(self, names: Sequence[str] | None = None, most: int = 10) -> str:
+        """Return what was found in plain words; `names` are those of the columns, of which at most so many are told."""
         n, m = self.rows
         if self.least > self.level:
             return (
@@ -70,4 +70,8 @@ class TwoSampleTest:
         if not told:
             return f"The samples differ ({facts}), but no column is sure to differ by itself."
         columns = "column" if len(told) == 1 else "columns"
-        return f"The samples differ ({facts}), by themselves in {columns} {', '.join(told)}."
+        more = f" and {len(told) - most:,} more" if len(told) > most else ""
+        listed = ", ".join(told[:most])
+        return (
+            f"The samples differ ({facts}), by themselves in {columns} {listed}{more}."
+        )

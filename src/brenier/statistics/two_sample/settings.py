@@ -23,7 +23,8 @@ class ComparisonSettings:
         products: pairs of columns whose product of scores is compared, at most: those that go together most in the
             pooled rows, where a change of their correlation leaves its trace.
         waves: directions in which the kernel looks at rows.
-        widths: the least and the greatest width of the kernel, in units of the spread of rows.
+        widths: the least and the greatest width of the kernel, in units of the spread of rows: narrow ones, since what
+            wide ones see are changes of columns and of correlations.
         entries_at_once: of features: few enough for little memory, many enough for little overhead.
         tie: relative difference below which two values of a statistic are equal but for rounding.
         constant: variance of a feature over its mean square, below which it is constant but for rounding.
@@ -31,18 +32,18 @@ class ComparisonSettings:
 
     groups: int = 2000
     larger: int = 4
-    columns: float = 0.8
-    pairs: float = 0.1
-    kernel: float = 0.1
-    location: float = 0.6
-    scale: float = 0.2
-    shape: float = 0.1
-    tails: float = 0.1
-    thresholds: int = 15
+    columns: float = 0.88
+    pairs: float = 0.06
+    kernel: float = 0.06
+    location: float = 0.72
+    scale: float = 0.16
+    shape: float = 0.06
+    tails: float = 0.06
+    thresholds: int = 9
     ends: tuple[float, ...] = (0.005, 0.02)
     products: int = 500
     waves: int = 128
-    widths: tuple[float, float] = (0.3, 2.0)
+    widths: tuple[float, float] = (0.2, 0.8)
     entries_at_once: int = 2**22
     tie: float = 1e-9
     constant: float = 1e-10
