@@ -6,6 +6,7 @@ from brenier.estimators.conditions import GivenConditions, class_plan
 from brenier.estimators.initial import POTENTIALS
 from brenier.estimators.loading import load, load_model
 from brenier.estimators.optimal_transport import OptimalTransport
+from brenier.estimators.outside import compared_rows
 from brenier.estimators.parameters import RandomState
 from brenier.estimators.samples import both_sides
 from brenier.estimators.settings import FitSettings
@@ -19,6 +20,7 @@ __all__ = [
     "RandomState",
     "both_sides",
     "class_plan",
+    "compared_rows",
     "load",
     "load_model",
     "validation",

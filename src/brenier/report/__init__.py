@@ -58,6 +58,7 @@ from brenier.report.fit import (
     worth_of,
 )
 from brenier.report.page import PAGE, Section, write_report
+from brenier.report.regions import regions_section
 from brenier.report.tables import (
     TableRows,
     class_table,
@@ -106,6 +107,7 @@ __all__ = [
     "measure_policy",
     "moved_row_table",
     "policy_settings",
+    "regions_section",
     "said_of_weeks",
     "settings_section",
     "surely_changed",

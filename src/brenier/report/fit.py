@@ -20,6 +20,7 @@ from brenier.report.figures import (
 )
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.plots.training import History
+from brenier.report.regions import regions_section
 from brenier.report.tables import class_table, markdown_table
 from brenier.transport.maps import Certificate, Distance, round_trip
 
@@ -91,6 +92,7 @@ def fit_report(
         certificate_section(ot.certificate_),
         Section("Weights", worth_of(ot.diagnostics_)),
         Section("Round trip", trip.statement()),
+        regions_section(ot.map_, x, z, trip, labels),
         *extra,
         training_section(ot.history_, ot.diagnostics_["stopped"]),
         settings_section(_settings_of(ot)),

@@ -103,7 +103,7 @@ class Exceedance:
 
     def shares(self, scores: Tensor) -> Tensor:
         """Return p of scores (n,), infinite ones too: (n,), float64 on the CPU."""
-        own = scores.detach().cpu().double()
+        own = scores.detach().cpu().double().contiguous()
         after = torch.searchsorted(self.scores, own)  # the first kept score not below
         inside = after.clamp(max=len(self.scores) - 1)
         before = (inside - 1).clamp(min=0)

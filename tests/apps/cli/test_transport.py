@@ -73,3 +73,10 @@ def test_unconverged_rows_are_counted_and_all_of_them_is_a_failure(
     assert err.startswith("warning: 250 of 250 rows did not converge")
     assert np.isfinite(np.load("o.npy")).all()
     assert main(["evaluate", "weak", "x.npy", "y.npy"]) == 3
+
+
+def test_rows_outside_of_the_source_are_counted(model: Path, capsys: Any) -> None:
+    np.save("far.npy", np.concatenate([X[:50], X[:20] + 40]))
+    code, _, err = run(capsys, "transport", "model", "far.npy", "moved.npy")
+    assert code == 0
+    assert " of 70 rows lie farther out" in err

@@ -38,6 +38,7 @@ from brenier.report import (
     map_figures,
     markdown_table,
     measure,
+    regions_section,
     text_table,
     to_json,
     write_report,
@@ -161,6 +162,7 @@ def _write_evaluation(
         distance_section(found.distance),
         Section("Round trip", found.trip.statement()),
         Section("Distance to the target", comparison),
+        regions_section(ot.map_, x, z, found.trip),
         figures_section(figures),
     ]
     write_report(out / PAGE, f"Evaluation of {title}", sections)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +30,38 @@ from brenier.datasets import (
     GivenDialect,
     Samples,
     kind_of,
+    read,
     read_samples,
     write_samples,
 )
 from brenier.errors import DataError
-from brenier.estimators import load
+from brenier.estimators import compared_rows, load
 from brenier.training import PatientStream
 from brenier.transport.maps import ConditionalMap, TransportMap
 
 Values: TypeAlias = NDArray[np.generic]  # rows of a file, of any numeric type
+
+
+class Counts(NamedTuple):
+    """How many rows did not converge, how many lie outside of what the fit has seen, and how many source rows would."""
+
+    unconverged: int = 0
+    outside: int = 0
+    expected: float = 0.0
+
+    def plus(self, other: Counts) -> Counts:
+        """Return those of more rows."""
+        return Counts(
+            self.unconverged + other.unconverged,
+            self.outside + other.outside,
+            self.expected + other.expected,
+        )
+
+    @property
+    def telling(self) -> bool:
+        """Whether so many rows lie outside that chance hardly explains it."""
+        errors = TRANSPORT.told_errors
+        return self.outside > self.expected + errors * (1 + self.expected**0.5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +70,11 @@ class TransportSettings:
 
     Attributes:
         rows_at_once: rows read, moved and written at once; they bound the memory that a file of any size takes.
+        told_errors: standard errors by which more rows must lie outside than is to be expected, to be told of.
     """
 
     rows_at_once: int = 65_536
+    told_errors: float = 3.0
 
 
 TRANSPORT = TransportSettings()
@@ -78,8 +103,8 @@ class MapApplier:
         """Which rows stay as they are, None for none."""
         return None if self.known is None or self.known.all() else ~self.known
 
-    def apply(self, values: Values, first: int) -> tuple[Values, int]:
-        """Return rows of the file (n, d) moved (n, d), and how many of them did not converge.
+    def apply(self, values: Values, first: int) -> tuple[Values, Counts]:
+        """Return rows of the file (n, d) moved (n, d), and how many of them are not to be relied on.
 
         Args:
             values: the rows.
@@ -93,27 +118,31 @@ class MapApplier:
         places = np.flatnonzero(~self.kept[first : first + len(values)]).tolist()
         result = np.array(values, dtype=_result_type(values))
         if labels is None or not len(places):
-            return result, 0
-        moved, unconverged = self._move(
-            values[places], [labels[place] for place in places]
-        )
+            return result, Counts()
+        moved, counts = self._move(values[places], [labels[place] for place in places])
         result[places] = moved
-        return result, unconverged
+        return result, counts
 
     def _move(
         self, values: Values, labels: Sequence[Hashable] | None
-    ) -> tuple[Values, int]:
-        """Return rows moved, all of them of classes that the map knows, and how many of them did not converge."""
+    ) -> tuple[Values, Counts]:
+        """Return rows moved, all of them of classes that the map knows, and how many are not to be relied on."""
         transport: Any = self.transport
         condition = () if labels is None else (labels,)
         if self.inverse:
             moved, solution = transport.inverse(
                 values, *condition, return_solution=True
             )
-            return moved, solution.unconverged
+            return moved, Counts(solution.unconverged)
+        counts = Counts()
+        for group in compared_rows(self.transport, read(values, "rows"), condition):
+            usual = group.share * len(group.radii)
+            counts = counts.plus(Counts(0, int(group.far().sum()), usual))
         if self.t is not None:
-            return transport.interpolate(values, *condition, self.t), 0
-        return transport(values, *condition), 0
+            moved = transport.interpolate(values, *condition, self.t)
+        else:
+            moved = transport(values, *condition)
+        return moved, counts
 
 
 def transport(
@@ -162,11 +191,11 @@ def transport(
         rows = int(known.sum())
         applier = dataclasses.replace(applier, labels=own, known=known)
     if isinstance(found, Table):
-        unconverged = _move_table(found, output, applier, quiet)
+        counts = _move_table(found, output, applier, quiet)
     else:
-        unconverged = _move_array(found, output, applier, wanted.features, quiet)
-    _print_moved(rows, unconverged, output)
-    return convergence_code(unconverged, rows)
+        counts = _move_array(found, output, applier, wanted.features, quiet)
+    _print_moved(rows, counts, output)
+    return convergence_code(counts.unconverged, rows)
 
 
 def _read(
@@ -211,29 +240,29 @@ def _move_array(
     applier: MapApplier,
     names: Sequence[str] | None,
     quiet: bool,
-) -> int:
-    """Move an array and write it; return how many rows did not converge."""
+) -> Counts:
+    """Move an array and write it; return how many rows are not to be relied on."""
     check_dim(samples, applier.transport.dim, "the model has")
     if output.suffix.lower() == ".npy":
         return _stream(samples, output, applier, quiet)
-    moved, unconverged = _move_rows(samples.values, samples.path, None, applier, quiet)
+    moved, counts = _move_rows(samples.values, samples.path, None, applier, quiet)
     write_samples(output, moved, names)
-    return unconverged
+    return counts
 
 
-def _move_table(table: Table, output: Path, applier: MapApplier, quiet: bool) -> int:
-    """Move the features of a table and write it; return how many rows did not converge."""
+def _move_table(table: Table, output: Path, applier: MapApplier, quiet: bool) -> Counts:
+    """Move the features of a table and write it; return how many rows are not to be relied on."""
     samples = table.samples
-    moved, unconverged = _move_rows(
+    moved, counts = _move_rows(
         samples.values, samples.path, samples.columns, applier, quiet
     )
     if kind_of(output) in TABLES:
         write_table(output, table, moved, applier.kept)
-        return unconverged
+        return counts
     if table.others:
         note(f"note: {output} holds features only; left out: {', '.join(table.others)}")
     write_samples(output, moved)
-    return unconverged
+    return counts
 
 
 def _move_rows(
@@ -242,24 +271,24 @@ def _move_rows(
     names: Sequence[str] | None,
     applier: MapApplier,
     quiet: bool,
-) -> tuple[NDArray[np.floating], int]:
-    """Return all rows of values (n, d) moved (n, d), and how many of them did not converge."""
+) -> tuple[NDArray[np.floating], Counts]:
+    """Return all rows of values (n, d) moved (n, d), and how many of them are not to be relied on."""
     moved = np.empty(values.shape, dtype=_result_type(values))
-    unconverged = _fill(moved, values, path, names, applier, quiet)
-    return moved, unconverged
+    counts = _fill(moved, values, path, names, applier, quiet)
+    return moved, counts
 
 
-def _stream(samples: Samples, output: Path, applier: MapApplier, quiet: bool) -> int:
+def _stream(samples: Samples, output: Path, applier: MapApplier, quiet: bool) -> Counts:
     """Write the moved rows of an array to a .npy file as they come, so that neither has to fit in memory."""
     values = samples.values
     with replacing(output) as temporary:
         moved = np.lib.format.open_memmap(
             temporary, mode="w+", dtype=_result_type(values), shape=values.shape
         )
-        unconverged = _fill(moved, values, samples.path, None, applier, quiet)
+        counts = _fill(moved, values, samples.path, None, applier, quiet)
         moved.flush()
         del moved  # closes the file before it is renamed
-    return unconverged
+    return counts
 
 
 def _fill(
@@ -269,19 +298,19 @@ def _fill(
     names: Sequence[str] | None,
     applier: MapApplier,
     quiet: bool,
-) -> int:
-    """Move the rows of values (n, d) into moved (n, d), some at a time; return how many did not converge."""
-    n, most, unconverged = len(values), TRANSPORT.rows_at_once, 0
+) -> Counts:
+    """Move the rows of values (n, d) into moved (n, d), some at a time; return how many are not to be relied on."""
+    n, most, total = len(values), TRANSPORT.rows_at_once, Counts()
     hidden = quiet or n <= most
     shown = {"disable": hidden, "file": PatientStream()}
     with tqdm(total=n, unit="row", unit_scale=True, **shown) as bar:
         for first in range(0, n, most):
             rows = np.array(values[first : first + most])
             check_file_rows(rows, path, names, first)
-            moved[first : first + most], missed = applier.apply(rows, first)
-            unconverged += missed
+            moved[first : first + most], counts = applier.apply(rows, first)
+            total = total.plus(counts)
             bar.update(len(rows))
-    return unconverged
+    return total
 
 
 def _result_type(values: Values) -> np.dtype[np.floating]:
@@ -290,11 +319,16 @@ def _result_type(values: Values) -> np.dtype[np.floating]:
     return np.dtype(np.float32 if single else np.float64)
 
 
-def _print_moved(rows: int, unconverged: int, output: Path) -> None:
-    """Print what was moved, and warn of rows that did not converge."""
-    if unconverged:
+def _print_moved(rows: int, counts: Counts, output: Path) -> None:
+    """Print what was moved, and warn of rows that did not converge or lie outside of what the fit has seen."""
+    if counts.telling:
         note(
-            f"warning: {unconverged} of {rows} rows did not converge and were written with their best "
+            f"note: {counts.outside:,} of {rows:,} rows lie farther out than nearly all source rows of the fit, where "
+            f"{counts.expected:.2g} are to be expected; do not rely on where they are moved"
+        )
+    if counts.unconverged:
+        note(
+            f"warning: {counts.unconverged} of {rows} rows did not converge and were written with their best "
             "iterate; fit with --potential convex, where every inverse is unique"
         )
-    print(f"{rows} rows moved, {unconverged} unconverged; written to {output}")
+    print(f"{rows} rows moved, {counts.unconverged} unconverged; written to {output}")

@@ -47,7 +47,7 @@ class SupportSettings:
 
 
 SUPPORT = SupportSettings()
-ALL_CLASSES = -1  # the key of what all classes together tell
+ALL_CLASSES = -1  # numerical floor: below the numbers of classes; the key of what all of them together tell
 
 
 @dataclasses.dataclass(frozen=True)

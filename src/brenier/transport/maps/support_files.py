@@ -52,7 +52,7 @@ def _to_json(found: Support) -> dict[str, object]:
 
 
 def _from_json(held: Json, dim: int) -> Support:
-    centre, scale = (_numbers(held[name], name) for name in ("centre", "scale"))
+    centre, scale = (_finite_numbers(held[name], name) for name in ("centre", "scale"))
     if len(centre) != dim or len(scale) != dim or not bool((scale > 0).all()):
         raise ValueError("support: centre and scale must have one number a feature")
     gaps = None if held["gaps"] is None else _scores_from_json(held["gaps"])
@@ -66,7 +66,7 @@ def _scores_to_json(found: Exceedance) -> dict[str, object]:
 
 
 def _scores_from_json(held: Json) -> Exceedance:
-    parts = {name: _numbers(held[name], name) for name in LISTS}
+    parts = {name: _finite_numbers(held[name], name) for name in LISTS}
     scores = parts["scores"]
     alike = {len(part) for part in parts.values()} == {len(scores)}
     if not (alike and len(scores) and bool((scores.diff() > 0).all())):
@@ -78,7 +78,7 @@ def _scores_from_json(held: Json) -> Exceedance:
     return Exceedance(**parts, rows=rows, gamma=gamma)
 
 
-def _numbers(values: Iterable[float], name: str) -> Tensor:
+def _finite_numbers(values: Iterable[float], name: str) -> Tensor:
     """Return finite numbers as a tensor.
 
     Raises:
