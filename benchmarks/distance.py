@@ -66,7 +66,7 @@ def affine_part(x: Tensor, z: Tensor, draw: int) -> Claim:
     generator = torch.Generator().manual_seed(draw)
 
     (terms,) = cross_fitted([(x, z)], gaussian_fits, generator, CrossFitSettings())
-    value, below, error = combined(terms, None)
+    value, below, error, _ = combined(terms, None)
     root = root_of(2 * value, 2 * error)
     return Claim(root, root_of(2 * below, 2 * error), network=False)
 

@@ -59,6 +59,10 @@ class GivenConditions:
             return "labels"
         return "covariates" if covariates else None
 
+    def nothing(self) -> bool:
+        """Return whether nothing at all was given beside the samples."""
+        return all(value is None for value in vars(self).values())
+
     def weighted(
         self, source: Population, target: Population
     ) -> tuple[Population, Population]:

@@ -16,7 +16,7 @@ from brenier.estimators.optimal_transport import OptimalTransport
 from brenier.estimators.parameters import FittedMap, Parameters
 from brenier.transport.costs import Cost, Mahalanobis
 from brenier.transport.dual import UnbalancedMass
-from brenier.transport.maps import TransportMap, load_map, method_from_json
+from brenier.transport.maps import Certificate, TransportMap, load_map, method_from_json
 
 # What summaries of a training record are made of.
 NEEDED = ("step", "seconds", "value", "held_out_unconverged")
@@ -54,6 +54,9 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Loaded
         diagnostics = description["diagnostics"]
         if not isinstance(diagnostics, dict):
             raise ValueError("diagnostics: must be a mapping")
+        certificate = description.get("certificate")
+        if certificate is not None:
+            certificate = Certificate.from_json(certificate)
     except Exception as error:  # whatever fields of another kind lead to
         fault = " ".join(f"{error}".split())
         raise ModelFileError(
@@ -61,6 +64,7 @@ def load_model(folder: str | Path, device: torch.device | str = "cpu") -> Loaded
         ) from error
     ot = OptimalTransport(**parameters)
     ot.map_, ot.history_, ot.diagnostics_ = transport, history, diagnostics
+    ot.certificate_ = certificate
     ot.method = method_from_json(description["method"])
     ot.cost, ot.mass = _ground_of(transport, ot)
     ot.n_features_in_ = transport.dim

@@ -21,8 +21,8 @@ from brenier.datasets import (
     read,
 )
 from brenier.estimators import validation
+from brenier.estimators.certified import CertifiedTransport
 from brenier.estimators.conditions import GivenConditions
-from brenier.estimators.density import EstimatedDensity
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples, value_of
@@ -33,7 +33,7 @@ from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import save_map
 
 
-class OptimalTransport(EstimatedDensity):
+class OptimalTransport(CertifiedTransport):
     """The optimal transport map between two sets of samples, from one potential network.
 
     "Fixed-Point Neural Optimal Transport without Implicit Differentiation" (Park et al., 2026), with potentials that
@@ -90,6 +90,7 @@ class OptimalTransport(EstimatedDensity):
         map_: the `TransportMap`; with labels the `ConditionalMap`, whose `at(label)` is that of a class.
         labels_: the classes, or None.
         history_: the training record, one dictionary per evaluation; `pandas.DataFrame(ot.history_)` is the table.
+        certificate_: what `certify` found, or None.
         diagnostics_: what was selected, why training stopped, the round trip on held-out rows and which share of them
             does not come back ("round_trip_missed"), threads and processes; with `max_time` seconds, and what was
             shortened.
@@ -202,6 +203,7 @@ class OptimalTransport(EstimatedDensity):
         fitted, dim, names = fit_samples(X, Y, given, parameters, previous)
         self.map_, self._run_file = fitted.map, fitted.run_file
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
+        self._plan, self.certificate_ = fitted.plan, None
         validation.remember_features(self, dim, names)
         return self
 
@@ -255,22 +257,6 @@ class OptimalTransport(EstimatedDensity):
         condition = self._condition(labels, covariates)
         return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
 
-    def distance(self, label: Hashable = None) -> Any:
-        """Return W2 with its bounds (for another cost or mass OT_c), as measured on held-out samples at fit time.
-
-        With labels that of one class. After a fit with covariates the distance over all their values,
-        (E over c of W2(mu_c, nu_c)^2)^(1/2); at one value, `map_.distance(c, x, z)` measures it on samples of it.
-
-        Raises:
-            DataError: where a label is needed and not given, given and not needed, or unknown; and where a model with
-                covariates was saved by 0.1, which did not measure the distance over them.
-        """
-        transport = self._fitted()
-        if self.labels_ is None:
-            validation.check_no_label(label, hasattr(transport, "conditions"))
-            return transport.distance()
-        return transport.distance(*condition_of(transport, labels=label))
-
     def score(
         self,
         X: TableLike,
@@ -317,7 +303,8 @@ class OptimalTransport(EstimatedDensity):
         """
         transport = self._fitted()
         known = {"history": self.history_, "diagnostics": self.diagnostics_}
-        save_map(folder, transport, {**validation.described(self), **known})
+        told = {**validation.described(self), **known, **self._certified()}
+        save_map(folder, transport, told)
         forget_run(self)
 
     def __sklearn_tags__(self) -> Tags:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from brenier.training import Progress
 from brenier.transport.costs import Cost, SquaredEuclidean
 from brenier.transport.dual import DualObjective, UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
+
+if TYPE_CHECKING:
+    from brenier.estimators.plan import Plan
 
 MakePotential = Callable[[int, torch.Generator], Potential]
 
@@ -88,9 +91,10 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """What a fit gives back: the map, how training went, how the certificate rows came out, and the file of its run."""
+    """What a fit gives back: the map, how training went, the file of its run, and the samples without wild rows."""
 
     map: TransportMap | ConditionalMap
     history: list[dict[str, float]]
     diagnostics: dict[str, Any]
     run_file: Path | None = None
+    plan: Plan | None = None

@@ -179,7 +179,7 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
         **pace.diagnostics(),
     }
     file = None if keeper is None else keeper.finish()
-    return Fitted(transport, run.history, diagnostics, file)
+    return Fitted(transport, run.history, diagnostics, file, problem.plan)
 
 
 def _mended(

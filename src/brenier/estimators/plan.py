@@ -62,6 +62,11 @@ class FitProblem(Protocol):
     """A transport problem in its coordinates, ready to be trained."""
 
     @property
+    def plan(self) -> Plan:
+        """What it is the problem of: the samples without wild rows."""
+        ...
+
+    @property
     def task(self) -> DualTask:
         """What is trained."""
         ...

@@ -39,7 +39,7 @@ from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
 from brenier.transport.costs import Mahalanobis
-from brenier.transport.maps import TransportMap
+from brenier.transport.maps import ConditionalMap, TransportMap
 
 
 class FittedSamples(NamedTuple):
@@ -172,6 +172,42 @@ def _planned(
     elif kind is None and options.folds:
         plan = FoldedPlan(source, target)
     return plan, options
+
+
+def plan_of(
+    X: TableLike | Sampler,
+    Y: TableLike | Sampler,
+    given: GivenConditions,
+    transport: FittedMap,
+) -> Plan:
+    """Return new samples of a fitted map as a fit would take them.
+
+    Raises:
+        DataError: for samples, labels, covariates or weights that do not fit the map.
+    """
+    source, target, _ = both_sides(X, Y)
+    if source.dim != transport.dim:
+        raise DataError(
+            f"X: has {source.dim} features, the map {transport.dim}; give the columns used in fit"
+        )
+    source, target = given.weighted(source, target)
+    kind, fitted = given.kind(), None
+    if isinstance(transport, ConditionalMap):
+        fitted = transport.conditions.kind
+    if kind != fitted:
+        raise DataError(
+            f"source_{kind or fitted}: the map was fitted {'with' if fitted else 'without'} {fitted or kind}; "
+            f"{'give' if fitted else 'leave out'} those of both sides"
+        )
+    metric = transport.coordinates.metric
+    if metric is not None:
+        own = metric.to("cpu")
+        source, target = in_metric(source, own), in_metric(target, own)
+    if kind == "labels":
+        return class_plan(source, target, given)
+    if kind == "covariates":
+        return covariate_plan(source, target, given)
+    return PlainPlan(source, target)
 
 
 def value_of(

@@ -21,7 +21,7 @@ from brenier.report.figures import (
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.plots.training import History
 from brenier.report.tables import class_table, markdown_table
-from brenier.transport.maps import Distance, round_trip
+from brenier.transport.maps import Certificate, Distance, round_trip
 
 Entry = TypeVar("Entry")
 
@@ -88,6 +88,7 @@ def fit_report(
         distance = Section("Distance within each class", class_table(ot.map_))
     sections = [
         distance,
+        certificate_section(ot.certificate_),
         Section("Weights", worth_of(ot.diagnostics_)),
         Section("Round trip", trip.statement()),
         *extra,
@@ -123,6 +124,14 @@ def distance_section(distance: Distance | None) -> Section:
         return Section("Distance", "")
     items = [f"* {line}" for line in distance.statement().splitlines()]
     return Section("Distance", "\n".join(items))
+
+
+def certificate_section(certificate: Certificate | None) -> Section:
+    """Return what is certified of a map, as a list; empty where nothing was."""
+    if certificate is None:
+        return Section("Certificate", "")
+    items = [f"* {line.strip()}" for line in certificate.statement().splitlines()]
+    return Section("Certificate", "\n".join(items))
 
 
 def training_section(

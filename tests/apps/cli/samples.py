@@ -2,7 +2,16 @@
 
 import numpy as np
 
-COMMANDS = ("fit", "transport", "evaluate", "info", "control", "colour", "demo")
+COMMANDS = (
+    "fit",
+    "transport",
+    "evaluate",
+    "certify",
+    "info",
+    "control",
+    "colour",
+    "demo",
+)
 SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(300, 2)), np.sinh(RNG.normal(size=(250, 2))) + np.array([2, 0])

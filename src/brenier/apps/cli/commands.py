@@ -1,5 +1,6 @@
 """What the commands of `brenier` do; each returns its exit code. `brenier.apps.cli.parser` parses their arguments."""
 
+from brenier.apps.cli.certify import certify
 from brenier.apps.cli.colour import colour
 from brenier.apps.cli.control import control
 from brenier.apps.cli.evaluate import evaluate
@@ -7,4 +8,4 @@ from brenier.apps.cli.fit import fit
 from brenier.apps.cli.info import info
 from brenier.apps.cli.transport import transport
 
-__all__ = ["colour", "control", "evaluate", "fit", "info", "transport"]
+__all__ = ["certify", "colour", "control", "evaluate", "fit", "info", "transport"]

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from brenier.apps.cli.certify import certify_fit
 from brenier.apps.cli.console import ExitCode, convergence_code
 from brenier.apps.cli.costs import with_cost
 from brenier.apps.cli.inputs import (
@@ -49,6 +50,7 @@ def fit(
     delimiter: str | None = None,
     decimal: str | None = None,
     seed: int = 0,
+    certify: str | None = None,
     quiet: bool = False,
     resume: bool = False,
     restart: bool = False,
@@ -66,6 +68,7 @@ def fit(
         weight, source_weight, target_weight: the column, or the array, of the weights of rows, of both files or of one.
         delimiter, decimal: signs between the fields of .csv files, and before fractions; None to find them out.
         seed: of everything random.
+        certify: "bounds", "full" or None: what is certified once the model is saved.
         quiet: whether to leave out the progress bar, and which columns are features where none is left out.
         resume, restart: fail unless there is an unfinished run to go on with, or discard it.
         again: the command that resumes the run, for the message after an interruption.
@@ -93,6 +96,8 @@ def fit(
     title = f"Transport map from {source.name} to {target.name}"
     try:
         _print_outcome(ot, out)
+        if certify is not None:
+            certify_fit(ot, out, certify, quiet)
     finally:  # what cannot be printed can be written
         page = run.page(lambda: _write_fit(out, title, ot, x, z, classes, seed))
     if page is not None:

@@ -39,6 +39,7 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
         "start_rows": description.get("start_rows", 0),
         "settings": given,
         "certificate": description["held_out"],
+        "certified": description.get("certificate"),
         "ground": description.get("ground"),
         "metric": description.get("metric"),
         "diagnostics": with_current_names(description["diagnostics"]),
@@ -56,6 +57,8 @@ def info(model: Path, *, as_json: bool = False) -> ExitCode:
             print(f"\n{transport.held_out_distance.statement()}")
     elif transport.labels:
         print(f"\n{class_table(transport, text_table)}")
+    if ot.certificate_ is not None:
+        print(f"\n{ot.certificate_.statement()}")
     return ExitCode.OK
 
 

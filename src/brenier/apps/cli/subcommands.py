@@ -35,6 +35,7 @@ def add_commands(group: Commands) -> None:
     _add_fit(group)
     _add_transport(group)
     _add_evaluate(group)
+    _add_certify(group)
     _add_info(group)
     add_control(group)
     _add_colour(group)
@@ -55,6 +56,8 @@ def _add_fit(group: Commands) -> None:
     run.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=text)
     add_seed(run)
     add_again(run)
+    text = "bounds of the distance (seconds), or also the error of the map (about one more fit)"
+    run.add_argument("--certify", choices=["bounds", "full"], help=text)
     _add_map_settings(parser)
     _add_cost(parser)
     _add_training_settings(parser)
@@ -169,6 +172,29 @@ def _add_evaluate(group: Commands) -> None:
     output.add_argument("--out", type=Path, metavar="FOLDER", help=text)
     add_json(output)
     add_seed(output, "of the rows that are drawn")
+
+
+def _add_certify(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "certify MODEL SOURCE TARGET",
+        commands.certify,
+        "bounds of the distance and the error of a saved map, from rows its fit has not seen",
+        "brenier certify model/ source_new.npy target_new.npy",
+    )
+    add_model(parser)
+    add_pair(parser, "certify")
+    output = parser.add_argument_group("the certificate")
+    text = "of every bound (default: 0.95)"
+    output.add_argument(
+        "--confidence", type=float, default=0.95, metavar="P", help=text
+    )
+    text = "leave out the error of the map, which takes about one more fit"
+    output.add_argument(
+        "--no-map-error", dest="map_error", action="store_false", help=text
+    )
+    add_json(output)
+    add_seed(output)
 
 
 def _add_info(group: Commands) -> None:

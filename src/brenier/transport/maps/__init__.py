@@ -1,6 +1,22 @@
 """Fitted maps: forward, inverse, distance, interpolation, and how they are saved."""
 
 from brenier.transport.maps.batched import in_batches
+from brenier.transport.maps.certificates import (
+    Audit,
+    Certificate,
+    Excess,
+    Figures,
+    MapError,
+    Twin,
+    audited,
+    certificate_of,
+    estimated_error,
+    excess_of,
+    figures_of,
+    over_covariates,
+    pooled_excess,
+    pooled_figures,
+)
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cost_distance import CostDistance
 from brenier.transport.maps.cost_rows import CostRowMap
@@ -28,25 +44,39 @@ from brenier.transport.maps.storage import load_map, save_map
 __all__ = [
     "MISSED",
     "AffinePart",
+    "Audit",
+    "Certificate",
     "ConditionalMap",
     "CostDistance",
     "CostRowMap",
     "CountedRows",
     "CrossFitSettings",
     "Distance",
+    "Excess",
+    "Figures",
     "Ground",
+    "MapError",
     "RoundTrip",
     "RoundTripSettings",
     "SourceLogDensity",
     "TransportMap",
+    "Twin",
+    "audited",
+    "certificate_of",
     "combined",
     "cross_fitted",
+    "estimated_error",
+    "excess_of",
+    "figures_of",
     "in_batches",
     "inverse_errors",
     "label_fault",
     "load_map",
     "method_from_json",
+    "over_covariates",
     "pooled_distance",
+    "pooled_excess",
+    "pooled_figures",
     "round_trip",
     "save_map",
 ]

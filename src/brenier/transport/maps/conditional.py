@@ -262,6 +262,17 @@ class ConditionalMap(ConditionalDensity):
             self.start_rows = self.start_rows.to(device)
         return self
 
+    def row_map(self, index: Tensor) -> RowMap:
+        """Return the map of rows in memory, each at the index of its condition (n, ...)."""
+        return self._row_map(index, self._solver())
+
+    def _row_map(self, index: Tensor, solver: InverseSolver) -> RowMap:
+        return RowMap(self.network, self.conditions.side(index), solver)
+
+    def _solver(self) -> InverseSolver:
+        starts = Starts(self.network, self.start_rows)
+        return InverseSolver(self.method, self.tol, self.max_steps, starts)
+
     def _start_rows_at(self, code: Tensor) -> Tensor | None:
         """Return the kept rows whose condition has this code (e,), or one next to it: where training started.
 
@@ -293,12 +304,10 @@ class ConditionalMap(ConditionalDensity):
         keep_graph: bool = False,
     ) -> Tensor:
         """Apply a function of a map of rows batch by batch, each row in the coordinates of its condition."""
-        starts = Starts(self.network, self.start_rows)
-        solver = InverseSolver(self.method, self.tol, self.max_steps, starts)
+        solver = self._solver()
 
         def of_rows(rows: Tensor, place: slice) -> Tensor:
-            coordinates = self.conditions.side(index[place])
-            return function(RowMap(self.network, coordinates, solver), rows)
+            return function(self._row_map(index[place], solver), rows)
 
         return in_batches(
             of_rows,

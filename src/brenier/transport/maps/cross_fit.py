@@ -87,11 +87,15 @@ class GaussianTerms(NamedTuple):
 
 
 class DualEstimate(NamedTuple):
-    """An estimate of the dual value and one that is too low rather than too high, with their common standard error."""
+    """An estimate of the dual value and one that is too low rather than too high, with their common standard error.
+
+    The standard error of what a network adds to the affine part is told apart, where it is known.
+    """
 
     value: float
     below: float
     error: float
+    gain_error: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -211,6 +215,7 @@ def combined(
     """
     value = below = total = 0.0
     variances, freedoms = list[float](), list[float]()
+    of_gains = list[float]()
     for k, (crossed, fitted) in enumerate(_even_terms(terms)):
         weights = terms.weights[k]
         n, mean = effective_rows(len(crossed), weights), float(crossed.mean())
@@ -233,11 +238,14 @@ def combined(
             value, below = value + float(gain.mean()), below + float(gain.mean())
             of_gain = _deviations(gain)
             variances.append(float(of_gain.square().sum()))
+            of_gains.append(variances[-1])
             freedoms.append(freedom(gain, own))
             added[: len(gain)] += of_gain
         total += float(added.square().sum())
     error = total**0.5 * widening(variances, freedoms)
-    return DualEstimate(value, below, (error**2 + terms.bias**2) ** 0.5)
+    gain_error = sum(of_gains) ** 0.5 if of_gains else None
+    error = (error**2 + terms.bias**2) ** 0.5
+    return DualEstimate(value, below, error, gain_error)
 
 
 def _even_terms(terms: GaussianTerms) -> list[RowPair]:

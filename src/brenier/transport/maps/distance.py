@@ -79,6 +79,8 @@ class Distance:
         held_out: whether training never saw these rows.
         effective_rows: how many rows of equal weights the affine part rests on, or where there is none the figures;
             None where all rows count alike.
+        gain_error: the standard error of what the network adds to `squared`, where that is told apart from the affine
+            part; None where it is not.
     """
 
     w2: float
@@ -98,6 +100,7 @@ class Distance:
     unit: str
     held_out: bool
     effective_rows: tuple[float, float] | None = None
+    gain_error: float | None = None
 
     def __float__(self) -> float:
         return self.w2
@@ -303,6 +306,7 @@ class Measured:
             unit=unit,
             held_out=held_out,
             effective_rows=(worth or self.worth) if weighted else None,
+            gain_error=None if dual.gain_error is None else scale * dual.gain_error,
         )
 
     def _overestimate(self, scale: float) -> float:

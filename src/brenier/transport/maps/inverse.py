@@ -118,19 +118,19 @@ class InverseSolver:
         distance = torch.linalg.vector_norm(w, dim=-1) / w.shape[-1] ** 0.5
         tol = (self.tol * distance.clamp(min=1.0)).detach()
         starts, at = self.starts or Starts(network, cost=self.cost), w.detach()
-        found = self._from(network, w, starts.of_points(at), tol)
+        found = self.solve_from(network, w, starts.of_points(at), tol)
         if starts.one_minimum or starts.rows is not None:
             return found
         start = at if len(at) < 2 else starts.of_others(at, found)
         index = (start != at).any(-1).nonzero().squeeze(-1)
         if not len(index):
             return found
-        again = self._from(
+        again = self.solve_from(
             network, w[index], InitialPoints.per_row(start[index]), tol[index]
         )
         return _lower(found, index, again, tol[index])
 
-    def _from(
+    def solve_from(
         self, network: Potential, w: Tensor, start: InitialPoints, tol: Tensor
     ) -> Conjugate:
         """Return the conjugate from these starts."""
