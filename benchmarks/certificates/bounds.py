@@ -120,6 +120,7 @@ def _left(
     return {"missed": missed / gap, "bias_left": (missed - audit.bias) / gap}
 
 
+@torch.no_grad()
 def missed_depth(transport: TransportMap, x: Tensor, z: Tensor) -> float:
     """Return by how much the dual value on z (m, d) is too high, in squared units, as a search from many starts finds.
 

@@ -14,7 +14,7 @@ NAME = "certificates-claimed.png"
 # Two kinds of estimate: from a twin, filled; from matchings, hollow.
 KINDS = ("twin", "matching")
 SHAPES = "osD^v<>Pph*X"  # with the colour a pair's own
-PERCENT = (0.3, 300.0)  # of the spread, at least what the axes show
+AROUND = 1.6  # factor by which the axes reach beyond all points
 
 
 def draw_claims(folder: Path) -> None:
@@ -35,9 +35,10 @@ def draw_claims(folder: Path) -> None:
     figure, axes = pyplot.subplots(1, 2, figsize=(11, 5.6), layout="constrained")
     pairs = list(dict.fromkeys(row.get("pair") for row in rows))
     for axis, side in zip(axes, SIDES, strict=True):
+        known = [each for kind in KINDS for each in judged[side, kind]]
         for kind in KINDS:
             _points(axis, judged[side, kind], side, pairs, hollow=kind != KINDS[0])
-        _frame(axis, side)
+        _frame(axis, side, known)
     handles, labels = _legend(axes)
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     figure.savefig(folder / NAME, dpi=110, metadata={"Software": None})
@@ -75,9 +76,12 @@ def _share_of_spread(row: Row, side: str) -> float:
     return float(100 * row.get(f"true_{side}") / row.get(f"spread_{side}"))
 
 
-def _frame(axis: Any, side: str) -> None:
+def _frame(axis: Any, side: str, judged: Sequence[Judged]) -> None:
     """Draw the lines of a claim that is the truth and of one three times it, and name the axes."""
-    low, high = PERCENT
+    true = [_share_of_spread(each.row, side) for each in judged]
+    claimed = [x * each.claimed for x, each in zip(true, judged, strict=True)]
+    low = min(true + claimed, default=1.0) / AROUND
+    high = max(true + claimed, default=100.0) * AROUND
     for times, style in ((1, "-"), (WITHIN, "--")):
         axis.plot(
             [low, high], [times * low, times * high], style, color="0.4", linewidth=1
@@ -93,8 +97,13 @@ def _frame(axis: Any, side: str) -> None:
             textcoords="offset points",
             fontsize=8,
             color="0.3",
+            clip_on=True,
         )
-    axis.set(xscale="log", yscale="log", aspect="equal")
+    axis.set(
+        xscale="log", yscale="log", aspect="equal", xlim=(low, high), ylim=(low, high)
+    )
+    for each in (axis.xaxis, axis.yaxis):
+        each.set_major_formatter("{x:g}")
     axis.set_xlabel(f"error of the {side} map, % of the spread")
     axis.set_ylabel("estimated error, kappa from other pairs, %")
     axis.set_title(f"{side} map")
