@@ -15,6 +15,7 @@ MODULES = (
     "ablation",
     "budget_time",
     "cells",
+    "certificates.study",
     "conditional",
     "control.study",
     "cost",

@@ -35,6 +35,7 @@ def test_help_is_shown(name: str) -> None:
         "control --tables policies cosine batches --problems regulator --threads 1",
         "control --tables kick rules --problems bicycle regulator --threads 1",
         "control --tables swarms --problems quadrotors-6 --threads 1",
+        "certificates --pairs tails curve logsumexp",
         "cost",
         "costs --pairs sparse --methods default exact",
         "finite --pairs tails",

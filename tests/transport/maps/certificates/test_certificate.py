@@ -89,7 +89,7 @@ def test_an_affine_map_has_no_figure_of_a_twin() -> None:
     assert found.kind == "matching"
     assert (found.twin_forward, found.twin_inverse, found.twin_gap) == (None,) * 3
     assert found.forward == pytest.approx(
-        ERROR_FACTORS.matching_forward * math.sqrt(2 * (0.01 + 0.03))
+        ERROR_FACTORS.matching_forward * math.sqrt(2 * 0.06)
     )
 
 

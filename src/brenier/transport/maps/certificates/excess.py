@@ -46,12 +46,10 @@ class Excess(NamedTuple):
 def affine_gap(excess: Excess) -> float:
     """Return the gap of an affine map that was kept, in squared units.
 
-    It was kept since nothing better was certain, so what matchings tell of beyond what few rows explain is mostly
-    noise: it counts as far as it is beyond its own error.
+    That is never less than what few rows explain; where that was not measured, never less than the noise.
     """
-    if excess.least is None:
-        return max(excess.gap, excess.error)
-    return excess.least + max(0.0, excess.gap - excess.least - excess.error)
+    floor = excess.error if excess.least is None else excess.least
+    return max(floor, excess.gap)
 
 
 def pooled_excess(
