@@ -93,9 +93,8 @@ def _groups(kind: str, side: str, judged: Sequence[Judged]) -> Iterator[list[str
         return _line(kind, side, name, [each for each in judged if chosen(each)])
 
     for pair in dict.fromkeys(each.row.get("pair") for each in judged):
-        yield from of(
-            f"all but {pair}", lambda each, pair=pair: each.row.get("pair") == pair
-        )
+        own = [each for each in judged if each.row.get("pair") == pair]
+        yield from _line(kind, side, f"all but {pair}", own)
     yield from of(
         "other pairs, fits of a minute",
         lambda each: each.row.get("max_time") >= MINUTE,

@@ -60,10 +60,10 @@ class ErrorFactors:
         source: the row of the table that they are from.
     """
 
-    forward: float = 1.8
-    inverse: float = 1.8
-    matching_forward: float = 1.8
-    matching_inverse: float = 1.8
+    forward: float = 1.72
+    inverse: float = 1.54
+    matching_forward: float = 1.9
+    matching_inverse: float = 1.9
     underfit_errors: float = 3.0
     source: str = "not measured yet"
 
