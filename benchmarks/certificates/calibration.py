@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from benchmarks.certificates.factor import (
     SIDES,
@@ -87,23 +87,16 @@ def _line(
 
 
 def _groups(kind: str, side: str, judged: Sequence[Judged]) -> Iterator[list[str]]:
-    """Yield a line for each pair, and one for the fits of a minute."""
-
-    def of(name: str, chosen: Callable[[Judged], bool]) -> Iterator[list[str]]:
-        return _line(kind, side, name, [each for each in judged if chosen(each)])
-
-    for pair in dict.fromkeys(each.row.get("pair") for each in judged):
-        yield from of(
-            f"all but {pair}", lambda each, pair=pair: each.row.get("pair") == pair
-        )
-    yield from of(
-        "other pairs, fits of a minute",
-        lambda each: each.row.get("max_time") >= MINUTE,
-    )
+    """Yield a line for each pair, one for the fits of a minute, and one for affine maps that were kept."""
+    pairs = [each.row.get("pair") for each in judged]
+    for pair in dict.fromkeys(pairs):
+        own = [each for each in judged if each.row.get("pair") == pair]
+        yield from _line(kind, side, f"all but {pair}", own)
+    long = [each for each in judged if each.row.get("max_time") >= MINUTE]
+    yield from _line(kind, side, "other pairs, fits of a minute", long)
+    affine = [each for each in judged if each.row.get("kept_affine")]
     if kind != "twin":
-        yield from of(
-            "other pairs, affine map kept", lambda each: each.row.get("kept_affine")
-        )
+        yield from _line(kind, side, "other pairs, affine map kept", affine)
 
 
 def _span(low: float, high: float) -> str:

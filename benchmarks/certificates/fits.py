@@ -65,8 +65,10 @@ def claims(certificate: Any) -> dict[str, Any]:
     }
     if found is None or found.forward is None:
         return numbers
-    told = ("forward", "inverse", "twin_forward", "twin_inverse", "twin_gap")
-    told += ("matching_gap", "matching_gap_error", "underfits", "source")
+    told = (
+        *("forward", "inverse", "twin_forward", "twin_inverse", "twin_gap"),
+        *("matching_gap", "matching_gap_error", "underfits", "source"),
+    )
     numbers |= {name: getattr(found, name) for name in told}
     numbers["raw_forward"] = found.forward / found.factors[0]
     numbers["raw_inverse"] = found.inverse / found.factors[1]
