@@ -170,13 +170,20 @@ def _quantile_change(reference: NumberSummary, current: NumberSummary) -> str:
 
 
 def _change_of_shares(before: dict[str, float], now: dict[str, float]) -> str:
-    """Return which share of a category has changed most."""
+    """Return which share of a category has changed most, and which category is new."""
     names = [*before, *(name for name in now if name not in before)]
     name = max(names, key=lambda each: abs(now.get(each, 0.0) - before.get(each, 0.0)))
     first, last = before.get(name, 0.0), now.get(name, 0.0)
     digits = 2 if abs(first - last) >= 0.01 else 4
     shown = name if name.startswith("(") else repr(name)
-    return f"share of {shown} from {first:.{digits}f} to {last:.{digits}f}"
+    change = f"share of {shown} from {first:.{digits}f} to {last:.{digits}f}"
+    new = {other: share for other, share in now.items() if not before.get(other)}
+    new.pop(name, None)
+    if not new:
+        return change
+    other = max(new, key=lambda each: new[each])
+    shown = "categories" if other.startswith("(") else repr(other)
+    return f"{change}; new: {shown}, {new[other]:.2g} of the rows"
 
 
 def _number(p: float | None) -> str:
