@@ -67,7 +67,7 @@ def _points(
             markerfacecolor="none" if hollow else colour,
             markersize=5,
             alpha=0.8,
-            label=f"{pair}, affine" if hollow else pair,
+            label=f"{pair}, by matchings" if hollow else pair,
         )
 
 

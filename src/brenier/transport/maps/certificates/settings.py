@@ -49,8 +49,8 @@ CERTIFICATES = CertificateSettings()
 class ErrorFactors:
     """By how much the error of a twin, or what a matching tells, is raised to cover the error of the map.
 
-    Each is one over the least ratio of estimate to true error over pairs whose true map is known (see
-    `benchmarks/certificates`, table "kappa", which draws them).
+    Each covers 95 % of the rows of `benchmarks/certificates`, table "kappa": it is one over the ratio of estimate to
+    true error that a twentieth of them are below, over pairs whose true map is known.
 
     Attributes:
         forward, inverse: of the twin's root mean square errors.
@@ -62,10 +62,13 @@ class ErrorFactors:
 
     forward: float = 1.72
     inverse: float = 1.54
-    matching_forward: float = 1.9
-    matching_inverse: float = 1.9
+    matching_forward: float = 1.53
+    matching_inverse: float = 1.3
     underfit_errors: float = 3.0
-    source: str = "not measured yet"
+    source: str = (
+        "80 fits to 24 pairs with known maps, benchmarks/results/certificates.md; forward: islands d=2 n=10,000, "
+        "inverse: clusters d=2 n=1,000, by matchings: w2hd d=64 n=1,000 and gaussian d=2 n=1,000"
+    )
 
 
 ERROR_FACTORS = ErrorFactors()
