@@ -67,7 +67,7 @@ class ErrorFactors:
     underfit_errors: float = 3.0
     source: str = (
         "80 fits to 24 pairs with known maps, benchmarks/results/certificates.md; forward: islands d=2 n=10,000, "
-        "inverse: clusters d=2 n=1,000, by matchings: w2hd d=64 n=1,000 and gaussian d=2 n=1,000"
+        "inverse: curve d=2 n=1,000, by matchings: w2hd d=64 n=1,000 and gaussian d=2 n=1,000"
     )
 
 
