@@ -245,3 +245,14 @@ def test_an_affine_map_is_judged_by_matchings() -> None:
     assert error is not None
     assert error.kind == "matching"
     assert error.twin_forward is None
+
+
+def test_a_class_of_few_rows_is_left_out_and_named() -> None:
+    labels = np.repeat(["a", "b", "rare"], [200, 192, 8])
+    ot = OptimalTransport(**QUICK)
+    ot.fit(X, Y, source_labels=labels, target_labels=labels)
+    found = ot.certify(map_error=False)
+    assert found.at("rare").upper is None
+    assert found.lower is not None
+    assert found.upper is not None
+    assert "leave out 'rare'" in found.statement()

@@ -135,13 +135,7 @@ def _of_parts(
     own = [certificate_of(found, confidence, certain) for found in figures]
     if not isinstance(transport, ConditionalMap):
         return own[0]
-    shares = [part.share for part in parts]
-    pooled = pooled_figures(figures, shares) if figures else None
-    estimate = math.sqrt(
-        math.fsum(
-            share * found.estimate**2 for share, found in zip(shares, own, strict=True)
-        )
-    )
+    pooled, estimate = _pooled(parts, figures)
     known = transport.pooled_distance
     if known is not None and not (figures and all(each.held_out for each in figures)):
         pooled, estimate = over_covariates(transport, pooled, known, audit), known.w2
@@ -153,6 +147,30 @@ def _of_parts(
     together = certificate_of(pooled, confidence, certain, estimate)
     named = zip((part.condition for part in parts), own, strict=True)
     return dataclasses.replace(together, parts=tuple(named))
+
+
+def _pooled(
+    parts: Sequence[Part], figures: Sequence[Figures]
+) -> tuple[Figures | None, float]:
+    """Return the figures of all parts together and their distance; those with too few rows are left out, and named."""
+    pairs = list(zip(parts, figures, strict=True))
+    known = [pair for pair in pairs if pair[1].above is not None]
+    known = [pair for pair in known if pair[1].held_out] or known or pairs
+    if not known:
+        return None, math.nan
+    total = math.fsum(part.share for part, _ in known)
+    shares = [part.share / total for part, _ in known]
+    found = pooled_figures([each for _, each in known], shares)
+    squares = [float(part.distance) ** 2 for part, _ in known]
+    estimate = math.sqrt(
+        math.fsum(share * square for share, square in zip(shares, squares, strict=True))
+    )
+    names = [part.condition for part, _ in known]
+    out = [repr(part.condition) for part in parts if part.condition not in names]
+    if out:
+        remark = f"These figures leave out {', '.join(out)}: too few rows to say anything of."
+        found = dataclasses.replace(found, remarks=(*found.remarks, remark))
+    return found, estimate
 
 
 def _with_errors(
