@@ -135,7 +135,7 @@ def _of_parts(
     own = [certificate_of(found, confidence, certain) for found in figures]
     if not isinstance(transport, ConditionalMap):
         return own[0]
-    pooled, estimate = _pooled(parts, figures)
+    pooled, estimate = _parts_together(parts, figures)
     known = transport.pooled_distance
     if known is not None and not (figures and all(each.held_out for each in figures)):
         pooled, estimate = over_covariates(transport, pooled, known, audit), known.w2
@@ -149,7 +149,7 @@ def _of_parts(
     return dataclasses.replace(together, parts=tuple(named))
 
 
-def _pooled(
+def _parts_together(
     parts: Sequence[Part], figures: Sequence[Figures]
 ) -> tuple[Figures | None, float]:
     """Return the figures of all parts together and their distance; those with too few rows are left out, and named."""
