@@ -36,6 +36,12 @@ def data_folder() -> Path:
 
 # Cases that take seconds where others of the same test show as much: `make test-all` runs them.
 LONG = (
+    "test_otdd.py::test_the_gradient_is_that_of_differences",
+    "test_by_covariate.py::test_a_family_of_gaussians_at_values_never_seen",
+    "test_minimax.py::test_a_gaussian_map_is_learnt[MMReversed",
+    "test_minimax.py::test_a_gaussian_map_is_learnt[MMConvex",
+    "test_folded.py::test_an_interrupted_fit_goes_on_to_the_bit[23",
+    "test_drift_page.py::test_of_many_drifted_weeks_the_surest_have_a_section",
     "test_exact_rules_differentiate_the_inverse_map[convex softplus-unrolled]",
     "test_exact_rules_differentiate_the_inverse_map[free celu-unrolled]",
     "test_exact_rules_differentiate_the_inverse_map[free softplus-unrolled]",

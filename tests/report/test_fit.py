@@ -40,6 +40,7 @@ def test_report_of_a_fit(ot: OptimalTransport, tmp_path: Path) -> None:
     assert headings == [
         "Distance",
         "Round trip",
+        "Which rows to believe",
         "More",
         "Training",
         "Settings",

@@ -20,6 +20,7 @@ from brenier.estimators.certified_parts import (
 )
 from brenier.estimators.plan import Plan
 from brenier.estimators.twin import NO_TWIN, TwinErrors, fitted_twin
+from brenier.potentials import usual_modes
 from brenier.training import Progress
 from brenier.transport.maps import (
     Audit,
@@ -72,6 +73,7 @@ class CertifyOptions:
             validation.check_folder("checkpoint", self.checkpoint)
 
 
+@usual_modes(gradients=False)
 def certificate_of_fit(
     ot: OptimalTransport, plan: Plan, new: bool, options: CertifyOptions
 ) -> Certificate:

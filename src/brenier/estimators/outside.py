@@ -11,6 +11,7 @@ from torch import Tensor
 from brenier.datasets import CheckedSamples
 from brenier.errors import DataWarning, warn
 from brenier.estimators.parameters import FittedMap
+from brenier.potentials import usual_modes
 from brenier.statistics import Exceedance
 from brenier.transport.coordinates import Covariates
 from brenier.transport.maps import ALL_CLASSES, SUPPORT, TransportMap
@@ -54,7 +55,7 @@ class ComparedRows(NamedTuple):
         return found
 
 
-@torch.no_grad()
+@usual_modes(gradients=False)
 def warn_of_rows_outside(
     transport: FittedMap, samples: CheckedSamples, condition: tuple[object, ...]
 ) -> None:
@@ -82,7 +83,6 @@ def warn_of_rows_outside(
         return
 
 
-@torch.no_grad()
 def compared_rows(
     transport: FittedMap, samples: CheckedSamples, condition: tuple[object, ...]
 ) -> Iterator[ComparedRows]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from brenier.datasets import CheckedSamples, TableLike
 from brenier.errors import DataError
+from brenier.potentials import usual_modes
 from brenier.statistics import Exceedance, Weighted
 from brenier.transport.coordinates import Classes, Covariates
 
@@ -32,6 +33,8 @@ class SupportSettings:
     Attributes:
         neighbour: the distance to the k-th nearest kept row is the score: the nearest alone is noisy.
         least_kept: kept rows without which the distance from the mean is.
+        rows_per_feature: rows set aside for each feature, with fewer of which the coordinates' own centre and scale are
+            taken.
         class_rows: rows set aside of a class, with fewer of which all classes together tell.
         rare: one row of the source in a thousand lies so far out: more of them than that are told of.
         chance: of a false warning.
@@ -40,6 +43,7 @@ class SupportSettings:
 
     neighbour: int = 3
     least_kept: int = 50
+    rows_per_feature: int = 10
     class_rows: int = 50
     rare: float = 1e-3
     chance: float = 1e-3
@@ -55,7 +59,7 @@ class Support:
     """Where the source of a map lies, in its coordinates.
 
     Attributes:
-        centre, scale: (d,), of rows set aside, float64 on the CPU.
+        centre, scale: (d,), of rows set aside where these are many, float64 on the CPU.
         radii: their distances from the centre, in units of the scale.
         gaps: their distances to kept rows, or None where there are too few of those.
     """
@@ -69,9 +73,11 @@ class Support:
     def of(cls, u: Weighted, kept: Tensor | None) -> Support:
         """Return that of rows set aside (n, d) in the coordinates, one at least, and kept rows (k, d)."""
         rows = u.of(lambda side: side.cpu().double())
-        centre, scale = rows.mean(), rows.variance().sqrt()
-        scale = torch.where(scale > 0, scale, 1.0)
-        blank = cls(centre, scale, Exceedance.of(torch.zeros(1)), None)
+        centre, scale = torch.zeros_like(rows.rows[0]), torch.ones_like(rows.rows[0])
+        if rows.effective >= SUPPORT.rows_per_feature * len(centre):
+            centre, scale = rows.mean(), rows.variance().sqrt()
+            scale = torch.where(scale > 0, scale, 1.0)
+        blank = cls(centre, scale, Exceedance.of(scale[:1]), None)
         radii = Exceedance.of(blank.radius(rows.rows), rows.weights)
         gaps = None
         if kept is not None and len(kept) >= SUPPORT.least_kept:
@@ -102,6 +108,7 @@ class MapSupport:
 
     fitted_support: Support | None = None
 
+    @usual_modes(gradients=False)
     def support(self, x: TableLike) -> Any:
         """Return which share of the source lies at least as far out as each row: (n, d) -> (n,), in (0, 1].
 
@@ -124,6 +131,7 @@ class MapSupport:
         samples = own._read(x, "x")
         return samples.restore(own.support_shares(samples).to(samples.dtype))
 
+    @usual_modes(gradients=False)
     def support_shares(self, samples: CheckedSamples) -> Tensor:
         """Return the same of samples read: (n,), float64."""
         own, known = cast("TransportMap", self), self.known_support()
@@ -134,6 +142,7 @@ class MapSupport:
 
         return own._in_batches(shares, samples)
 
+    @usual_modes(gradients=False)
     def radii(self, samples: CheckedSamples) -> Tensor:
         """Return the distances of samples read from the centre of the source: (n,), float64."""
         own, known = cast("TransportMap", self), self.known_support()
@@ -143,6 +152,7 @@ class MapSupport:
 
         return own._in_batches(radii, samples)
 
+    @usual_modes(gradients=False)
     def calibrate_support(self, x: TableLike) -> Any:
         """Calibrate `support` on source rows x (n, d) that the map was not fitted to, and return the map."""
         own = cast("TransportMap", self)
@@ -168,6 +178,7 @@ class ConditionalSupport:
 
     fitted_supports: dict[int, Support]
 
+    @usual_modes(gradients=False)
     def support(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Return which share of the source of its condition lies at least as far out as each row: (n, d) -> (n,).
 
@@ -182,6 +193,7 @@ class ConditionalSupport:
         index = own._index(condition, samples)
         return samples.restore(own.support_shares(samples, index).to(samples.dtype))
 
+    @usual_modes(gradients=False)
     def support_shares(self, samples: CheckedSamples, index: Tensor) -> Tensor:
         """Return the same of samples read, at the index of each row's condition: (n,), float64."""
         own = cast("ConditionalMap", self)
@@ -201,6 +213,7 @@ class ConditionalSupport:
             shares[chosen.cpu()] = found.cpu()
         return shares
 
+    @usual_modes(gradients=False)
     def encoded_rows(self, samples: CheckedSamples, index: Tensor) -> Tensor:
         """Return samples read in the source coordinates of their conditions: (n, d), float64."""
         own = cast("ConditionalMap", self)
@@ -214,6 +227,7 @@ class ConditionalSupport:
         """Return the support of a class by its number, or that of all together where it had few rows."""
         return self.fitted_supports.get(number, self.fitted_supports[ALL_CLASSES])
 
+    @usual_modes(gradients=False)
     def calibrate_support(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Calibrate `support` on source rows x (n, d) that the map was not fitted to, and return the map."""
         own = cast("ConditionalMap", self)
@@ -259,6 +273,7 @@ def supports_of(
     return found
 
 
+@usual_modes(gradients=False)
 def calibrate_support(
     transport: TransportMap | ConditionalMap,
     x: Weighted,
