@@ -36,6 +36,16 @@ def data_folder() -> Path:
 
 # Cases that take seconds where others of the same test show as much: `make test-all` runs them.
 LONG = (
+    "test_kept_rows.py::test_a_loaded_model_inverts_as_the_saved_one[plain",
+    "test_kept_rows.py::test_kept_rows_are_rows_of_the_source[without covariates",
+    "test_kept_rows.py::test_kept_rows_are_rows_of_the_source[by class",
+    "test_costed.py::test_maps_are_found_both_ways[power 3",
+    "test_weights.py::test_a_run_goes_on_with_its_weights_alone",
+    "test_fit.py::test_rows_are_kept_or_not",
+    "test_drift_page.py::test_the_page_of_several_weeks",
+    "test_certified.py::test_covariates_that_all_differ_are_bounded_from_below[both",
+    "test_certified.py::test_a_metric_is_that_of_the_bounds",
+    "test_certified.py::test_a_new_fit_has_no_certificate",
     "test_otdd.py::test_the_gradient_is_that_of_differences",
     "test_by_covariate.py::test_a_family_of_gaussians_at_values_never_seen",
     "test_minimax.py::test_a_gaussian_map_is_learnt[MMReversed",
