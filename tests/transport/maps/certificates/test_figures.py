@@ -21,6 +21,7 @@ from brenier.transport.maps import (
     figures_of,
     pooled_figures,
 )
+from brenier.transport.maps.certificates.figures import Estimate
 from brenier.transport.maps.certificates.matching import (
     MatchedRows,
     costs_between,
@@ -208,3 +209,28 @@ def test_parts_together_are_means_by_their_shares() -> None:
     variance = (0.25 * first.dual.error) ** 2 + (0.75 * second.dual.error) ** 2
     assert both.dual.error == pytest.approx(math.sqrt(variance))
     assert both.rows == (600, 600)
+
+
+def test_an_interval_of_a_skewed_mean_covers_better_from_above() -> None:
+    # Means of 60 squares of Student's t variables with 9 degrees of freedom, whose mean is 9/7.
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(4000, 60, 10, generator=generator, dtype=torch.float64)
+    terms = rows[..., 0].square() / rows[..., 1:].square().mean(-1)
+    error = terms.std(-1) / 60**0.5
+    cubes = (terms - terms.mean(-1, keepdim=True)).pow(3).mean(-1) / 60**2
+    found = [
+        Estimate(float(m), float(e), float(c / e**3))
+        for m, e, c in zip(terms.mean(-1), error, cubes, strict=True)
+    ]
+    plain = sum(each.value + 1.645 * each.error >= 9 / 7 for each in found) / 4000
+    skewed = sum(each.at_most(1.645) >= 9 / 7 for each in found) / 4000
+    assert plain < 0.9
+    assert skewed > plain + 0.02
+
+
+def test_the_skewness_of_means_together_is_that_of_their_law() -> None:
+    parts = [Estimate(1.0, 0.5, 0.8), Estimate(2.0, 0.2, -0.4)]
+    both = Estimate.pooled(parts, [0.5, 0.5])
+    expected = (0.8 * 0.25**3 - 0.4 * 0.1**3) / both.error**3
+    assert both.skewness == pytest.approx(expected)
+    assert both.at_most(2.0) > both.value + 2 * both.error

@@ -35,9 +35,7 @@ def certificate_of(
         if lower == 0:
             remarks.append("The lower bound is zero: no difference is certain here.")
     if figures.above is not None:
-        upper = _as_measure(
-            figures.above.value + quantile * figures.above.error, costed
-        )
+        upper = _as_measure(figures.above.at_most(quantile), costed)
     if figures.gap is not None and upper is not None and figures.held_out:
         gap = max(0.0, figures.gap.value + bias + quantile * figures.gap.error)
         if gap >= (upper if costed else upper**2):
