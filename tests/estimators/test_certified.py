@@ -266,3 +266,17 @@ def test_a_class_of_few_rows_is_left_out_and_named() -> None:
     assert found.lower is not None
     assert found.upper is not None
     assert "leave out 'rare'" in found.statement()
+
+
+def test_a_bound_is_certain_only_where_inner_minima_are() -> None:
+    convex = {**QUICK, "potential": "convex"}
+    plain = OptimalTransport(**convex).fit(X, Y).certify(map_error=False)
+    assert plain.certain
+    # Under other costs a convex psi does not make inner problems convex.
+    costed = OptimalTransport(cost=Power(1.5), **convex).fit(X, Y)
+    assert costed.certify(map_error=False).certain == costed.distance().certified
+
+
+def test_rows_given_are_said_to_be_taken_for_new(plain: OptimalTransport) -> None:
+    assert "taken to be new" in plain.certify(*NEW, map_error=False).statement()
+    assert "taken to be new" not in plain.certify(map_error=False).statement()

@@ -40,11 +40,17 @@ if TYPE_CHECKING:
     from brenier.estimators.optimal_transport import OptimalTransport
 
 
-STARTS = (
-    "affine",
-    "identity",
-    "shift",
-)  # maps that training starts from, as diagnostics name them
+GIVEN = (
+    "The rows given are taken to be new to the fit: from rows that it was trained on the lower bound is too high, and "
+    "the gap too small."
+)
+UNCALIBRATED = "The error of the map says nothing here: its factors were calibrated for the squared distance alone."
+UNKNOWN_ERROR = (
+    "The error of the map says nothing here: there are too few rows, or an affine map was kept and no rows can be "
+    "matched."
+)
+# Maps that training starts from, as diagnostics name them.
+STARTS = ("affine", "identity", "shift")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,16 +112,14 @@ def certificate_of_fit(
         if isinstance(plan, CovariatePlan) and not parts:
             audit = audited_values(ot.map_, plan, generator)
         certificate = _of_parts(ot, parts, figures, audit, options)
+        if new:
+            certificate = _remarked(certificate, GIVEN)
         if not options.map_error:
             return certificate
         told = ot.history_[-1]["seconds"] if ot.history_ else 0.0
         progress.phase(f"certifying: the map's error (the fit took {told:.0f} s)")
     if certificate.measure != "W2":
-        remark = (
-            "The error of the map says nothing here: what it is estimated by was calibrated for the squared "
-            "distance alone."
-        )
-        return dataclasses.replace(certificate, remarks=(*certificate.remarks, remark))
+        return _remarked(certificate, UNCALIBRATED)
     affine = ot.diagnostics_["selected"] in STARTS
     twin = NO_TWIN  # that of an affine map says nothing
     if not affine:
@@ -133,8 +137,7 @@ def _of_parts(
 ) -> Certificate:
     """Return the certificate of all parts together, those of the parts in it, without an error of the map."""
     transport, confidence = ot.map_, options.confidence
-    certain = transport.network.strong_convexity() > 0
-    own = [certificate_of(found, confidence, certain) for found in figures]
+    own = [certificate_of(found, confidence) for found in figures]
     if not isinstance(transport, ConditionalMap):
         return own[0]
     pooled, estimate = _parts_together(parts, figures)
@@ -146,7 +149,7 @@ def _of_parts(
             "X, Y: covariates take too many values, or too few rows share one, and this model holds no distance over "
             "all values; fit again"
         )
-    together = certificate_of(pooled, confidence, certain, estimate)
+    together = certificate_of(pooled, confidence, estimate)
     named = zip((part.condition for part in parts), own, strict=True)
     return dataclasses.replace(together, parts=tuple(named))
 
@@ -196,9 +199,11 @@ def _with_errors(
         own.append((condition, dataclasses.replace(part, map_error=error)))
     together = pooled_excess(excesses, [part.share for part in parts])
     error = estimated_error(twin.together, together, affine, spread)
-    return dataclasses.replace(
-        certificate,
-        map_error=error,
-        parts=tuple(own),
-        remarks=(*certificate.remarks, *twin.remarks),
-    )
+    silent = () if error is not None else (UNKNOWN_ERROR,)
+    found = dataclasses.replace(certificate, map_error=error, parts=tuple(own))
+    return _remarked(found, *twin.remarks, *silent)
+
+
+def _remarked(certificate: Certificate, *remarks: str) -> Certificate:
+    """Return a certificate with more to remark."""
+    return dataclasses.replace(certificate, remarks=(*certificate.remarks, *remarks))

@@ -112,8 +112,8 @@ class MapSupport:
     def support(self, x: TableLike) -> Any:
         """Return which share of the source lies at least as far out as each row: (n, d) -> (n,), in (0, 1].
 
-        Of fresh rows of the source it is uniform; far outside it is 1/(n + 1) for n rows set aside. A map says nothing
-        reliable of rows with small values.
+        Of fresh rows of the source it is nearly uniform; far outside it is 1/(n + 1) for n rows set aside, which of a
+        fit of few rows are those of the fit. A map says nothing reliable of rows with small values.
 
         Raises:
             DataError: where it was not calibrated: a map made by hand, or saved by an earlier version.

@@ -77,7 +77,7 @@ def certificates(matrix: Tensor, n: int = 300) -> Iterator[Certificate]:
     """Certificates of a map, each from rows of its own."""
     for seed in SEEDS:
         figures, _, _ = measured(quadratic_map(matrix), n, seed)
-        yield certificate_of(figures, 0.95, certain=True)
+        yield certificate_of(figures, 0.95)
 
 
 @pytest.mark.parametrize("matrix", [TRUE, WRONG], ids=["optimal", "stretched"])
@@ -107,7 +107,7 @@ def test_the_closed_form_of_the_gap_is_that_of_the_dual_terms() -> None:
 
 def test_more_confidence_is_wider() -> None:
     figures, _, _ = measured(quadratic_map(TRUE), 300, 0)
-    wide, narrow = (certificate_of(figures, p, certain=True) for p in (0.99, 0.8))
+    wide, narrow = (certificate_of(figures, p) for p in (0.99, 0.8))
     assert wide.lower is not None
     assert wide.upper is not None
     assert narrow.lower is not None
@@ -164,7 +164,7 @@ def test_a_right_map_has_no_excess_and_a_wrong_one_its_gap() -> None:
 
 def test_few_rows_say_nothing() -> None:
     figures, _, _ = measured(quadratic_map(TRUE), 15, 0)
-    found = certificate_of(figures, 0.95, certain=True)
+    found = certificate_of(figures, 0.95)
     assert (found.lower, found.upper, found.gap) == (None, None, None)
     assert "fewer than 20 rows" in found.statement()
     assert found.verdict() == "Nothing can be said of W2 here."
@@ -176,7 +176,7 @@ def test_rows_that_were_trained_on_bound_from_above_alone() -> None:
     distance = transport.measure(x.rows, z.rows, held_out=False)
     generator = torch.Generator().manual_seed(0)
     figures = figures_of(transport, distance, x, z, generator, same_rows=True)
-    found = certificate_of(figures, 0.95, certain=True)
+    found = certificate_of(figures, 0.95)
     assert (found.lower, found.gap) == (None, None)
     assert found.upper is not None
     assert "at most" in found.verdict()
@@ -194,7 +194,7 @@ def test_weighted_rows_are_bounded_as_those_they_stand_for() -> None:
     assert figures.above is not None
     assert plain.above is not None
     assert figures.above.error > plain.above.error
-    found = certificate_of(figures, 0.95, certain=True)
+    found = certificate_of(figures, 0.95)
     assert found.lower is not None
     assert found.upper is not None
     assert found.lower < math.sqrt(SQUARED) < found.upper

@@ -13,14 +13,13 @@ from brenier.transport.maps.cost_distance import CostDistance
 
 
 def certificate_of(
-    figures: Figures, confidence: float, certain: bool, estimate: float | None = None
+    figures: Figures, confidence: float, estimate: float | None = None
 ) -> Certificate:
     """Return the certificate that follows from figures, without an error of the map.
 
     Args:
         figures: as told.
         confidence: of every bound.
-        certain: whether every inner minimum is the only one.
         estimate: of W2 or OT_c; by default that of the distance.
     """
     distance, remarks = figures.distance, list(figures.remarks)
@@ -57,7 +56,7 @@ def certificate_of(
         rows=figures.rows,
         matched_rows=figures.matched_rows,
         held_out=figures.held_out,
-        certain=certain,
+        certain=distance.certified,
         unit=distance.unit,
         remarks=tuple(remarks),
     )

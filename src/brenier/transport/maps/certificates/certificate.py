@@ -29,8 +29,9 @@ class Certificate:
         confidence: of every bound.
         rows: source and target rows that the bounds rest on.
         matched_rows: rows a side of every part that was matched exactly.
-        held_out: whether the map was trained on none of the rows that the lower bound is measured on.
-        certain: whether the lower bound needs no assumption on inner minima, since psi is convex by construction.
+        held_out: whether the map was trained on none of the rows that the lower bound is measured on; of rows given to
+            `certify` that is taken for granted.
+        certain: whether the lower bound needs no assumption on inner minima, since each is certainly the only one.
         unit: what distances are measured in.
         remarks: what cannot be said here and why, in sentences.
         parts: the certificates of the classes, or of the values of covariates; this one is then that of all together.
@@ -110,7 +111,8 @@ class Certificate:
         """Return what the claims rest on, in words for people who did not fit the map."""
         found = [
             "The bounds take it that the rows are independent draws of their populations: copies of rows, or cells of "
-            "one animal, count for less than they seem to"
+            "one animal, count for less than they seem to; and so many that their means are nearly normal, which heavy "
+            "tails put off"
         ]
         if self.lower is not None:
             if self.certain:

@@ -42,7 +42,7 @@ class MapError:
     Attributes:
         kind: "twin", or "matching" where the affine map was kept, or where the map misses more than its twin.
         forward, inverse: the root mean square errors of T and of its inverse, in the unit of distances, raised so that
-            on pairs whose map is known they covered the true error; None where nothing can be said.
+            they covered the true error in 95 % of fits to pairs whose map is known.
         spread: root of the target's total variance, in that unit: an error of this size is that of the target's mean.
         twin_forward, twin_inverse: errors of the twin as they are, or None.
         twin_gap: by how much the twin's dual value is below its true one, in squared units.
@@ -54,8 +54,8 @@ class MapError:
     """
 
     kind: str
-    forward: float | None
-    inverse: float | None
+    forward: float
+    inverse: float
     spread: float
     twin_forward: float | None
     twin_inverse: float | None
@@ -69,8 +69,6 @@ class MapError:
 
     def statement(self, unit: str) -> str:
         """Return in sentences how large the error is, and how that is known."""
-        if self.forward is None or self.inverse is None:
-            return "The error of the map: says nothing here."
         share = ""
         if self.spread > 0:
             share = f" ({self.forward / self.spread:.1%} of the target's spread)"

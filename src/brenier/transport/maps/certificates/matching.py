@@ -72,8 +72,8 @@ class Matching(NamedTuple):
 
     Attributes:
         mean: of the matching of all rows.
-        parts: (batches,), of the rows in parts, each matched by itself: a mean over more rows varies no more than that
-            over parts of them.
+        parts: (batches,), of the rows in parts, each matched by itself. The mean over all rows is taken to vary as that
+            over the parts does: the coverage of bounds bears that out (`benchmarks/certificates`), no proof does.
     """
 
     mean: float

@@ -49,8 +49,8 @@ CERTIFICATES = CertificateSettings()
 class ErrorFactors:
     """By how much the error of a twin, or what a matching tells, is raised to cover the error of the map.
 
-    Each covers 95 % of the rows of `benchmarks/certificates`, table "kappa": it is one over the ratio of estimate to
-    true error that a twentieth of them are below, over pairs whose true map is known.
+    Each covers 95 % or more of the rows of `benchmarks/certificates`, table "kappa": it is one over the ratio of
+    estimate to true error that a twentieth of them are below, over pairs whose true map is known.
 
     Attributes:
         forward, inverse: of the twin's root mean square errors.
