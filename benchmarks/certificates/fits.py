@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks.certificates.cases import Case
 from benchmarks.harness.budgets import in_processor_seconds
 from brenier import OptimalTransport
-
-AFFINE = ("affine", "identity")  # names of the maps that a fit starts from
+from brenier.estimators import STARTS
 
 
 class Fit(NamedTuple):
@@ -21,7 +20,7 @@ class Fit(NamedTuple):
     @property
     def kept_affine(self) -> bool:
         """Whether the affine map was kept, no network or plan being better."""
-        return self.ot.diagnostics_["selected"] in AFFINE
+        return self.ot.diagnostics_["selected"] in STARTS
 
 
 class Timed(NamedTuple):

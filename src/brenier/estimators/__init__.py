@@ -2,6 +2,7 @@
 
 from brenier.estimators import validation
 from brenier.estimators.budget import Budget
+from brenier.estimators.certifying import STARTS
 from brenier.estimators.conditions import GivenConditions, class_plan
 from brenier.estimators.initial import POTENTIALS
 from brenier.estimators.loading import load, load_model
@@ -13,6 +14,7 @@ from brenier.estimators.settings import FitSettings
 
 __all__ = [
     "POTENTIALS",
+    "STARTS",
     "Budget",
     "FitSettings",
     "GivenConditions",

@@ -33,12 +33,14 @@ class RoundTripRows(NamedTuple):
         if n >= len(self.rows):
             return self
         chosen = spread_numbers(len(self.rows), n)
-        condition = tuple(_chosen_of(part, chosen) for part in self.condition)
+        condition = tuple(chosen_of(part, chosen) for part in self.condition)
         weights = None if self.weights is None else self.weights[chosen]
         return RoundTripRows(self.rows[chosen], condition, weights)
 
 
-def _chosen_of(condition: LabelsLike | Tensor, chosen: Tensor) -> LabelsLike | Tensor:
+def chosen_of(
+    condition: LabelsLike | Tensor, chosen: Tensor
+) -> list[Hashable] | Tensor:
     """Return the labels or covariates of the chosen rows."""
     if isinstance(condition, Tensor):
         return condition[chosen]

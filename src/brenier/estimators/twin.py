@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from brenier.datasets import grouped
 from brenier.errors import ConvergenceWarning
 from brenier.estimators.budget import Budget
 from brenier.estimators.by_class import ClassPlan
@@ -23,7 +24,7 @@ from brenier.estimators.certified_parts import covariates_of, rows_in_data
 from brenier.estimators.parameters import FittedMap
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.plain import PlainPlan
-from brenier.estimators.plan import Plan
+from brenier.estimators.plan import Plan, chosen_of
 from brenier.statistics import Weighted, in_proportion, joined
 from brenier.transport.maps import Twin
 
@@ -77,11 +78,8 @@ class ConditionedRows(NamedTuple):
     def at(self, chosen: Tensor) -> ConditionedRows:
         """Return some of the rows."""
         own = self.condition
-        if isinstance(own, Tensor):
-            own = own[chosen]
-        elif own is not None:
-            own = [own[i] for i in chosen.tolist()]
-        return ConditionedRows(self.rows[chosen], own)
+        found = None if own is None else chosen_of(own, chosen)
+        return ConditionedRows(self.rows[chosen], found)
 
     def arguments(self) -> tuple[list[Hashable] | Tensor, ...]:
         """Return the condition as a map takes it."""
@@ -249,10 +247,7 @@ def _errors(
     labels = aside.condition
     if isinstance(labels, Tensor):
         labels = [tuple(row) if len(row) > 1 else row[0] for row in labels.tolist()]
-    numbers = dict[Hashable, list[int]]()
-    for row, label in enumerate(labels or ()):
-        numbers.setdefault(label, []).append(row)
-    for label, rows in numbers.items():
+    for label, rows in grouped(labels or ()).items():
         if len(rows) >= TWIN.part_rows:
             some = Weighted(terms, aside.rows.weights)[torch.tensor(rows)]
             parts[label] = _twin(some, generator)

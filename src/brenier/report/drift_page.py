@@ -17,7 +17,7 @@ from brenier.report.drift import (
     FeatureDrift,
     NumberSummary,
 )
-from brenier.report.figures import ReportFigure, write_figures
+from brenier.report.figures import ReportFigure, shown_figures, write_figures
 from brenier.report.page import PAGE, Section, write_report
 from brenier.report.plots.drift import FeatureMark, Spread, short_name
 from brenier.report.plots.drift_weeks import WeekMark
@@ -200,7 +200,7 @@ def _weeks_section(weeks: Sequence[Drift], level: float, folder: Path) -> Sectio
     caption = "Distance from the reference and p-values, week by week; alarms are filled diamonds."
     figure = ReportFigure("weeks.png", caption)
     draw = functools.partial(plots.weeks_chart, marks, level)
-    blocks = [*_shown(write_figures(folder, {figure: draw}))]
+    blocks = [*shown_figures(write_figures(folder, {figure: draw}))]
     blocks.append(markdown_table(*week_rows(weeks)))
     told, drifted = drifted_weeks(weeks), sum(week.drifted for week in weeks)
     if len(told) < drifted:
@@ -260,7 +260,7 @@ def _feature_figures(week: Drift, folder: Path, prefix: str) -> list[str]:
             "The features at the top of the ranking, in the reference and now: shares of rows.",
         )
         drawings[both] = functools.partial(plots.distributions, spreads)
-    return _shown(write_figures(folder, drawings))
+    return shown_figures(write_figures(folder, drawings))
 
 
 def _spread(feature: FeatureDrift) -> Spread | None:
@@ -279,11 +279,6 @@ def _spread(feature: FeatureDrift) -> Spread | None:
         )
         return Spread(feature.name, feature.change, None, labels, before, now)
     return None
-
-
-def _shown(figures: Sequence[ReportFigure]) -> list[str]:
-    """Return figures as Markdown, each under its caption."""
-    return [f"{caption}\n\n![{caption}]({name})" for name, caption in figures]
 
 
 def _shortly(figure: float | None) -> str | None:

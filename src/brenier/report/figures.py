@@ -32,8 +32,12 @@ _ROUND_TRIP = ReportFigure("round-trip.png", "How well the map inverts.")
 
 def figures_section(figures: Sequence[ReportFigure]) -> Section:
     """Return the section that shows figures, each under its caption."""
-    blocks = [f"{caption}\n\n![{caption}]({name})" for name, caption in figures]
-    return Section("Figures", "\n\n".join(blocks))
+    return Section("Figures", "\n\n".join(shown_figures(figures)))
+
+
+def shown_figures(figures: Sequence[ReportFigure]) -> list[str]:
+    """Return figures as Markdown, each under its caption."""
+    return [f"{caption}\n\n![{caption}]({name})" for name, caption in figures]
 
 
 def training_figures(history: History, folder: Path) -> list[ReportFigure]:

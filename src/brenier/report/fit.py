@@ -122,18 +122,18 @@ def settings_section(
 
 def distance_section(distance: Distance | None) -> Section:
     """Return what may be claimed about the distance, as a list; empty where nothing was measured."""
-    if distance is None:
-        return Section("Distance", "")
-    items = [f"* {line}" for line in distance.statement().splitlines()]
-    return Section("Distance", "\n".join(items))
+    return _listed_section("Distance", distance)
+
+
+def _listed_section(heading: str, found: Distance | Certificate | None) -> Section:
+    """Return what something states, as a list of its lines; empty where there is nothing."""
+    lines = [] if found is None else found.statement().splitlines()
+    return Section(heading, "\n".join(f"* {line.strip()}" for line in lines))
 
 
 def certificate_section(certificate: Certificate | None) -> Section:
     """Return what is certified of a map, as a list; empty where nothing was."""
-    if certificate is None:
-        return Section("Certificate", "")
-    items = [f"* {line.strip()}" for line in certificate.statement().splitlines()]
-    return Section("Certificate", "\n".join(items))
+    return _listed_section("Certificate", certificate)
 
 
 def training_section(

@@ -10,14 +10,11 @@ from brenier.apps.cli.console import ExitCode, note, print_json
 from brenier.apps.cli.inputs import (
     Wanted,
     as_features,
-    check_dim,
-    read_pair,
     rename_arguments,
 )
 from brenier.apps.cli.labels import labels_of_model
-from brenier.apps.cli.models import check_labels, features_of
-from brenier.apps.cli.remarks import tell_tables
-from brenier.apps.cli.weights import both_weights, weight_names
+from brenier.apps.cli.models import features_of, read_pair_for
+from brenier.apps.cli.weights import weight_names
 from brenier.datasets import GivenDialect
 from brenier.estimators import OptimalTransport, load
 
@@ -61,16 +58,14 @@ def certify(
         quiet: whether to leave out the progress bar.
     """
     ot = load(model)
-    check_labels(ot, labels, model)
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
     wanted = Wanted(columns, labels, dialect, features_of(ot), named)
-    files = read_pair(source, target, wanted, source_key, target_key)
-    tell_tables(files, quiet=True)
-    check_dim(files[0], ot.map_.dim, "the model has")
-    weights = both_weights(*files, wanted)
+    keys = source_key, target_key
+    pair = read_pair_for(ot, model, (source, target), keys, wanted)
+    files = pair.source, pair.target
     names = ("source_weight", "target_weight")
-    given: dict[str, Any] = dict(zip(names, weights, strict=True))
+    given: dict[str, Any] = dict(zip(names, pair.weights, strict=True))
     if labels is not None:
         known = ot.labels_ or ()
         for name, file in zip(("source", "target"), files, strict=True):

@@ -12,20 +12,17 @@ from brenier.apps.cli.classes import evaluate_classes
 from brenier.apps.cli.console import ExitCode, convergence_code, note, print_json
 from brenier.apps.cli.inputs import (
     Wanted,
-    check_dim,
-    read_pair,
     rename_arguments,
 )
 from brenier.apps.cli.labels import labels_of_model
-from brenier.apps.cli.models import check_labels, features_of
-from brenier.apps.cli.remarks import tell_tables
+from brenier.apps.cli.models import features_of, read_pair_for
 from brenier.apps.cli.rows import (
     known_numbers,
     labelled_rows,
     random_numbers,
     rows_at,
 )
-from brenier.apps.cli.weights import both_weights, weight_names, weights_at
+from brenier.apps.cli.weights import weight_names, weights_at
 from brenier.datasets import GivenDialect
 from brenier.estimators import OptimalTransport, load
 from brenier.report import (
@@ -93,17 +90,13 @@ def evaluate(
         seed: of the rows, halves and directions that are drawn.
     """
     ot = load(model)
-    names = features_of(ot)
-    check_labels(ot, labels, model)
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
-    wanted = Wanted(columns, labels, dialect, names, named)
-    x_file, z_file = read_pair(source, target, wanted, source_key, target_key)
-    tell_tables((x_file, z_file), quiet=True)
-    check_dim(x_file, ot.map_.dim, "the model has")
+    wanted = Wanted(columns, labels, dialect, features_of(ot), named)
+    keys = source_key, target_key
+    x_file, z_file, weights = read_pair_for(ot, model, (source, target), keys, wanted)
     title = f"{model} on {source.name} and {target.name}"
     n, known = EVALUATE.max_rows, ot.labels_ or ()
-    weights = both_weights(x_file, z_file, wanted)
     if labels is not None:
         x_labels = labels_of_model(x_file, labels, known, dialect)
         z_labels = labels_of_model(z_file, labels, known, dialect)

@@ -21,7 +21,7 @@ from brenier.apps.cli.rows import labelled_rows, random_rows
 from brenier.apps.cli.unfinished import UnfinishedRun
 from brenier.apps.cli.weights import BothWeights, both_weights, weight_names
 from brenier.datasets import GivenDialect, Samples
-from brenier.estimators import OptimalTransport
+from brenier.estimators import STARTS, OptimalTransport
 from brenier.report import (
     REPORT,
     Section,
@@ -142,7 +142,7 @@ def _print_outcome(ot: OptimalTransport, out: Path) -> None:
         f"Round trip: median error {found['round_trip']:.2g} of the spread; {missed}; {unconverged} of {rows} rows "
         "unconverged."
     )
-    if found["selected"] in ("affine", "shift", "identity"):
+    if found["selected"] in STARTS:
         print(
             f"Training found nothing certainly better than the map it started from: {found['selected']}."
         )

@@ -1,10 +1,14 @@
-"""What commands ask of a saved model: its features, and whether it takes labels."""
+"""What commands ask of a saved model: its features, whether it takes labels, and files that fit it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
-from brenier.datasets import listed
+from brenier.apps.cli.inputs import Wanted, check_dim, read_pair
+from brenier.apps.cli.remarks import tell_tables
+from brenier.apps.cli.weights import BothWeights, both_weights
+from brenier.datasets import Samples, listed
 from brenier.errors import DataError
 from brenier.estimators import OptimalTransport
 from brenier.transport.maps import ConditionalMap
@@ -39,3 +43,37 @@ def check_labels(ot: OptimalTransport, labels: str | None, model: Path) -> None:
         )
     if labels is not None and ot.labels_ is None:
         raise DataError(f"--labels: {model} was fitted without classes; leave it out")
+
+
+class PairOfFiles(NamedTuple):
+    """The samples of two files that fit a model, and the weights of their rows."""
+
+    source: Samples
+    target: Samples
+    weights: BothWeights
+
+
+def read_pair_for(
+    ot: OptimalTransport,
+    model: Path,
+    files: tuple[Path, Path],
+    keys: tuple[str | None, str | None],
+    wanted: Wanted,
+) -> PairOfFiles:
+    """Return what two files hold for a model.
+
+    Args:
+        ot: the model.
+        model: its folder, for messages.
+        files: of the source and of the target.
+        keys: which array of .npz files.
+        wanted: what is read of them.
+
+    Raises:
+        DataError: for labels that do not go with the model, and files that cannot be used or do not fit it.
+    """
+    check_labels(ot, wanted.labels, model)
+    x, z = read_pair(*files, wanted, *keys)
+    tell_tables((x, z), quiet=True)
+    check_dim(x, ot.map_.dim, "the model has")
+    return PairOfFiles(x, z, both_weights(x, z, wanted))

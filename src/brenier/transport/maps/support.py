@@ -157,9 +157,7 @@ class MapSupport:
         """Calibrate `support` on source rows x (n, d) that the map was not fitted to, and return the map."""
         own = cast("TransportMap", self)
         samples = own._read(x, "x")
-        self.fitted_support = support_of(
-            own, Weighted(samples.rows(0, samples.shape[0]))
-        )
+        calibrate_support(own, Weighted(samples.rows(0, samples.shape[0])), ())
         return own
 
     def known_support(self) -> Support:
@@ -232,8 +230,8 @@ class ConditionalSupport:
         """Calibrate `support` on source rows x (n, d) that the map was not fitted to, and return the map."""
         own = cast("ConditionalMap", self)
         samples = own._read(x, "x")
-        index = own._index(condition, samples)
-        own.fitted_supports = supports_of(own, self.encoded_rows(samples, index), index)
+        rows = Weighted(samples.rows(0, samples.shape[0]))
+        calibrate_support(own, rows, (condition,))
         return own
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from brenier.transport.dual import Conjugate, InitialPoints
+from brenier.transport.maps.certificates.pooling import all_known
 from brenier.transport.maps.certificates.settings import CERTIFICATES
 from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.rows import RowMap
@@ -111,8 +112,8 @@ def pooled_audit(
     parts: Sequence[Audit | None], shares: Sequence[float]
 ) -> Audit | None:
     """Return the audit of several maps together, each counting by its share; None where there is none of one."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or not known:
+    known = all_known(parts)
+    if known is None:
         return None
     return Audit(
         rows=sum(part.rows for part in known),

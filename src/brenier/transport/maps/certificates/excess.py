@@ -20,6 +20,7 @@ from brenier.transport.maps.certificates.matching import (
     matching,
     own_matching,
 )
+from brenier.transport.maps.certificates.pooling import all_known
 from brenier.transport.maps.certificates.settings import CERTIFICATES
 from brenier.transport.maps.distance import Distance
 from brenier.transport.maps.map import TransportMap
@@ -56,19 +57,23 @@ def pooled_excess(
     parts: Sequence[Excess | None], shares: Sequence[float]
 ) -> Excess | None:
     """Return what matchings tell of several maps together, each counting by its share; None where one tells nothing."""
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts) or not known:
+    known = all_known(parts)
+    if known is None:
         return None
     pairs = list(zip(known, shares, strict=True))
-    leasts = [(part.least, share) for part, share in pairs]
-    found = [least * share for least, share in leasts if least is not None]
+    leasts = all_known([part.least for part in known])
     return Excess(
-        gap=sum(share * part.gap for part, share in pairs),
+        gap=_sum_of_shares([part.gap for part in known], shares),
         error=math.hypot(*(share * part.error for part, share in pairs)),
-        least=math.fsum(found) if len(found) == len(leasts) else None,
-        stretch=sum(share * part.stretch for part, share in pairs),
-        shrink=sum(share * part.shrink for part, share in pairs),
+        least=None if leasts is None else _sum_of_shares(leasts, shares),
+        stretch=_sum_of_shares([part.stretch for part in known], shares),
+        shrink=_sum_of_shares([part.shrink for part in known], shares),
     )
+
+
+def _sum_of_shares(values: Sequence[float], shares: Sequence[float]) -> float:
+    """Return the mean of values by their shares."""
+    return sum(share * value for value, share in zip(values, shares, strict=True))
 
 
 def excess_of(

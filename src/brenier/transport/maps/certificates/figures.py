@@ -17,6 +17,7 @@ from brenier.transport.maps.certificates.matching import (
     matching,
     some_rows,
 )
+from brenier.transport.maps.certificates.pooling import all_known
 from brenier.transport.maps.certificates.settings import CERTIFICATES
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.cost_distance import CostDistance
@@ -176,8 +177,8 @@ def pooled_figures(parts: Sequence[Figures], shares: Sequence[float]) -> Figures
     """
     first = parts[0]
     dual = Estimate.pooled([part.dual for part in parts], shares)
-    above = _pooled_where_known([part.above for part in parts], shares)
-    gap = _pooled_where_known([part.gap for part in parts], shares)
+    above = all_known([part.above for part in parts])
+    gap = all_known([part.gap for part in parts])
     pairs = list(zip(parts, shares, strict=True))
     remarks = dict.fromkeys(remark for part in parts for remark in part.remarks)
     return Figures(
@@ -186,8 +187,8 @@ def pooled_figures(parts: Sequence[Figures], shares: Sequence[float]) -> Figures
         dual=dual,
         optimism=sum(share * part.optimism for part, share in pairs),
         audit=pooled_audit([part.audit for part in parts], shares),
-        above=above,
-        gap=gap,
+        above=None if above is None else Estimate.pooled(above, shares),
+        gap=None if gap is None else Estimate.pooled(gap, shares),
         rows=(
             sum(part.rows[0] for part in parts),
             sum(part.rows[1] for part in parts),
@@ -243,14 +244,6 @@ def over_covariates(
         held_out=distance.held_out,
         remarks=tuple(_remarks_of(distance)),
     )
-
-
-def _pooled_where_known(
-    parts: Sequence[Estimate | None], shares: Sequence[float]
-) -> Estimate | None:
-    """Return the mean of estimates by their shares, None where one is not known."""
-    known = [part for part in parts if part is not None]
-    return Estimate.pooled(known, shares) if len(known) == len(parts) else None
 
 
 def _matched_cost(excess: Matching, terms: MatchedRows, factor: float) -> Estimate:
