@@ -22,6 +22,8 @@ from brenier.potentials import Potential
 from brenier.statistics import Weighted
 from brenier.training import (
     Keeper,
+    LocalRanks,
+    RankError,
     Run,
     Start,
     fingerprint,
@@ -31,7 +33,7 @@ from brenier.training import (
     threads_kept,
     train,
 )
-from brenier.transport.dual import DualTask, shared_among
+from brenier.transport.dual import DualTask
 from brenier.transport.maps import (
     MISSED,
     ConditionalMap,
@@ -104,18 +106,34 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
     task, settings = prepared.problem.task, options.settings
     if keeper is not None:
         keeper.restore(run, start)
-    processes = 1
-    if options.device.type == "cpu":
-        worthwhile = settings.parallel.worthwhile_processes(task, settings.training)
-        processes = options.processes or worthwhile
-    patient = settings.training.max_time is None
+    patient, kept = settings.training.max_time is None, keeper is not None
     keep_pace = functools.partial(_keep_pace, run, task, options)
-    with shared_among(task, processes, patient, settings.parallel) as taking_part:
+    with LocalRanks(_processes(task, options), settings.ranks) as local:
         run.step_seconds = options.pace.step_seconds(run.batch_size)
         keep_pace()
-        train(run, keeper, options.progress, keep_pace)
+        local.join(run, kept, patient)
+
+        def after_step() -> None:
+            keep_pace()
+            local.join(run, kept, patient=False)
+
+        try:
+            train(run, keeper, options.progress, after_step)
+        except RankError as error:
+            raise local.named(error) from error
+        run.leave()
         _warn_of_few_steps(run, options.pace)
-        return taking_part()
+        return local.size
+
+
+def _processes(task: DualTask, options: Options) -> int:
+    """Return how many processes of this machine train: as many as asked for, if steps are large enough for them."""
+    if options.device.type != "cpu":
+        return 1
+    settings, members = options.settings, task.members()
+    if options.processes is None:
+        return settings.parallel.worthwhile_processes(members, settings.training)
+    return settings.parallel.processes(members, settings.training, options.processes)
 
 
 def _keep_pace(run: Run[Potential], task: DualTask, options: Options) -> None:
@@ -220,6 +238,7 @@ def _mended(
 def _description(options: Options, run: Run[Potential]) -> str:
     """Return the settings that a resumed run must share, in words."""
     groups = dataclasses.asdict(options.settings)
+    del groups["ranks"], groups["parallel"]  # who works changes nothing of what is done
     for name in ("optimizer", "schedule"):  # functions, whose names say nothing
         del groups["training"][name]
     multipliers = [group.get("lr_multiplier") for group in run.optimizer.param_groups]

@@ -16,7 +16,7 @@ from brenier.statistics import (
     SinkhornSettings,
     TwoSampleSettings,
 )
-from brenier.training import Settings
+from brenier.training import RankSettings, Settings
 from brenier.transport.coordinates import CoordinateSettings
 from brenier.transport.dual import DualSettings, ParallelSettings, StartSettings
 from brenier.transport.maps import CrossFitSettings, RoundTripSettings
@@ -209,6 +209,7 @@ class FitSettings:
         dual: how batches of the dual objective are drawn, solved and judged.
         starts: where inner problems may start.
         parallel: when several processes are worth their cost.
+        ranks: how long they wait for each other.
         calibration: by what batches are calibrated.
         control: how control variates are fitted.
         two_sample: how two samples are compared.
@@ -231,6 +232,7 @@ class FitSettings:
     dual: DualSettings = dataclasses.field(default_factory=DualSettings)
     starts: StartSettings = dataclasses.field(default_factory=StartSettings)
     parallel: ParallelSettings = dataclasses.field(default_factory=ParallelSettings)
+    ranks: RankSettings = dataclasses.field(default_factory=RankSettings)
     calibration: CalibrationSettings = dataclasses.field(
         default_factory=CalibrationSettings
     )

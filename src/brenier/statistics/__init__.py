@@ -6,7 +6,12 @@ What a fit depends on is a field of a settings class (`GaussianSettings`, `Regre
 `ControlVariateSettings`, `TwoSampleSettings`), which the function or class that uses it takes as `settings`.
 """
 
-from brenier.statistics.calibration import Calibration, CalibrationSettings, Features
+from brenier.statistics.calibration import (
+    Calibration,
+    CalibrationSettings,
+    Features,
+    calibrated_weights,
+)
 from brenier.statistics.control_variates import (
     ControlVariateSettings,
     SampleTerms,
@@ -42,6 +47,7 @@ from brenier.statistics.gaussian import (
     regularised,
 )
 from brenier.statistics.plan import ExactPlan, exact_plan
+from brenier.statistics.pool import ALONE, Pool
 from brenier.statistics.regression import GaussianRegression, RegressionSettings
 from brenier.statistics.robust import Extreme, ExtremesSettings, Found, extremes
 from brenier.statistics.sinkhorn import (
@@ -82,6 +88,7 @@ from brenier.statistics.weighted import (
 )
 
 __all__ = [
+    "ALONE",
     "COMPARISON_SETTINGS",
     "INTERVALS",
     "STATISTICS",
@@ -101,6 +108,7 @@ __all__ = [
     "GaussianSettings",
     "Kernel",
     "Moments",
+    "Pool",
     "RegressionSettings",
     "Root",
     "RowWeights",
@@ -114,6 +122,7 @@ __all__ = [
     "Weighted",
     "adjusted_difference",
     "as_weighted",
+    "calibrated_weights",
     "compared_samples",
     "discrepancy",
     "double_chunks",

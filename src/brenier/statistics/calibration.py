@@ -11,6 +11,9 @@ bias, since the halves are independent, and the noise of what the features do no
 Survey Sampling", Deville and Sarndal, 1992, (1.5), with the sample split in two). The correction is scaled down where a
 weight would turn negative: J would then push a potential up where it has data.
 
+Where several processes hold a part of a batch each, means, covariances and scales are those of the whole batch, and the
+rows of a half are those in even, or odd, places of every part.
+
 The features are coordinates, then their products (or squares), then waves cos(<omega, u> + phi) of random frequency and
 phase ("Random Features for Large-Scale Kernel Machines", Rahimi and Recht, 2007): as many as a batch has rows for.
 """
@@ -19,10 +22,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from brenier.statistics.pool import ALONE, Pool, pooled_means
 from brenier.statistics.weighted import effective_rows, weighted_mean
 
 
@@ -121,34 +126,14 @@ class Calibration:
         for first in range(0, len(rows), settings.feature_rows_at_once):
             chunk = slice(first, first + settings.feature_rows_at_once)
             own = None if weights is None else weights[chunk]
-            self._average_in(features(rows[chunk]), own)
+            found = features(rows[chunk])
+            worth = len(found) if own is None else float(own.sum())
+            self.average_in(weighted_mean(found, own), worth)
         self.count = round(self.count)
 
     def weights(self, points: Tensor) -> Tensor:
         """Return the weights of a batch (n, d): (n,), none negative, of sum one."""
-        features = self.features(points)
-        even, odd = features[::2], features[1::2]
-        weights = torch.empty_like(points[:, 0])
-        weights[::2] = (1 - self._reduction(even, odd)) / len(points)
-        weights[1::2] = (1 - self._reduction(odd, even)) / len(points)
-        if not self.complete:
-            self._average_in(features)
-        return weights
-
-    def _reduction(self, own: Tensor, other: Tensor) -> Tensor:
-        """Return by which share the weights of one half are lowered for what the other half misses: (n/2,)."""
-        if not len(own) or not len(other):
-            return own.new_zeros(len(own))
-        centred = own - own.mean(0)
-        gram = centred.mT @ centred / len(own)
-        variance = gram.diagonal().mean()
-        gram.diagonal().add_(self.ridge * variance + torch.finfo(gram.dtype).tiny)
-        factor, _ = torch.linalg.cholesky_ex(gram)
-        missing = (other.mean(0) - self.mean).to(factor).unsqueeze(-1)
-        change = (centred @ torch.cholesky_solve(missing, factor)).squeeze(-1)
-        # Scaled down so far that no weight turns negative.
-        change = change / change.max().clamp(min=1.0)
-        return torch.where(change.isfinite().all(), change, 0.0)
+        return calibrated_weights([self], [points])[0]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the means and how many rows they are from."""
@@ -159,8 +144,80 @@ class Calibration:
         self.mean = state["mean"].to(self.mean.device)
         self.count = int(state["count"])
 
-    def _average_in(self, features: Tensor, weights: Tensor | None = None) -> None:
-        worth = len(features) if weights is None else float(weights.sum())
+    def average_in(self, mean: Tensor, worth: float) -> None:
+        """Take in the mean of more rows (p,), which count like so many."""
         self.count += worth
-        step = weighted_mean(features, weights).double() - self.mean
-        self.mean = self.mean + step * (worth / self.count)
+        self.mean = self.mean + (mean.double() - self.mean) * (worth / self.count)
+
+
+def calibrated_weights(
+    sides: Sequence[Calibration], batches: Sequence[Tensor], pool: Pool = ALONE
+) -> list[Tensor]:
+    """Return the weights of a batch of every side, none negative, of sum one over all processes: (n_i, d) -> (n_i,).
+
+    Args:
+        sides: what is known of either side.
+        batches: (n_i, d), the part of the batch that this process holds.
+        pool: the processes that hold the other parts.
+    """
+    every = [side.features(points) for side, points in zip(sides, batches, strict=True)]
+    halves = [half for features in every for half in (features[::2], features[1::2])]
+    learning = [k for k, side in enumerate(sides) if not side.complete]
+    means, counts = pooled_means([*halves, *(every[k] for k in learning)], pool)
+    changes = _changes(sides, halves, means, counts, pool)
+    weights = []
+    for k, points in enumerate(batches):
+        found = torch.empty_like(points[:, 0])
+        rows = counts[2 * k] + counts[2 * k + 1]
+        found[::2] = (1 - changes[2 * k]) / rows
+        found[1::2] = (1 - changes[2 * k + 1]) / rows
+        weights.append(found)
+    for k, mean, count in zip(
+        learning, means[len(halves) :], counts[len(halves) :], strict=True
+    ):
+        sides[k].average_in(mean, count)
+    return weights
+
+
+def _changes(
+    sides: Sequence[Calibration],
+    halves: Sequence[Tensor],
+    means: Sequence[Tensor],
+    counts: Sequence[float],
+    pool: Pool,
+) -> list[Tensor]:
+    """Return by which share the weights of every half are lowered for what the other half misses."""
+    centred = [
+        half - mean for half, mean in zip(halves, means[: len(halves)], strict=True)
+    ]
+    grams = pool.sums([half.mT @ half for half in centred])
+    changes = []
+    for k, own in enumerate(centred):
+        side, other = sides[k // 2], k ^ 1
+        if not counts[k] or not counts[other]:
+            changes.append(own.new_zeros(len(own)))
+            continue
+        gram = grams[k] / counts[k]
+        variance = gram.diagonal().mean()
+        gram.diagonal().add_(side.ridge * variance + torch.finfo(gram.dtype).tiny)
+        factor, _ = torch.linalg.cholesky_ex(gram)
+        missing = (means[other] - side.mean).to(factor).unsqueeze(-1)
+        solved = torch.cholesky_solve(missing, factor)
+        changes.append((own @ solved).squeeze(-1))
+    # Scaled down so far that no weight turns negative.
+    tops = pool.largest([_largest(change) for change in changes])
+    pairs = zip(changes, tops, strict=True)
+    scaled = [change / top.clamp(min=1.0) for change, top in pairs]
+    sound = [
+        change.isfinite().all() & top.isfinite()
+        for change, top in zip(scaled, tops, strict=True)
+    ]
+    return [
+        torch.where(fine, change, 0.0)
+        for fine, change in zip(sound, scaled, strict=True)
+    ]
+
+
+def _largest(change: Tensor) -> Tensor:
+    """Return the largest entry, which is nan where one is, or zero where there are none: ()."""
+    return change.max() if len(change) else change.new_zeros(())

@@ -8,8 +8,10 @@ from brenier.training.checkpoint import (
     reopen_run,
 )
 from brenier.training.clock import Clock
+from brenier.training.joint import LocalRanks, call, dismiss, follow, share_run
 from brenier.training.optimiser import MakeOptimiser
 from brenier.training.progress import PatientStream, Progress
+from brenier.training.ranks import RankError, Ranks, RankSettings
 from brenier.training.resume import (
     Keeper,
     Start,
@@ -20,36 +22,34 @@ from brenier.training.resume import (
 from brenier.training.run import Run
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Loss, Task
-from brenier.training.workers import (
-    WorkerError,
-    WorkerPool,
-    WorkerProcess,
-    serialise,
-    threads_kept,
-)
+from brenier.training.threads import threads_kept
 
 __all__ = [
     "Clock",
     "Evaluation",
     "Keeper",
+    "LocalRanks",
     "Loss",
     "MakeOptimiser",
     "PatientStream",
     "Progress",
+    "RankError",
+    "RankSettings",
+    "Ranks",
     "Run",
     "Settings",
     "Start",
     "Task",
-    "WorkerError",
-    "WorkerPool",
-    "WorkerProcess",
+    "call",
+    "dismiss",
     "fingerprint",
+    "follow",
     "read_run",
     "remove_finished",
     "remove_run",
     "reopen_run",
     "resume_or_start",
-    "serialise",
+    "share_run",
     "start_anew",
     "threads_kept",
     "train",

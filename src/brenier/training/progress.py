@@ -117,6 +117,9 @@ class Progress:
     ) -> None:
         self._bar.close()
 
+    def __reduce__(self) -> tuple[type[Progress], tuple[bool]]:
+        return type(self), (False,)  # in another process nothing is shown
+
     def phase(self, name: str) -> None:
         """Name what is done now."""
         if self._shown:

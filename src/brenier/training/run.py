@@ -4,11 +4,15 @@ Every step asks the task for its losses, differentiates them, clips the gradient
 one step of the optimiser. Evaluation and the result use the running average of the weights, over about the last tenth
 of the steps; `selection` says which evaluation is kept. A step whose loss is faulty is not taken: training goes back to
 the last selected weights with half the learning rate.
+
+Several ranks may advance a run together (see `ranks`). All hold the same weights, and decide by the clock of the first;
+each has batches, and what is in flight, of its own.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Mapping
 from typing import Any, Generic
@@ -18,10 +22,11 @@ from torch import Tensor, nn
 
 from brenier.training.clock import Now
 from brenier.training.optimiser import take_step
+from brenier.training.ranks import Ranks
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
 from brenier.training.task import Evaluation, Model, Task
-from brenier.training.workers.threads import in_one_thread
+from brenier.training.threads import in_one_thread
 
 COUNTERS = (
     "step",
@@ -33,6 +38,10 @@ COUNTERS = (
     "evaluations_without_improvement",
     "finished",
 )
+
+
+# What the first rank tells the others, since clocks differ.
+TIMES = ("seconds", "step_seconds", "evaluation_seconds", "last_evaluation")
 
 
 @torch.no_grad()
@@ -93,6 +102,8 @@ class Run(Generic[Model]):
         self.evaluations_without_improvement = 0
         self.finished = ""
         self.history: list[dict[str, float]] = []
+        self.ranks = Ranks()
+        self._others: list[dict[str, Any]] = []  # where other ranks were, if any
         self._records: list[
             Mapping[str, float]
         ] = []  # of batches since the last evaluation
@@ -101,6 +112,7 @@ class Run(Generic[Model]):
 
     def advance(self) -> None:
         """Take one training step, evaluating first whenever one is due."""
+        self._agree()
         if self._evaluation_is_due():
             self._evaluate()
             if self.finished:
@@ -128,18 +140,22 @@ class Run(Generic[Model]):
         return chosen.eval().requires_grad_(False)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on as if never stopped; copies, safe to write while training goes on."""
+        """Return everything needed to go on as if never stopped; copies, safe to write while training goes on.
+
+        Of several ranks all must ask for it, since the first has the state of the others in its own.
+        """
+        own = self._own_state()
+        others = self._others if self.ranks.size == 1 else self.ranks.gathered(own)[1:]
         return copy.deepcopy(
             {
                 "model": self.task.model.state_dict(),
                 "average": self.average.state_dict(),
                 "selection": self.selection.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
-                "generator": self.generator.get_state(),
-                "task": self.task.state_dict(),
+                **own,
                 "counters": {name: getattr(self, name) for name in COUNTERS},
                 "history": self.history,
-                "records": self._records,
+                **({"others": others} if others else {}),
             }
         )
 
@@ -150,25 +166,99 @@ class Run(Generic[Model]):
         self.selection.load_state_dict(state["selection"], self._device())
         self._new_optimizer()
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"].cpu())
-        self.task.load_state_dict(state["task"])
+        self._load_own_state(state)
+        self._others = list(state.get("others", ()))
         for name in COUNTERS:
             setattr(self, name, state["counters"][name])
         self.history = [dict(row) for row in state["history"]]
-        self._records = list(state["records"])
         for name in (*self.task.averages, *self.task.counts):
             _mean([row[name] for row in self._records])  # which later would fail
 
+    def join(self, ranks: Ranks) -> None:
+        """Advance together with other ranks, whose runs are the same, from now on.
+
+        Where as many were together before, each goes on from where it was; else from nothing in flight.
+
+        Args:
+            ranks: the group.
+        """
+        self.ranks = ranks
+        self.task.join(ranks)
+        if len(self._others) + 1 != ranks.size:
+            self.task.forget()
+            if not ranks.first:
+                seed = ranks.seed(self.generator.initial_seed(), self.step)
+                self.generator.manual_seed(seed)
+        elif not ranks.first:
+            self._load_own_state(self._others[ranks.rank - 1])
+        self._others = []
+
+    def leave(self) -> None:
+        """Be alone again."""
+        self.ranks = Ranks()
+        self.task.join(None)
+
+    def _own_state(self) -> dict[str, Any]:
+        """Return what is this rank's alone."""
+        return {
+            "generator": self.generator.get_state(),
+            "task": self.task.state_dict(),
+            "records": self._records,
+        }
+
+    def _load_own_state(self, state: dict[str, Any]) -> None:
+        """Take up what is this rank's alone."""
+        self.generator.set_state(state["generator"].cpu())
+        self.task.load_state_dict(state["task"])
+        self._records = list(state["records"])
+
+    def _agree(self) -> None:
+        """Take over from the first rank what depends on its clock."""
+        if self.ranks.size == 1:
+            return
+        limit = math.inf if self.limit is None else self.limit
+        own = [getattr(self, name) for name in TIMES]
+        *times, limit = self.ranks.agree([*own, limit])
+        for name, seconds in zip(TIMES, times, strict=True):
+            setattr(self, name, seconds)
+        self.limit = None if math.isinf(limit) else limit
+
     def _differentiate(self, rows: int, rate: float) -> str:
         """Differentiate the losses of one step; say why the step must not be taken, if it must not."""
-        for loss in self.task.losses(rows, rate):
+        fault, share = "", rows if self.task.shares else self.ranks.share(rows)
+        for loss in self.task.losses(share, rate):
             self._records.extend(loss.records)
-            if loss.fault:
-                return loss.fault
-            loss.value.backward()
+            fault = fault or loss.fault
+            if not loss.fault:
+                loss.value.backward()
+            elif self.ranks.size == 1:
+                break
+        fault = self._summed(fault)
+        if fault:
+            return fault
         for member in self.task.members():
             nn.utils.clip_grad_norm_(member.parameters(), self.settings.clip)
         return ""
+
+    def _summed(self, fault: str) -> str:
+        """Make the gradients of all ranks one; return why the step must not be taken, by any of them."""
+        if self.ranks.size == 1:
+            return fault
+        parameters = [
+            each for each in self.task.model.parameters() if each.requires_grad
+        ]
+        gradients = [
+            torch.zeros_like(each) if each.grad is None else each.grad
+            for each in parameters
+        ]
+        faulty = gradients[0].new_tensor([float(bool(fault))])
+        *gradients, faulty = self.ranks.sums([*gradients, faulty])
+        scale = 1.0 if self.task.shares else 1 / self.ranks.size
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient * scale
+        if fault or not float(faulty):
+            return fault
+        return "the loss of another process cannot be used"
 
     def _set_rate(self) -> float:
         """Set the scheduled learning rate; return its factor."""
@@ -188,8 +278,7 @@ class Run(Generic[Model]):
     def _evaluate(self) -> None:
         """Evaluate the averaged weights on the held-out samples, select, and decide whether to stop."""
         began = self._now()
-        with torch.no_grad():
-            evaluation = self.task.evaluate(self.average)
+        evaluation = self._evaluation()
         if self.selection.consider(evaluation, self.average.state_dict()):
             self.evaluations_without_improvement = 0
         elif self.selection.worse(evaluation):
@@ -199,12 +288,22 @@ class Run(Generic[Model]):
         self.last_evaluation = self._now() - began
         self.evaluation_seconds += self.last_evaluation
         self.seconds += self.last_evaluation
+        self._agree()
         self.history.append(self._row(evaluation))
         self._records = []
         if self._spent():
             self.finished = "budget"
         elif self.evaluations_without_improvement >= self.settings.patience:
             self.finished = "held-out value stopped improving"
+
+    def _evaluation(self) -> Evaluation:
+        """Return the evaluation of the averaged weights, which the first rank tells the others."""
+        found = None
+        if self.task.shares or self.ranks.first:
+            with torch.no_grad():
+                found = self.task.evaluate(self.average)
+        told: Evaluation = self.ranks.told(found)
+        return told
 
     def _spent(self) -> bool:
         """Say whether the steps or the seconds are used up."""
@@ -235,19 +334,23 @@ class Run(Generic[Model]):
 
     def _row(self, evaluation: Evaluation) -> dict[str, float]:
         """Return the row of the history for an evaluation and the steps before it."""
-        records = self._records
-        means = {
-            name: _mean([row[name] for row in records]) for name in self.task.averages
-        }
-        sums = {name: sum(row[name] for row in records) for name in self.task.counts}
+        means = [
+            _mean([row[name] for row in self._records]) for name in self.task.averages
+        ]
+        sums = [sum(row[name] for row in self._records) for name in self.task.counts]
+        if self.ranks.size > 1:
+            own = torch.tensor([*means, *sums], dtype=torch.float64)
+            found = self.ranks.sums([own])[0].tolist()
+            means = [each / self.ranks.size for each in found[: len(means)]]
+            sums = found[len(means) :]
         return {
             "step": self.step,
             "seconds": self.seconds,
             "value": evaluation.value,
             "standard_error": evaluation.standard_error(),
             **evaluation.record,
-            **means,
-            **sums,
+            **dict(zip(self.task.averages, means, strict=True)),
+            **dict(zip(self.task.counts, sums, strict=True)),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "rollbacks": self.rollbacks,
         }

@@ -7,11 +7,14 @@ owns the model and everything that depends on the problem: the data, the loss, a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from brenier.statistics import standard_error
+
+if TYPE_CHECKING:
+    from brenier.training.ranks import Ranks
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,11 +60,14 @@ class Task(Protocol[Model]):
 
     Attributes:
         model: the module to train, in place.
+        shares: whether, once it has joined other ranks, its losses add up to the loss over all of them, and evaluations
+            are of all; else a loss is the mean over a part of the batch, and the first rank evaluates.
         averages, counts: names of numbers in the records of losses; of the former the history shows the mean between
             two evaluations, of the latter the sum.
     """
 
     model: Model
+    shares: bool = False
     averages: Sequence[str] = ()
     counts: Sequence[str] = ()
 
@@ -84,6 +90,10 @@ class Task(Protocol[Model]):
 
     def end_step(self) -> None:
         """Look at the model after a step of the optimiser, which it may change in place."""
+        return  # as above
+
+    def join(self, pool: Ranks | None) -> None:
+        """Take part with other ranks from now on, each of which has the same task, or be alone again."""
         return  # as above
 
     def members(self) -> Sequence[nn.Module]:

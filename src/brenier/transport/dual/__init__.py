@@ -10,15 +10,16 @@ from brenier.transport.dual.curvature import (
 )
 from brenier.transport.dual.inner import usual_method
 from brenier.transport.dual.marginals import UnbalancedMass, priced, share_of_mass
+from brenier.transport.dual.members import MemberSamples, held_out_value
 from brenier.transport.dual.objective import Batch, DualObjective
-from brenier.transport.dual.parallel import ParallelDual, ParallelSettings, shared_among
+from brenier.transport.dual.parallel import ParallelSettings
 from brenier.transport.dual.settings import DualSettings
 from brenier.transport.dual.starts import (
     InitialPoints,
     StartSettings,
     best_initial_points,
 )
-from brenier.transport.dual.task import DualTask, MemberSamples, held_out_value
+from brenier.transport.dual.task import DualTask
 from brenier.transport.dual.value import DualValue, shares_of, uniform_weights
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "DualValue",
     "InitialPoints",
     "MemberSamples",
-    "ParallelDual",
     "ParallelSettings",
     "Probe",
     "StartSettings",
@@ -45,7 +45,6 @@ __all__ = [
     "least_curvature",
     "priced",
     "share_of_mass",
-    "shared_among",
     "shares_of",
     "uniform_weights",
     "usual_method",

@@ -23,10 +23,15 @@ import torch
 from torch import Tensor
 
 from brenier.solve import Solution, Status
-from brenier.statistics import Calibration, Smoothing
-from brenier.transport.dual.objective import WeightFunction
+from brenier.statistics import (
+    ALONE,
+    Calibration,
+    Pool,
+    Smoothing,
+    calibrated_weights,
+)
 from brenier.transport.dual.settings import DualSettings
-from brenier.transport.dual.value import uniform_weights
+from brenier.transport.dual.value import both_uniform
 
 Draw = Callable[[int, torch.Generator], Tensor]
 
@@ -76,15 +81,18 @@ class Batches:
         self.source, self.target, self.generator = source, target, generator
         self.calibration, self.smoothing = calibration, smoothing
         self.settings = settings or DualSettings(max_reuse=1)
+        self.pool: Pool = ALONE
         self.forget()
 
-    @property
-    def weights(self) -> tuple[WeightFunction, WeightFunction]:
-        """How x and z are weighted."""
-        if not self.calibration:
-            return uniform_weights, uniform_weights
-        source, target = self.calibration
-        return source.weights, target.weights
+    def weights(self, x: Tensor, z: Tensor) -> list[Tensor]:
+        """Return how x (n, d) and z (m, d) are weighted: (n,), (m,), of sum one over all processes of the pool."""
+        if self.calibration:
+            return calibrated_weights(self.calibration, (x, z), self.pool)
+        if self.pool.size == 1:
+            return list(both_uniform(x, z))
+        counts = [points.new_tensor(float(len(points))) for points in (x, z)]
+        pairs = zip((x, z), self.pool.sums(counts), strict=True)
+        return [(1 / count).expand(len(points)) for points, count in pairs]
 
     def forget(self) -> None:
         """Drop what is in flight."""

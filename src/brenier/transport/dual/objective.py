@@ -14,7 +14,7 @@ selection.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from brenier.potentials import Potential
 from brenier.solve import Method, Solution, Status
+from brenier.statistics import ALONE, Pool
 from brenier.transport.costs import Cost
 from brenier.transport.dual.conjugate import conjugate
 from brenier.transport.dual.marginals import UnbalancedMass
@@ -30,9 +31,10 @@ from brenier.transport.dual.starts import (
     StartSettings,
     best_initial_points,
 )
-from brenier.transport.dual.value import DualValue, uniform_weights
+from brenier.transport.dual.value import DualValue, both_uniform
 
-WeightFunction = Callable[[Tensor], Tensor]  # points (n, d) -> weights (n,) of sum one
+# Points x (n, d) and z (m, d) -> their weights (n,), (m,), each of sum one over all processes of the pool.
+BatchWeights = Callable[[Tensor, Tensor], Sequence[Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Batch:
             (`best_initial_points`).
         skip_fraction: share of the rows of z that may be left unfinished; those do not enter the loss.
         weights: how x, and the rows of z that enter the loss, are weighted.
+        pool: the processes that hold the other parts of the batch.
     """
 
     potential: Potential
@@ -74,7 +77,8 @@ class Batch:
     z: Tensor
     start: Tensor | None = None
     skip_fraction: float = 0.0
-    weights: tuple[WeightFunction, WeightFunction] = (uniform_weights, uniform_weights)
+    weights: BatchWeights = both_uniform
+    pool: Pool = ALONE
 
 
 class Terms(NamedTuple):
@@ -86,7 +90,7 @@ class Terms(NamedTuple):
 
 
 class Evaluator(Protocol):
-    """How the terms of some batches are found: one after the other (`sequential`), or by several processes."""
+    """How the terms of some batches are found: by this process (`sequential`), or by several that share the rows."""
 
     def __call__(
         self, batches: Iterable[Batch], count: int, options: SolverOptions
@@ -210,10 +214,7 @@ class DualObjective:
         start: Tensor | None = None,
         tol: float | None = None,
         skip_fraction: float = 0.0,
-        weights: tuple[WeightFunction, WeightFunction] = (
-            uniform_weights,
-            uniform_weights,
-        ),
+        weights: BatchWeights = both_uniform,
     ) -> DualValue:
         """Return J(g) on source points x (n, d) and target points z (m, d).
 
@@ -255,13 +256,20 @@ class DualObjective:
 
 
 def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue:
-    """Return J, of its terms."""
+    """Return J, of its terms.
+
+    Of a part of a batch its gradient is that of the part, which over all processes add up. Its value is that of the
+    whole batch where mass is unbalanced, else what the part says of it.
+    """
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
-    weigh_source, weigh_target = batch.weights
-    weights = weigh_source(batch.x), weigh_target(batch.z[usable])
+    of_x, of_z = batch.weights(batch.x, batch.z[usable])
+    used, pool = target[usable], batch.pool
     if mass is None:
-        loss = source @ weights[0] - target[usable] @ weights[1]
-    else:
-        loss = mass.loss(source, target[usable], weights)
+        loss = source @ of_x - used @ of_z
+        if pool.size > 1:
+            loss = loss + (pool.size - 1) * loss.detach()
+        return DualValue(loss, source, target, solution, mass)
+    parts = [torch.cat([own, *pool.others(own)]) for own in (source, used, of_x, of_z)]
+    loss = mass.loss(parts[0], parts[1], (parts[2], parts[3]))
     return DualValue(loss, source, target, solution, mass)

@@ -14,6 +14,9 @@ errors need not be smaller ("Fixed-Point Neural Optimal Transport...", Park et a
 A mean of potentials is an ensemble: each member has batches, inner problems and a J of its own, and the optimiser moves
 them together. Only evaluation and selection look at the mean. Where each member has samples of its own, it is evaluated
 on those that it never draws, and so all rows take part in the value.
+
+Several ranks deal the members out first, and share the batches of a member where there are more of them than members:
+each then draws its part from what it holds, and the weights are those of the whole batch.
 """
 
 from __future__ import annotations
@@ -21,71 +24,30 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import Solution
 from brenier.statistics import (
-    Calibration,
-    RowWeights,
     Smoothing,
-    Weighted,
-    joined_weights,
     some_of,
     some_weights,
 )
-from brenier.training import Evaluation, Loss, Task
-from brenier.transport.dual.batches import Batches, Draw
+from brenier.training import Evaluation, Loss, Ranks, Task
+from brenier.transport.dual.batches import Batches
 from brenier.transport.dual.convexity import convexity_penalty
 from brenier.transport.dual.curvature import curvature_penalty
+from brenier.transport.dual.members import (
+    MemberSamples,
+    held_out_value,
+    weights_of_all,
+)
 from brenier.transport.dual.objective import Batch, DualObjective
+from brenier.transport.dual.parallel import SharedRows
 from brenier.transport.dual.settings import DualSettings
 from brenier.transport.dual.value import DualValue
-
-
-class MemberSamples(NamedTuple):
-    """The samples of one member of an ensemble.
-
-    Attributes:
-        source, target: functions (n, generator) -> (n, d) that draw batches.
-        held_out: x (n, d) and z (m, d) never drawn by those, for evaluation.
-        calibration: of batches of the source and of the target, or nothing.
-        starts: (k, d), where inner problems of the evaluation may start beside x, or None.
-        weights: (n,), (m,), of the rows held out; batches are drawn in proportion to such weights, so that their rows
-            count alike, and all that steers training works as without: deferral, reuse, jitter and calibration.
-    """
-
-    source: Draw
-    target: Draw
-    held_out: tuple[Tensor, Tensor]
-    calibration: Sequence[Calibration] = ()
-    starts: Tensor | None = None
-    weights: RowWeights = (None, None)
-
-    def evaluate(
-        self, objective: DualObjective, potential: Potential, tol: float | None
-    ) -> DualValue:
-        """Return J of a potential on the samples held out.
-
-        Args:
-            objective: J and its inner solver.
-            potential: g.
-            tol: another bound on the inner residual.
-        """
-        x, z = self.held_out
-        if self.starts is None:
-            return objective(potential, x, z, tol=tol).weighted(self.weights)
-        # J looks at no more of them
-        starts = self.starts[: max(0, objective.starts.max_candidates - len(x))]
-        value = objective(potential, torch.cat([x, starts]), z, tol=tol)
-        source = value.source[: len(x)]
-        usable = torch.isfinite(value.solution.residual)
-        loss = source.mean() - value.target[usable].mean()
-        value = dataclasses.replace(value, loss=loss, source=source)
-        return value.weighted(self.weights)
 
 
 class DualTask(Task[Potential]):
@@ -101,6 +63,7 @@ class DualTask(Task[Potential]):
 
     averages = ("train_value", "inner_evaluations")
     counts = ("unconverged",)
+    shares = True
 
     def __init__(
         self,
@@ -112,7 +75,8 @@ class DualTask(Task[Potential]):
     ) -> None:
         self.model, self.objective, self.settings = potential, objective, settings
         self.generator = generator
-        self.drawn = 0  # rows of the source, by all members together
+        self.drawn = 0  # rows of the source, by all members and ranks together
+        self.ranks, self._pool = Ranks(), Ranks()
         self._members = potential.members()
         self._own: list[MemberSamples] | None = None
         if isinstance(samples, MemberSamples):
@@ -122,7 +86,7 @@ class DualTask(Task[Potential]):
             drawn = self._own = list(samples)
             x, z = zip(*(each.held_out for each in drawn), strict=True)
             self.held_out = torch.cat(x), torch.cat(z)
-            self.weights = _weights_of_all(drawn)
+            self.weights = weights_of_all(drawn)
         # Rows that are evaluated, at most, where all members have the same.
         self.selected = max(map(len, self.held_out))
         smoothing = [
@@ -151,38 +115,54 @@ class DualTask(Task[Potential]):
         """Return those of the potential."""
         return self.model.parameter_groups()
 
+    def join(self, pool: Ranks | None) -> None:
+        """Take part with other ranks: of some members where these can be dealt out, of a part of their batches."""
+        self.ranks = Ranks() if pool is None else pool
+        self._pool = self.ranks.parts(self._deal)
+        for batches in self._batches:
+            batches.pool = self._pool
+
+    @property
+    def _deal(self) -> int:
+        """Into how many parts the ranks fall, each with as many members as the others."""
+        return math.gcd(self.ranks.size, len(self._members))
+
+    @property
+    def _own_members(self) -> list[int]:
+        """The places of the members that this rank works on."""
+        each = len(self._members) // self._deal
+        part = self.ranks.rank // self._pool.size
+        return list(range(part * each, (part + 1) * each))
+
     def losses(self, rows: int, rate: float) -> Iterator[Loss]:
         """Yield J of every member, on a batch of its own; of those that were evaluated at once the sum."""
-        batches = self._draw(rows, rate)
-        sources = iter(self._batches)
+        own = self._own_members
+        sources = iter([self._batches[k] for k in own])
+        batches = self._draw(self._pool.share(rows), rate)
         for together in self.objective.evaluate_batches(
-            batches, len(self._members), self._tol(rate)
+            batches, len(own), self._tol(rate)
         ):
-            values, records = [], []
+            values, records, fault = list[Tensor](), [], ""
             for batch, value in together:
                 next(sources).keep(batch.z, value.solution)
-                self.drawn += len(batch.x)
+                self.drawn += len(batch.x) * self._pool.size * self._deal
                 records.append(_record(value))
-                fault = self._fault(batch, value)
-                if fault:
-                    yield Loss(value.loss, records, fault)
-                    return
-                penalties = self._penalty(batch, value) + self._around_rows(batch, rate)
-                values.append(value.loss + penalties)
-            yield Loss(torch.stack(values).sum(), records)
+                fault = fault or self._fault(batch, value)
+                values.append(value.loss + self._penalties(batch, value, rate))
+            yield Loss(torch.stack(values).sum(), records, fault)
 
     def evaluate(self, model: Potential) -> Evaluation:
         """Return J of a potential on the held-out samples, or on `selected` of either side, at equal distances.
 
         It is not to be trusted where inner problems did not converge, since that makes J look smaller than it is.
         """
-        tol = self.evaluation_tol
+        tol, objective = self.evaluation_tol, self._evaluated_by()
         if self._own is None:
             x, z = (some_of(side, self.selected) for side in self.held_out)
             weights = some_weights(self.weights, (len(x), len(z)))
-            value = self.objective(model, x, z, tol=tol).weighted(weights)
+            value = objective(model, x, z, tol=tol).weighted(weights)
         else:
-            value = held_out_value(self.objective, model.members(), self._own, tol)
+            value = held_out_value(objective, model.members(), self._own, tol)
         solution = value.solution
         record = {
             "evaluations": solution.evaluations_per_row,
@@ -223,11 +203,18 @@ class DualTask(Task[Potential]):
             batches.forget()
 
     def _draw(self, rows: int, rate: float) -> Iterator[Batch]:
-        """Draw a batch for every member, each when it is asked for."""
+        """Draw a batch for every member of this rank, each when it is asked for."""
         bandwidth = self.settings.bandwidth * rate
-        for member, batches in zip(self._members, self._batches, strict=True):
+        for k in self._own_members:
+            member, batches = self._members[k], self._batches[k]
             x, z, start, skip_fraction = batches.draw(rows, bandwidth)
-            yield Batch(member, x, z, start, skip_fraction, batches.weights)
+            yield Batch(member, x, z, start, skip_fraction, batches.weights, self._pool)
+
+    def _evaluated_by(self) -> DualObjective:
+        """Return J as rows that all ranks hold are evaluated."""
+        if self.ranks.size == 1:
+            return self.objective
+        return dataclasses.replace(self.objective, evaluator=SharedRows(self.ranks))
 
     def _fault(self, batch: Batch, value: DualValue) -> str:
         """Say why the gradient of a batch is not to be trusted, if it is not."""
@@ -238,9 +225,14 @@ class DualTask(Task[Potential]):
             return ""
         return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
 
+    def _penalties(self, batch: Batch, value: DualValue, rate: float) -> Tensor | float:
+        """Return how far psi is from convex, of a part of a batch its share."""
+        found = self._penalty(batch, value) + self._around_rows(batch, rate)
+        return found / self._pool.size
+
     def _penalty(self, batch: Batch, value: DualValue) -> Tensor | float:
         """Return how far psi is from convex near some rows of either side; zero where it is convex by construction."""
-        rows = self.settings.penalty_rows
+        rows = self._part(self.settings.penalty_rows)
         if self._convex or not rows:
             return 0.0
         x = batch.x[:rows]
@@ -256,7 +248,7 @@ class DualTask(Task[Potential]):
     def _around_rows(self, batch: Batch, rate: float) -> Tensor | float:
         """Return how far psi is from convex around some rows of the source, where there are many features."""
         settings = self.settings
-        rows = settings.curvature_rows
+        rows = self._part(settings.curvature_rows)
         if self._convex or not rows or batch.potential.dim < settings.curvature_dim:
             return 0.0
         penalty = curvature_penalty(
@@ -267,6 +259,10 @@ class DualTask(Task[Potential]):
         )
         return weight * batch.potential.transport_dim * penalty
 
+    def _part(self, rows: int) -> int:
+        """Return the part of so many rows that one of the processes that share a batch looks at."""
+        return -(-rows // self._pool.size)
+
     @property
     def evaluation_tol(self) -> float:
         """The bound on inner residuals when potentials are judged."""
@@ -276,42 +272,6 @@ class DualTask(Task[Potential]):
         """Return the bound on inner residuals at a factor of the learning rate."""
         dim = self.held_out[0].shape[-1]
         return max(self.objective.tol, self.settings.inner_tol(dim, rate))
-
-
-def held_out_value(
-    objective: DualObjective,
-    potentials: Sequence[Potential],
-    samples: Sequence[MemberSamples],
-    tol: float | None = None,
-) -> DualValue:
-    """Return J over the rows that each of some potentials was not trained on, member by member in order.
-
-    Args:
-        objective: J and its inner solver.
-        potentials: one for each of the samples.
-        samples: theirs.
-        tol: another bound on the inner residual.
-    """
-    pairs = zip(potentials, samples, strict=True)
-    values = [own.evaluate(objective, each, tol) for each, own in pairs]
-    source = torch.cat([value.source for value in values])
-    target = torch.cat([value.target for value in values])
-    solution = Solution.concatenate([value.solution for value in values])
-    usable = torch.isfinite(solution.residual)
-    loss = source.mean() - target[usable].mean()
-    whole = DualValue(loss, source, target, solution)
-    return whole.weighted(_weights_of_all(samples))
-
-
-def _weights_of_all(samples: Sequence[MemberSamples]) -> RowWeights:
-    """Return the weights of the rows that all members hold out, member by member."""
-    of_x, of_z = (
-        joined_weights(
-            [Weighted(own.held_out[side], own.weights[side]) for own in samples]
-        )
-        for side in (0, 1)
-    )
-    return of_x, of_z
 
 
 def _record(value: DualValue) -> dict[str, float]:

@@ -18,6 +18,11 @@ def uniform_weights(points: Tensor) -> Tensor:
     return points.new_full((n,), 1 / n if n else torch.nan)
 
 
+def both_uniform(x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return equal weights of sum one for points of either side (n, d), (m, d): (n,), (m,)."""
+    return uniform_weights(x), uniform_weights(z)
+
+
 def shares_of(side: Weighted) -> Tensor:
     """Return the weights of rows, of sum one: (n,)."""
     return uniform_weights(side.rows) if side.masses is None else side.masses

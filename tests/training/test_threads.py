@@ -11,7 +11,7 @@ import torch
 from fits import X, Y, quick
 
 from brenier.training import threads_kept
-from brenier.training.workers.threads import in_one_thread
+from brenier.training.threads import in_one_thread
 
 FORKED = """
 import multiprocessing

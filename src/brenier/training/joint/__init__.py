@@ -1,0 +1,6 @@
+"""Several processes, of one machine or of many, that take the steps of one run together."""
+
+from brenier.training.joint.following import call, dismiss, follow, share_run
+from brenier.training.joint.local import LocalRanks
+
+__all__ = ["LocalRanks", "call", "dismiss", "follow", "share_run"]
