@@ -13,7 +13,6 @@ from brenier.transport.costs import (
     SquaredEuclidean,
     check_cost,
     cost_named,
-    is_of_library,
 )
 from brenier.transport.dual import UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -33,10 +32,6 @@ class AskedCost(NamedTuple):
     mass: UnbalancedMass | None
     start: str
     costed: bool
-
-    def processes(self, asked: int | None) -> int | None:
-        """Return how many processes may share the work: one where workers may not know the class of the cost."""
-        return asked if is_of_library(self.cost) else 1
 
     @property
     def bounded_below(self) -> bool:

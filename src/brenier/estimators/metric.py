@@ -12,6 +12,7 @@ from brenier.datasets import Population, Stream
 from brenier.errors import DataError
 from brenier.estimators.options import Fitted
 from brenier.estimators.parameters import FittedMap
+from brenier.estimators.sharded import Sharded
 from brenier.transport.coordinates import Metric
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, Distance
@@ -28,6 +29,11 @@ def in_metric(side: Population, metric: Metric) -> Population:
     Raises:
         DataError: for rows of a file that is larger than memory.
     """
+    if isinstance(side, Sharded):
+        raise DataError(
+            f"{side.name}: lies in several processes, and its rows cannot be taken through the matrix of a "
+            "Mahalanobis cost; give rows times the root of the matrix, under the default cost"
+        )
     if isinstance(side, Stream):
         return Stream(
             lambda n, generator: side.sample(n, generator) @ metric.root,

@@ -151,7 +151,7 @@ class Parameters:
             progress=progress or Progress(),
             warm=warm,
             keep_rows=bool(self.keep_rows),
-            processes=told.processes(validation.check_jobs(self.n_jobs)),
+            processes=validation.check_jobs(self.n_jobs),
             cost=told.cost,
             mass=told.mass,
             folds=folds,

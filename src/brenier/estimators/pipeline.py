@@ -29,6 +29,7 @@ from brenier.training import (
     fingerprint,
     remove_finished,
     resume_or_start,
+    share_run,
     start_anew,
     threads_kept,
     train,
@@ -111,6 +112,8 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
     with LocalRanks(_processes(task, options), settings.ranks) as local:
         run.step_seconds = options.pace.step_seconds(run.batch_size)
         keep_pace()
+        if options.ranks is not None and not run.finished:
+            share_run(run, options.ranks, kept)
         local.join(run, kept, patient)
 
         def after_step() -> None:
@@ -123,12 +126,12 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
             raise local.named(error) from error
         run.leave()
         _warn_of_few_steps(run, options.pace)
-        return local.size
+        return local.size if options.ranks is None else options.ranks.size
 
 
 def _processes(task: DualTask, options: Options) -> int:
     """Return how many processes of this machine train: as many as asked for, if steps are large enough for them."""
-    if options.device.type != "cpu":
+    if options.device.type != "cpu" or options.ranks is not None:
         return 1
     settings, members = options.settings, task.members()
     if options.processes is None:

@@ -35,9 +35,10 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
+from brenier.estimators.together import Side, fit_together
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
-from brenier.training import Clock, Progress
+from brenier.training import Clock, Progress, Ranks, launched
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -70,22 +71,40 @@ def fit_samples(
         ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
     """
     clock = Clock()
-    with Progress(bool(parameters.verbose)) as progress:
-        return _read_and_fit(X, Y, given, parameters, previous, clock, progress)
+    ranks = None if parameters.n_jobs == 1 else launched()
+    shown = bool(parameters.verbose) and (ranks is None or ranks.first)
+    with Progress(shown) as progress:
+        progress.phase("reading")
+        if ranks is None:
+            pair = both_sides(X, Y)
+            return _fit(pair, given, parameters, previous, clock, progress)
+
+        def fit(sides: tuple[Side, Side]) -> FittedSamples:
+            x, z = sides
+            pair = PopulationPair(x.population, z.population, names_of_side(x))
+            own = given_of(x, z)
+            return _fit(pair, own, parameters, previous, clock, progress, ranks)
+
+        return fit_together(ranks, lambda: sides_of(X, Y, given), fit, _told)
 
 
-def _read_and_fit(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+def _told(found: FittedSamples) -> FittedSamples:
+    """Return what the first of several processes tells the others of a fit: all but samples and files."""
+    fitted = dataclasses.replace(found.fitted, plan=None, run_file=None)
+    return found._replace(fitted=fitted)
+
+
+def _fit(
+    pair: PopulationPair,
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
     clock: Clock,
     progress: Progress,
+    ranks: Ranks | None = None,
 ) -> FittedSamples:
-    """Return what a fit of two samples gives, against a clock and with a progress bar."""
-    progress.phase("reading")
-    source, target, names = both_sides(X, Y)
+    """Return what a fit of two populations gives, against a clock and with a progress bar."""
+    source, target, names = pair
     source, target = given.weighted(source, target)
     features = None if names is None else tuple(map(str, names))
     metric = None
@@ -99,9 +118,10 @@ def _read_and_fit(
             source, target, given, parameters, previous, clock, progress
         )
         weights = _weights_of_side(source), _weights_of_side(target)
-        fitted = fit_plan(
-            plan, dataclasses.replace(options, features=features, weights=weights)
+        options = dataclasses.replace(
+            options, features=features, weights=weights, ranks=ranks
         )
+        fitted = fit_plan(plan, options)
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
@@ -137,6 +157,44 @@ def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair
         validation.check_columns(source_samples.columns, target_samples.columns)
     names = None if source_samples is None else validation.feature_names(X, "X")
     return PopulationPair(source, target, names)
+
+
+def sides_of(
+    X: TableLike | Sampler, Y: TableLike | Sampler, given: GivenConditions
+) -> tuple[Side, Side]:
+    """Return what one of several processes holds of both sides; of what can be dealt out its part."""
+    x, z, names = both_sides(X, Y)
+    named = None if names is None else tuple(map(str, names))
+    return (
+        Side(
+            "X",
+            x,
+            named,
+            given.source_labels,
+            given.source_covariates,
+            given.source_weight,
+        ),
+        Side(
+            "Y",
+            z,
+            named,
+            given.target_labels,
+            given.target_covariates,
+            given.target_weight,
+        ),
+    )
+
+
+def given_of(x: Side, z: Side) -> GivenConditions:
+    """Return what belongs to the rows of two sides."""
+    return GivenConditions(
+        *(x.labels, z.labels, x.covariates, z.covariates), *(x.weight, z.weight)
+    )
+
+
+def names_of_side(side: Side) -> np.ndarray | None:
+    """Return the names of the features of a side, as an estimator keeps them."""
+    return None if side.names is None else np.array(side.names, dtype=object)
 
 
 def _planned(

@@ -53,7 +53,7 @@ def look_at(
         most = min(most, settings.pipeline.coordinate_rows)
     generator = torch.Generator().manual_seed(0)
     if not isinstance(side, Rows):
-        return Looked(side.sample(most, generator).cpu(), None, columns, where)
+        return Looked(side.sample_distinct(most, generator).cpu(), None, columns, where)
     chosen = torch.arange(side.size)
     if side.size > most:
         chosen = torch.randperm(side.size, generator=generator)[:most].sort().values

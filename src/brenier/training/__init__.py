@@ -8,7 +8,15 @@ from brenier.training.checkpoint import (
     reopen_run,
 )
 from brenier.training.clock import Clock
-from brenier.training.joint import LocalRanks, call, dismiss, follow, share_run
+from brenier.training.joint import (
+    LocalRanks,
+    call,
+    dismiss,
+    follow,
+    launched,
+    place_of_process,
+    share_run,
+)
 from brenier.training.optimiser import MakeOptimiser
 from brenier.training.progress import PatientStream, Progress
 from brenier.training.ranks import RankError, Ranks, RankSettings
@@ -44,6 +52,8 @@ __all__ = [
     "dismiss",
     "fingerprint",
     "follow",
+    "launched",
+    "place_of_process",
     "read_run",
     "remove_finished",
     "remove_run",

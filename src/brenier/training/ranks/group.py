@@ -87,6 +87,9 @@ class Ranks:
         self._name, self._parts = name, 0
         self.wait_shortly()
 
+    def __reduce__(self) -> tuple[type[Ranks], tuple[()]]:
+        return type(self), ()  # on its way to another process it is nobody's group
+
     @property
     def first(self) -> bool:
         """Whether this rank decides, writes and tells."""

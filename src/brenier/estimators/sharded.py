@@ -1,0 +1,151 @@
+"""A population of which each rank holds a part that is too large to be brought together.
+
+The first rank samples it like a stream. What steers a fit (rows held out, those that determine coordinates, those that
+certify) is asked of all ranks, each in proportion to its part; batches of training are drawn by every rank from its
+own. Rows that were held out come up in no batch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from brenier.datasets import Population, Stream
+from brenier.statistics import Weighted, joined
+from brenier.training import Ranks, call
+
+
+class Parts:
+    """What this process holds of a population that several share.
+
+    A task that comes from the first rank finds here what it draws from.
+
+    Attributes:
+        ranks: the processes.
+        held: the part of either side, by "X" and "Y".
+    """
+
+    def __init__(self) -> None:
+        self.ranks = Ranks()
+        self.held: dict[str, Population] = {}
+
+
+PARTS = Parts()
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What the first rank asks of the parts of all.
+
+    Attributes:
+        side: "X" or "Y".
+        counts: for every rank, how many rows each of some samples has.
+        seed: of which each rank makes its own.
+        split: whether those rows are never drawn again.
+    """
+
+    side: str
+    counts: Sequence[Sequence[int]]
+    seed: int
+    split: bool
+
+    def answer(self) -> list[Weighted]:
+        """Return the samples of all ranks, each joined; every rank calls this."""
+        ranks, part = PARTS.ranks, PARTS.held[self.side]
+        generator = torch.Generator().manual_seed(ranks.seed(self.seed, 0))
+        counts = self.counts[ranks.rank]
+        if self.split:
+            PARTS.held[self.side], found = part.split(tuple(counts), generator)
+        else:
+            found = [part.sample_weighted(count, generator) for count in counts]
+        every = ranks.gathered(found)
+        return [joined(samples) for samples in zip(*every, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnPart:
+    """Draws from the part of a side that this process holds.
+
+    Attributes:
+        side: "X" or "Y".
+        shares: of the rows, that each rank holds: of a batch it draws as many, so that all rows are drawn alike.
+    """
+
+    side: str
+    shares: tuple[float, ...]
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return this rank's rows of a batch, about n of them where all hold alike."""
+        own = self.shares[PARTS.ranks.rank] * len(self.shares)
+        return PARTS.held[self.side].sample(max(1, round(n * own)), generator)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharded(Stream):
+    """A population in parts, of which every rank holds one.
+
+    Attributes:
+        shares: of the rows, that each rank holds.
+    """
+
+    shares: tuple[float, ...] = (1.0,)
+
+    @staticmethod
+    def of(side: str, dim: int, sizes: Sequence[int | None]) -> Sharded:
+        """Return the population whose parts all ranks have put into `PARTS`.
+
+        Args:
+            side: "X" or "Y".
+            dim: features.
+            sizes: rows of each part; None for streams, which count alike.
+        """
+        known = [size for size in sizes if size is not None]
+        rows = known if len(known) == len(sizes) else [1] * len(sizes)
+        shares = tuple(each / sum(rows) for each in rows)
+        return Sharded(OwnPart(side, shares), side, dim, shares)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return this rank's rows of a batch, from its own part."""
+        return self.sampler(n, generator)  # type: ignore[return-value]
+
+    def sample_weighted(self, n: int, generator: torch.Generator) -> Weighted:
+        """Return n rows of all ranks, with their weights."""
+        return self._ask((n,), generator, split=False)[0]
+
+    def sample_distinct(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return n rows of all ranks: (n, d)."""
+        return self.sample_weighted(n, generator).rows
+
+    def split(
+        self, counts: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Stream, list[Weighted]]:
+        """Return the population without samples of the given sizes, and these."""
+        return self, self._ask(counts, generator, split=True)
+
+    def _ask(
+        self, counts: Sequence[int], generator: torch.Generator, split: bool
+    ) -> list[Weighted]:
+        """Return samples of these sizes of all ranks, in random order."""
+        seed = int(
+            torch.randint(torch.iinfo(torch.int64).max, (1,), generator=generator)
+        )
+        of_ranks = list(zip(*(dealt(n, self.shares) for n in counts), strict=True))
+        asked = Asked(self.name, of_ranks, seed, split)
+        call(PARTS.ranks, "rows", asked)
+        found = asked.answer()
+        orders = [torch.randperm(len(each), generator=generator) for each in found]
+        return [each[order] for each, order in zip(found, orders, strict=True)]
+
+
+def dealt(n: int, shares: Sequence[float]) -> list[int]:
+    """Return n as a sum of whole numbers in proportion to shares.
+
+    >>> dealt(10, (0.25, 0.75))
+    [2, 8]
+    """
+    bounds = torch.tensor(shares, dtype=torch.float64).cumsum(0)
+    ends = (bounds / bounds[-1] * n).round().long()
+    return torch.diff(ends, prepend=ends.new_zeros(1)).tolist()

@@ -1,0 +1,271 @@
+"""A fit by processes that a launcher started together, each with samples of its own.
+
+Every process reads its samples, and all compare what they have. The same samples on all of them are taken once; parts
+that are small, or have labels, covariates or weights, are brought together; larger ones stay where they are (see
+`sharded`). The first rank then fits as one process would, and the others follow: they take part in training, draw from
+what they hold when they are asked, and are told the result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from brenier.datasets import (
+    LabelsLike,
+    Population,
+    Rows,
+    TableLike,
+    WeightsLike,
+    listed,
+)
+from brenier.errors import BrenierError, DataError, DataWarning, warn
+from brenier.estimators.sharded import PARTS, Sharded
+from brenier.statistics import spread_numbers
+from brenier.training import Ranks, dismiss, follow
+
+Result = TypeVar("Result")
+
+
+@dataclasses.dataclass(frozen=True)
+class TogetherSettings:
+    """What is brought together of the samples of several processes.
+
+    Attributes:
+        gathered_numbers: of a side, rows times features, up to which its parts are brought together in the first rank,
+            which fits them as it would alone: half a gigabyte of them.
+        looked_rows: of a side, by which processes recognise that they hold the same.
+        uneven: times the smallest part that the largest may be, before a warning: the others wait for it.
+    """
+
+    gathered_numbers: int = 2**26
+    looked_rows: int = 4096
+    uneven: float = 1.5
+
+
+TOGETHER = TogetherSettings()
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """What a process holds of one side.
+
+    Attributes:
+        name: "X" or "Y".
+        population: the samples.
+        names: of the features, or None.
+        labels, covariates, weight: of the rows, or None.
+    """
+
+    name: str
+    population: Population
+    names: tuple[str, ...] | None
+    labels: LabelsLike | None
+    covariates: TableLike | None
+    weight: WeightsLike | None
+
+    def beside(self) -> list[np.ndarray | None]:
+        """Return labels, covariates and weights as arrays, None for those that were not given."""
+        return [_array_of(each) for each in (self.labels, self.covariates, self.weight)]
+
+    def told(self) -> Told:
+        """Return what other processes are told of it."""
+        side = self.population
+        kind = str(side.values.dtype) if isinstance(side, Rows) else "drawn"
+        named = zip(("labels", "covariates", "weights"), self.beside(), strict=True)
+        conditions = tuple(name for name, each in named if each is not None)
+        kind = kind.removeprefix("torch.")
+        return Told(side.dim, side.size, self.names, kind, conditions, _digest(self))
+
+
+class Told(NamedTuple):
+    """What processes tell each other of one side: features, rows, names, type, conditions, and how to recognise it."""
+
+    dim: int
+    size: int | None
+    names: tuple[str, ...] | None
+    kind: str
+    conditions: tuple[str, ...]
+    digest: str
+
+
+def fit_together(
+    ranks: Ranks,
+    read: Callable[[], tuple[Side, Side]],
+    fit: Callable[[tuple[Side, Side]], Result],
+    told: Callable[[Result], object],
+) -> Result:
+    """Return what a fit gives, the same on every rank.
+
+    Args:
+        ranks: the processes, all of which call this.
+        read: returns what this process holds.
+        fit: what the first rank does with both sides; its runs are shared.
+        told: what the others are told of its result.
+
+    Raises:
+        DataError: on every rank, where the samples of one cannot be used or do not fit those of others.
+        RankError: where a process was lost.
+    """
+    PARTS.ranks, PARTS.held = ranks, {}
+    try:
+        sides = _read_by_all(ranks, read)
+        x, z = (_brought_together(ranks, side) for side in sides)
+        if not ranks.first:
+            return _last_word(follow(ranks, {"rows": lambda asked: asked.answer()}))
+        try:
+            found = fit((x, z))
+        except BaseException as error:
+            dismiss(ranks, Failed(f"{type(error).__name__}: {error}", _known(error)))
+            raise
+        dismiss(ranks, told(found))
+        return found
+    finally:
+        PARTS.ranks, PARTS.held = Ranks(), {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """Why the first rank gives no result: in words, and as an error that can be raised again."""
+
+    reason: str
+    error: BrenierError | None
+
+
+def _known(error: BaseException) -> BrenierError | None:
+    return error if isinstance(error, BrenierError) else None
+
+
+def _last_word(word: Any) -> Any:
+    """Return the result of the first rank, or raise why there is none."""
+    if not isinstance(word, Failed):
+        return word
+    if word.error is not None:
+        raise word.error
+    raise BrenierError(f"the first process of the fit failed: {word.reason}")
+
+
+def _array_of(values: object) -> np.ndarray | None:
+    """Return labels, covariates or weights as an array, whatever they came in."""
+    if values is None:
+        return None
+    if isinstance(values, Tensor):
+        return values.detach().cpu().numpy()
+    return np.asarray(values)
+
+
+def _read_by_all(
+    ranks: Ranks, read: Callable[[], tuple[Side, Side]]
+) -> tuple[Side, Side]:
+    """Return what this process holds, once all could read theirs and they fit together."""
+    fault, sides = "", None
+    try:
+        sides = read()
+    except Exception as error:  # all others are told before this one ends
+        fault = f"{error}" if isinstance(error, DataError) else repr(error)
+    faults = ranks.gathered(fault)
+    for rank, each in enumerate(faults):
+        if each:
+            raise DataError(f"rank {rank}: {each}")
+    if sides is None:
+        raise DataError("nothing was read")
+    return sides
+
+
+def _brought_together(ranks: Ranks, side: Side) -> Side:
+    """Return a side as the first rank fits it."""
+    every: list[Told] = ranks.gathered(side.told())
+    _check_alike(side.name, every)
+    if every[0].digest and len({each.digest for each in every}) == 1:
+        return side
+    if every[0].conditions or _is_small(every):
+        return _gathered(ranks, side)
+    _warn_if_uneven(side.name, every)
+    PARTS.held[side.name] = side.population
+    sizes = [each.size for each in every]
+    whole = Sharded.of(side.name, side.population.dim, sizes)
+    return dataclasses.replace(side, population=whole)
+
+
+def _check_alike(name: str, every: list[Told]) -> None:
+    """Raise, on every rank alike, where the parts of a side do not fit together."""
+    first = every[0]
+    for rank, other in enumerate(every):
+        if other.dim != first.dim:
+            fault = f"{other.dim} features, rank 0 has {first.dim}"
+        elif other.names != first.names:
+            odd = sorted(set(other.names or ()) ^ set(first.names or ()))
+            told = listed(odd) if odd else "another order"
+            fault = f"other columns than rank 0 ({told})"
+        elif other.kind != first.kind:
+            fault = f"samples of type {other.kind}, rank 0 {first.kind}"
+        elif other.conditions != first.conditions:
+            own, theirs = (
+                listed(each.conditions) or "nothing" for each in (other, first)
+            )
+            fault = f"{own} beside its rows, rank 0 {theirs}"
+        else:
+            continue
+        raise DataError(
+            f"{name}: rank {rank} has {fault}; give every process the same columns, of one type, in the same order"
+        )
+
+
+def _is_small(every: list[Told]) -> bool:
+    """Say whether all parts of a side fit into one process."""
+    sizes = [each.size for each in every]
+    if any(size is None for size in sizes):
+        return False
+    numbers = sum(size or 0 for size in sizes) * every[0].dim
+    return numbers <= TOGETHER.gathered_numbers
+
+
+def _gathered(ranks: Ranks, side: Side) -> Side:
+    """Return a side with the rows, and what belongs to them, of all ranks, in their order."""
+    population = side.population
+    rows = population.sample_distinct(population.size or 0, torch.Generator())
+    every = ranks.gathered((rows.cpu(), *side.beside()))
+    values = torch.cat([part[0] for part in every]).to(rows.device)
+    labels, covariates, weight = (
+        None if every[0][k] is None else np.concatenate([part[k] for part in every])
+        for k in (1, 2, 3)
+    )
+    whole = Rows(values, side.name)
+    return dataclasses.replace(
+        side, population=whole, labels=labels, covariates=covariates, weight=weight
+    )
+
+
+def _warn_if_uneven(name: str, every: list[Told]) -> None:
+    """Warn where a process holds so many more rows than another that the others wait for it."""
+    sizes = [each.size for each in every if each.size is not None]
+    if len(sizes) == len(every) and max(sizes) > TOGETHER.uneven * min(sizes):
+        warn(
+            f"{name}: the processes hold between {min(sizes):,} and {max(sizes):,} rows, so that most wait for the "
+            "largest part in every step; deal the rows out evenly",
+            DataWarning,
+        )
+
+
+def _digest(side: Side) -> str:
+    """Return what tells the samples of a side from others, or nothing of what is drawn."""
+    rows = side.population
+    if not isinstance(rows, Rows):
+        return ""
+    values = rows.values
+    if not isinstance(values, Tensor):
+        return f"{values.filename} {values.offset} {values.shape} {values.dtype}"
+    some = spread_numbers(len(values), TOGETHER.looked_rows)
+    found = hashlib.sha256(str(tuple(values.shape)).encode())
+    looked = values[some.to(values.device)].cpu().contiguous()
+    found.update(looked.numpy().tobytes())
+    for each in side.beside():
+        if each is not None:
+            found.update(repr(each[some.numpy()].tolist()).encode())
+    return found.hexdigest()
