@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from brenier.baselines.base import Baseline
 from brenier.baselines.cost_check import check_differentiable_cost
 from brenier.baselines.flow import Flow
 from brenier.baselines.flow_files import SavedFlow, load_flow, save_flow
-from brenier.baselines.flow_fit import FlowOptions, fit_flow
+from brenier.baselines.flow_fit import FittedFlow, FlowOptions, fit_flow
 from brenier.baselines.flow_loss import RESIDUALS
 from brenier.baselines.flow_plan import flow_classes, flow_training, flow_width
 from brenier.baselines.flow_task import FlowSettings
@@ -29,8 +29,11 @@ from brenier.datasets import (
 )
 from brenier.errors import DataError
 from brenier.estimators import (
+    GivenConditions,
+    PopulationPair,
     RandomState,
-    both_sides,
+    fit_both,
+    follows,
     validation,
 )
 from brenier.potentials import UsualType, usual_modes
@@ -38,6 +41,19 @@ from brenier.training import Clock, Progress
 from brenier.transport.costs import Cost, SquaredEuclidean
 
 DEFAULT_COST = SquaredEuclidean()
+
+
+class FlowPair(NamedTuple):
+    """What a fit gives, the classes of its samples, how many features they have, and the names of these."""
+
+    fitted: FittedFlow
+    labels: tuple[Hashable, ...] | None
+    dim: int
+    names: np.ndarray | None
+
+    def told(self) -> FlowPair:
+        """Return what the first of several processes tells the others: all but the file of the run."""
+        return self._replace(fitted=self.fitted._replace(run_file=None))
 
 
 class CharacteristicFlow(Baseline):
@@ -151,19 +167,24 @@ class CharacteristicFlow(Baseline):
         clock = Clock()
         self._check()
         self._forget_run()
-        with Progress(bool(self.verbose)) as progress:
+        given = GivenConditions(source_labels, target_labels)
+        with Progress(bool(self.verbose) and not follows()) as progress:
             progress.phase("reading")
-            sides = both_sides(X, Y)
-            cost = check_differentiable_cost(self.cost, sides.source.dim)
-            pairs, labels = flow_classes(
-                sides.source, sides.target, source_labels, target_labels
-            )
-            with UsualType(), usual_modes(gradients=True):
-                options = self._options(cost, sides.source, clock, progress)
-                fitted = fit_flow(pairs, options)
+
+            def fit(pair: PopulationPair, own: GivenConditions) -> FlowPair:
+                cost = check_differentiable_cost(self.cost, pair.source.dim)
+                pairs, labels = flow_classes(
+                    pair.source, pair.target, own.source_labels, own.target_labels
+                )
+                with UsualType(), usual_modes(gradients=True):
+                    options = self._options(cost, pair.source, clock, progress)
+                    fitted = fit_flow(pairs, options)
+                return FlowPair(fitted, labels, pair.source.dim, pair.names)
+
+            fitted, labels, dim, names = fit_both(X, Y, given, fit, FlowPair.told)
         self.map_, self._run_file, self.labels_ = fitted.flow, fitted.run_file, labels
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
-        validation.remember_features(self, sides.source.dim, sides.names)
+        validation.remember_features(self, dim, names)
         return self
 
     def interpolate(self, X: TableLike, t: float) -> Any:

@@ -7,7 +7,7 @@ import json
 import numbers
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from brenier.baselines.base import Baseline
 from brenier.baselines.fitting import (
     FitOptions,
+    FittedModel,
     Recipe,
     fit_learned,
     framed_sides,
@@ -26,7 +27,14 @@ from brenier.baselines.pair_task import PairSides, PairTask
 from brenier.baselines.saved import SavedBaseline, load_baseline, save_baseline
 from brenier.datasets import Population, Rows, Sampler, TableLike
 from brenier.errors import DataError
-from brenier.estimators import RandomState, both_sides, validation
+from brenier.estimators import (
+    GivenConditions,
+    PopulationPair,
+    RandomState,
+    fit_both,
+    follows,
+    validation,
+)
 from brenier.potentials import UsualType, usual_modes
 from brenier.training import Clock, Progress
 
@@ -102,6 +110,18 @@ class SavedModelBaseline(Baseline):
             self.diagnostics_,
         )
         save_baseline(folder, type(self).__name__, saved)
+
+
+class LearnedPair(NamedTuple):
+    """What a fit gives, how many features its samples have, and their names, or None."""
+
+    fitted: FittedModel
+    dim: int
+    names: np.ndarray | None
+
+    def told(self) -> LearnedPair:
+        """Return what the first of several processes tells the others: all but the file of the run."""
+        return self._replace(fitted=self.fitted._replace(run_file=None))
 
 
 class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
@@ -234,21 +254,29 @@ class LearnedBaseline(SavedModelBaseline, Generic[SettingsKind]):
         clock = Clock()
         settings = self._check()  # type: ignore[attr-defined]
         self._forget_run()
-        with Progress(bool(self.verbose)) as progress:
+        alone = recipe_of is not None  # what it knows beside the samples is not shared
+        with Progress(bool(self.verbose) and not follows(alone)) as progress:
             progress.phase("reading")
-            sides = both_sides(X, Y)
-            recipe: Recipe = self  # type: ignore[assignment]
-            if recipe_of is not None:
-                recipe = recipe_of(sides.source, sides.target)
-            with UsualType(), usual_modes(gradients=True):
-                options = self._options(sides.source, settings, clock, progress)  # type: ignore[attr-defined]
-                fitted = fit_learned(recipe, sides.source, sides.target, options)
+
+            def fit(pair: PopulationPair, given: GivenConditions) -> LearnedPair:
+                recipe: Recipe = self  # type: ignore[assignment]
+                if recipe_of is not None:
+                    recipe = recipe_of(pair.source, pair.target)
+                with UsualType(), usual_modes(gradients=True):
+                    options = self._options(pair.source, settings, clock, progress)  # type: ignore[attr-defined]
+                    fitted = fit_learned(recipe, pair.source, pair.target, options)
+                return LearnedPair(fitted, pair.source.dim, pair.names)
+
+            fitted, dim, names = fit_both(
+                X, Y, GivenConditions(), fit, LearnedPair.told, alone
+            )
         self.maps_, self._run_file = fitted.maps, fitted.run_file  # type: ignore[attr-defined]
         self.map_ = fitted.maps[settings.weights]
         self.labels_ = getattr(self, "labels_", None)
         self.history_, self.diagnostics_ = fitted.history, fitted.diagnostics
-        validation.remember_features(self, sides.source.dim, sides.names)
-        self.conclude()  # type: ignore[attr-defined]
+        validation.remember_features(self, dim, names)
+        if not follows(alone):  # it takes what only the first has prepared
+            self.conclude()  # type: ignore[attr-defined]
         return self
 
     @classmethod

@@ -30,7 +30,9 @@ from brenier.training import (
     Run,
     Settings,
     Start,
+    conducted,
     fingerprint,
+    launched,
     remove_finished,
     resume_or_start,
     start_anew,
@@ -152,6 +154,13 @@ class OptimalControl:
         """
         self._check()
         remove_finished(self._run_file)
+        self.__dict__ |= conducted(
+            launched(), self._fitted, lambda found: {**found, "_run_file": None}
+        )
+        return self
+
+    def _fitted(self) -> dict[str, Any]:
+        """Return what a fit finds, by the attributes that hold it; other ranks take part in its run."""
         with Progress(self.verbose) as progress:
             progress.phase("preparing")
             start = resume_or_start(self.checkpoint, self.random_state, True)
@@ -164,13 +173,15 @@ class OptimalControl:
             train(run, keeper, progress)
             progress.phase("measuring")
             controller = run.result()
-            self.history_ = run.history
-            self.diagnostics_ = self._diagnostics(run, controller)
-            self.policy_ = FeedbackPolicy(
-                controller, self.grid, self.history_, self.diagnostics_
-            )
-        self._run_file = None if keeper is None else keeper.finish()
-        return self
+            found = self._diagnostics(run, controller)
+            policy = FeedbackPolicy(controller, self.grid, run.history, found)
+        file = None if keeper is None else keeper.finish()
+        return {
+            "history_": run.history,
+            "diagnostics_": found,
+            "policy_": policy,
+            "_run_file": file,
+        }
 
     def save(self, folder: str | Path) -> None:
         """Write the policy, see `FeedbackPolicy.save`, and forget the run that led to it.

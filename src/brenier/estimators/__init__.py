@@ -9,7 +9,12 @@ from brenier.estimators.loading import load, load_model
 from brenier.estimators.optimal_transport import OptimalTransport
 from brenier.estimators.outside import compared_rows
 from brenier.estimators.parameters import RandomState
-from brenier.estimators.samples import both_sides
+from brenier.estimators.samples import (
+    PopulationPair,
+    both_sides,
+    fit_both,
+    follows,
+)
 from brenier.estimators.settings import FitSettings
 
 __all__ = [
@@ -19,10 +24,13 @@ __all__ = [
     "FitSettings",
     "GivenConditions",
     "OptimalTransport",
+    "PopulationPair",
     "RandomState",
     "both_sides",
     "class_plan",
     "compared_rows",
+    "fit_both",
+    "follows",
     "load",
     "load_model",
     "validation",

@@ -33,10 +33,10 @@ from brenier.transport.maps import label_fault
 class GivenConditions:
     """Labels or covariates of either side, and the weights of its rows, as a user gives them."""
 
-    source_labels: LabelsLike | None
-    target_labels: LabelsLike | None
-    source_covariates: TableLike | None
-    target_covariates: TableLike | None
+    source_labels: LabelsLike | None = None
+    target_labels: LabelsLike | None = None
+    source_covariates: TableLike | None = None
+    target_covariates: TableLike | None = None
     source_weight: WeightsLike | None = None
     target_weight: WeightsLike | None = None
 

@@ -14,7 +14,7 @@ from brenier.estimators.pace import Pace
 from brenier.estimators.settings import FitSettings
 from brenier.potentials import Potential
 from brenier.statistics import RowWeights, effective_rows
-from brenier.training import Progress, Ranks
+from brenier.training import Progress
 from brenier.transport.costs import Cost, SquaredEuclidean
 from brenier.transport.dual import DualObjective, UnbalancedMass
 from brenier.transport.maps import ConditionalMap, TransportMap
@@ -52,7 +52,6 @@ class Options:
         pace: how the fit keeps to its time.
         features: the names of the features, for messages, or None.
         weights: of the rows of either side, None where they count alike.
-        ranks: processes that a launcher started together, of which this is the first, or None.
     """
 
     make_potential: MakePotential
@@ -77,7 +76,6 @@ class Options:
     entropic: bool = False
     features: tuple[str, ...] | None = None
     weights: RowWeights = (None, None)
-    ranks: Ranks | None = None
 
     def worth(self) -> dict[str, object]:
         """Return what the weights make the rows of either side worth; nothing where all count alike."""

@@ -27,9 +27,9 @@ from brenier.training import (
     Run,
     Start,
     fingerprint,
+    led,
     remove_finished,
     resume_or_start,
-    share_run,
     start_anew,
     threads_kept,
     train,
@@ -112,8 +112,6 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
     with LocalRanks(_processes(task, options), settings.ranks) as local:
         run.step_seconds = options.pace.step_seconds(run.batch_size)
         keep_pace()
-        if options.ranks is not None and not run.finished:
-            share_run(run, options.ranks, kept)
         local.join(run, kept, patient)
 
         def after_step() -> None:
@@ -124,14 +122,14 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
             train(run, keeper, options.progress, after_step)
         except RankError as error:
             raise local.named(error) from error
-        run.leave()
         _warn_of_few_steps(run, options.pace)
-        return local.size if options.ranks is None else options.ranks.size
+        ranks = led()
+        return local.size if ranks is None else ranks.size
 
 
 def _processes(task: DualTask, options: Options) -> int:
     """Return how many processes of this machine train: as many as asked for, if steps are large enough for them."""
-    if options.device.type != "cpu" or options.ranks is not None:
+    if options.device.type != "cpu" or led() is not None:
         return 1
     settings, members = options.settings, task.members()
     if options.processes is None:
@@ -199,6 +197,7 @@ def _judged(prepared: Prepared, options: Options, shared: dict[str, int]) -> Fit
     diagnostics = {
         **_diagnostics(run, selected, trip),
         **facts,
+        "drawn": problem.task.drawn,
         **options.worth(),
         **shared,
         **pace.diagnostics(),

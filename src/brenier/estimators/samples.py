@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
-from typing import NamedTuple
+from collections.abc import Callable, Hashable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -38,9 +38,11 @@ from brenier.estimators.plan import Plan
 from brenier.estimators.together import Side, fit_together
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
-from brenier.training import Clock, Progress, Ranks, launched
+from brenier.training import Clock, Progress, launched, led, place_of_process
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, TransportMap
+
+Result = TypeVar("Result")
 
 
 class FittedSamples(NamedTuple):
@@ -70,22 +72,53 @@ def fit_samples(
         DataError: for samples, labels, covariates or parameters that cannot be used.
         ModelFileError: where `checkpoint` holds a damaged run, or one of other samples or settings.
     """
-    clock = Clock()
-    ranks = None if parameters.n_jobs == 1 else launched()
-    shown = bool(parameters.verbose) and (ranks is None or ranks.first)
-    with Progress(shown) as progress:
+    clock, alone = Clock(), parameters.n_jobs == 1
+    with Progress(bool(parameters.verbose) and not follows(alone)) as progress:
         progress.phase("reading")
-        if ranks is None:
-            pair = both_sides(X, Y)
-            return _fit(pair, given, parameters, previous, clock, progress)
 
-        def fit(sides: tuple[Side, Side]) -> FittedSamples:
-            x, z = sides
-            pair = PopulationPair(x.population, z.population, names_of_side(x))
-            own = given_of(x, z)
-            return _fit(pair, own, parameters, previous, clock, progress, ranks)
+        def fit(pair: PopulationPair, own: GivenConditions) -> FittedSamples:
+            return _fit(pair, own, parameters, previous, clock, progress)
 
-        return fit_together(ranks, lambda: sides_of(X, Y, given), fit, _told)
+        return fit_both(X, Y, given, fit, _told, alone)
+
+
+def follows(alone: bool = False) -> bool:
+    """Say whether this process follows the first of several that a launcher started; not where it is to be alone."""
+    place = None if alone else place_of_process()
+    return place is not None and place.rank > 0
+
+
+def fit_both(
+    X: TableLike | Sampler,
+    Y: TableLike | Sampler,
+    given: GivenConditions,
+    fit: Callable[[PopulationPair, GivenConditions], Result],
+    told: Callable[[Result], object],
+    alone: bool = False,
+) -> Result:
+    """Return what a fit of two samples gives: here, or where a launcher started several processes in all of them.
+
+    Args:
+        X, Y: as `OptimalTransport.fit` takes them; of several processes each may give a part.
+        given: what belongs to their rows.
+        fit: both populations and what belongs to them -> what comes of them.
+        told: what the first of several processes tells the others of that.
+        alone: whether other processes are none of our business.
+
+    Raises:
+        DataError: for samples that cannot be used.
+        RankError: where another process was lost.
+    """
+    ranks = None if alone or led() is not None else launched()
+    if ranks is None:
+        return fit(both_sides(X, Y), given)
+
+    def fit_sides(sides: tuple[Side, Side]) -> Result:
+        x, z = sides
+        pair = PopulationPair(x.population, z.population, names_of_side(x))
+        return fit(pair, given_of(x, z))
+
+    return fit_together(ranks, lambda: sides_of(X, Y, given), fit_sides, told)
 
 
 def _told(found: FittedSamples) -> FittedSamples:
@@ -101,7 +134,6 @@ def _fit(
     previous: FittedMap | None,
     clock: Clock,
     progress: Progress,
-    ranks: Ranks | None = None,
 ) -> FittedSamples:
     """Return what a fit of two populations gives, against a clock and with a progress bar."""
     source, target, names = pair
@@ -118,9 +150,7 @@ def _fit(
             source, target, given, parameters, previous, clock, progress
         )
         weights = _weights_of_side(source), _weights_of_side(target)
-        options = dataclasses.replace(
-            options, features=features, weights=weights, ranks=ranks
-        )
+        options = dataclasses.replace(options, features=features, weights=weights)
         fitted = fit_plan(plan, options)
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)

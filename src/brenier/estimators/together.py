@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,12 +25,12 @@ from brenier.datasets import (
     WeightsLike,
     listed,
 )
-from brenier.errors import BrenierError, DataError, DataWarning, warn
+from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.sharded import PARTS, Sharded
 from brenier.statistics import spread_numbers
-from brenier.training import Ranks, dismiss, follow
+from brenier.training import Ranks, conducted
 
-Result = TypeVar("Result")
+FitResult = TypeVar("FitResult")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +98,9 @@ class Told(NamedTuple):
 def fit_together(
     ranks: Ranks,
     read: Callable[[], tuple[Side, Side]],
-    fit: Callable[[tuple[Side, Side]], Result],
-    told: Callable[[Result], object],
-) -> Result:
+    fit: Callable[[tuple[Side, Side]], FitResult],
+    told: Callable[[FitResult], object],
+) -> FitResult:
     """Return what a fit gives, the same on every rank.
 
     Args:
@@ -117,38 +117,10 @@ def fit_together(
     try:
         sides = _read_by_all(ranks, read)
         x, z = (_brought_together(ranks, side) for side in sides)
-        if not ranks.first:
-            return _last_word(follow(ranks, {"rows": lambda asked: asked.answer()}))
-        try:
-            found = fit((x, z))
-        except BaseException as error:
-            dismiss(ranks, Failed(f"{type(error).__name__}: {error}", _known(error)))
-            raise
-        dismiss(ranks, told(found))
-        return found
+        answers = {"rows": lambda asked: asked.answer()}
+        return conducted(ranks, lambda: fit((x, z)), told, answers)
     finally:
         PARTS.ranks, PARTS.held = Ranks(), {}
-
-
-@dataclasses.dataclass(frozen=True)
-class Failed:
-    """Why the first rank gives no result: in words, and as an error that can be raised again."""
-
-    reason: str
-    error: BrenierError | None
-
-
-def _known(error: BaseException) -> BrenierError | None:
-    return error if isinstance(error, BrenierError) else None
-
-
-def _last_word(word: Any) -> Any:
-    """Return the result of the first rank, or raise why there is none."""
-    if not isinstance(word, Failed):
-        return word
-    if word.error is not None:
-        raise word.error
-    raise BrenierError(f"the first process of the fit failed: {word.reason}")
 
 
 def _array_of(values: object) -> np.ndarray | None:

@@ -10,16 +10,21 @@ from brenier.training.checkpoint import (
 from brenier.training.clock import Clock
 from brenier.training.joint import (
     LocalRanks,
-    call,
-    dismiss,
+    conducted,
     follow,
     launched,
     place_of_process,
-    share_run,
 )
 from brenier.training.optimiser import MakeOptimiser
 from brenier.training.progress import PatientStream, Progress
-from brenier.training.ranks import RankError, Ranks, RankSettings
+from brenier.training.ranks import (
+    RankError,
+    Ranks,
+    RankSettings,
+    call,
+    led,
+    share_run,
+)
 from brenier.training.resume import (
     Keeper,
     Start,
@@ -49,10 +54,11 @@ __all__ = [
     "Start",
     "Task",
     "call",
-    "dismiss",
+    "conducted",
     "fingerprint",
     "follow",
     "launched",
+    "led",
     "place_of_process",
     "read_run",
     "remove_finished",

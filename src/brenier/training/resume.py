@@ -12,6 +12,7 @@ import torch
 from brenier.errors import DataWarning, ModelFileError, warn
 from brenier.training import checkpoint
 from brenier.training.progress import Progress
+from brenier.training.ranks import led, share_run
 from brenier.training.run import Run
 
 
@@ -123,7 +124,8 @@ def train(
 ) -> None:
     """Advance a run to its end, written down at every evaluation and at the end if there is a keeper.
 
-    An interruption may fall into the middle of a step, from where no run can be resumed to the bit: none is written.
+    Processes that this one leads take part (see `leading`). An interruption may fall into the middle of a step, from
+    where no run can be resumed to the bit: none is written.
 
     Args:
         run: the run.
@@ -135,6 +137,9 @@ def train(
         with Progress(progress) as own:
             train(run, keeper, own, after_step)
         return
+    ranks = led()
+    if ranks is not None and run.ranks.size == 1 and not run.finished:
+        share_run(run, ranks, keeper is not None)
     evaluated, written = -1, bool(run.finished)
     progress.training(run.settings.max_steps, run.step)
     while not run.finished:
@@ -151,3 +156,4 @@ def train(
             after_step()
     if keeper is not None and not written:  # it gave up between two evaluations
         keeper.save(run)
+    run.leave()

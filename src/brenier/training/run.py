@@ -251,12 +251,14 @@ class Run(Generic[Model]):
             torch.zeros_like(each) if each.grad is None else each.grad
             for each in parameters
         ]
-        faulty = gradients[0].new_tensor([float(bool(fault))])
-        *gradients, faulty = self.ranks.sums([*gradients, faulty])
+        had = [float(each.grad is not None) for each in parameters]
+        told = gradients[0].new_tensor([float(bool(fault)), *had])
+        *gradients, told = self.ranks.sums([*gradients, told])
+        faulty, *had = told.tolist()
         scale = 1.0 if self.task.shares else 1 / self.ranks.size
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient * scale
-        if fault or not float(faulty):
+        for parameter, gradient, known in zip(parameters, gradients, had, strict=True):
+            parameter.grad = gradient * scale if known else None
+        if fault or not faulty:
             return fault
         return "the loss of another process cannot be used"
 

@@ -21,7 +21,7 @@ from brenier.apps.cli.rows import labelled_rows, random_rows
 from brenier.apps.cli.unfinished import UnfinishedRun
 from brenier.apps.cli.weights import BothWeights, both_weights, weight_names
 from brenier.datasets import GivenDialect, Samples
-from brenier.estimators import STARTS, OptimalTransport
+from brenier.estimators import STARTS, OptimalTransport, follows
 from brenier.report import (
     REPORT,
     Section,
@@ -78,13 +78,17 @@ def fit(
         KeyboardInterrupt: with a message that says what was kept.
     """
     settings = with_cost(settings)
+    alone = settings.get("n_jobs") == 1
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
     wanted = Wanted(columns, labels, dialect, weights=named)
     x, z = read_pair(source, target, wanted, source_key, target_key)
-    tell_tables((x, z), quiet)
+    tell_tables((x, z), quiet or follows(alone))
     weights = both_weights(x, z, wanted)
     classes = None if labels is None else both_labels(x, z, labels, dialect)
+    if follows(alone):
+        _fit(OptimalTransport(**settings, random_state=seed), (x, z), classes, weights)
+        return ExitCode.OK  # the first of the processes writes and tells
     run = UnfinishedRun(out, again)
     run.prepare(resume, restart)
     ot = OptimalTransport(

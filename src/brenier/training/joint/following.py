@@ -7,32 +7,18 @@ done.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from brenier.training.ranks import Ranks
+from brenier.errors import BrenierError
+from brenier.training.ranks import RankError, Ranks, dismiss, leading
 from brenier.training.resume import Witness, train
 from brenier.training.run import Run
 
+WorkResult = TypeVar("WorkResult")
 Answer = Callable[[Any], None]  # what a follower does for the first rank
-
-
-def share_run(run: Run[Any], ranks: Ranks, kept: bool) -> None:
-    """Let other ranks take part in a run from its next step on; called by the first.
-
-    Args:
-        run: the run, wherever it is.
-        ranks: who takes part; the others follow.
-        kept: whether the run is written down, and so has the state of all ranks.
-    """
-    if ranks.size == 1:
-        return
-    state = run.state_dict()
-    parcel = ranks.parcel((run.task, run.settings, run.generator, state, kept))
-    call(ranks, "train", None)
-    ranks.handed_out(parcel)
-    run.join(ranks)
 
 
 def take_part(ranks: Ranks) -> None:
@@ -44,16 +30,6 @@ def take_part(ranks: Ranks) -> None:
         run.load_state_dict(state)
         run.join(ranks)
         train(run, Witness() if kept else None)
-
-
-def call(ranks: Ranks, name: str, what: object) -> None:
-    """Say what the followers do next; called by the first rank."""
-    ranks.told((name, what))
-
-
-def dismiss(ranks: Ranks, last_word: object = None) -> None:
-    """Let the followers go; called by the first rank."""
-    call(ranks, "end", last_word)
 
 
 def follow(ranks: Ranks, answers: Mapping[str, Answer] | None = None) -> Any:
@@ -71,3 +47,54 @@ def follow(ranks: Ranks, answers: Mapping[str, Answer] | None = None) -> Any:
         if name == "end":
             return what
         known[name](what)
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed:
+    """Why the first rank gives no result: in words, and as an error that can be raised again, or None."""
+
+    reason: str
+    error: BrenierError | None
+
+
+def conducted(
+    ranks: Ranks | None,
+    work: Callable[[], WorkResult],
+    told: Callable[[WorkResult], object],
+    answers: Mapping[str, Answer] | None = None,
+) -> WorkResult:
+    """Return what some work gives that the first of several ranks leads and the others follow.
+
+    Args:
+        ranks: the processes, all of which call this, or None for this one alone.
+        work: what the first does; the others take part in its runs.
+        told: what the others are told of the result.
+        answers: what these do for the first, by name.
+
+    Raises:
+        BrenierError: on every rank, where the first fails.
+    """
+    if ranks is None:
+        return work()
+    if not ranks.first:
+        return _result_of(follow(ranks, answers))
+    try:
+        with leading(ranks):
+            found = work()
+    except RankError:
+        raise  # there is nobody to be told
+    except BaseException as error:
+        known = error if isinstance(error, BrenierError) else None
+        dismiss(ranks, Failed(f"{type(error).__name__}: {error}", known))
+        raise
+    dismiss(ranks, told(found))
+    return found
+
+
+def _result_of(word: Any) -> Any:
+    """Return the result of the first rank, or raise why there is none."""
+    if not isinstance(word, Failed):
+        return word
+    if word.error is not None:
+        raise word.error
+    raise RankError(f"the first process failed with {word.reason}")

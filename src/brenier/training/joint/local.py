@@ -24,8 +24,14 @@ import torch
 import torch.distributed as dist
 
 from brenier.errors import DataWarning, warn
-from brenier.training.joint.following import dismiss, share_run
-from brenier.training.ranks import RankError, Ranks, RankSettings, connected
+from brenier.training.ranks import (
+    RankError,
+    Ranks,
+    RankSettings,
+    connected,
+    dismiss,
+    share_run,
+)
 from brenier.training.run import Run
 from brenier.training.threads import threads_kept
 
