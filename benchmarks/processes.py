@@ -1,147 +1,123 @@
-"""What sharing a training step among processes is worth, beside the threads of torch.
+"""What several processes make of the same seconds: rows of inner problems solved in training, and the error of the map.
 
-    python -m benchmarks.processes                    # d = 2, 4, 16, 64, 128; 1,024 and 4,096 rows
-    python -m benchmarks.processes --threads 4        # as many threads, or processes of one thread
+    python -m benchmarks.processes                       # log-sum-exp pairs, d = 16, 64; a minute each
+    BRENIER_DATA=... python -m benchmarks.processes --pair w2hd --seconds 60
 
-Per problem a network is trained for 60 steps of the default fit. Then batches are drawn, and J and its gradient
-computed, in turn by one process with one thread, by one with several threads, and by several processes, so that all see
-the same state of the machine; and the same for two networks, as of a mean, whose batches the processes share row by
-row or take one each. Milliseconds are medians. Steps that are too small are not shared. The pairs are log-sum-exp ones
-(`brenier.datasets.NEUTRAL`).
+Endless samples, the default fit with `max_time`: by one process with one thread, by one with two threads, and by two
+processes of one thread each (`n_jobs=2`), which add up their gradients in every step. Rows are those of the target that
+batches hold; a step holds as many of either side. Errors are those of both maps on 16,384 new points.
 """
 
 from __future__ import annotations
 
-import copy
-import dataclasses
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.harness import Arguments, Benchmark, Choice, Column, Flags, Table
-from brenier import DualObjective, OptimalTransport, Potential
-from brenier.datasets import NEUTRAL
-from brenier.transport.dual import Batch, ParallelDual
+from benchmarks import scores
+from benchmarks.harness import (
+    Arguments,
+    Benchmark,
+    Choice,
+    Column,
+    Flags,
+    Table,
+    flag,
+    in_new_process,
+)
+from benchmarks.pairs import problem
+from brenier import OptimalTransport
+from brenier.datasets import NEUTRAL, Pair, w2hd_pair
 
-DrawBatch = Callable[[], Batch]
+PAIRS = {"logsumexp": NEUTRAL["logsumexp"], "w2hd": w2hd_pair}
 
-SKIPPED = 2  # first rounds, in which memory is allocated
-ONE, TWO = "alone_ms", "two_alone_ms"
-# Gain -> milliseconds with one thread, and of the way.
-GAINS = {
-    "threads_gain": (ONE, "threads_ms"),
-    "processes_gain": (ONE, "processes_ms"),
-    "two_shared_gain": (TWO, "two_shared_ms"),
-    "two_apart_gain": (TWO, "two_apart_ms"),
+
+class Way(NamedTuple):
+    """Threads of torch, and processes."""
+
+    threads: int
+    processes: int
+
+
+WAYS = {
+    "one thread": Way(1, 1),
+    "two threads": Way(2, 1),
+    "two processes": Way(2, 2),
 }
 
 
 def problems(flags: Flags) -> Iterator[Choice]:
     for dim in flags.dims:
-        for rows in flags.rows:
-            name = f"logsumexp d={dim}, {rows:,} rows"
-            yield Choice(name, (dim, rows), {"dim": dim, "rows": rows})
+        pair = PAIRS[flags.pair](dim)
+        told = {"dim": dim, "pair": flags.pair}
+        yield Choice(problem(pair), (flags.pair, dim), told)
 
 
-def methods(flags: Flags, problem: tuple[int, int]) -> Iterator[Choice]:
-    yield Choice(f"{flags.threads} cores", flags.threads)
+def methods(flags: Flags, of_problem: tuple[str, int]) -> Iterator[Choice]:
+    for name, way in WAYS.items():
+        told = {"seconds": flags.seconds, "processes": way.processes}
+        yield Choice(f"{name}, {flags.seconds:.0f} s", way, told)
 
 
 def measure(
-    problem: tuple[int, int], processes: int, seed: int, flags: Flags
+    of_problem: tuple[str, int], way: Way, seed: int, flags: Flags
 ) -> dict[str, Any]:
-    """Return the milliseconds of each way."""
-    dim, rows = problem
-    pair = NEUTRAL["logsumexp"](dim)
-    ot = OptimalTransport(max_steps=60, random_state=seed, n_jobs=1)
+    """Return rows solved in a second of training, and the errors of both maps."""
+    settings = (flags.seconds, way.processes, seed, flags.points)
+    return in_new_process(way.threads, fit, *of_problem, *settings)
+
+
+def fit(
+    name: str, dim: int, seconds: float, processes: int, seed: int, points: int
+) -> dict[str, Any]:
+    """Fit in this process, and those that it starts."""
+    pair: Pair = PAIRS[name](dim)
+    ot = OptimalTransport(max_time=seconds, random_state=seed, n_jobs=processes)
     ot.fit(pair.source, pair.target)
-    potential: Potential = ot.map_.network.requires_grad_(True)
-    other = copy.deepcopy(potential)
-    alone = DualObjective(tol=0.05 * dim**0.5)
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(which: Potential) -> Batch:
-        x = ot.map_.coordinates.encode_source(pair.source(rows, generator)).float()
-        z = ot.map_.coordinates.encode_target(pair.target(rows, generator)).float()
-        return Batch(which, x, z, skip_fraction=0.1)
-
-    two: list[DrawBatch] = [partial(draw, potential), partial(draw, other)]
-    one = two[:1]
-    with ParallelDual(
-        processes, [potential, other], alone.method, patient=True
-    ) as evaluator:
-        shared = dataclasses.replace(alone, evaluator=evaluator)
-        ways: dict[str, Callable[[], None]] = {
-            ONE: partial(steps, 1, alone, one),
-            "threads_ms": partial(steps, processes, alone, one),
-            "processes_ms": partial(steps, 1, shared, one),
-            TWO: partial(steps, 1, alone, two),
-            "two_shared_ms": partial(steps, 1, shared, two[:1], two[1:]),
-            "two_apart_ms": partial(steps, 1, shared, two),
-        }
-        found = milliseconds(ways, flags.rounds)
-    gains = {gain: found[base] / found[way] for gain, (base, way) in GAINS.items()}
-    return found | gains
-
-
-def milliseconds(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Return the median milliseconds of each way, taken in turn."""
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + SKIPPED):
-        for name, way in ways.items():
-            began = time.perf_counter()
-            way()
-            spent[name].append(1e3 * (time.perf_counter() - began))
-    return {name: statistics.median(times[SKIPPED:]) for name, times in spent.items()}
-
-
-def steps(threads: int, objective: DualObjective, *asked: list[DrawBatch]) -> None:
-    """Take a step for each list of batches, one after the other."""
-    torch.set_num_threads(threads)
-    for draws in asked:
-        step(objective, draws)
-
-
-def step(objective: DualObjective, draws: list[DrawBatch]) -> None:
-    """Draw batches, and differentiate the sum of their J."""
-    batches = (draw() for draw in draws)
-    for together in objective.evaluate_batches(batches, len(draws)):
-        torch.stack([value.loss for _, value in together]).sum().backward()
+    found, last = ot.diagnostics_, ot.history_[-1]
+    members = len(ot.map_.network.members())
+    return {
+        "rows": found["drawn"],
+        "rows_a_second": found["drawn"] / last["seconds"],
+        "taking_part": found["processes"],
+        "networks": members,
+        "threads_now": torch.get_num_threads(),
+        **scores.score(ot.map_, pair, points, seed),
+        **scores.training_facts(ot),
+    }
 
 
 TABLE = Table(
     "processes",
     "processes",
     (
-        Column("rows", "rows", ",.0f"),
-        Column("one thread, ms", ONE, ".1f"),
-        Column("threads, ms", "threads_ms", ".1f"),
-        Column("gain", "threads_gain", ".2f"),
-        Column("processes, ms", "processes_ms", ".1f"),
-        Column("gain", "processes_gain", ".2f"),
-        Column("two networks, one thread, ms", TWO, ".1f"),
-        Column("processes share rows, ms", "two_shared_ms", ".1f"),
-        Column("gain", "two_shared_gain", ".2f"),
-        Column("a network each, ms", "two_apart_ms", ".1f"),
-        Column("gain", "two_apart_gain", ".2f"),
+        Column("rows in training", "rows", ",.0f"),
+        Column("rows a second", "rows_a_second", ",.0f"),
+        Column("processes", "taking_part", ".0f"),
+        scores.FORWARD,
+        scores.BACKWARD,
+        scores.STEPS,
+        scores.INNER,
+        scores.SECONDS,
     ),
 )
 SHORT = TABLE.short(
-    lambda row: row.get("rows") == 4096 and row.get("dim") in (2, 16, 128),
-    "one thread, ms",
-    "threads, ms",
-    "processes, ms",
-    "two networks, one thread, ms",
-    "a network each, ms",
+    lambda row: True, "rows a second", "forward UVP %", "backward UVP %"
 )
 ARGUMENTS = Arguments(
-    dims=(2, 4, 16, 64, 128),
-    fixed={"rounds": 30, "rows": (1024, 4096)},
-    quick={"rounds": 2, "rows": (1024,)},
+    (
+        flag("--pair", choices=tuple(PAIRS), default="logsumexp"),
+        flag(
+            "--seconds",
+            type=float,
+            default=60.0,
+            help="training time per fit (default 60)",
+        ),
+    ),
+    dims=(16, 64),
+    fixed={"points": 16_384},
+    quick={"points": 1024, "seconds": 2.0},
 )
 BENCHMARK = Benchmark(
     "processes", __doc__, problems, methods, measure, (TABLE, SHORT), ARGUMENTS

@@ -27,7 +27,7 @@ from brenier.statistics import (
     rows_of,
     weights_of,
 )
-from brenier.training import Run
+from brenier.training import Run, led
 from brenier.transport.coordinates import (
     Coordinates,
     cost_units,
@@ -286,7 +286,11 @@ def plain_task(
     batch = options.pace.first_batch(
         min(settings.training.batch_size, source.size or rows, target.size or rows)
     )
-    features = Features(batch, held_out[0], generator, settings.calibration)
+    ranks = (
+        led()
+    )  # of which each has a part of a batch, and adds up the products of its features
+    part = batch if ranks is None else max(1, batch // ranks.size)
+    features = Features(part, held_out[0], generator, settings.calibration)
     calibration = [
         Calibration(
             features,
