@@ -85,6 +85,7 @@ class Ranks:
         self.folder: Path | None = None
         self._group, self._store, self._settings = group, store, settings
         self._name, self._parts = name, 0
+        self._of_gpus: dist.ProcessGroup | None = None
         self.wait_shortly()
 
     def __reduce__(self) -> tuple[type[Ranks], tuple[()]]:
@@ -144,11 +145,24 @@ class Ranks:
             options.reduceOp = how
             self._count(flat)
             with self._naming_losses() as group:
-                group.allreduce([flat], options).wait()
+                own = self._device_group(flat) or group
+                summed = flat if own is not group else flat.cpu()
+                own.allreduce([summed], options).wait()
             sizes = [values[k].numel() for k in places]
-            for k, part in zip(places, flat.split(sizes), strict=True):
-                found[k] = part.view_as(values[k])
+            for k, part in zip(places, summed.split(sizes), strict=True):
+                found[k] = part.to(values[k].device).view_as(values[k])
         return found
+
+    def _device_group(self, tensor: Tensor) -> dist.ProcessGroup | None:
+        """Return the group of GPUs that sums of their tensors go through, None on any other device."""
+        if not tensor.is_cuda or not dist.is_nccl_available():
+            return None
+        if self._of_gpus is None:
+            own = dist.PrefixStore(f"{self._name}/gpus", self._known_store())
+            self._of_gpus = dist.ProcessGroupNCCL(
+                own, self.rank, self.size, self._timeout
+            )
+        return self._of_gpus
 
     # ---- objects
 
