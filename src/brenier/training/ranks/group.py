@@ -85,7 +85,7 @@ class Ranks:
         self.folder: Path | None = None
         self._group, self._store, self._settings = group, store, settings
         self._name, self._parts = name, 0
-        self._of_gpus: dist.ProcessGroup | None = None
+        self._of_gpus: Any = None
         self.wait_shortly()
 
     def __reduce__(self) -> tuple[type[Ranks], tuple[()]]:
@@ -153,15 +153,15 @@ class Ranks:
                 found[k] = part.to(values[k].device).view_as(values[k])
         return found
 
-    def _device_group(self, tensor: Tensor) -> dist.ProcessGroup | None:
+    def _device_group(self, tensor: Tensor) -> Any:
         """Return the group of GPUs that sums of their tensors go through, None on any other device."""
         if not tensor.is_cuda or not dist.is_nccl_available():
             return None
         if self._of_gpus is None:
             own = dist.PrefixStore(f"{self._name}/gpus", self._known_store())
-            self._of_gpus = dist.ProcessGroupNCCL(
-                own, self.rank, self.size, self._timeout
-            )
+            options = dist.ProcessGroupNCCL.Options()
+            options._timeout = self._timeout
+            self._of_gpus = dist.ProcessGroupNCCL(own, self.rank, self.size, options)
         return self._of_gpus
 
     # ---- objects
