@@ -36,6 +36,7 @@ MODULES = (
     "plans",
     "processes",
     "rivals.accuracy",
+    "scaling",
     "shapes",
     "throughput",
     "tolerance",
