@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from torch import Tensor
 
 from brenier.datasets import (
+    CheckedSamples,
     Population,
     Rows,
-    Sampler,
-    TableLike,
+    Scan,
+    ScanRows,
     WeightsLike,
     population,
     read_weights,
@@ -35,11 +36,15 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
+from brenier.estimators.scanned import FitSide, with_scans
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, TransportMap
+
+# The names of features, or None.
+FeatureNames: TypeAlias = "tuple[str, ...] | None"
 
 
 class FittedSamples(NamedTuple):
@@ -51,8 +56,8 @@ class FittedSamples(NamedTuple):
 
 
 def fit_samples(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+    X: FitSide,
+    Y: FitSide,
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
@@ -75,8 +80,8 @@ def fit_samples(
 
 
 def _read_and_fit(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+    X: FitSide,
+    Y: FitSide,
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
@@ -85,6 +90,7 @@ def _read_and_fit(
 ) -> FittedSamples:
     """Return what a fit of two samples gives, against a clock and with a progress bar."""
     progress.phase("reading")
+    X, Y, given = with_scans(X, Y, given)
     source, target, names = both_sides(X, Y)
     source, target = given.weighted(source, target)
     features = None if names is None else tuple(map(str, names))
@@ -99,9 +105,11 @@ def _read_and_fit(
             source, target, given, parameters, previous, clock, progress
         )
         weights = _weights_of_side(source), _weights_of_side(target)
-        fitted = fit_plan(
-            plan, dataclasses.replace(options, features=features, weights=weights)
+        effective = source.effective, target.effective
+        options = dataclasses.replace(
+            options, features=features, weights=weights, effective=effective
         )
+        fitted = fit_plan(plan, options)
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
@@ -115,7 +123,7 @@ class PopulationPair(NamedTuple):
     names: np.ndarray | None
 
 
-def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair:
+def both_sides(X: FitSide, Y: FitSide) -> PopulationPair:
     """Return the populations of a source and a target, checked against each other.
 
     Raises:
@@ -133,10 +141,20 @@ def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair
             f"{wrong}; both sides must have the same features, in the same order{hint}"
         )
     validation.warn_if_transposed(source, target)
-    if source_samples is not None and target_samples is not None:
-        validation.check_columns(source_samples.columns, target_samples.columns)
-    names = None if source_samples is None else validation.feature_names(X, "X")
+    columns = _columns_of(X, source_samples)
+    validation.check_columns(columns, _columns_of(Y, target_samples))
+    if isinstance(X, Scan | CheckedSamples):
+        names = None if columns is None else np.array(columns, dtype=object)
+    else:
+        names = None if source_samples is None else validation.feature_names(X, "X")
     return PopulationPair(source, target, names)
+
+
+def _columns_of(given: object, samples: CheckedSamples | None) -> FeatureNames:
+    """Return the names of the features of a side, None where they have none."""
+    if isinstance(given, Scan):
+        return given.names
+    return None if samples is None else samples.columns
 
 
 def _planned(
@@ -175,8 +193,8 @@ def _planned(
 
 
 def plan_of(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+    X: FitSide,
+    Y: FitSide,
     given: GivenConditions,
     transport: FittedMap,
 ) -> Plan:
@@ -185,6 +203,7 @@ def plan_of(
     Raises:
         DataError: for samples, labels, covariates or weights that do not fit the map.
     """
+    X, Y, given = with_scans(X, Y, given)
     source, target, _ = both_sides(X, Y)
     if source.dim != transport.dim:
         raise DataError(
@@ -239,4 +258,4 @@ def value_of(
 
 def _weights_of_side(side: Population) -> Tensor | None:
     """Return the weights of the rows that belong to a population, or None where all count alike."""
-    return side.own_weights if isinstance(side, Rows) else None
+    return side.own_weights if isinstance(side, Rows | ScanRows) else None
