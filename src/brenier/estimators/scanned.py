@@ -11,8 +11,8 @@ from brenier.datasets import (
     Scan,
     TableLike,
     is_torch_data,
-    read_table,
     scan,
+    table_of_scan,
 )
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.conditions import GivenConditions
@@ -67,7 +67,7 @@ def _taken(
             raise _cannot_match(beside[0], name)
         return side, given
     pieces = settings.conditioned_pieces if conditioned else len(side.pieces)
-    table = read_table(side, settings.conditioned_rows, pieces)
+    table = table_of_scan(side, settings.conditioned_rows, pieces)
     if beside and not table.whole:
         raise _cannot_match(beside[0], name)
     if not table.whole:

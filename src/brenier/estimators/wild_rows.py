@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -165,7 +165,7 @@ def without(side: Side, found: Sequence[Extreme]) -> Side:
         index = numbers if side.index is None else side.index[numbers]
         return dataclasses.replace(side, index=index)
     if isinstance(side, ScanRows):
-        return side.without(functools.partial(held, found))
+        return cast(Side, side.without(functools.partial(held, found)))
     whole = side
 
     def drawn(n: int, generator: torch.Generator) -> Tensor:

@@ -8,7 +8,7 @@ from a pool drawn at random from all over it (`pool`, `rows`).
 from brenier.datasets.scans.files import SCANNED, is_pattern
 from brenier.datasets.scans.lazy import Scan
 from brenier.datasets.scans.making import NUMERIC, ScanSource, scan
-from brenier.datasets.scans.pool import ScanTable, read_table
+from brenier.datasets.scans.pool import ScanTable, table_of_scan
 from brenier.datasets.scans.rows import ScanRows
 from brenier.datasets.scans.settings import ScanSettings
 from brenier.datasets.scans.stream import ScanStream
@@ -25,6 +25,6 @@ __all__ = [
     "ScanTable",
     "is_pattern",
     "is_torch_data",
-    "read_table",
     "scan",
+    "table_of_scan",
 ]

@@ -8,20 +8,20 @@ from pathlib import Path
 
 from brenier.datasets.scans.arrays import hdf5_part, is_zarr, npy_part, zarr_part
 from brenier.datasets.scans.arrow import ipc_part, parquet_part
-from brenier.datasets.scans.parts import Part
+from brenier.datasets.scans.parts import ScanPart
 from brenier.errors import DataError
 
 PARQUET, ARROW, NPY = (".parquet", ".pq"), (".arrow", ".ipc", ".feather"), (".npy",)
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 SCANNED = (*PARQUET, *ARROW, *NPY, *HDF5, ".zarr")
-OPENERS: dict[tuple[str, ...], Callable[[Path], Part]] = {
+OPENERS: dict[tuple[str, ...], Callable[[Path], ScanPart]] = {
     PARQUET: parquet_part,
     ARROW: ipc_part,
     NPY: npy_part,
 }
 
 
-def parts_of(source: object, key: str | None) -> tuple[Part, ...]:
+def scan_parts(source: object, key: str | None) -> tuple[ScanPart, ...]:
     """Return the parts that paths, folders and patterns stand for, in the order of their names.
 
     Args:
@@ -115,7 +115,7 @@ def _known_below(folder: Path) -> list[Path]:
     return found
 
 
-def _part(path: Path, key: str | None) -> Part:
+def _part(path: Path, key: str | None) -> ScanPart:
     """Return the part that a file is."""
     if is_zarr(path):
         return zarr_part(path)

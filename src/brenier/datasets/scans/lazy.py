@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from brenier.datasets.scans.parts import Field, Part
+from brenier.datasets.scans.parts import Field, ScanPart
 from brenier.datasets.scans.settings import ScanSettings
 from brenier.datasets.scans.torch_data import IterableRows
 from brenier.errors import DataError
 
 
-class Run(NamedTuple):
+class RowRun(NamedTuple):
     """Rows that are read at once: which part, which of its runs, how many, and the number of the first in the part."""
 
     part: int
@@ -59,7 +59,7 @@ class Scan:
         dealt: the numbers of the runs that belong to this scan, all if None.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[ScanPart, ...]
     columns: tuple[str, ...]
     named: bool
     settings: ScanSettings
@@ -97,14 +97,14 @@ class Scan:
         return f"{first} and {more} more" if more else first
 
     @functools.cached_property
-    def runs(self) -> tuple[Run, ...]:
+    def runs(self) -> tuple[RowRun, ...]:
         """All rows, as they are read at once."""
         found = []
         for place, part in enumerate(self.parts):
             begin = 0
             for number, rows in enumerate(part.runs):
                 if rows:
-                    found.append(Run(place, number, rows, begin))
+                    found.append(RowRun(place, number, rows, begin))
                 begin += rows
         if self.dealt is None:
             return tuple(found)
@@ -222,7 +222,7 @@ class SlicedPart:
         rows: of a run.
     """
 
-    part: Part
+    part: ScanPart
     rows: int
     seekable = True
 
@@ -285,7 +285,7 @@ def check_piece(
 
 def check_weights(weights: NDArray[np.generic], where: str, number: int) -> None:
     """Raise where a weight read is negative, naming its row; arguments as in `check_piece`."""
-    bad = np.flatnonzero(weights < 0)
+    bad = np.flatnonzero(weights.astype(np.float64) < 0)
     if len(bad):
         raise DataError(
             f"{where}: the weight of row {number + bad[0]} is negative ({weights[bad[0]]:.6g}); give 0 for rows that "

@@ -9,10 +9,10 @@ from typing import NamedTuple, TypeAlias
 
 from torch.utils.data import DataLoader, Dataset
 
-from brenier.datasets.scans.files import parts_of
+from brenier.datasets.scans.files import scan_parts
 from brenier.datasets.scans.lazy import Scan
 from brenier.datasets.scans.parts import (
-    Part,
+    ScanPart,
     check_alike,
     check_numbers,
     chosen_names,
@@ -86,7 +86,7 @@ def scan(
         chosen = dataclasses.replace(chosen, buffer_rows=buffer_rows)
     asked = Asked(columns, labels, covariates, weight)
     if not is_torch_data(source):
-        parts = parts_of(source, key)
+        parts = scan_parts(source, key)
         return _with_columns(Scan(parts, (), False, chosen), asked)
     found = torch_part(source, chosen)
     if isinstance(found, IterableRows):
@@ -100,7 +100,7 @@ def _with_columns(made: Scan, asked: Asked) -> Scan:
     """Return a scan with its columns chosen and checked."""
     first = made.iterable or made.parts[0]
     labels, covariates, weight = (
-        chosen_names(_listed(given), first.fields, first.where, argument)
+        chosen_names(_as_list(given), first.fields, first.where, argument)
         for argument, given in (
             ("labels", asked.labels),
             ("covariates", asked.covariates),
@@ -115,7 +115,7 @@ def _with_columns(made: Scan, asked: Asked) -> Scan:
             )
     if labels and covariates:
         raise DataError("labels, covariates: name labels or covariates, not both")
-    features, left_out = _features(
+    features, left_out = _chosen_features(
         first, asked.columns, {*labels, *covariates, *weight}
     )
     for argument, names in (
@@ -138,8 +138,8 @@ def _with_columns(made: Scan, asked: Asked) -> Scan:
     )
 
 
-def _features(
-    first: Part | IterableRows, asked: Names | str | None, others: set[str]
+def _chosen_features(
+    first: ScanPart | IterableRows, asked: Names | str | None, others: set[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the features, and the columns that are left out.
 
@@ -157,7 +157,7 @@ def _features(
             left_out = tuple(field.name for field in rest if not field.number)
         features = tuple(each.name for each in rest if each.name not in left_out)
     else:
-        features = chosen_names(_listed(asked), first.fields, first.where, "columns")
+        features = chosen_names(_as_list(asked), first.fields, first.where, "columns")
     if not features:
         raise DataError(
             f"columns: {first.where} has no column left for features; name some",
@@ -166,7 +166,7 @@ def _features(
     return features, left_out
 
 
-def _listed(given: Names | str | int | None) -> list[str | int]:
+def _as_list(given: Names | str | int | None) -> list[str | int]:
     """Return the columns asked for as a list."""
     if given is None:
         return []

@@ -30,7 +30,7 @@ class Field:
     single: bool = False
 
 
-class Part(Protocol):
+class ScanPart(Protocol):
     """A file, or a dataset, of rows."""
 
     @property
@@ -137,7 +137,7 @@ def chosen_names(
     return tuple(found)
 
 
-class Described(Protocol):
+class HasFields(Protocol):
     """What has columns."""
 
     @property
@@ -151,7 +151,7 @@ class Described(Protocol):
         ...
 
 
-def check_numbers(names: Sequence[str], part: Described, argument: str) -> None:
+def check_numbers(names: Sequence[str], part: HasFields, argument: str) -> None:
     """Raise where a column of a part is no number."""
     kinds = {field.name: field for field in part.fields}
     for name in names:
@@ -163,7 +163,9 @@ def check_numbers(names: Sequence[str], part: Described, argument: str) -> None:
             )
 
 
-def check_alike(parts: Sequence[Part], used: Sequence[str], all_of_them: bool) -> None:
+def check_alike(
+    parts: Sequence[ScanPart], used: Sequence[str], all_of_them: bool
+) -> None:
     """Raise where a part has other columns, or keeps other things in them, than the first.
 
     Args:

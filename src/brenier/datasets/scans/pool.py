@@ -133,7 +133,7 @@ class ScanTable:
     whole: bool
 
 
-def read_table(scan: Scan, most: int, pieces: int) -> ScanTable:
+def table_of_scan(scan: Scan, most: int, pieces: int) -> ScanTable:
     """Return the rows of a scan, in order, or where there are more than so many, some at random from all over it.
 
     Arguments are those of `draw_pool`.
