@@ -37,6 +37,7 @@ MODULES = (
     "processes",
     "rivals.accuracy",
     "shapes",
+    "streams",
     "throughput",
     "tolerance",
     "w2hd",

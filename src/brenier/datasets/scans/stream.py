@@ -34,7 +34,8 @@ class ScanStream:
 
     Attributes:
         seed, epoch, number, offset: the place of the next row: its epoch, block, and which of that.
-        waited: seconds for which draws have waited for a block.
+        waited, longest_wait: seconds for which draws have waited for blocks, in all and for one.
+        reading: seconds for which blocks were read in the background.
         rows_read: rows of all blocks that were taken up.
     """
 
@@ -49,7 +50,7 @@ class ScanStream:
         self.reader, self.encode, self.where = reader, encode, where
         self.mean_weight = mean_weight
         self.seed, self.epoch, self.number, self.offset = seed, 0, 0, 0
-        self.waited, self.rows_read = 0.0, 0
+        self.waited, self.longest_wait, self.reading, self.rows_read = 0.0, 0.0, 0.0, 0
         self._held: Block | None = None
         self._next: Future[Loaded] | None = None
         self._threads = ThreadPoolExecutor(1, "brenier-scan")
@@ -93,7 +94,11 @@ class ScanStream:
         began = time.perf_counter()
         loaded = (self._next or self._ask(self.epoch, self.number)).result()
         self._next = None
-        self.waited += time.perf_counter() - began
+        waited = time.perf_counter() - began
+        self.waited, self.longest_wait = (
+            self.waited + waited,
+            max(self.longest_wait, waited),
+        )
         self.epoch, self.number, self._held = loaded
         self.rows_read += len(self._held.rows)
         self._next = self._ask(self.epoch, self.number + 1)
@@ -109,7 +114,7 @@ class ScanStream:
         Raises:
             DataError: for rows that cannot be used, or where a whole epoch gives out none.
         """
-        empty = 0
+        began, empty = time.perf_counter(), 0
         while empty < 2:
             found = self.reader.read(seed, epoch, number)
             if found is None:
@@ -117,6 +122,7 @@ class ScanStream:
                 continue
             block = shuffled(found, self.mean_weight, seed, epoch, number)
             if len(block.order):
+                self.reading += time.perf_counter() - began
                 return Loaded(epoch, number, block)
             number += 1
         raise DataError(
