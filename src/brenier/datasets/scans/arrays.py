@@ -201,8 +201,9 @@ def is_zarr(path: Path) -> bool:
 
 
 def _chunk_runs(rows: int, chunk: int | None) -> tuple[int, ...]:
-    """Return runs of whole chunks, each of some thousand rows where chunks are small."""
-    least = ScanSettings.least_piece_rows
+    """Return runs of whole chunks; small ones are read together, as long as there remain many runs."""
+    settings = ScanSettings()
+    least = min(settings.least_piece_rows, max(1, rows // settings.seekable_pieces))
     size = least if chunk is None else chunk * max(1, -(-least // chunk))
     whole, rest = divmod(rows, size)
     return (size,) * whole + ((rest,) if rest else ())

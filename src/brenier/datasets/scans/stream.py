@@ -52,8 +52,9 @@ class ScanStream:
         self.seed, self.epoch, self.number, self.offset = seed, 0, 0, 0
         self.waited, self.longest_wait, self.reading, self.rows_read = 0.0, 0.0, 0.0, 0
         self._held: Block | None = None
-        self._next: Future[Loaded] | None = None
+        self._next: Future[Loaded] | None
         self._threads = ThreadPoolExecutor(1, "brenier-scan")
+        self._next = self._ask(0, 0)
 
     def __call__(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Return the next n rows, encoded; the generator takes no part.

@@ -153,7 +153,7 @@ def _by_number(dataset: Items, collate: Collate, where: str) -> DatasetPart:
     if not size:
         raise DataError(f"{where}: is empty; give a dataset with items")
     first = collate([dataset[0]])
-    named, tuples = isinstance(first, Mapping), isinstance(first, tuple | list)
+    named, tuples = isinstance(first, Mapping), _is_tuple(first)
     fields = _entry_fields(entries_of(first, where))
     return DatasetPart(dataset, collate, where, fields, (size,), named, tuples)
 
@@ -163,7 +163,7 @@ def _iterable(batches: Iterable[object], where: str) -> IterableRows:
     first = next(iter(batches), None)
     if first is None:
         raise DataError(f"{where}: gives no batch; give one with items")
-    named, tuples = isinstance(first, Mapping), isinstance(first, tuple | list)
+    named, tuples = isinstance(first, Mapping), _is_tuple(first)
     fields = _entry_fields(entries_of(first, where))
     return IterableRows(batches, where, fields, named, tuples)
 
@@ -176,11 +176,18 @@ def entries_of(batch: object, where: str) -> Entries:
     """
     if isinstance(batch, Mapping):
         named = {str(name): values for name, values in batch.items()}
-    elif isinstance(batch, tuple | list):
-        named = {str(place): values for place, values in enumerate(batch)}
+    elif _is_tuple(batch):
+        pairs = enumerate(cast(Sequence[object], batch))
+        named = {str(place): values for place, values in pairs}
     else:
         named = {"": batch}
     return {name: _entry(values, name, where) for name, values in named.items()}
+
+
+def _is_tuple(batch: object) -> bool:
+    """Say whether a batch is made of tuples, and not a list of words, which torch makes of these."""
+    words = isinstance(batch, list) and all(isinstance(each, str) for each in batch)
+    return isinstance(batch, tuple | list) and not words
 
 
 def _entry(values: object, name: str, where: str) -> NDArray[np.generic]:
