@@ -38,6 +38,7 @@ MODULES = (
     "rivals.accuracy",
     "scaling",
     "shapes",
+    "streams",
     "throughput",
     "tolerance",
     "w2hd",

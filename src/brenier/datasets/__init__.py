@@ -2,8 +2,9 @@
 
 Tables, labels and covariates of any kind are checked and become tensors (`containers`, `conditions`); tables of numbers
 and categories are read column by column (`mixed`); batches come from rows in memory, files larger than memory or
-endless samplers (`populations`); files are read and written (`files`, `tables`, `images`); and there are pairs of laws
-whose optimal maps are known, and shapes in the plane (`pairs`).
+endless samplers (`populations`), or from files and datasets that are gone through (`scans`); files are read and written
+(`files`, `tables`, `images`); and there are pairs of laws whose optimal maps are known, and shapes in the plane
+(`pairs`).
 """
 
 from brenier.datasets.cells import is_number
@@ -85,6 +86,20 @@ from brenier.datasets.populations import (
     Stream,
     population,
 )
+from brenier.datasets.scans import (
+    NUMERIC,
+    SCANNED,
+    Scan,
+    ScanRows,
+    ScanSettings,
+    ScanSource,
+    ScanStream,
+    ScanTable,
+    is_pattern,
+    is_torch_data,
+    scan,
+    table_of_scan,
+)
 from brenier.datasets.tables import (
     TableFile,
     label_column_of,
@@ -100,7 +115,9 @@ __all__ = [
     "EMPTY",
     "NEUTRAL",
     "NUMBER",
+    "NUMERIC",
     "RINGS",
+    "SCANNED",
     "SHAPES",
     "TABLES",
     "UNTOLD",
@@ -121,6 +138,12 @@ __all__ = [
     "Rows",
     "Sampler",
     "Samples",
+    "Scan",
+    "ScanRows",
+    "ScanSettings",
+    "ScanSource",
+    "ScanStream",
+    "ScanTable",
     "ShapePair",
     "Split",
     "SplitSettings",
@@ -145,7 +168,9 @@ __all__ = [
     "is_mapped",
     "is_missing",
     "is_number",
+    "is_pattern",
     "is_single",
+    "is_torch_data",
     "kind_of",
     "label_column_of",
     "label_numbers",
@@ -173,8 +198,10 @@ __all__ = [
     "read_weights",
     "ring_classes",
     "scaling_pair",
+    "scan",
     "separable_pair",
     "sparse_pair",
+    "table_of_scan",
     "tails_pair",
     "translation_pair",
     "unbalanced_pair",

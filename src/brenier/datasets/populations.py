@@ -1,7 +1,7 @@
 """Populations that batches are sampled from: rows in memory, rows of a file larger than memory, or an endless sampler.
 
-A population splits off disjoint held-out samples and is sampled with a generator that is passed in. Both kinds give
-float64 tensors on the CPU or on the device of the samples.
+A population splits off disjoint held-out samples and is sampled with a generator that is passed in. All kinds give
+float64 tensors on the CPU or on the device of the samples. Another kind are the rows of a scan (see `scans`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from brenier.datasets.containers import CheckedSamples, TableLike, check_finite, read
+from brenier.datasets.scans import Scan, ScanRows
 from brenier.errors import DataError
 from brenier.statistics import Weighted, drawn_positions, effective_rows
 
@@ -253,7 +254,7 @@ class Stream:
         return self, [self.sample_weighted(count, generator) for count in counts]
 
 
-Population = Rows | Stream
+Population = Rows | Stream | ScanRows
 Kind = TypeVar("Kind", bound=Population)
 
 
@@ -295,18 +296,20 @@ class Split(Generic[Kind]):
 
 
 def population(
-    given: TableLike | Sampler, name: str, min_rows: int = 2
+    given: TableLike | Sampler | Scan, name: str, min_rows: int = 2
 ) -> tuple[Population, CheckedSamples | None]:
     """Return the population given as a table or as a sampler, and the checked table if it is one.
 
     Args:
-        given: a table (n, d), or a function (n, generator) -> (n, d).
+        given: a table (n, d), a function (n, generator) -> (n, d), or a scan.
         name: the argument's name, for messages.
         min_rows: fewest rows of a table that make sense.
 
     Raises:
         DataError: for a table that cannot be used (see `read`) or a sampler that returns no (n, d) numbers.
     """
+    if isinstance(given, Scan):
+        return ScanRows.of(given, name), None
     if not callable(given) or hasattr(given, "__array__"):
         samples = read(cast(TableLike, given), name, min_rows=min_rows)
         return Rows(samples.values, name), samples

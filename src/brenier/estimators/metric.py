@@ -8,7 +8,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from brenier.datasets import Population, Stream
+from brenier.datasets import Population, ScanRows, Stream
 from brenier.errors import DataError
 from brenier.estimators.options import Fitted
 from brenier.estimators.parameters import FittedMap
@@ -40,6 +40,8 @@ def in_metric(side: Population, metric: Metric) -> Population:
             side.name,
             side.dim,
         )
+    if isinstance(side, ScanRows):
+        return side.changed(lambda rows: rows @ metric.root)
     if not isinstance(side.values, Tensor):
         raise DataError(
             f"{side.name}: lies in a file, whose rows cannot be taken through the matrix of a Mahalanobis cost; load "

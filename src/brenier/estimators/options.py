@@ -51,7 +51,8 @@ class Options:
         entropic: whether the entropic plan of few rows is a rival of the networks.
         pace: how the fit keeps to its time.
         features: the names of the features, for messages, or None.
-        weights: of the rows of either side, None where they count alike.
+        weights: of the rows of either side, None where they count alike; of a scan those of the rows of its pool.
+        effective: how many rows of equal weights either side is worth, where that does not follow from its weights.
     """
 
     make_potential: MakePotential
@@ -76,14 +77,15 @@ class Options:
     entropic: bool = False
     features: tuple[str, ...] | None = None
     weights: RowWeights = (None, None)
+    effective: tuple[float | None, float | None] = (None, None)
 
     def worth(self) -> dict[str, object]:
         """Return what the weights make the rows of either side worth; nothing where all count alike."""
         names = ("source", "target")
-        sides = zip(names, self.weights, strict=True)
+        sides = zip(names, self.weights, self.effective, strict=True)
         found = {
-            name: effective_rows(len(weights), weights)
-            for name, weights in sides
+            name: known or effective_rows(len(weights), weights)
+            for name, weights, known in sides
             if weights is not None
         }
         return {"effective_rows": found} if found else {}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from brenier.datasets import Population, Split
+from brenier.datasets import Population, ScanRows, Split
 from brenier.estimators.affine_parts import affine_parts
 from brenier.estimators.exact import plan_potential, stray_share
 from brenier.estimators.initial import identity_potential, initial_potential
@@ -16,6 +16,7 @@ from brenier.estimators.inspection import inspected
 from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
+from brenier.estimators.sharded import Sharded
 from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
 from brenier.statistics import (
@@ -279,8 +280,8 @@ def plain_task(
     x, z = split.select
     held_out = encode_source(x.rows), encode_target(z.rows)
     draw_source, draw_target = (
-        _draw(source, encode_source),
-        _draw(target, encode_target),
+        _draw(source, encode_source, generator),
+        _draw(target, encode_target, generator),
     )
     options.pace.try_out(potential, held_out[0])
     batch = options.pace.first_batch(
@@ -295,7 +296,7 @@ def plain_task(
         Calibration(
             features,
             encode(given.rows),
-            complete=side.size is not None and side.size <= rows,
+            complete=side.size is not None and side.size <= len(given),
             settings=settings.calibration,
             weights=given.weights,
         )
@@ -313,8 +314,12 @@ def plain_task(
     return task
 
 
-def _draw(side: Population, encode: Encode) -> Draw:
+def _draw(side: Population, encode: Encode, generator: torch.Generator) -> Draw:
     """Return how batches of a population are drawn in the coordinates; rows in memory are encoded once."""
+    if isinstance(side, ScanRows):
+        return side.draws(encode, generator)
+    if isinstance(side, Sharded):
+        return side.draws(encode)
     if not side.in_memory:
         return lambda n, generator: encode(side.sample(n, generator))
     whole = side.sample_weighted(side.size or 0, torch.Generator())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable
-from typing import NamedTuple, TypeVar
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -12,14 +12,11 @@ from torch import Tensor
 from brenier.datasets import (
     Population,
     Rows,
-    Sampler,
-    TableLike,
+    ScanRows,
     WeightsLike,
-    population,
     read_weights,
 )
 from brenier.errors import DataError
-from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions, class_plan, covariate_plan
 from brenier.estimators.costed import CostPlan
 from brenier.estimators.folded import FoldedPlan
@@ -35,14 +32,18 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
-from brenier.estimators.together import Side, fit_together
+from brenier.estimators.scanned import FitSide, with_scans
+from brenier.estimators.sides import (
+    PopulationPair,
+    both_sides,
+    fit_both,
+    follows,
+)
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
-from brenier.training import Clock, Progress, launched, led, place_of_process
+from brenier.training import Clock, Progress
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, TransportMap
-
-Result = TypeVar("Result")
 
 
 class FittedSamples(NamedTuple):
@@ -54,8 +55,8 @@ class FittedSamples(NamedTuple):
 
 
 def fit_samples(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+    X: FitSide,
+    Y: FitSide,
     given: GivenConditions,
     parameters: Parameters,
     previous: FittedMap | None,
@@ -80,45 +81,6 @@ def fit_samples(
             return _fit(pair, own, parameters, previous, clock, progress)
 
         return fit_both(X, Y, given, fit, _told, alone)
-
-
-def follows(alone: bool = False) -> bool:
-    """Say whether this process follows the first of several that a launcher started; not where it is to be alone."""
-    place = None if alone else place_of_process()
-    return place is not None and place.rank > 0
-
-
-def fit_both(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
-    given: GivenConditions,
-    fit: Callable[[PopulationPair, GivenConditions], Result],
-    told: Callable[[Result], object],
-    alone: bool = False,
-) -> Result:
-    """Return what a fit of two samples gives: here, or where a launcher started several processes in all of them.
-
-    Args:
-        X, Y: as `OptimalTransport.fit` takes them; of several processes each may give a part.
-        given: what belongs to their rows.
-        fit: both populations and what belongs to them -> what comes of them.
-        told: what the first of several processes tells the others of that.
-        alone: whether other processes are none of our business.
-
-    Raises:
-        DataError: for samples that cannot be used.
-        RankError: where another process was lost.
-    """
-    ranks = None if alone or led() is not None else launched()
-    if ranks is None:
-        return fit(both_sides(X, Y), given)
-
-    def fit_sides(sides: tuple[Side, Side]) -> Result:
-        x, z = sides
-        pair = PopulationPair(x.population, z.population, names_of_side(x))
-        return fit(pair, given_of(x, z))
-
-    return fit_together(ranks, lambda: sides_of(X, Y, given), fit_sides, told)
 
 
 def _told(found: FittedSamples) -> FittedSamples:
@@ -150,81 +112,14 @@ def _fit(
             source, target, given, parameters, previous, clock, progress
         )
         weights = _weights_of_side(source), _weights_of_side(target)
-        options = dataclasses.replace(options, features=features, weights=weights)
+        effective = source.effective, target.effective
+        options = dataclasses.replace(
+            options, features=features, weights=weights, effective=effective
+        )
         fitted = fit_plan(plan, options)
         if metric is not None:
             fitted = fitted_in_data(fitted, metric)
     return FittedSamples(fitted, source.dim, names)
-
-
-class PopulationPair(NamedTuple):
-    """Two populations with the same features, and their names, or None."""
-
-    source: Population
-    target: Population
-    names: np.ndarray | None
-
-
-def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair:
-    """Return the populations of a source and a target, checked against each other.
-
-    Raises:
-        DataError: for samples that cannot be used, or have other features than those of the other side.
-    """
-    source, source_samples = population(X, "X")
-    validation.check_no_labels_as_target(Y)
-    target, target_samples = population(Y, "Y")
-    if source.dim != target.dim:
-        hint = ""
-        if source.size is not None and source.size == target.size:
-            hint = f"; both have {source.size} rows: if their columns are the samples, give X.T and Y.T"
-        wrong = f"Y: has {target.dim} features, X has {source.dim}"
-        raise DataError(
-            f"{wrong}; both sides must have the same features, in the same order{hint}"
-        )
-    validation.warn_if_transposed(source, target)
-    if source_samples is not None and target_samples is not None:
-        validation.check_columns(source_samples.columns, target_samples.columns)
-    names = None if source_samples is None else validation.feature_names(X, "X")
-    return PopulationPair(source, target, names)
-
-
-def sides_of(
-    X: TableLike | Sampler, Y: TableLike | Sampler, given: GivenConditions
-) -> tuple[Side, Side]:
-    """Return what one of several processes holds of both sides; of what can be dealt out its part."""
-    x, z, names = both_sides(X, Y)
-    named = None if names is None else tuple(map(str, names))
-    return (
-        Side(
-            "X",
-            x,
-            named,
-            given.source_labels,
-            given.source_covariates,
-            given.source_weight,
-        ),
-        Side(
-            "Y",
-            z,
-            named,
-            given.target_labels,
-            given.target_covariates,
-            given.target_weight,
-        ),
-    )
-
-
-def given_of(x: Side, z: Side) -> GivenConditions:
-    """Return what belongs to the rows of two sides."""
-    return GivenConditions(
-        *(x.labels, z.labels, x.covariates, z.covariates), *(x.weight, z.weight)
-    )
-
-
-def names_of_side(side: Side) -> np.ndarray | None:
-    """Return the names of the features of a side, as an estimator keeps them."""
-    return None if side.names is None else np.array(side.names, dtype=object)
 
 
 def _planned(
@@ -263,8 +158,8 @@ def _planned(
 
 
 def plan_of(
-    X: TableLike | Sampler,
-    Y: TableLike | Sampler,
+    X: FitSide,
+    Y: FitSide,
     given: GivenConditions,
     transport: FittedMap,
 ) -> Plan:
@@ -273,6 +168,7 @@ def plan_of(
     Raises:
         DataError: for samples, labels, covariates or weights that do not fit the map.
     """
+    X, Y, given = with_scans(X, Y, given)
     source, target, _ = both_sides(X, Y)
     if source.dim != transport.dim:
         raise DataError(
@@ -327,4 +223,4 @@ def value_of(
 
 def _weights_of_side(side: Population) -> Tensor | None:
     """Return the weights of the rows that belong to a population, or None where all count alike."""
-    return side.own_weights if isinstance(side, Rows) else None
+    return side.own_weights if isinstance(side, Rows | ScanRows) else None

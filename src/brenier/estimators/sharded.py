@@ -8,12 +8,12 @@ own. Rows that were held out come up in no batch.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import Population, Stream
+from brenier.datasets import Population, ScanRows, ScanStream, Stream
 from brenier.statistics import Weighted, joined
 from brenier.training import Ranks, call
 
@@ -65,22 +65,51 @@ class Asked:
         return [joined(samples) for samples in zip(*every, strict=True)]
 
 
-@dataclasses.dataclass(frozen=True)
-class OwnPart:
-    """Draws from the part of a side that this process holds.
+Encode = Callable[[Tensor], Tensor]
 
-    Attributes:
+
+class OwnDraw:
+    """Draws batches from the part of a side that this process holds; of a scan in the order in which it is read.
+
+    Args:
         side: "X" or "Y".
         shares: of the rows, that each rank holds: of a batch it draws as many, so that all rows are drawn alike.
+        encode: what is made of a batch (n, d), float64.
     """
 
-    side: str
-    shares: tuple[float, ...]
+    def __init__(self, side: str, shares: Sequence[float], encode: Encode) -> None:
+        self.side, self.shares, self.encode = side, tuple(shares), encode
+        self._stream: ScanStream | None = None
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Return this rank's rows of a batch, about n of them where all hold alike."""
         own = self.shares[PARTS.ranks.rank] * len(self.shares)
-        return PARTS.held[self.side].sample(max(1, round(n * own)), generator)
+        rows, part = max(1, round(n * own)), PARTS.held[self.side]
+        if not isinstance(part, ScanRows):
+            return self.encode(part.sample(rows, generator))
+        return self._streamed(part, generator)(rows, generator)
+
+    def __reduce__(self) -> tuple[type[OwnDraw], tuple[object, ...]]:
+        return type(self), (self.side, self.shares, self.encode)
+
+    def begin_anew(self, number: int) -> None:
+        """Do nothing: every rank has rows of its own."""
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place in a scan, nothing where rows are drawn at random."""
+        return {} if self._stream is None else self._stream.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a place in the scan."""
+        part = PARTS.held.get(self.side)
+        if state and isinstance(part, ScanRows):
+            self._streamed(part, torch.Generator()).load_state_dict(state)
+
+    def _streamed(self, part: ScanRows, generator: torch.Generator) -> ScanStream:
+        """Return the stream of this rank's scan, begun by the generator."""
+        if self._stream is None:
+            self._stream = part.draws(self.encode, generator)
+        return self._stream
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,18 +123,24 @@ class Sharded(Stream):
     shares: tuple[float, ...] = (1.0,)
 
     @staticmethod
-    def of(side: str, dim: int, sizes: Sequence[int | None]) -> Sharded:
+    def of(side: str, dim: int, masses: Sequence[float]) -> Sharded:
         """Return the population whose parts all ranks have put into `PARTS`.
 
         Args:
             side: "X" or "Y".
             dim: features.
-            sizes: rows of each part; None for streams, which count alike.
+            masses: of each part, its rows or the sum of their weights; all alike for streams.
         """
-        known = [size for size in sizes if size is not None]
-        rows = known if len(known) == len(sizes) else [1] * len(sizes)
-        shares = tuple(each / sum(rows) for each in rows)
-        return Sharded(OwnPart(side, shares), side, dim, shares)
+        shares = tuple(each / sum(masses) for each in masses)
+        return Sharded(OwnDraw(side, shares, unchanged), side, dim, shares)
+
+    def draws(self, encode: Encode) -> OwnDraw:
+        """Return what draws batches for training, on every rank from its own part.
+
+        Args:
+            encode: what is made of a batch (n, d), float64.
+        """
+        return OwnDraw(self.name, self.shares, encode)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return this rank's rows of a batch, from its own part."""
@@ -138,6 +173,11 @@ class Sharded(Stream):
         found = asked.answer()
         orders = [torch.randperm(len(each), generator=generator) for each in found]
         return [each[order] for each, order in zip(found, orders, strict=True)]
+
+
+def unchanged(rows: Tensor) -> Tensor:
+    """Return rows as they are."""
+    return rows
 
 
 def dealt(n: int, shares: Sequence[float]) -> list[int]:

@@ -21,6 +21,7 @@ from brenier.datasets import (
     LabelsLike,
     Population,
     Rows,
+    ScanRows,
     TableLike,
     WeightsLike,
     listed,
@@ -81,14 +82,30 @@ class Side:
         named = zip(("labels", "covariates", "weights"), self.beside(), strict=True)
         conditions = tuple(name for name, each in named if each is not None)
         kind = kind.removeprefix("torch.")
-        return Told(side.dim, side.size, self.names, kind, conditions, _digest(self))
+        weights = side.own_weights if isinstance(side, ScanRows) else None
+        worth = 1.0 if weights is None else float(weights.mean())
+        return Told(
+            *(side.dim, side.size, worth, self.names),
+            *(kind, conditions, _digest(self)),
+        )
 
 
 class Told(NamedTuple):
-    """What processes tell each other of one side: features, rows, names, type, conditions, and how to recognise it."""
+    """What processes tell each other of one side.
+
+    Attributes:
+        dim: features.
+        size: rows, None where nobody has counted them.
+        worth: the mean weight of these.
+        names: of the features, or None.
+        kind: the type of the numbers, or that they are drawn.
+        conditions: what was given beside the rows.
+        digest: by what the same samples are recognised.
+    """
 
     dim: int
     size: int | None
+    worth: float
     names: tuple[str, ...] | None
     kind: str
     conditions: tuple[str, ...]
@@ -156,12 +173,14 @@ def _brought_together(ranks: Ranks, side: Side) -> Side:
     _check_alike(side.name, every)
     if every[0].digest and len({each.digest for each in every}) == 1:
         return side
-    if every[0].conditions or _is_small(every):
+    drawn = not isinstance(side.population, Rows)
+    if not drawn and (every[0].conditions or _is_small(every)):
         return _gathered(ranks, side)
     _warn_if_uneven(side.name, every)
     PARTS.held[side.name] = side.population
-    sizes = [each.size for each in every]
-    whole = Sharded.of(side.name, side.population.dim, sizes)
+    counted = all(each.size is not None for each in every)
+    masses = [each.worth * (each.size or 0) if counted else 1.0 for each in every]
+    whole = Sharded.of(side.name, side.population.dim, masses)
     return dataclasses.replace(side, population=whole)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from brenier.datasets import Population, Rows
+from brenier.datasets import Population, Rows, ScanRows
 from brenier.estimators.settings import FitSettings
 from brenier.statistics import Extreme, Found, extremes
 
@@ -53,7 +54,8 @@ def look_at(
         most = min(most, settings.pipeline.coordinate_rows)
     generator = torch.Generator().manual_seed(0)
     if not isinstance(side, Rows):
-        return Looked(side.sample_distinct(most, generator).cpu(), None, columns, where)
+        rows = side.sample_distinct(most, generator).cpu()
+        return Looked(rows, None, columns, where)
     chosen = torch.arange(side.size)
     if side.size > most:
         chosen = torch.randperm(side.size, generator=generator)[:most].sort().values
@@ -162,6 +164,8 @@ def without(side: Side, found: Sequence[Extreme]) -> Side:
         numbers = torch.nonzero(kept).flatten()
         index = numbers if side.index is None else side.index[numbers]
         return dataclasses.replace(side, index=index)
+    if isinstance(side, ScanRows):
+        return cast(Side, side.without(functools.partial(held, found)))
     whole = side
 
     def drawn(n: int, generator: torch.Generator) -> Tensor:

@@ -23,6 +23,7 @@ from brenier.errors import BrenierError, ConvergenceError
 MAIN_EPILOG = """\
 files:
   .npy and .npz arrays (n, d), .csv and .parquet tables; rows are samples
+  `fit` also takes a folder, a pattern such as 'in/*.parquet', Arrow, zarr and HDF5 files, larger than memory
 
 exit codes:
   0    done

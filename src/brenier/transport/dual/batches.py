@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -34,6 +34,27 @@ from brenier.transport.dual.settings import DualSettings
 from brenier.transport.dual.value import both_uniform
 
 Draw = Callable[[int, torch.Generator], Tensor]
+
+
+@runtime_checkable
+class StatefulDraw(Protocol):
+    """A draw that goes through its rows in an order of its own, and has a place in it."""
+
+    def __call__(self, n: int, generator: torch.Generator) -> Tensor:
+        """Return the next n rows: (n, d)."""
+        ...
+
+    def begin_anew(self, number: int) -> None:
+        """Go through the rows in another order, one for each number."""
+        ...
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the place."""
+        ...
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a place."""
+        ...
 
 
 class InFlight(NamedTuple):
@@ -94,6 +115,13 @@ class Batches:
         pairs = zip((x, z), self.pool.sums(counts), strict=True)
         return [(1 / count).expand(len(points)) for points, count in pairs]
 
+    def join(self, pool: Pool, rank: int) -> None:
+        """Draw parts of batches whose other parts other processes draw, in an order of this rank's own."""
+        self.pool = pool
+        for draw in (self.source, self.target):
+            if rank and isinstance(draw, StatefulDraw):
+                draw.begin_anew(rank)
+
     def forget(self) -> None:
         """Drop what is in flight."""
         self.in_flight = InFlight.none()
@@ -136,14 +164,22 @@ class Batches:
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is in flight, and what is known of the moments."""
+        """Return what is in flight, what is known of the moments, and where draws are that have a place."""
         known = [side.state_dict() for side in self.calibration]
-        return {**self.in_flight._asdict(), "calibration": known}
+        draws = {
+            name: draw.state_dict()
+            for name, draw in (("source", self.source), ("target", self.target))
+            if isinstance(draw, StatefulDraw)
+        }
+        return {**self.in_flight._asdict(), "calibration": known, "draws": draws}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Take up what was in flight, on a device, and what was known."""
         for side, known in zip(self.calibration, state["calibration"], strict=True):
             side.load_state_dict(known)
+        for name, draw in (("source", self.source), ("target", self.target)):
+            if isinstance(draw, StatefulDraw):
+                draw.load_state_dict(state["draws"][name])
         z, start = (
             None if rows is None else rows.to(device)
             for rows in (state["z"], state["start"])

@@ -120,7 +120,7 @@ class DualTask(Task[Potential]):
         self.ranks = Ranks() if pool is None else pool
         self._pool = self.ranks.parts(self._deal)
         for batches in self._batches:
-            batches.pool = self._pool
+            batches.join(self._pool, self.ranks.rank)
 
     @property
     def _deal(self) -> int:
