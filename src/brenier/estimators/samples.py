@@ -28,11 +28,13 @@ from brenier.estimators.metric import (
     without_metric,
 )
 from brenier.estimators.options import Fitted, Options
+from brenier.estimators.overrides import check_settings
 from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
 from brenier.estimators.scanned import FitSide, with_scans
+from brenier.estimators.settings import overridden
 from brenier.estimators.sides import (
     PopulationPair,
     both_sides,
@@ -41,7 +43,7 @@ from brenier.estimators.sides import (
 )
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
-from brenier.training import Clock, Progress
+from brenier.training import Clock, Progress, RankSettings
 from brenier.transport.costs import Mahalanobis
 from brenier.transport.maps import ConditionalMap, TransportMap
 
@@ -80,7 +82,8 @@ def fit_samples(
         def fit(pair: PopulationPair, own: GivenConditions) -> FittedSamples:
             return _fit(pair, own, parameters, previous, clock, progress)
 
-        return fit_both(X, Y, given, fit, _told, alone)
+        waiting = overridden(RankSettings(), check_settings(parameters.settings))
+        return fit_both(X, Y, given, fit, _told, alone, waiting)
 
 
 def _told(found: FittedSamples) -> FittedSamples:

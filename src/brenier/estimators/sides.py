@@ -13,7 +13,7 @@ from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions
 from brenier.estimators.scanned import DealtOut, FitSide, scan_mark, with_scans
 from brenier.estimators.together import Side, fit_together
-from brenier.training import launched, led, place_of_process
+from brenier.training import RankSettings, launched, led, place_of_process
 
 # The names of features, or None.
 FeatureNames: TypeAlias = "tuple[str, ...] | None"
@@ -114,6 +114,7 @@ def fit_both(
     fit: Callable[[PopulationPair, GivenConditions], Result],
     told: Callable[[Result], object],
     alone: bool = False,
+    waiting: RankSettings | None = None,
 ) -> Result:
     """Return what a fit of two samples gives: here, or where a launcher started several processes in all of them.
 
@@ -123,12 +124,13 @@ def fit_both(
         fit: both populations and what belongs to them -> what comes of them.
         told: what the first of several processes tells the others of that.
         alone: whether other processes are none of our business.
+        waiting: how long processes wait for each other.
 
     Raises:
         DataError: for samples that cannot be used.
         RankError: where another process was lost.
     """
-    ranks = None if alone or led() is not None else launched()
+    ranks = None if alone or led() is not None else launched(waiting)
     if ranks is None:
         X, Y, given = with_scans(X, Y, given)
         return fit(both_sides(X, Y), given)

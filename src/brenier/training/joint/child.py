@@ -20,8 +20,9 @@ from brenier.training.ranks import RankError, RankSettings, connected
 
 
 def main() -> None:
-    """Follow the process whose port and number, with this one's rank and how many there are, are the last arguments."""
-    port, rank, size, parent = map(int, sys.argv[-4:])
+    """Follow the process whose store and number are among the last arguments, with this one's rank and their count."""
+    place = sys.argv[-4]
+    rank, size, parent = map(int, sys.argv[-3:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is for the parent
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
@@ -29,12 +30,12 @@ def main() -> None:
     torch.set_num_threads(1)
     import brenier  # noqa: F401  (what the first task needs is there when it comes)
 
-    patience = timedelta(seconds=RankSettings.start_seconds)
-    store = dist.TCPStore(HOST, port, is_master=False, timeout=patience)
+    store = dist.FileStore(place, size)
+    store.set_timeout(timedelta(seconds=RankSettings.start_seconds))
     settings = RankSettings(**json.loads(store.get("settings")))
     store.add("ready", 1)
     try:
-        ranks = connected(store, NAME, rank, size, settings)
+        ranks = connected(store, NAME, rank, size, settings, HOST)
         follow(ranks)
     except RankError:
         os._exit(1)  # the parent has ended, or says what was lost

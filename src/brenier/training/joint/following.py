@@ -77,7 +77,12 @@ def conducted(
     if ranks is None:
         return work()
     if not ranks.first:
-        return _result_of(follow(ranks, answers))
+        try:
+            word = follow(ranks, answers)
+        except BaseException as error:
+            ranks.fail(f"{type(error).__name__}: {error}")
+            raise
+        return _result_of(word)
     try:
         with leading(ranks):
             found = work()

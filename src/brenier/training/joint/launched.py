@@ -54,7 +54,7 @@ class MeetingSettings:
 MEETING = MeetingSettings()
 
 
-def launched(settings: RankSettings = RankSettings()) -> Ranks | None:  # noqa: B008
+def launched(settings: RankSettings | None = None) -> Ranks | None:
     """Return a new group of the processes started with this one, or None where it was started alone.
 
     Every process has to ask for the same groups in the same order.
@@ -70,6 +70,7 @@ def launched(settings: RankSettings = RankSettings()) -> Ranks | None:  # noqa: 
         return None
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local % torch.cuda.device_count())
+    settings = settings or RankSettings()
     store = _store(settings.start_seconds)
     name = f"fit-{next(_fits)}"
     return connected(store, name, place.rank, place.size, settings)

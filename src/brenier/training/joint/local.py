@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -71,7 +70,7 @@ class LocalRanks:
     def __init__(self, processes: int, settings: RankSettings | None = None) -> None:
         self.size, self._settings = processes, settings or RankSettings()
         self._children: list[subprocess.Popen[bytes]] = []
-        self._store: dist.TCPStore | None = None
+        self._store: dist.Store | None = None
         self._ranks: Ranks | None = None
         self._lost = ""
         self._began = time.monotonic()
@@ -121,7 +120,7 @@ class LocalRanks:
             return
         store = self._known_store()
         try:
-            ranks = connected(store, NAME, 0, self.size, self._settings)
+            ranks = connected(store, NAME, 0, self.size, self._settings, HOST)
             ranks.folder = Path(self._folder)
             share_run(run, ranks, kept)
         except RankError as error:
@@ -144,13 +143,9 @@ class LocalRanks:
         """Start the others, which come to the store when they are ready."""
         if not sys.executable or getattr(sys, "frozen", False):
             raise RankError("this program has no interpreter that could be started")
-        self._store = dist.TCPStore(
-            HOST,
-            0,
-            is_master=True,
-            wait_for_workers=False,
-            timeout=timedelta(seconds=self._settings.start_seconds),
-        )
+        # A file, and sockets of this machine alone: nobody else can say anything.
+        place = str(Path(self._folder) / "store")
+        self._store = dist.FileStore(place, self.size)
         told = json.dumps(dataclasses.asdict(self._settings))
         self._store.set("settings", told)
         environment = {
@@ -160,7 +155,7 @@ class LocalRanks:
         }
         environment.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
         for rank in range(1, self.size):
-            words = (self._store.port, rank, self.size, os.getpid())
+            words = (place, rank, self.size, os.getpid())
             command = [sys.executable, "-c", COMMAND, *map(str, words)]
             self._children.append(
                 subprocess.Popen(

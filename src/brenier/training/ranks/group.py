@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -68,6 +67,7 @@ class Ranks:
 
     Attributes:
         folder: on a disk of this machine, where all ranks are on one; large objects go through it.
+        host: at which this process is reached, or None for the name of the machine.
         sent: bytes of the tensors and objects that this rank has handed over, and `messages` how often.
     """
 
@@ -77,13 +77,15 @@ class Ranks:
         size: int = 1,
         group: dist.ProcessGroupGloo | None = None,
         store: dist.Store | None = None,
-        settings: RankSettings = RankSettings(),
+        settings: RankSettings | None = None,
         name: str = "ranks",
     ) -> None:
         self.rank, self.size = rank, size
         self.sent = self.messages = 0
         self.folder: Path | None = None
-        self._group, self._store, self._settings = group, store, settings
+        self.host: str | None = None
+        self._group, self._store = group, store
+        self._settings = settings or RankSettings()
         self._name, self._parts = name, 0
         self._of_gpus: Any = None
         self.wait_shortly()
@@ -103,9 +105,8 @@ class Ranks:
     def seed(self, seed: int, step: int) -> int:
         """Return a seed for this rank, which joins a run of that seed at a step."""
         said = f"{seed} {self.rank} {step}".encode()
-        return int.from_bytes(
-            hashlib.sha256(said).digest()[:7], "big"
-        )  # numerical floor: seeds are below 2^63
+        digest = hashlib.sha256(said).digest()
+        return int.from_bytes(digest, "big") % torch.iinfo(torch.int64).max
 
     # ---- tensors
 
@@ -176,11 +177,9 @@ class Ranks:
         if self.first:
             buffer = torch.frombuffer(bytearray(content), dtype=torch.uint8)
         self._broadcast(buffer)
-        return (
-            what
-            if self.first
-            else shipping.unpacked(io.BytesIO(buffer.numpy().tobytes()))
-        )
+        if self.first:
+            return what
+        return shipping.opened(buffer.numpy().tobytes())
 
     def parcel(self, what: object) -> bytes | Path:
         """Return an object ready to be handed out by the first rank: on one machine a file, which the others map.
@@ -230,10 +229,9 @@ class Ranks:
             ).wait()
         pairs = zip(found, lengths, strict=True)
         parts = [part[: int(length)].numpy().tobytes() for part, length in pairs]
-        others = [io.BytesIO(part) for part in parts]
         return [
-            what if rank == self.rank else shipping.unpacked(part)
-            for rank, part in enumerate(others)
+            what if rank == self.rank else shipping.opened(part)
+            for rank, part in enumerate(parts)
         ]
 
     def _broadcast(self, tensor: Tensor) -> None:
@@ -251,10 +249,11 @@ class Ranks:
         self._parts += 1
         size = self.size // count
         index, rank = divmod(self.rank, size)
-        name = f"{self._name}.{self._parts}.{index}"
+        name = f"{self._name}/{self._parts}.{index}"
         if size == 1:
             return Ranks()
-        return connected(self._known_store(), name, rank, size, self._settings)
+        store = self._known_store()
+        return connected(store, name, rank, size, self._settings, self.host)
 
     def wait_long(self) -> None:
         """Have the next messages wait for as long as the first rank is at work."""
@@ -275,10 +274,14 @@ class Ranks:
     def fail(self, reason: str) -> None:
         """Leave word of why this rank ends, for those that will miss it."""
         if self._store is not None:
-            with contextlib.suppress(
-                Exception
-            ):  # who cannot be told is told by silence
-                self._store.set(f"{self._name}/failed", f"rank {self.rank}: {reason}")
+            # Who cannot be told is told by silence.
+            with contextlib.suppress(Exception):
+                self._store.set(self._word, f"rank {self.rank}: {reason}")
+
+    @property
+    def _word(self) -> str:
+        """Where a rank of this group, or of one that it is a part of, leaves word."""
+        return f"{self._name.partition('/')[0]}/failed"
 
     def _known_store(self) -> dist.Store:
         if self._store is None:
@@ -299,11 +302,10 @@ class Ranks:
 
     def _word_of_failure(self, error: RuntimeError) -> str:
         """Return why a rank has ended, as far as it left word, or how it was missed."""
-        name = f"{self._name}/failed"
         if self._store is not None:
             with contextlib.suppress(Exception):  # its keeper may be what was lost
-                if self._store.check([name]):
-                    return self._store.get(name).decode()
+                if self._store.check([self._word]):
+                    return self._store.get(self._word).decode()
         fault = " ".join(str(error).split())
         if "imed out" in fault or "imeout" in fault:
             waited = self._settings.answer_seconds
@@ -314,7 +316,12 @@ class Ranks:
 
 
 def connected(
-    store: dist.Store, name: str, rank: int, size: int, settings: RankSettings
+    store: dist.Store,
+    name: str,
+    rank: int,
+    size: int,
+    settings: RankSettings,
+    host: str | None = None,
 ) -> Ranks:
     """Return a group of processes on the CPU that meet at a store.
 
@@ -323,15 +330,23 @@ def connected(
         name: of the group.
         rank, size: of this process, and how many there are.
         settings: how long they wait.
+        host: at which this process is reached; by default the name of the machine.
 
     Raises:
         RankError: where not all come in time.
     """
     own = dist.PrefixStore(name, store)
+    gloo: Any = dist.ProcessGroupGloo
+    options = gloo._Options()
+    options._timeout = timedelta(seconds=settings.start_seconds)
+    usual = host is None
+    options._devices = [
+        gloo.create_default_device() if usual else gloo.create_device(hostname=host)
+    ]
     try:
-        group = dist.ProcessGroupGloo(
-            own, rank, size, timedelta(seconds=settings.start_seconds)
-        )
+        group = gloo(own, rank, size, options)
     except RuntimeError as error:
         raise RankError(f"not all of {size} came together ({error})") from error
-    return Ranks(rank, size, group, store, settings, name)
+    found = Ranks(rank, size, group, store, settings, name)
+    found.host = host
+    return found

@@ -6,7 +6,7 @@ import io
 import os
 import types
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cloudpickle
 import numpy as np
@@ -43,21 +43,18 @@ def packed(what: object) -> bytes:
     return content.getvalue()
 
 
-def unpacked(content: BinaryIO) -> Any:
-    """Return the object of some bytes, its tensors where this process computes."""
-    return torch.load(content, weights_only=False, map_location=_usual_place)
-
-
 def pack_file(what: object, path: Path) -> None:
     """Write an object to a file, which other processes of this machine map instead of copying it."""
     torch.save(what, path, pickle_module=_PICKLES)
 
 
 def opened(parcel: bytes | Path) -> Any:
-    """Return the object in a parcel; of a file on this machine its tensors are pages, until they are changed."""
-    if isinstance(parcel, bytes):
-        return unpacked(io.BytesIO(parcel))
-    return torch.load(parcel, weights_only=False, map_location="cpu", mmap=True)
+    """Return the object in a parcel, its tensors where this process computes; those of a file are pages of that."""
+    mapped = isinstance(parcel, Path)
+    content = parcel if isinstance(parcel, Path) else io.BytesIO(parcel)
+    return torch.load(
+        content, weights_only=False, map_location=_usual_place, mmap=mapped
+    )
 
 
 def _usual_place(storage: Any, location: str) -> Any:
