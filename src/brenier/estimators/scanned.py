@@ -46,7 +46,7 @@ class DealtOut:
         return side
 
 
-def scan_mark(side: FitSide, ranks: Ranks) -> str:
+def scan_mark(side: object, ranks: Ranks) -> str:
     """Return by what processes recognise that they have the same scan, nothing for other samples."""
     if isinstance(side, Scan):
         parts = [(part.where, sum(part.runs)) for part in side.parts]
