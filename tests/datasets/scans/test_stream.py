@@ -91,7 +91,7 @@ def test_rows_held_out_are_never_drawn(
     rows = ScanRows.of(scan(source(tmp_path), settings=STREAMED), "X")
     rest, (select, certify) = rows.split((28, 20), generator)
     held_out = set(numbers(select.rows)) | set(numbers(certify.rows))
-    assert len(held_out) == 48
+    assert len(held_out) == 48  # of the pool of 300
     drawn = rest.draws(same, generator)(2 * (ROWS - 48))
     times = Counter(numbers(drawn))
     assert times == dict.fromkeys(set(range(ROWS)) - held_out, 2)

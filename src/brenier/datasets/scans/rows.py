@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -45,8 +46,10 @@ class ScanRows:
     def of(cls, scan: Scan, name: str) -> ScanRows:
         """Return the population of a scan, its pool drawn."""
         settings = scan.settings
-        most = settings.pool_rows(scan.dim)
-        return cls(scan, name, draw_pool(scan, most, settings.pooled_pieces), scan.dim)
+        most, pieces = settings.pool_rows(scan.dim), settings.pooled_pieces
+        if scan.size is not None:
+            pieces = max(pieces, math.ceil(most * len(scan.pieces) / scan.size))
+        return cls(scan, name, draw_pool(scan, most, pieces), scan.dim)
 
     @property
     def size(self) -> int | None:
