@@ -14,6 +14,7 @@ Targets: a peak below 1.5 GiB, the same for all numbers of rows; waiting at most
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import time
@@ -60,7 +61,7 @@ class Written(NamedTuple):
 def prepare(rows: int, seed: int, flags: Flags) -> Iterator[Written]:
     """Write both sides, and remove them at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        needed = 2 * rows * DIM * 4
+        needed = 2 * rows * DIM * 4 / flags.links
         if shutil.disk_usage(folder).free < 1.5 * needed:
             raise OSError(f"{rows:,} rows a side need {needed / 2**30:.0f} GiB of disk")
         pair = separable_pair(DIM)
@@ -68,20 +69,23 @@ def prepare(rows: int, seed: int, flags: Flags) -> Iterator[Written]:
         for place, draw in enumerate((pair.source, pair.target)):
             side = Path(folder) / f"side{place}"
             side.mkdir()
-            write(side, rows, draw, torch.Generator().manual_seed(2 * seed + place))
+            generator = torch.Generator().manual_seed(2 * seed + place)
+            write(side, rows, draw, generator, flags.links)
             sides.append(str(side))
         yield Written(*sides)
 
 
-def write(folder: Path, rows: int, draw: Draw, generator: torch.Generator) -> None:
-    """Write rows as files of parquet, a row group at a time."""
+def write(
+    folder: Path, rows: int, draw: Draw, generator: torch.Generator, links: int
+) -> None:
+    """Write rows as files of parquet, a row group at a time; each file stands there under so many names."""
     import pyarrow
     from pyarrow import parquet
 
     names = [f"x{k}" for k in range(DIM)]
     schema = pyarrow.schema([(name, pyarrow.float32()) for name in names])
     per_file = -(-rows // FILES)
-    for file in range(FILES):
+    for file in range(FILES // links):
         left = min(per_file, rows - file * per_file)
         with parquet.ParquetWriter(folder / f"{file}.parquet", schema) as writer:
             while left > 0:
@@ -94,6 +98,8 @@ def write(folder: Path, rows: int, draw: Draw, generator: torch.Generator) -> No
                 table = pyarrow.table(columns, names=names)
                 writer.write_table(table.cast(schema), row_group_size=GROUP)
                 left -= group
+        for copy in range(1, links):
+            os.link(folder / f"{file}.parquet", folder / f"{file}-{copy}.parquet")
 
 
 def fit(written: Written, seconds: float, seed: int) -> dict[str, Any]:
@@ -137,7 +143,10 @@ def fit(written: Written, seconds: float, seed: int) -> dict[str, Any]:
 
 def problems(flags: Flags) -> Iterator[Choice]:
     for rows in flags.rows:
-        yield Choice(f"separable d={DIM}, {rows:,} rows a side", rows, {"rows": rows})
+        name = f"separable d={DIM}, {rows:,} rows a side"
+        if flags.links > 1:
+            name += f", each file under {flags.links} names"
+        yield Choice(name, rows, {"rows": rows, "links": flags.links})
 
 
 def methods(flags: Flags, problem: int) -> Iterator[Choice]:
@@ -195,6 +204,13 @@ BENCHMARK = Benchmark(
         (
             flag("--seconds", type=float, help="of a fit: default 300, 5 with --quick"),
             flag("--rows", type=int, nargs="+", help="a side (default 10^7 and 10^8)"),
+            flag(
+                "--links",
+                type=int,
+                choices=(1, 2, 5, 10),
+                default=1,
+                help="names that each file stands there under, so that fewer rows have to be made (default 1)",
+            ),
         ),
         check=_check,
     ),

@@ -279,10 +279,6 @@ def plain_task(
     encode_target = encoding(coordinates.encode_target)
     x, z = split.select
     held_out = encode_source(x.rows), encode_target(z.rows)
-    draw_source, draw_target = (
-        _draw(source, encode_source, generator),
-        _draw(target, encode_target, generator),
-    )
     options.pace.try_out(potential, held_out[0])
     batch = options.pace.first_batch(
         min(settings.training.batch_size, source.size or rows, target.size or rows)
@@ -306,6 +302,11 @@ def plain_task(
         )
     ]
     weights = weights_of(split.select)
+    # Scans begin to read here, after the potential was timed and while it is evaluated for the first time.
+    draw_source, draw_target = (
+        _draw(source, encode_source, generator),
+        _draw(target, encode_target, generator),
+    )
     samples = MemberSamples(
         draw_source, draw_target, held_out, calibration, weights=weights
     )

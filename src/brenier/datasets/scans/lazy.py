@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
@@ -117,8 +118,9 @@ class Scan:
         for run in self.runs:
             seekable = self.parts[run.part].seekable
             most = self.settings.piece_rows(self.row_bytes, seekable)
-            for first in range(0, run.rows, most):
-                last = min(first + most, run.rows)
+            count = -(-run.rows // most)
+            ends = [run.rows * place // count for place in range(count + 1)]
+            for first, last in itertools.pairwise(ends):
                 number = run.begin + first
                 found.append(Piece(run.part, run.run, first, last, number))
         return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -45,8 +46,10 @@ class ScanRows:
     def of(cls, scan: Scan, name: str) -> ScanRows:
         """Return the population of a scan, its pool drawn."""
         settings = scan.settings
-        most = settings.pool_rows(scan.dim)
-        return cls(scan, name, draw_pool(scan, most, settings.pooled_pieces), scan.dim)
+        most, pieces = settings.pool_rows(scan.dim), settings.pooled_pieces
+        if scan.size is not None:
+            pieces = max(pieces, math.ceil(most * len(scan.pieces) / scan.size))
+        return cls(scan, name, draw_pool(scan, most, pieces), scan.dim)
 
     @property
     def size(self) -> int | None:
@@ -119,11 +122,16 @@ class ScanRows:
     def split(
         self, counts: tuple[int, ...], generator: torch.Generator
     ) -> tuple[ScanRows, list[Weighted]]:
-        """Return the rest of the population, and disjoint samples of the given sizes, which it never draws."""
-        if sum(counts) >= len(self.pool):
+        """Return the rest of the population, and disjoint samples that it never draws.
+
+        These have the given sizes, or less where the pool is small.
+        """
+        most = max(1, len(self.pool) // self.scan.settings.held_out_one_in)
+        counts = tuple(min(count, most) for count in counts)
+        if sum(counts) > len(self.pool) - 2:
             raise DataError(
-                f"{self.name}: {sum(counts):,} rows are held out, and {len(self.pool):,} were drawn from all over it; "
-                "give more rows of a positive weight"
+                f"{self.name}: only {len(self.pool)} rows of a positive weight were drawn from all over it, of which "
+                f"{sum(counts)} are to be held out; give more such rows"
             )
         order = torch.randperm(len(self.pool), generator=generator)
         *parts, rest = order.split([*counts, len(self.pool) - sum(counts)])

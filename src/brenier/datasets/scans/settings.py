@@ -22,7 +22,9 @@ class ScanSettings:
             and comparisons rest on, are among them.
         pooled_numbers: of all pooled rows together, at most, but for
         least_pooled_rows: which are pooled however many columns there are.
-        pooled_pieces: pieces that pooled rows come from, at most, for each of these has to be read.
+        pooled_pieces: pieces that pooled rows come from, at most, for each of these has to be read; more where these
+            have too few rows.
+        held_out_one_in: of the pool, at most one row in so many is held out for each purpose.
         conditioned_rows: of a side with labels or covariates, which are drawn into memory.
         conditioned_pieces: pieces that these come from, at most.
         batch_rows: rows that are asked of an iterable dataset at once, or decoded of a row group.
@@ -38,6 +40,7 @@ class ScanSettings:
     pooled_numbers: int = 2**25
     least_pooled_rows: int = 2**16
     pooled_pieces: int = 64
+    held_out_one_in: int = 10
     conditioned_rows: int = 10**6
     conditioned_pieces: int = 256
     batch_rows: int = 2**16

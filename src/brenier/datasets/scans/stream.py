@@ -62,8 +62,8 @@ class ScanStream:
         Raises:
             DataError: for rows that cannot be used.
         """
-        drawn = []
-        while n > 0:
+        drawn: list[Tensor] = []
+        while n > 0 or not drawn:
             block = self._current()
             chosen = block.order[self.offset : self.offset + n]
             drawn.append(block.rows[chosen])
