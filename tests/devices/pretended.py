@@ -1,0 +1,337 @@
+"""A device that is none: its tensors say "cuda:0", compute on the CPU, and obey the rules of a GPU.
+
+Inside `pretended_device()` a machine without a GPU seems to have one. What is on it is computed by the kernels of the
+CPU, so that its numbers are those of the CPU to the bit; but
+
+* an operator that mixes a tensor of the device with one of the CPU raises as on a GPU. Tensors without dimensions are
+  taken by operators that work element by element, and row numbers of the CPU index a tensor of the device;
+* numpy does not take a tensor of the device, and a generator of the CPU draws nothing there;
+* whatever makes the host wait for the device is counted, with its place in the library: values read, shapes that follow
+  from values, copies from the host that are not told to return at once.
+
+To the C++ code of torch the tensors lie on its device "meta", which it has no streams for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import torch
+from torch.utils._mode_utils import no_dispatch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+DEVICE = torch.device("cuda:0")
+HOST = torch.device("cpu")
+META = torch.device("meta")
+LIBRARY = "/src/brenier/"
+aten = torch.ops.aten
+
+INDEXING = {
+    "aten::index",
+    "aten::index_put",
+    "aten::index_put_",
+    "aten::_index_put_impl_",
+    "aten::_unsafe_index",
+    "aten::_unsafe_index_put",
+}
+COPIES = {"aten::_to_copy", "aten::copy_", "aten::copy"}
+# What takes a tensor of the CPU without dimensions, beside all that works element by element.
+TAKE_SCALARS = {
+    "aten::where",
+    "aten::masked_fill",
+    "aten::masked_fill_",
+    "aten::index_fill",
+    "aten::index_fill_",
+    "aten::fill",
+    "aten::fill_",
+    *INDEXING,
+    *COPIES,
+}
+# Their results have shapes, or are checks, that the host waits for.
+READS = {
+    "aten::_local_scalar_dense",
+    "aten::nonzero",
+    "aten::masked_select",
+    "aten::_unique",
+    "aten::_unique2",
+    "aten::unique_dim",
+    "aten::unique_consecutive",
+    "aten::repeat_interleave",
+    "aten::equal",
+    "aten::bincount",
+    "aten::_linalg_check_errors",
+    "aten::_linalg_eigh",
+    "aten::_linalg_svd",
+    "aten::linalg_eig",
+    "aten::linalg_lstsq",
+}
+
+
+class DeviceMismatch(RuntimeError):
+    """Tensors of the device and of the host in one operator."""
+
+
+class OnDevice(torch.Tensor):
+    """A tensor of the pretended device. Attribute `inner`: the tensor of the CPU that holds its numbers."""
+
+    inner: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, inner: torch.Tensor) -> OnDevice:
+        made = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls,
+            inner.size(),
+            strides=inner.stride(),
+            storage_offset=inner.storage_offset(),
+            dtype=inner.dtype,
+            layout=inner.layout,
+            device=META,
+        )
+        made.inner = inner
+        return made
+
+    device = property(lambda self: DEVICE)
+    is_cuda = property(lambda self: True)
+    is_meta = property(lambda self: False)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return f"OnDevice({self.inner})"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Be saved as what `torch.load(..., map_location="cpu")` reads back."""
+        return self.inner.__reduce_ex__(protocol)
+
+    def numpy(self, *, force: bool = False) -> Any:
+        raise TypeError(
+            "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first"
+        )
+
+    def __array__(self, dtype: Any = None) -> Any:
+        return self.numpy()
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        raise RuntimeError(f"{function} on the pretended device outside of it")
+
+
+@dataclass
+class Traffic:
+    """What made the host wait for the device.
+
+    Attributes:
+        reads: of values, and of shapes that follow from values, by place.
+        uploads: copies to the device that were not told to return at once, by place.
+        operators: how many ran on the device.
+    """
+
+    reads: Counter[str] = field(default_factory=Counter)
+    uploads: Counter[str] = field(default_factory=Counter)
+    operators: int = 0
+
+    def waits(self, *but: str) -> int:
+        """Return how often the host waited, places that begin like one of `but` aside."""
+        both = [*self.reads.items(), *self.uploads.items()]
+        return sum(n for place, n in both if not place.startswith(but))
+
+    def clear(self) -> None:
+        """Begin to count anew."""
+        self.reads.clear()
+        self.uploads.clear()
+        self.operators = 0
+
+
+class _Pretend(TorchDispatchMode):
+    """Every operator, as long as the device is there."""
+
+    def __init__(self, traffic: Traffic, *, double: bool) -> None:
+        super().__init__()
+        self.traffic, self.double = traffic, double
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        tensors = [
+            each
+            for each in tree_flatten((args, kwargs))[0]
+            if isinstance(each, torch.Tensor)
+        ]
+        there = any(isinstance(each, OnDevice) for each in tensors)
+        name, asked = function._schema.name, kwargs.get("device")
+        if not there and not _is_pretended(asked, name):
+            return function(*args, **kwargs)
+        if there:
+            _check_devices(name, function, args, kwargs, tensors)
+        else:
+            _check_generator(kwargs.get("generator"), asked)
+        to_host = asked is not None and asked.type == "cpu"
+        if asked is not None:
+            kwargs["device"] = HOST
+        self._count(name, args, kwargs, tensors, there, to_host)
+        _check_generator(kwargs.get("generator"), DEVICE)
+        result = function(*tree_map(_inner, args), **tree_map(_inner, kwargs))
+        return self._placed(function, args, kwargs, result, to_host)
+
+    def _count(
+        self,
+        name: str,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[torch.Tensor],
+        there: bool,
+        to_host: bool,
+    ) -> None:
+        """Count what makes the host wait."""
+        self.traffic.operators += 1
+        returns_at_once = kwargs.get("non_blocking", False)
+        if name == "aten::copy_":
+            returns_at_once = args[2] if len(args) > 2 else returns_at_once
+            into, of = (isinstance(each, OnDevice) for each in args[:2])
+            if into and not of and not returns_at_once:
+                self.traffic.uploads[_place()] += 1
+            if of and not into:
+                self.traffic.reads[_place()] += 1
+        elif to_host and there or name in READS:
+            self.traffic.reads[_place()] += 1
+        elif name == "aten::_to_copy" and not there and not returns_at_once:
+            self.traffic.uploads[_place()] += 1
+        elif name in INDEXING:
+            if any(each.dtype in (torch.bool, torch.uint8) for each in _indices(args)):
+                self.traffic.reads[_place()] += 1
+            elif not all(isinstance(each, OnDevice) for each in _indices(args)):
+                self.traffic.uploads[_place()] += 1
+
+    def _placed(
+        self, function: Any, args: Any, kwargs: dict[str, Any], result: Any, host: bool
+    ) -> Any:
+        """Return a result on the device; the argument itself where that was written to."""
+        written = [
+            args[place] if place < len(args) else kwargs.get(argument.name)
+            for place, argument in enumerate(function._schema.arguments)
+            if argument.alias_info is not None and argument.alias_info.is_write
+        ]
+        if written and function._schema.returns:
+            if torch.Tag.inplace_view in function.tags:
+                with no_dispatch():  # the same for what C++ knows of the shape
+                    function(*args, **kwargs)
+            return written[0] if len(written) == 1 else tuple(written)
+        if host:
+            return result
+
+        def placed(each: Any) -> Any:
+            if not isinstance(each, torch.Tensor):
+                return each
+            if each.dtype == torch.float64 and not self.double:
+                raise TypeError(
+                    "Cannot convert a tensor to float64, which this device does not support"
+                )
+            return OnDevice(each)
+
+        return tree_map(placed, result)
+
+
+def _is_pretended(asked: torch.device | None, name: str) -> bool:
+    """Say whether an operator is asked for a result on the device, by its name or by that which C++ knows it under."""
+    if asked is None:
+        return False
+    really_meta = _surrounding_device() == META and name not in COPIES
+    return asked.type == DEVICE.type or (asked.type == META.type and not really_meta)
+
+
+def _surrounding_device() -> torch.device | None:
+    """Return the device of a `with torch.device(...)` around us."""
+    return torch.utils._device.CURRENT_DEVICE
+
+
+def _inner(each: Any) -> Any:
+    return each.inner if isinstance(each, OnDevice) else each
+
+
+def _indices(args: Any) -> list[torch.Tensor]:
+    return [each for each in args[1] if each is not None]
+
+
+def _place() -> str:
+    """Return the innermost line of the library that is being run, as `file:line function`."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if LIBRARY in path:
+            file = path.split(LIBRARY)[1]
+            return f"{file}:{frame.f_lineno} {frame.f_code.co_name}"
+        frame = frame.f_back  # type: ignore[assignment]
+    return "elsewhere"
+
+
+def _check_generator(generator: torch.Generator | None, device: torch.device) -> None:
+    if generator is not None and generator.device.type != device.type:
+        raise DeviceMismatch(
+            f"Expected a '{device.type}' device type for generator but found '{generator.device.type}'"
+        )
+
+
+def _check_devices(
+    name: str,
+    function: Any,
+    args: Any,
+    kwargs: dict[str, Any],
+    tensors: list[torch.Tensor],
+) -> None:
+    """Raise where an operator would not take these tensors together."""
+    own = tensors
+    if name in INDEXING:
+        if not isinstance(args[0], OnDevice):
+            raise _mismatch(name, "a tensor of the CPU is indexed on it by the device")
+        held = _indices(args)
+        own = [each for each in tensors if not any(each is index for index in held)]
+    if name in COPIES:
+        return
+    strangers = [each for each in own if not isinstance(each, OnDevice)]
+    scalars = name in TAKE_SCALARS or torch.Tag.pointwise in function.tags
+    for each in strangers:
+        if each.dim() or not scalars:
+            raise _mismatch(name, f"a tensor {tuple(each.shape)} is on the CPU")
+    for place, argument in enumerate(function._schema.arguments):
+        if argument.alias_info is None or not argument.alias_info.is_write:
+            continue
+        target = args[place] if place < len(args) else kwargs.get(argument.name)
+        if any(target is each for each in strangers):
+            raise _mismatch(name, "the result is on the CPU")
+
+
+def _mismatch(name: str, fault: str) -> DeviceMismatch:
+    return DeviceMismatch(
+        f"Expected all tensors to be on the same device, cuda:0, but in {name} {fault}"
+    )
+
+
+@contextlib.contextmanager
+def pretended_device(*, double: bool = True) -> Iterator[Traffic]:
+    """Have a device `DEVICE`.
+
+    Args:
+        double: whether it knows float64.
+    """
+    traffic = Traffic()
+    known = torch._C._only_lift_cpu_tensors()  # type: ignore[attr-defined]
+    torch._C._set_only_lift_cpu_tensors(True)  # type: ignore[attr-defined]
+    try:
+        with (
+            mock.patch("torch.cuda._lazy_init"),
+            _Pretend(traffic, double=double),
+        ):
+            yield traffic
+    finally:
+        torch._C._set_only_lift_cpu_tensors(known)  # type: ignore[attr-defined]
