@@ -15,23 +15,22 @@ To the C++ code of torch the tensors lie on its device "meta", which it has no s
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("cuda:0")
 HOST = torch.device("cpu")
 META = torch.device("meta")
 LIBRARY = "/src/brenier/"
-aten = torch.ops.aten
 
 INDEXING = {
     "aten::index",
@@ -163,83 +162,109 @@ class _Pretend(TorchDispatchMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = dict(kwargs or {})
-        tensors = [
-            each
-            for each in tree_flatten((args, kwargs))[0]
-            if isinstance(each, torch.Tensor)
-        ]
+        known = _operator(function)
+        tensors = _tensors((*args, *kwargs.values()))
         there = any(isinstance(each, OnDevice) for each in tensors)
-        name, asked = function._schema.name, kwargs.get("device")
-        if not there and not _is_pretended(asked, name):
+        asked = kwargs.get("device")
+        if not there and not _is_pretended(asked, known.name):
             return function(*args, **kwargs)
         if there:
-            _check_devices(name, function, args, kwargs, tensors)
-        else:
-            _check_generator(kwargs.get("generator"), asked)
+            _check_devices(known, args, kwargs, tensors)
+        if "generator" in kwargs:
+            _check_generator(kwargs["generator"])
         to_host = asked is not None and asked.type == "cpu"
         if asked is not None:
             kwargs["device"] = HOST
-        self._count(name, args, kwargs, tensors, there, to_host)
-        _check_generator(kwargs.get("generator"), DEVICE)
-        result = function(*tree_map(_inner, args), **tree_map(_inner, kwargs))
-        return self._placed(function, args, kwargs, result, to_host)
+        self._count(known.name, args, kwargs, there=there, to_host=to_host)
+        inner = {name: _inner(each) for name, each in kwargs.items()}
+        result = function(*map(_inner, args), **inner)
+        if known.written and known.returns:
+            return _written(known, function, args, kwargs)
+        return result if to_host else self._placed(result)
 
     def _count(
-        self,
-        name: str,
-        args: Any,
-        kwargs: dict[str, Any],
-        tensors: list[torch.Tensor],
-        there: bool,
-        to_host: bool,
+        self, name: str, args: Any, kwargs: Any, *, there: bool, to_host: bool
     ) -> None:
         """Count what makes the host wait."""
         self.traffic.operators += 1
-        returns_at_once = kwargs.get("non_blocking", False)
+        waits = not kwargs.get("non_blocking", False)
         if name == "aten::copy_":
-            returns_at_once = args[2] if len(args) > 2 else returns_at_once
+            waits = not (args[2] if len(args) > 2 else not waits)
             into, of = (isinstance(each, OnDevice) for each in args[:2])
-            if into and not of and not returns_at_once:
+            if into and not of and waits:
                 self.traffic.uploads[_place()] += 1
             if of and not into:
                 self.traffic.reads[_place()] += 1
         elif to_host and there or name in READS:
             self.traffic.reads[_place()] += 1
-        elif name == "aten::_to_copy" and not there and not returns_at_once:
+        elif name == "aten::_to_copy" and not there and waits:
             self.traffic.uploads[_place()] += 1
         elif name in INDEXING:
-            if any(each.dtype in (torch.bool, torch.uint8) for each in _indices(args)):
+            index = _tensors(args[1])
+            if any(each.dtype in (torch.bool, torch.uint8) for each in index):
                 self.traffic.reads[_place()] += 1
-            elif not all(isinstance(each, OnDevice) for each in _indices(args)):
+            elif not all(isinstance(each, OnDevice) for each in index):
                 self.traffic.uploads[_place()] += 1
 
-    def _placed(
-        self, function: Any, args: Any, kwargs: dict[str, Any], result: Any, host: bool
-    ) -> Any:
-        """Return a result on the device; the argument itself where that was written to."""
-        written = [
-            args[place] if place < len(args) else kwargs.get(argument.name)
-            for place, argument in enumerate(function._schema.arguments)
-            if argument.alias_info is not None and argument.alias_info.is_write
-        ]
-        if written and function._schema.returns:
-            if torch.Tag.inplace_view in function.tags:
-                with no_dispatch():  # the same for what C++ knows of the shape
-                    function(*args, **kwargs)
-            return written[0] if len(written) == 1 else tuple(written)
-        if host:
-            return result
-
-        def placed(each: Any) -> Any:
-            if not isinstance(each, torch.Tensor):
-                return each
-            if each.dtype == torch.float64 and not self.double:
+    def _placed(self, result: Any) -> Any:
+        """Return a result on the device."""
+        if isinstance(result, torch.Tensor):
+            if result.dtype == torch.float64 and not self.double:
                 raise TypeError(
                     "Cannot convert a tensor to float64, which this device does not support"
                 )
-            return OnDevice(each)
+            return OnDevice(result)
+        if isinstance(result, list | tuple):
+            return type(result)(map(self._placed, result))
+        return result
 
-        return tree_map(placed, result)
+
+class _Operator(NamedTuple):
+    """What is known of an operator: its name, the arguments that it writes to, and what it takes and gives."""
+
+    name: str
+    written: tuple[tuple[int, str], ...]
+    takes_scalars: bool
+    returns: bool
+    reshapes: bool
+
+
+@functools.cache
+def _operator(function: Any) -> _Operator:
+    schema = function._schema
+    written = tuple(
+        (place, argument.name)
+        for place, argument in enumerate(schema.arguments)
+        if argument.alias_info is not None and argument.alias_info.is_write
+    )
+    scalars = schema.name in TAKE_SCALARS or torch.Tag.pointwise in function.tags
+    reshapes = torch.Tag.inplace_view in function.tags
+    return _Operator(schema.name, written, scalars, bool(schema.returns), reshapes)
+
+
+def _written(
+    known: _Operator, function: Any, args: Any, kwargs: dict[str, Any]
+) -> Any:
+    """Return the arguments that an operator has written to."""
+    if known.reshapes:
+        with no_dispatch():  # the same for what C++ knows of the shape
+            function(*args, **kwargs)
+    found = [
+        args[place] if place < len(args) else kwargs[name]
+        for place, name in known.written
+    ]
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def _tensors(parts: Any) -> list[torch.Tensor]:
+    """Return the tensors among arguments, and in lists of them."""
+    found = []
+    for each in parts:
+        if isinstance(each, torch.Tensor):
+            found.append(each)
+        elif isinstance(each, list | tuple):
+            found += _tensors(each)
+    return found
 
 
 def _is_pretended(asked: torch.device | None, name: str) -> bool:
@@ -256,11 +281,12 @@ def _surrounding_device() -> torch.device | None:
 
 
 def _inner(each: Any) -> Any:
-    return each.inner if isinstance(each, OnDevice) else each
-
-
-def _indices(args: Any) -> list[torch.Tensor]:
-    return [each for each in args[1] if each is not None]
+    """Return what an argument holds on the CPU."""
+    if isinstance(each, OnDevice):
+        return each.inner
+    if isinstance(each, list | tuple):
+        return type(each)(map(_inner, each))
+    return each
 
 
 def _place() -> str:
@@ -275,40 +301,33 @@ def _place() -> str:
     return "elsewhere"
 
 
-def _check_generator(generator: torch.Generator | None, device: torch.device) -> None:
-    if generator is not None and generator.device.type != device.type:
+def _check_generator(generator: torch.Generator | None) -> None:
+    """Raise where a generator does not draw on the device."""
+    if generator is not None and generator.device != DEVICE:
         raise DeviceMismatch(
-            f"Expected a '{device.type}' device type for generator but found '{generator.device.type}'"
+            f"Expected a 'cuda' device type for generator but found '{generator.device}'"
         )
 
 
 def _check_devices(
-    name: str,
-    function: Any,
-    args: Any,
-    kwargs: dict[str, Any],
-    tensors: list[torch.Tensor],
+    known: _Operator, args: Any, kwargs: dict[str, Any], tensors: list[torch.Tensor]
 ) -> None:
     """Raise where an operator would not take these tensors together."""
-    own = tensors
-    if name in INDEXING:
-        if not isinstance(args[0], OnDevice):
-            raise _mismatch(name, "a tensor of the CPU is indexed on it by the device")
-        held = _indices(args)
-        own = [each for each in tensors if not any(each is index for index in held)]
-    if name in COPIES:
+    strangers = [each for each in tensors if not isinstance(each, OnDevice)]
+    if known.name in COPIES or not strangers:
         return
-    strangers = [each for each in own if not isinstance(each, OnDevice)]
-    scalars = name in TAKE_SCALARS or torch.Tag.pointwise in function.tags
+    if known.name in INDEXING:
+        if not isinstance(args[0], OnDevice):
+            raise _mismatch(known.name, "what is indexed is on the CPU")
+        index = {id(each) for each in _tensors(args[1])}
+        strangers = [each for each in strangers if id(each) not in index]
     for each in strangers:
-        if each.dim() or not scalars:
-            raise _mismatch(name, f"a tensor {tuple(each.shape)} is on the CPU")
-    for place, argument in enumerate(function._schema.arguments):
-        if argument.alias_info is None or not argument.alias_info.is_write:
-            continue
-        target = args[place] if place < len(args) else kwargs.get(argument.name)
-        if any(target is each for each in strangers):
-            raise _mismatch(name, "the result is on the CPU")
+        if each.dim() or not known.takes_scalars:
+            raise _mismatch(known.name, f"a tensor {tuple(each.shape)} is on the CPU")
+    for place, name in known.written:
+        target = args[place] if place < len(args) else kwargs.get(name)
+        if isinstance(target, torch.Tensor) and not isinstance(target, OnDevice):
+            raise _mismatch(known.name, "the result is on the CPU")
 
 
 def _mismatch(name: str, fault: str) -> DeviceMismatch:

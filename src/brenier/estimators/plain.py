@@ -161,7 +161,6 @@ class PlainProblem:
     def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
         """Return how figures contradict each other, or that moved rows lie where the target has none, or None."""
         settings = self.options.settings.plan
-        encode = transport.coordinates.encode_target
         held_out, fresh = self.split.certify
         x, condition, _ = self.round_trip()
         rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
@@ -170,6 +169,11 @@ class PlainProblem:
             settings.compared_rows, pace.settings.moved_share, "looked at", 1
         )
         moved = transport(x[:most].double(), *condition)
+
+        def encode(rows: Tensor) -> Tensor:
+            there = rows.to(self.options.device)
+            return transport.coordinates.encode_target(there)
+
         stray = stray_share(
             held_out[:most].of(lambda _: encode(moved)),
             encode(fresh.rows[:most].double()),
