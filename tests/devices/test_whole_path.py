@@ -1,0 +1,324 @@
+"""Everything the library does, on a device that tells it nothing of the CPU: the same numbers, and nothing is mixed."""
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pretended import DEVICE, OnDevice, pretended_device
+
+from brenier import (
+    Elastic,
+    LogCosh,
+    Mahalanobis,
+    OptimalTransport,
+    Power,
+    UnbalancedMass,
+    load,
+)
+from brenier.baselines import CharacteristicFlow, EntropicMap, Linear, MMv1
+from brenier.control import FeedbackPolicy, OptimalControl
+
+Place = str | torch.device
+Case = Callable[[Place, Path], list[Any]]
+CASES: dict[str, Case] = {}
+CPU, THERE = "cpu", "cuda:0"
+
+
+def case(function: Case) -> Case:
+    """Register what a device, and an empty folder, are taken through."""
+    CASES[function.__name__] = function
+    return function
+
+
+def sides(rows: int = 300, dim: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """A sample, and another one moved by a map that is far from affine."""
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=(rows, dim)), rng.normal(size=(rows + 20, dim))
+    return x, z + 2 * np.tanh(3 * z) + 1
+
+
+def estimator(place: Place, potential: Any = "free", **told: Any) -> OptimalTransport:
+    """An estimator that takes a few small steps, and keeps its network however it compares with the start."""
+    usual: dict[str, Any] = {
+        "max_steps": 3,
+        "batch_size": 64,
+        "n_networks": 1,
+        "random_state": 0,
+        "device": place,
+    }
+    return OptimalTransport(potential, **{**usual, **told})
+
+
+def found(ot: OptimalTransport, x: Any, z: Any, **condition: Any) -> list[Any]:
+    """What a fit gives: weights, coordinates, the record, moved rows there and back."""
+    skipped = ("seconds", "rollbacks", "setbacks")
+    record = [
+        [value for name, value in row.items() if name not in skipped]
+        for row in ot.history_
+    ]
+    return [
+        *ot.map_.network.state_dict().values(),
+        *ot.map_.coordinates.tensors().values(),
+        record,
+        ot.diagnostics_["selected"],
+        ot.diagnostics_["round_trip"],
+        ot.transform(x[:40], **condition),
+        ot.inverse_transform(z[:40], **condition),
+    ]
+
+
+@case
+def a_network(place: Place, folder: Path) -> list[Any]:
+    """A plain fit, and all that may be asked of its map."""
+    x, z = sides()
+    ot = estimator(place, max_steps=12, keep_rows=True).fit(x, z)
+    density = ot.log_density(z[:10])
+    middle = ot.map_.interpolate(x[:10], 0.3)
+    cross = ot.map_.distance(x[:50], z[:50])
+    assert ot.diagnostics_["selected"] != "affine", "the network is not to be left out"
+    return [
+        *found(ot, x, z),
+        density,
+        middle,
+        cross,
+        ot.distance(),
+        ot.score(x[:50], z[:50]),
+        ot.map_.support.radii,
+    ]
+
+
+@case
+def the_affine_map(place: Place, folder: Path) -> list[Any]:
+    """Two Gaussians, of which a network learns nothing: the affine map is refitted."""
+    rng = np.random.default_rng(1)
+    x, z = rng.normal(size=(400, 3)), 2 * rng.normal(size=(400, 3)) - 1
+    ot = estimator(place).fit(x, z)
+    assert ot.diagnostics_["selected"] == "affine"
+    return [*found(ot, x, z), ot.distance()]
+
+
+@case
+def an_ensemble_of_folds(place: Place, folder: Path) -> list[Any]:
+    """Few rows, of which each network leaves out others."""
+    x, z = sides(60)
+    ot = estimator(place, n_networks=None, batch_size=None, max_steps=6).fit(x, z)
+    return [*found(ot, x, z), ot.distance()]
+
+
+@case
+def an_entropic_plan(place: Place, folder: Path) -> list[Any]:
+    """Clusters, between which the plan of the rows is better than a network of three steps."""
+    x, z = sides(80)
+    x[:40] += 6
+    z[:40, 0] -= 9
+    ot = estimator(place, "auto", n_networks=None, batch_size=None).fit(x, z)
+    assert ot.diagnostics_["selected"] == "entropic plan"
+    return [*found(ot, x, z), ot.distance()]
+
+
+@case
+def labels(place: Place, folder: Path) -> list[Any]:
+    """A map per class."""
+    x, z = sides()
+    of_x, of_z = np.arange(len(x)) % 3, np.arange(len(z)) % 3
+    ot = estimator(place).fit(
+        x, z + of_z[:, None], source_labels=of_x, target_labels=of_z
+    )
+    moved = found(ot, x, z, labels=of_x[:40])
+    score = ot.score(x, z, source_labels=of_x, target_labels=of_z)
+    return [
+        *moved,
+        ot.distance(1),
+        score,
+        ot.map_.at(0)(x[:10]),
+        ot.log_density(z[:5], labels=2),
+    ]
+
+
+@case
+def covariates(place: Place, folder: Path) -> list[Any]:
+    """A map at every value of one covariate."""
+    x, z = sides()
+    rng = np.random.default_rng(2)
+    of_x, of_z = rng.uniform(size=len(x)), rng.uniform(size=len(z))
+    z = z * (1 + of_z[:, None])
+    ot = estimator(place).fit(x, z, source_covariates=of_x, target_covariates=of_z)
+    at = of_x[:40]
+    return [
+        *found(ot, x, z, covariates=at),
+        ot.distance(),
+        ot.log_density(z[:5], covariates=[0.3]),
+    ]
+
+
+@case
+def weights(place: Place, folder: Path) -> list[Any]:
+    """Rows that count more than others, with classes and without."""
+    x, z = sides()
+    rng = np.random.default_rng(3)
+    of_x, of_z = rng.exponential(size=len(x)), rng.exponential(size=len(z))
+    ot = estimator(place).fit(x, z, source_weight=of_x, target_weight=of_z)
+    plain = [*found(ot, x, z), ot.distance()]
+    names = np.arange(len(x)) % 2
+    again = estimator(place).fit(x, z, source_labels=names, source_weight=of_x)
+    return [*plain, *found(again, x, z, labels=1)]
+
+
+def of_cost(cost: Any, place: Place, **told: Any) -> list[Any]:
+    """What a fit under another cost gives."""
+    x, z = sides()
+    ot = estimator(place, cost=cost, **told).fit(x, z)
+    return [*found(ot, x, z), ot.distance()]
+
+
+@case
+def a_power(place: Place, folder: Path) -> list[Any]:
+    """A cost that is a function of the distance."""
+    return of_cost(Power(3), place)
+
+
+@case
+def a_kinked_cost(place: Place, folder: Path) -> list[Any]:
+    """A cost with kinks, which another solver is for."""
+    return of_cost(Elastic(0.3), place)
+
+
+@case
+def a_smooth_cost(place: Place, folder: Path) -> list[Any]:
+    """A cost that is a sum over coordinates."""
+    return of_cost(LogCosh(), place)
+
+
+@case
+def a_metric(place: Place, folder: Path) -> list[Any]:
+    """The squared distance in a metric."""
+    return of_cost(Mahalanobis([[2.0, 0.3], [0.3, 1.0]]), place)
+
+
+@case
+def unbalanced_mass(place: Place, folder: Path) -> list[Any]:
+    """Mass that need not be kept."""
+    x, z = sides()
+    ot = estimator(place, mass=UnbalancedMass(4.0, 4.0)).fit(x, z)
+    return [*found(ot, x, z), ot.distance(), ot.map_.masses(x[:10], z[:10])]
+
+
+@case
+def a_warm_start(place: Place, folder: Path) -> list[Any]:
+    """A second fit, which goes on from the map of the first."""
+    x, z = sides()
+    ot = estimator(place, warm_start=True).fit(x, z)
+    return found(ot.fit(x, z + 0.1), x, z)
+
+
+@case
+def a_certificate(place: Place, folder: Path) -> list[Any]:
+    """What may be claimed of a map, its error estimated by a second fit."""
+    x, z = sides()
+    ot = estimator(place).fit(x, z)
+    return [ot.certify(), ot.certify(x, z, map_error=False)]
+
+
+@case
+def certificates_of_classes(place: Place, folder: Path) -> list[Any]:
+    """What may be claimed of the map of every class, and over all covariates."""
+    x, z = sides()
+    of_x, of_z = np.arange(len(x)) % 2, np.arange(len(z)) % 2
+    first = estimator(place).fit(x, z, source_labels=of_x, target_labels=of_z)
+    second = estimator(place).fit(x, z, target_covariates=of_z * 1.0)
+    return [first.certify(map_error=False), second.certify(map_error=False)]
+
+
+class Killed(Exception):
+    """What ends a run on its way."""
+
+
+@case
+def a_run_taken_up(place: Place, folder: Path) -> list[Any]:
+    """A run that was killed on its way, and another that goes on with it."""
+    x, z = sides()
+    calls = []
+
+    def source(n: int, generator: torch.Generator) -> torch.Tensor:
+        calls.append(n)
+        if len(calls) == stop:
+            raise Killed
+        return torch.randn(n, 2, generator=generator)
+
+    told = {"checkpoint": str(folder / "run"), "settings": {"evaluate_every": 2}}
+    stop, resumed = 25, False
+    with contextlib.suppress(Killed):
+        estimator(place, max_steps=40, **told).fit(source, z)
+    resumed, stop = (folder / "run" / "run.pt").exists(), -1
+    assert resumed, "the run ended before it could be killed"
+    return found(estimator(place, max_steps=40, **told).fit(source, z), x, z)
+
+
+@case
+def a_flow(place: Place, folder: Path) -> list[Any]:
+    """A flow along characteristics, saved and loaded."""
+    x, z = sides()
+    told = {"max_steps": 3, "batch_size": 64, "random_state": 0, "device": place}
+    flow = CharacteristicFlow(**told).fit(x, z)
+    flow.save(folder / "flow")
+    again = CharacteristicFlow.load(folder / "flow", device=place)
+    return [flow.transform(x), flow.inverse_transform(z), again.transform(x)]
+
+
+@case
+def rivals(place: Place, folder: Path) -> list[Any]:
+    """A baseline in closed form, one of plans, and a learnt one."""
+    x, z = sides(100)
+    learnt = MMv1(max_steps=2, random_state=0, device=place)
+    methods = [Linear(device=place), EntropicMap(device=place), learnt]
+    return [method.fit(x, z).transform(x[:20]) for method in methods]
+
+
+@case
+def control(place: Place, folder: Path) -> list[Any]:
+    """A policy learnt, saved, loaded and followed."""
+    own = OptimalControl(
+        "quadratic-integrator", steps=4, max_steps=3, device=place, batch_size=16
+    ).fit()
+    own.save(folder / "policy")
+    again = FeedbackPolicy.load(folder / "policy", device=place)
+    z = np.ones((3, 1))
+    return [own.policy_.rollout(z).cost, again.rollout(z).cost, own.history_]
+
+
+def flat(part: Any) -> Iterator[np.ndarray | str]:
+    """The numbers in what a case gives."""
+    if isinstance(part, torch.Tensor):
+        yield part.detach().cpu().numpy()
+    elif isinstance(part, np.ndarray):
+        yield part
+    elif isinstance(part, dict):
+        named = (value for name, value in part.items() if "seconds" not in name)
+        for value in named:
+            yield from flat(value)
+    elif isinstance(part, list | tuple):
+        for each in part:
+            yield from flat(each)
+    elif isinstance(part, float | int):
+        yield np.asarray(part)
+    else:
+        yield str(part)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_device_gives_what_the_cpu_gives(name: str, tmp_path: Path) -> None:
+    """On the device each kind of fit gives the numbers that it gives on the CPU, to the bit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of such short fits
+        here = CASES[name](CPU, tmp_path / "here")
+        with pretended_device() as traffic:
+            there = CASES[name](THERE, tmp_path / "there")
+            compared = list(flat(there))
+    assert traffic.operators > 100, "nothing ran on the device"
+    for own, other in zip(flat(here), compared, strict=True):
+        np.testing.assert_array_equal(own, other)
