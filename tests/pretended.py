@@ -19,11 +19,13 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from unittest import mock
 
 import torch
+from torch.utils._device import DeviceContext
 from torch.utils._mode_utils import no_dispatch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -100,6 +102,16 @@ class OnDevice(torch.Tensor):
     is_cuda = property(lambda self: True)
     is_meta = property(lambda self: False)
 
+    @property  # type: ignore[override]
+    def data(self) -> torch.Tensor:
+        """The tensor without its history, which may be set."""
+        return self.detach()
+
+    @data.setter
+    def data(self, other: OnDevice) -> None:
+        torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
+        self.inner = other.inner
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"OnDevice({self.inner})"
 
@@ -111,6 +123,9 @@ class OnDevice(torch.Tensor):
         raise TypeError(
             "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first"
         )
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, **others: Any) -> Any:
+        return torch.tensor(data, dtype=dtype or self.dtype, device=DEVICE, **others)
 
     def __array__(self, dtype: Any = None) -> Any:
         return self.numpy()
@@ -166,7 +181,7 @@ class _Pretend(TorchDispatchMode):
         tensors = _tensors((*args, *kwargs.values()))
         there = any(isinstance(each, OnDevice) for each in tensors)
         asked = kwargs.get("device")
-        if not there and not _is_pretended(asked, known.name):
+        if not there and not _is_pretended(asked):
             return function(*args, **kwargs)
         if there:
             _check_devices(known, args, kwargs, tensors)
@@ -267,17 +282,26 @@ def _tensors(parts: Any) -> list[torch.Tensor]:
     return found
 
 
-def _is_pretended(asked: torch.device | None, name: str) -> bool:
+def _is_pretended(asked: torch.device | None) -> bool:
     """Say whether an operator is asked for a result on the device, by its name or by that which C++ knows it under."""
     if asked is None:
         return False
-    really_meta = _surrounding_device() == META and name not in COPIES
-    return asked.type == DEVICE.type or (asked.type == META.type and not really_meta)
+    return asked == DEVICE or (asked.type == META.type and not _really_meta.get())
 
 
-def _surrounding_device() -> torch.device | None:
-    """Return the device of a `with torch.device(...)` around us."""
-    return torch.utils._device.CURRENT_DEVICE
+_really_meta = ContextVar("really_meta", default=False)
+
+
+def _within_a_context(self: DeviceContext, function: Any, *rest: Any) -> Any:
+    """Run a function of torch inside `with torch.device(...)`, and remember where that is the true device "meta"."""
+    token = _really_meta.set(self.device.type == META.type)
+    try:
+        return _usual_context(self, function, *rest)
+    finally:
+        _really_meta.reset(token)
+
+
+_usual_context = DeviceContext.__torch_function__
 
 
 def _inner(each: Any) -> Any:
@@ -349,6 +373,7 @@ def pretended_device(*, double: bool = True) -> Iterator[Traffic]:
     try:
         with (
             mock.patch("torch.cuda._lazy_init"),
+            mock.patch.object(DeviceContext, "__torch_function__", _within_a_context),
             _Pretend(traffic, double=double),
         ):
             yield traffic
