@@ -106,7 +106,7 @@ FOLDED: dict[str, Any] = {  # where no steps are asked for, few rows fall into f
     "max_steps": None,
     "n_networks": None,
     "batch_size": None,
-    "settings": {"few_rows_steps": 4, "fold_count": 2},
+    "settings": {"min_steps": 5, "default_steps": 5, "entropic_temperatures": 3},
 }
 
 

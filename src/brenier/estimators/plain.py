@@ -331,6 +331,6 @@ def draw_from(given: Weighted) -> Draw:
             index = torch.randint(size, (min(n, size),), generator=generator)
         else:
             index = drawn_positions(cumulative, min(n, size), generator)
-        return rows[index.to(rows.device)]
+        return rows[index.to(rows.device, non_blocking=True)]
 
     return draw

@@ -259,9 +259,10 @@ def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
     weigh_source, weigh_target = batch.weights
-    weights = weigh_source(batch.x), weigh_target(batch.z[usable])
+    rows = usable.nonzero().squeeze(-1)
+    weights = weigh_source(batch.x), weigh_target(batch.z[rows])
     if mass is None:
-        loss = source @ weights[0] - target[usable] @ weights[1]
+        loss = source @ weights[0] - target[rows] @ weights[1]
     else:
-        loss = mass.loss(source, target[usable], weights)
+        loss = mass.loss(source, target[rows], weights)
     return DualValue(loss, source, target, solution, mass)

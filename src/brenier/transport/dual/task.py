@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
-from brenier.solve import Solution
+from brenier.solve import Solution, Status
 from brenier.statistics import (
     Calibration,
     RowWeights,
@@ -162,8 +162,9 @@ class DualTask(Task[Potential]):
             for batch, value in together:
                 next(sources).keep(batch.z, value.solution)
                 self.drawn += len(batch.x)
-                records.append(_record(value))
-                fault = self._fault(batch, value)
+                found = _outcome(value)
+                records.append(_record(value, found))
+                fault = self._fault(batch, found)
                 if fault:
                     yield Loss(value.loss, records, fault)
                     return
@@ -229,14 +230,12 @@ class DualTask(Task[Potential]):
             x, z, start, skip_fraction = batches.draw(rows, bandwidth)
             yield Batch(member, x, z, start, skip_fraction, batches.weights)
 
-    def _fault(self, batch: Batch, value: DualValue) -> str:
+    def _fault(self, batch: Batch, found: Outcome) -> str:
         """Say why the gradient of a batch is not to be trusted, if it is not."""
-        found, unconverged = value.loss.item(), _unconverged(value)
-        if math.isfinite(found) and unconverged <= self.settings.max_unconverged * len(
-            batch.z
-        ):
+        most = self.settings.max_unconverged * len(batch.z)
+        if math.isfinite(found.loss) and found.unconverged <= most:
             return ""
-        return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+        return f"{found.unconverged} of {len(batch.z)} inner problems unconverged, J = {found.loss:.3g}"
 
     def _penalty(self, batch: Batch, value: DualValue) -> Tensor | float:
         """Return how far psi is from convex near some rows of either side; zero where it is convex by construction."""
@@ -314,15 +313,26 @@ def _weights_of_all(samples: Sequence[MemberSamples]) -> RowWeights:
     return of_x, of_z
 
 
-def _record(value: DualValue) -> dict[str, float]:
+class Outcome(NamedTuple):
+    """The loss of a batch, and how many rows did not converge, those aside that were deferred as asked."""
+
+    loss: float
+    unconverged: int
+
+
+def _outcome(value: DualValue) -> Outcome:
+    """Return how a batch came out, which a device is asked for once."""
+    status = value.solution.status
+    faulty = (status != Status.CONVERGED) & (status != Status.DEFERRED)
+    both = torch.stack([value.loss.detach().double(), faulty.sum().double()])
+    loss, unconverged = both.tolist()
+    return Outcome(loss, int(unconverged))
+
+
+def _record(value: DualValue, found: Outcome) -> dict[str, float]:
     """Return what a person wants to see of a batch."""
     return {
-        "train_value": value.value(),
+        "train_value": value.value_of(found.loss),
         "inner_evaluations": value.solution.evaluations_per_row,
-        "unconverged": _unconverged(value),
+        "unconverged": found.unconverged,
     }
-
-
-def _unconverged(value: DualValue) -> int:
-    """Return how many rows did not converge, those aside that were deferred as asked."""
-    return value.solution.unconverged - value.solution.deferred
