@@ -210,7 +210,7 @@ class _Pretend(TorchDispatchMode):
                 self.traffic.uploads[_place()] += 1
             if of and not into:
                 self.traffic.reads[_place()] += 1
-        elif to_host and there or name in READS:
+        elif (to_host and there) or name in READS:
             self.traffic.reads[_place()] += 1
         elif name == "aten::_to_copy" and not there and waits:
             self.traffic.uploads[_place()] += 1

@@ -6,13 +6,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-import pytest
-import torch
-from pretended import DEVICE, Traffic, pretended_device
+from pretended import DEVICE, pretended_device
 
-from brenier import BFGS, OptimalTransport, Run
-from brenier.potentials import DenseICNN
-from brenier.transport.dual import conjugate
+from brenier import OptimalTransport, Run
 
 LOOP = "solve/loop.py"
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pretended import DEVICE, OnDevice, pretended_device
+from pretended import pretended_device
 
 from brenier import (
     Elastic,
@@ -18,7 +18,6 @@ from brenier import (
     OptimalTransport,
     Power,
     UnbalancedMass,
-    load,
 )
 from brenier.baselines import CharacteristicFlow, EntropicMap, Linear, MMv1
 from brenier.control import FeedbackPolicy, OptimalControl

@@ -35,6 +35,7 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
+from brenier.estimators.precision import warn_of_tf32
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
@@ -160,6 +161,7 @@ def _planned(
         plan = class_plan(source, target, given)
         told = plan.labels
     options = parameters.options(source, target, warm(told), clock, progress)
+    warn_of_tf32(options)
     if kind is not None and is_costed(options.cost, options.mass):
         raise DataError(
             f"source_{kind}: fits with {kind} know quadratic costs and balanced mass only; fit every class by itself, "
