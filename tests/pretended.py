@@ -75,7 +75,7 @@ READS = {
 }
 
 
-class DeviceMismatch(RuntimeError):
+class MismatchError(RuntimeError):
     """Tensors of the device and of the host in one operator."""
 
 
@@ -257,9 +257,7 @@ def _operator(function: Any) -> _Operator:
     return _Operator(schema.name, written, scalars, bool(schema.returns), reshapes)
 
 
-def _written(
-    known: _Operator, function: Any, args: Any, kwargs: dict[str, Any]
-) -> Any:
+def _written(known: _Operator, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Return the arguments that an operator has written to."""
     if known.reshapes:
         with no_dispatch():  # the same for what C++ knows of the shape
@@ -328,7 +326,7 @@ def _place() -> str:
 def _check_generator(generator: torch.Generator | None) -> None:
     """Raise where a generator does not draw on the device."""
     if generator is not None and generator.device != DEVICE:
-        raise DeviceMismatch(
+        raise MismatchError(
             f"Expected a 'cuda' device type for generator but found '{generator.device}'"
         )
 
@@ -354,8 +352,8 @@ def _check_devices(
             raise _mismatch(known.name, "the result is on the CPU")
 
 
-def _mismatch(name: str, fault: str) -> DeviceMismatch:
-    return DeviceMismatch(
+def _mismatch(name: str, fault: str) -> MismatchError:
+    return MismatchError(
         f"Expected all tensors to be on the same device, cuda:0, but in {name} {fault}"
     )
 

@@ -1,10 +1,9 @@
 """Everything the library does, on a device that tells it nothing of the CPU: the same numbers, and nothing is mixed."""
 
-import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,11 +11,14 @@ import torch
 from pretended import pretended_device
 
 from brenier import (
+    DataError,
+    DataWarning,
     Elastic,
     LogCosh,
     Mahalanobis,
     OptimalTransport,
     Power,
+    Run,
     UnbalancedMass,
 )
 from brenier.baselines import CharacteristicFlow, EntropicMap, Linear, MMv1
@@ -241,7 +243,7 @@ def certificates_of_classes(place: Place, folder: Path) -> list[Any]:
     return [first.certify(map_error=False), second.certify(map_error=False)]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What ends a run on its way."""
 
 
@@ -249,21 +251,18 @@ class Killed(Exception):
 def a_run_taken_up(place: Place, folder: Path) -> list[Any]:
     """A run that was killed on its way, and another that goes on with it."""
     x, z = sides()
-    calls = []
-
-    def source(n: int, generator: torch.Generator) -> torch.Tensor:
-        calls.append(n)
-        if len(calls) == stop:
-            raise Killed
-        return torch.randn(n, 2, generator=generator)
-
     told = {"checkpoint": str(folder / "run"), "settings": {"evaluate_every": 2}}
-    stop, resumed = 25, False
-    with contextlib.suppress(Killed):
-        estimator(place, max_steps=40, **told).fit(source, z)
-    resumed, stop = (folder / "run" / "run.pt").exists(), -1
-    assert resumed, "the run ended before it could be killed"
-    return found(estimator(place, max_steps=40, **told).fit(source, z), x, z)
+    advance = Run.advance
+
+    def killed(run: Run[Any]) -> None:
+        if run.step == 6:
+            raise KilledError
+        advance(run)
+
+    with mock.patch.object(Run, "advance", killed), pytest.raises(KilledError):
+        estimator(place, max_steps=8, **told).fit(x, z)
+    assert (folder / "run" / "run.pt").exists(), "nothing was kept"
+    return found(estimator(place, max_steps=8, **told).fit(x, z), x, z)
 
 
 @case
@@ -317,15 +316,123 @@ def flat(part: Any) -> Iterator[np.ndarray | str]:
         yield str(part)
 
 
-@pytest.mark.parametrize("name", CASES)
+# What shows as much as others and takes longer.
+LONG = ("a_warm_start", "a_certificate", "an_ensemble_of_folds", "a_smooth_cost")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in CASES
+    ],
+)
+@pytest.mark.filterwarnings("ignore::brenier.DataWarning")
+@pytest.mark.filterwarnings("ignore::brenier.ConvergenceWarning")
 def test_a_device_gives_what_the_cpu_gives(name: str, tmp_path: Path) -> None:
     """On the device each kind of fit gives the numbers that it gives on the CPU, to the bit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of such short fits
-        here = CASES[name](CPU, tmp_path / "here")
-        with pretended_device() as traffic:
-            there = CASES[name](THERE, tmp_path / "there")
-            compared = list(flat(there))
+    here = CASES[name](CPU, tmp_path / "here")
+    with pretended_device() as traffic:
+        there = list(flat(CASES[name](THERE, tmp_path / "there")))
     assert traffic.operators > 100, "nothing ran on the device"
-    for own, other in zip(flat(here), compared, strict=True):
+    for own, other in zip(flat(here), there, strict=True):
         np.testing.assert_array_equal(own, other)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.filterwarnings("ignore::brenier.DataWarning")
+@pytest.mark.filterwarnings("ignore::brenier.ConvergenceWarning")
+def test_a_gpu_goes_the_whole_path(name: str, tmp_path: Path) -> None:
+    """On a real GPU each kind of fit runs, and gives as many numbers; they may differ by rounding."""
+    here = list(flat(CASES[name](CPU, tmp_path / "here")))
+    there = list(flat(CASES[name](THERE, tmp_path / "there")))
+    shapes = [[getattr(part, "shape", None) for part in side] for side in (here, there)]
+    assert shapes[0] == shapes[1]
+
+
+def test_a_stream_comes_close(tmp_path: Path) -> None:
+    """Rows of a stream are copied to the device, so that sums are taken in another order: equal but for rounding."""
+
+    def source(n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn(n, 2, generator=generator)
+
+    _, z = sides()
+    moved = []
+    for place in (CPU, THERE):
+        with pretended_device():
+            ot = estimator(place, settings={"coordinate_rows": 2000}).fit(source, z)
+            moved.append(ot.transform(z[:50]))
+    np.testing.assert_allclose(*moved, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore::brenier.ConvergenceWarning")
+def test_models_move_between_devices(tmp_path: Path) -> None:
+    """What is saved on one device is loaded on another, and moves rows alike; results lie where the rows do."""
+    x, z = sides()
+    with pretended_device():
+        there = estimator(THERE).fit(x, z)
+        there.save(tmp_path / "there")
+        estimator(CPU).fit(x, z).save(tmp_path / "here")
+        folders = tmp_path / "there", tmp_path / "here"
+        loaded = [load(each, place) for each in folders for place in (CPU, THERE)]
+        for ot in loaded:
+            np.testing.assert_array_equal(ot.transform(x), there.transform(x))
+            rows = torch.as_tensor(x, device=THERE)
+            moved = ot.transform(rows)
+            assert isinstance(moved, OnDevice)
+            back = ot.inverse_transform(moved)
+            assert back.device == DEVICE
+            np.testing.assert_allclose(back.cpu().numpy(), x, atol=1e-2)
+        assert there.map_.to(CPU)(x).shape == x.shape
+        assert next(there.map_.network.parameters()).device.type == "cpu"
+
+
+@pytest.mark.filterwarnings("ignore::brenier.ConvergenceWarning")
+def test_a_fit_is_where_its_rows_are() -> None:
+    """Of tensors of the device the map is learnt there; labels and weights may lie on either side."""
+    x, z = sides()
+    names = np.arange(len(x)) % 2
+    with pretended_device():
+        rows = torch.as_tensor(x, device=THERE), torch.as_tensor(z, device=THERE)
+        told = {
+            "source_labels": torch.as_tensor(names, device=THERE),
+            "source_weight": torch.ones(len(x), device=THERE),
+        }
+        ot = estimator(None).fit(*rows, **told)
+        assert next(ot.map_.network.parameters()).device == DEVICE
+        moved = ot.transform(rows[0], labels=names)
+        assert isinstance(moved, OnDevice)
+        score = ot.score(*rows, source_labels=told["source_labels"])
+        right = estimator(CPU).fit(
+            x, z, source_labels=names, source_weight=np.ones(300)
+        )
+        np.testing.assert_array_equal(moved.cpu(), right.transform(x, labels=names))
+        assert score == right.score(x, z, source_labels=names)
+
+
+def test_a_device_without_float64_is_refused() -> None:
+    """Moments are computed in float64: where there is none, an error names the argument and the remedy."""
+    x, z = sides()
+    with pretended_device(double=False):
+        with pytest.raises(DataError, match="device: 'cuda:0' cannot be used"):
+            estimator(THERE).fit(x, z)
+        rows = torch.as_tensor(x, dtype=torch.float32).to(DEVICE)
+        with pytest.raises(DataError, match=r"X: lies on cuda:0.*give X.cpu\(\)"):
+            estimator(None).fit(rows, z)
+        with pytest.raises(DataError, match="device"):
+            OptimalControl("quadratic-integrator", device=THERE).fit()
+
+
+def test_coarse_products_are_warned_of() -> None:
+    """Where the user allows TF32 and asks for residuals below it, a warning says so; else none does."""
+    x, z = sides(40)
+    tf32 = mock.patch("brenier.estimators.precision._allows_tf32", lambda: True)
+    with pretended_device(), tf32, pytest.warns(DataWarning, match="TF32"):
+        estimator(THERE).fit(x, z)
+    with pretended_device(), tf32:  # warnings are errors
+        estimator(THERE, dtype="float64").fit(x, z)
+        estimator(CPU).fit(x, z)
+    with pretended_device():
+        estimator(THERE).fit(x, z)

@@ -298,9 +298,7 @@ def minimise(
     return dataclasses.replace(solution, evaluations=sum(tally))
 
 
-def _stop_test(
-    active: _Active, may_defer: float, *, last: bool
-) -> tuple[Tensor, int]:
+def _stop_test(active: _Active, may_defer: float, *, last: bool) -> tuple[Tensor, int]:
     """Return the status of rows that leave, and -1 for rows that go on: (n,); and how many go on.
 
     That number is all that the loop waits for where rows are on a GPU.
