@@ -52,7 +52,7 @@ def require_device(device: str | torch.device | None) -> torch.device:
         DataError: where it cannot be used.
     """
     try:
-        return torch.zeros(1, device=device).device
+        return torch.zeros(1, dtype=torch.float64, device=device).device
     except (RuntimeError, AssertionError, TypeError) as error:
         fault = str(error).splitlines()[0]
         raise DataError(

@@ -105,7 +105,7 @@ def dense(values: object, name: str, wording: Wording = FEATURES) -> Tensor | np
 
 
 def _dense_tensor(values: Tensor, name: str) -> Tensor:
-    """Return a tensor that is dense and real."""
+    """Return a tensor that is dense and real, on a device that knows float64."""
     if values.layout != torch.strided:
         raise DataError(
             f"{name}: Sparse data was passed; give a dense tensor, for example {name}.to_dense()",
@@ -116,7 +116,20 @@ def _dense_tensor(values: Tensor, name: str) -> Tensor:
             f"{name}: Complex data not supported; give real features",
             argument=name,
         )
+    if values.device.type != "cpu":
+        _check_double(values.device, name)
     return values.detach()
+
+
+def _check_double(device: torch.device, name: str) -> None:
+    """Raise where a device has no float64, in which moments and coordinates are computed."""
+    try:
+        torch.empty(0, dtype=torch.float64, device=device)
+    except TypeError as error:
+        raise DataError(
+            f"{name}: lies on {device}, which has no float64 to compute moments in; give {name}.cpu()",
+            argument=name,
+        ) from error
 
 
 def _array(values: object, name: str, wording: Wording) -> Any:

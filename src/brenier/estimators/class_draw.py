@@ -95,12 +95,16 @@ class ClassDraw:
             chosen = torch.rand(n, generator=generator, dtype=torch.float64)
             within = torch.searchsorted(self.cumulative, index + chosen, right=True)
             ends = self.sizes.cumsum(0)[index] - 1  # which rounding may pass
-            return self.encoded[torch.minimum(within, ends).to(self.encoded.device)]
+            return self.encoded[
+                torch.minimum(within, ends).to(self.encoded.device, non_blocking=True)
+            ]
         if self.encoded is not None:
             chosen = torch.rand(n, generator=generator, dtype=torch.float64)
             within = (chosen * self.sizes[index]).long()
             first = self.sizes.cumsum(0) - self.sizes
-            return self.encoded[(first[index] + within).to(self.encoded.device)]
+            return self.encoded[
+                (first[index] + within).to(self.encoded.device, non_blocking=True)
+            ]
         drawn = torch.empty(n, self.classes.coordinates.dim, dtype=torch.float64)
         for k in index.unique().tolist():
             own = index == k

@@ -60,12 +60,14 @@ class CovariateDraw:
 
     def rows(self, n: int, generator: torch.Generator) -> Tensor:
         """Return n rows drawn with replacement, in random order."""
-        return self.points[self._positions(n, generator).to(self.points.device)]
+        return self.points[
+            self._positions(n, generator).to(self.points.device, non_blocking=True)
+        ]
 
     def distinct(self, n: int, generator: torch.Generator) -> Tensor:
         """Return the different ones of n rows drawn: (k, d + e)."""
         positions = self._positions(n, generator).unique()
-        return self.points[positions.to(self.points.device)]
+        return self.points[positions.to(self.points.device, non_blocking=True)]
 
     def measured(self, n: int, generator: torch.Generator) -> CountedRows:
         """Return the different ones of n rows drawn, how often each was, and their scaled covariates."""

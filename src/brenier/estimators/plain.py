@@ -162,7 +162,6 @@ class PlainProblem:
     def fault(self, transport: TransportMap | ConditionalMap) -> str | None:
         """Return how figures contradict each other, or that moved rows lie where the target has none, or None."""
         settings = self.options.settings.plan
-        encode = transport.coordinates.encode_target
         held_out, fresh = self.split.certify
         x, condition, _ = self.round_trip()
         rows = self.split.target.sample_distinct(settings.compared_rows, self.generator)
@@ -171,6 +170,11 @@ class PlainProblem:
             settings.compared_rows, pace.settings.moved_share, "looked at", 1
         )
         moved = transport(x[:most].double(), *condition)
+
+        def encode(rows: Tensor) -> Tensor:
+            there = rows.to(self.options.device)
+            return transport.coordinates.encode_target(there)
+
         stray = stray_share(
             held_out[:most].of(lambda _: encode(moved)),
             encode(fresh.rows[:most].double()),
@@ -337,6 +341,6 @@ def draw_from(given: Weighted) -> Draw:
             index = torch.randint(size, (min(n, size),), generator=generator)
         else:
             index = drawn_positions(cumulative, min(n, size), generator)
-        return rows[index.to(rows.device)]
+        return rows[index.to(rows.device, non_blocking=True)]
 
     return draw

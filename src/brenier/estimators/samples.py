@@ -33,6 +33,7 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
+from brenier.estimators.precision import warn_of_tf32
 from brenier.estimators.scanned import FitSide, with_scans
 from brenier.estimators.settings import overridden
 from brenier.estimators.sides import (
@@ -146,6 +147,7 @@ def _planned(
         plan = class_plan(source, target, given)
         told = plan.labels
     options = parameters.options(source, target, warm(told), clock, progress)
+    warn_of_tf32(options)
     if kind is not None and is_costed(options.cost, options.mass):
         raise DataError(
             f"source_{kind}: fits with {kind} know quadratic costs and balanced mass only; fit every class by itself, "

@@ -137,9 +137,9 @@ def check_method(method: object) -> Method:
 
 
 def check_device(device: object) -> torch.device:
-    """Return a device that can be used here."""
+    """Return a device that can be used here; one without float64, which moments are computed in, cannot."""
     try:
-        return torch.empty(0, device=device).device  # type: ignore[call-overload]
+        return torch.empty(0, dtype=torch.float64, device=device).device  # type: ignore[call-overload,no-any-return]
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         fault = str(error).partition("\n")[0]
         raise DataError(

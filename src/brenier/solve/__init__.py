@@ -21,6 +21,7 @@ from brenier.solve.loop import (
 )
 from brenier.solve.newton import NewtonCG
 from brenier.solve.orthant import OrthantBFGS, natural_residual
+from brenier.solve.positions import positions
 from brenier.solve.solution import Solution, Status
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "minimise",
     "natural_residual",
     "one_step",
+    "positions",
     "projected_residual",
     "unrolled",
 ]

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from brenier.errors import DataError
+from brenier.solve.positions import positions
 from brenier.solve.solution import Solution, Status
 
 Batched = TypeVar("Batched", bound=tuple)
@@ -196,10 +197,11 @@ class _Active(NamedTuple):
     @classmethod
     def at_start(cls, at: Iterate, error: Tensor, tol: float | Tensor) -> _Active:
         """Return all rows, at their first iterates of these errors."""
-        n, device = len(at.y), at.y.device
+        n = len(at.y)
+        bound = tol if isinstance(tol, Tensor) else error.new_full((), tol)
         return cls(
-            torch.arange(n, device=device),
-            torch.as_tensor(tol, dtype=at.y.dtype, device=device).expand(n),
+            torch.arange(n, device=at.y.device),
+            bound.to(at.y).expand(n),
             at,
             error,
             at.y,
@@ -278,13 +280,12 @@ def minimise(
     for steps in range(max_steps + 1):
         last = steps == max_steps
         if steps % check_every == 0 or last:
-            status = _stop_test(active, may_defer, last=last)
-            going = status < 0
-            if not bool(going.all()):
-                _record_finished(solution, active, steps, status)
-                index = going.nonzero().squeeze(-1)
-                if index.numel() == 0:
+            status, going = _stop_test(active, may_defer, last=last)
+            if going < len(status):
+                _record_finished(solution, active, steps, status, going)
+                if not going:
                     break
+                index = positions(status < 0, going)
                 active = take_rows(active, index)
                 state = None if state is None else take_rows(state, index)
                 counted = counted.rows(index)
@@ -297,8 +298,10 @@ def minimise(
     return dataclasses.replace(solution, evaluations=sum(tally))
 
 
-def _stop_test(active: _Active, may_defer: float, *, last: bool) -> Tensor:
-    """Return the status of rows that leave, and -1 for rows that go on: (n,).
+def _stop_test(active: _Active, may_defer: float, *, last: bool) -> tuple[Tensor, int]:
+    """Return the status of rows that leave, and -1 for rows that go on: (n,); and how many go on.
+
+    That number is all that the loop waits for where rows are on a GPU.
 
     Args:
         active: the rows.
@@ -306,12 +309,11 @@ def _stop_test(active: _Active, may_defer: float, *, last: bool) -> Tensor:
         last: whether no step is left.
     """
     status = active.status()
-    going = status < 0
-    if last:
-        return torch.where(going, int(Status.OUT_OF_STEPS), status)
-    if may_defer and int(going.sum()) <= may_defer:
-        return torch.where(going, int(Status.DEFERRED), status)
-    return status
+    going = int((status < 0).sum())
+    if going > may_defer and not last:
+        return status, going
+    ending = Status.OUT_OF_STEPS if last else Status.DEFERRED
+    return torch.where(status < 0, int(ending), status), 0
 
 
 def _unsolved(start: Tensor) -> Solution:
@@ -329,10 +331,10 @@ def _unsolved(start: Tensor) -> Solution:
 
 
 def _record_finished(
-    solution: Solution, active: _Active, steps: int, status: Tensor
+    solution: Solution, active: _Active, steps: int, status: Tensor, going: int
 ) -> None:
-    """Write the rows that leave, those of status >= 0, into the solution."""
-    done = (status >= 0).nonzero().squeeze(-1)
+    """Write the rows that leave, those of status >= 0 and all but `going`, into the solution."""
+    done = positions(status >= 0, len(status) - going)
     row = active.row[done]
     solution.point[row] = active.best[done]
     solution.residual[row] = active.best_error[done]

@@ -62,7 +62,7 @@ class Smoothing:
             return rows
         rows, fixed = rows.tensor_split([len(self.mean)], -1)
         noise = torch.randn(rows.shape, generator=generator, dtype=rows.dtype)
-        noise = noise.to(rows.device)
+        noise = noise.to(rows.device, non_blocking=True)
         jittered = torch.addcmul(rows - self.mean, noise, bandwidth * self.deviation)
         shrunk = jittered / (1 + bandwidth**2) ** 0.5
         return torch.cat([self.mean + shrunk, fixed], -1)

@@ -232,8 +232,8 @@ def usable_seed(text: str) -> int:
 def usable_device(name: str) -> str:
     """Return the name of a device that is there."""
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, dtype=torch.float64, device=name)
+    except (RuntimeError, AssertionError, TypeError) as error:
         fault = str(error).splitlines()[0]
         raise argparse.ArgumentTypeError(
             f"{name!r} is not usable here ({fault})"

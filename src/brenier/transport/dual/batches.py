@@ -154,11 +154,13 @@ class Batches:
             z: (n, d), the rows of the last batch.
             solution: of their inner problems.
         """
-        deferred = (solution.status == Status.DEFERRED).to(self.in_flight.uses.device)
+        endings = torch.stack([solution.status, solution.steps])  # read at once
+        status, steps = endings.to(self.in_flight.uses.device)
+        deferred = status == Status.DEFERRED
         deferrals, uses = self._carry_over(deferred)
-        kept = deferred | self._replay(solution, deferred, uses)
+        kept = deferred | self._replay(status, steps, uses)
         index = kept.nonzero().squeeze(-1)
-        there = index.to(z.device)
+        there = index.to(z.device, non_blocking=True)
         self.in_flight = InFlight(
             z[there], solution.point[there], deferrals[index], uses[index]
         )
@@ -195,10 +197,9 @@ class Batches:
         )
         return torch.where(deferred, deferrals + 1, 0), uses + ~deferred
 
-    def _replay(self, solution: Solution, deferred: Tensor, uses: Tensor) -> Tensor:
+    def _replay(self, status: Tensor, steps: Tensor, uses: Tensor) -> Tensor:
         """Return which of the solved rows are used again: (n,) bool."""
-        steps = solution.steps.to(uses.device)
-        converged = (solution.status == Status.CONVERGED).to(uses.device)
+        deferred, converged = status == Status.DEFERRED, status == Status.CONVERGED
         wanted = min(float(self.settings.max_reuse), self._wanted_uses(1.0 + steps))
         if not wanted > 1:
             return torch.zeros_like(deferred)

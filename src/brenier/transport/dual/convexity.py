@@ -33,9 +33,9 @@ def convexity_penalty(
     """
     n = max(1, len(points) // 2)
     pairs = torch.randint(len(points), (2, n), generator=generator)
-    i, j = pairs.to(points.device)
+    i, j = pairs.to(points.device, non_blocking=True)
     t = 0.25 + 0.5 * torch.rand(n, generator=generator, dtype=points.dtype)
-    t = t.to(points.device)
+    t = t.to(points.device, non_blocking=True)
     a, b = points[i], points[j]
     with torch.no_grad():
         at_a, at_b = values[i], values[j]

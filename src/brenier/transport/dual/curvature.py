@@ -98,7 +98,8 @@ def least_curvature(
     probe = probe or Probe()
     d, fixed = potential.transport_dim, potential.dim - potential.transport_dim
     first = torch.randn(len(points), d, generator=generator, dtype=points.dtype)
-    vectors = [functional.normalize(first.to(points.device), dim=-1)]
+    first = first.to(points.device, non_blocking=True)
+    vectors = [functional.normalize(first, dim=-1)]
     diagonal: list[Tensor] = []
     beside: list[Tensor] = []
     for _ in range(min(probe.products, d)):

@@ -263,8 +263,9 @@ def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue
     """
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
-    of_x, of_z = batch.weights(batch.x, batch.z[usable])
-    used, pool = target[usable], batch.pool
+    rows = usable.nonzero().squeeze(-1)
+    of_x, of_z = batch.weights(batch.x, batch.z[rows])
+    used, pool = target[rows], batch.pool
     if mass is None:
         loss = source @ of_x - used @ of_z
         if pool.size > 1:

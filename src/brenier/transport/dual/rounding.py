@@ -60,7 +60,8 @@ def without_rounded(
     """
     y, norm = solution.point, torch.linalg.vector_norm
     floor = torch.finfo(y.dtype).eps * (norm(y, dim=-1) + norm(z, dim=-1))
-    bound = torch.as_tensor(tol, dtype=y.dtype, device=y.device).expand_as(floor)
+    bound = tol if isinstance(tol, Tensor) else y.new_full((), tol)
+    bound = bound.to(y).expand_as(floor)
     unresolved = solution.converged & (floor > bound)
     residual = torch.where(
         unresolved, torch.maximum(solution.residual, floor), solution.residual

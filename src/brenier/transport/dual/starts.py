@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential, rows_at_once
+from brenier.solve import positions
 from brenier.transport.costs import Cost, CostFacts, pairwise_cost
 
 
@@ -140,9 +141,9 @@ def _shared_points(
     x: Tensor, z: Tensor, nearest: Tensor, lower: Tensor
 ) -> InitialPoints:
     """Return as initial points x[nearest] where that is lower, each point once, and z elsewhere."""
-    own = z[~lower]
-    chosen, places = nearest[lower].unique(return_inverse=True)
-    index = nearest.clone()
-    index[lower] = places
-    index[~lower] = torch.arange(len(own), device=z.device) + len(chosen)
-    return InitialPoints(torch.cat([x[chosen], own]), index)
+    uses = nearest.new_zeros(len(x)).index_add_(0, nearest, lower.to(nearest))
+    chosen, own = uses > 0, ~lower
+    shared, alone = torch.stack([chosen.sum(), own.sum()]).tolist()  # one question
+    points = x[positions(chosen, shared)], z[positions(own, alone)]
+    places = chosen.cumsum(0)[nearest], shared + own.cumsum(0)
+    return InitialPoints(torch.cat(points), torch.where(lower, *places) - 1)

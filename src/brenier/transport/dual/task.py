@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from brenier.potentials import Potential
+from brenier.solve import Status
 from brenier.statistics import (
     Smoothing,
     some_of,
@@ -146,8 +147,9 @@ class DualTask(Task[Potential]):
             for batch, value in together:
                 next(sources).keep(batch.z, value.solution)
                 self.drawn += len(batch.x) * self._pool.size * self._deal
-                records.append(_record(value))
-                fault = fault or self._fault(batch, value)
+                found = _outcome(value)
+                records.append(_record(value, found))
+                fault = fault or self._fault(batch, found)
                 values.append(value.loss + self._penalties(batch, value, rate))
             yield Loss(torch.stack(values).sum(), records, fault)
 
@@ -216,14 +218,12 @@ class DualTask(Task[Potential]):
             return self.objective
         return dataclasses.replace(self.objective, evaluator=SharedRows(self.ranks))
 
-    def _fault(self, batch: Batch, value: DualValue) -> str:
+    def _fault(self, batch: Batch, found: Outcome) -> str:
         """Say why the gradient of a batch is not to be trusted, if it is not."""
-        found, unconverged = value.loss.item(), _unconverged(value)
-        if math.isfinite(found) and unconverged <= self.settings.max_unconverged * len(
-            batch.z
-        ):
+        most = self.settings.max_unconverged * len(batch.z)
+        if math.isfinite(found.loss) and found.unconverged <= most:
             return ""
-        return f"{unconverged} of {len(batch.z)} inner problems unconverged, J = {found:.3g}"
+        return f"{found.unconverged} of {len(batch.z)} inner problems unconverged, J = {found.loss:.3g}"
 
     def _penalties(self, batch: Batch, value: DualValue, rate: float) -> Tensor | float:
         """Return how far psi is from convex, of a part of a batch its share."""
@@ -274,15 +274,26 @@ class DualTask(Task[Potential]):
         return max(self.objective.tol, self.settings.inner_tol(dim, rate))
 
 
-def _record(value: DualValue) -> dict[str, float]:
+class Outcome(NamedTuple):
+    """The loss of a batch, and how many rows did not converge, those aside that were deferred as asked."""
+
+    loss: float
+    unconverged: int
+
+
+def _outcome(value: DualValue) -> Outcome:
+    """Return how a batch came out, which a device is asked for once."""
+    status = value.solution.status
+    faulty = (status != Status.CONVERGED) & (status != Status.DEFERRED)
+    both = torch.stack([value.loss.detach().double(), faulty.sum().double()])
+    loss, unconverged = both.tolist()
+    return Outcome(loss, int(unconverged))
+
+
+def _record(value: DualValue, found: Outcome) -> dict[str, float]:
     """Return what a person wants to see of a batch."""
     return {
-        "train_value": value.value(),
+        "train_value": value.value_of(found.loss),
         "inner_evaluations": value.solution.evaluations_per_row,
-        "unconverged": _unconverged(value),
+        "unconverged": found.unconverged,
     }
-
-
-def _unconverged(value: DualValue) -> int:
-    """Return how many rows did not converge, those aside that were deferred as asked."""
-    return value.solution.unconverged - value.solution.deferred

@@ -50,7 +50,10 @@ class DualValue:
 
     def value(self) -> float:
         """Return J."""
-        loss = float(self.loss.detach())
+        return self.value_of(float(self.loss.detach()))
+
+    def value_of(self, loss: float) -> float:
+        """Return J where `loss` is known to be this number."""
         return loss if self.mass is None else self.mass.value(loss)
 
     def terms(self) -> tuple[Tensor, Tensor]:
