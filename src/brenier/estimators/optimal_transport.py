@@ -27,6 +27,7 @@ from brenier.estimators.outside import warn_of_rows_outside
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples, value_of
+from brenier.estimators.scanned import FitSide
 from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.costs import Cost
@@ -164,8 +165,8 @@ class OptimalTransport(CertifiedTransport):
     @validation.names_both_sides
     def fit(
         self,
-        X: TableLike | Sampler,
-        Y: TableLike | Sampler,
+        X: FitSide,
+        Y: FitSide,
         *,
         source_labels: LabelsLike | None = None,
         target_labels: LabelsLike | None = None,
@@ -177,7 +178,7 @@ class OptimalTransport(CertifiedTransport):
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
         Args:
-            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
+            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), `brenier.datasets.scan(...)`, or functions
                 (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
             source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
                 one map per label, from one network. Rows of a class that only one side has are left out, with a
