@@ -178,8 +178,9 @@ class OptimalTransport(CertifiedTransport):
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
         Args:
-            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), `brenier.datasets.scan(...)`, or functions
-                (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
+            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), files and datasets larger than memory
+                (`brenier.datasets.scan`), or functions (n, generator) -> (n, d) for endless streams, whose only
+                randomness must be the `torch.Generator`.
             source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
                 one map per label, from one network. Rows of a class that only one side has are left out, with a
                 `DataWarning`.
