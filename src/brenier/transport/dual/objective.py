@@ -259,10 +259,12 @@ def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
     weigh_source, weigh_target = batch.weights
-    rows = usable.nonzero().squeeze(-1)
+    rows = usable.nonzero().squeeze(-1)  # asked for once
     weights = weigh_source(batch.x), weigh_target(batch.z[rows])
-    if mass is None:
-        loss = source @ weights[0] - target[rows] @ weights[1]
-    else:
-        loss = mass.loss(source, target[rows], weights)
+    used = target[rows]
+    loss = (
+        source @ weights[0] - used @ weights[1]
+        if mass is None
+        else mass.loss(source, used, weights)
+    )
     return DualValue(loss, source, target, solution, mass)
