@@ -54,7 +54,9 @@ def read_weights(values: WeightsLike | None, name: str, rows: int) -> Tensor | N
     """
     if values is None:
         return None
-    found = torch.as_tensor(np.asarray(dense(values, name, ENTRIES)))
+    found = dense(values, name, ENTRIES)
+    if not isinstance(found, Tensor):
+        found = torch.as_tensor(np.asarray(found))
     weights = found.to("cpu", torch.float64)
     if weights.ndim == 2 and weights.shape[1] == 1:
         weights = weights[:, 0]

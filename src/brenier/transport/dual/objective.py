@@ -263,7 +263,7 @@ def _value(batch: Batch, terms: Terms, mass: UnbalancedMass | None) -> DualValue
     """
     source, target, solution = terms
     usable = torch.isfinite(solution.residual) & (solution.status != Status.DEFERRED)
-    rows = usable.nonzero().squeeze(-1)
+    rows = usable.nonzero().squeeze(-1)  # asked for once
     of_x, of_z = batch.weights(batch.x, batch.z[rows])
     used, pool = target[rows], batch.pool
     if mass is None:
