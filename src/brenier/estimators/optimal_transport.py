@@ -27,6 +27,7 @@ from brenier.estimators.outside import warn_of_rows_outside
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
 from brenier.estimators.samples import fit_samples, value_of
+from brenier.estimators.scanned import FitSide
 from brenier.potentials import Potential
 from brenier.solve import Method
 from brenier.transport.costs import Cost
@@ -164,8 +165,8 @@ class OptimalTransport(CertifiedTransport):
     @validation.names_both_sides
     def fit(
         self,
-        X: TableLike | Sampler,
-        Y: TableLike | Sampler,
+        X: FitSide,
+        Y: FitSide,
         *,
         source_labels: LabelsLike | None = None,
         target_labels: LabelsLike | None = None,
@@ -178,7 +179,9 @@ class OptimalTransport(CertifiedTransport):
 
         Args:
             X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
-                (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness.
+                (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness. Also
+                files and datasets that do not fit into memory: what `brenier.datasets.scan` returns, whose columns may
+                hold labels, covariates and weights, and datasets and loaders of `torch.utils.data`.
             source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
                 one map per label, from one network. Rows of a class that only one side has are left out, with a
                 `DataWarning`.

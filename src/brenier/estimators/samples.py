@@ -36,7 +36,7 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
-from brenier.estimators.scanned import FitSide, with_scans
+from brenier.estimators.scanned import FitSide, ReadSide, with_scans
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress
@@ -90,8 +90,8 @@ def _read_and_fit(
 ) -> FittedSamples:
     """Return what a fit of two samples gives, against a clock and with a progress bar."""
     progress.phase("reading")
-    X, Y, given = with_scans(X, Y, given)
-    source, target, names = both_sides(X, Y)
+    x, z, given = with_scans(X, Y, given)
+    source, target, names = both_sides(x, z)
     source, target = given.weighted(source, target)
     features = None if names is None else tuple(map(str, names))
     metric = None
@@ -123,7 +123,7 @@ class PopulationPair(NamedTuple):
     names: np.ndarray | None
 
 
-def both_sides(X: FitSide, Y: FitSide) -> PopulationPair:
+def both_sides(X: ReadSide, Y: ReadSide) -> PopulationPair:
     """Return the populations of a source and a target, checked against each other.
 
     Raises:
@@ -203,8 +203,8 @@ def plan_of(
     Raises:
         DataError: for samples, labels, covariates or weights that do not fit the map.
     """
-    X, Y, given = with_scans(X, Y, given)
-    source, target, _ = both_sides(X, Y)
+    x, z, given = with_scans(X, Y, given)
+    source, target, _ = both_sides(x, z)
     if source.dim != transport.dim:
         raise DataError(
             f"X: has {source.dim} features, the map {transport.dim}; give the columns used in fit"
