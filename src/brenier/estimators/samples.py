@@ -173,8 +173,8 @@ def plan_of(
     Raises:
         DataError: for samples, labels, covariates or weights that do not fit the map.
     """
-    X, Y, given = with_scans(X, Y, given)
-    source, target, _ = both_sides(X, Y)
+    x, z, given = with_scans(X, Y, given)
+    source, target, _ = both_sides(x, z)
     if source.dim != transport.dim:
         raise DataError(
             f"X: has {source.dim} features, the map {transport.dim}; give the columns used in fit"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sized
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
-from torch.utils.data import DistributedSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from brenier.datasets import (
     CheckedSamples,
@@ -21,8 +21,9 @@ from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.conditions import GivenConditions
 from brenier.training import Ranks
 
-# What a side of a fit is given as.
-FitSide: TypeAlias = "TableLike | Sampler | Scan"
+# What a side of a fit is given as, and what of that becomes a population.
+FitSide: TypeAlias = "TableLike | Sampler | Scan | Dataset[Any] | DataLoader[Any]"
+ReadSide: TypeAlias = "TableLike | Sampler | Scan"
 KINDS = ("labels", "covariates", "weight")
 
 
@@ -39,7 +40,7 @@ class DealtOut:
     ranks: int
     same: tuple[bool, ...]
 
-    def part(self, side: FitSide, place: int) -> FitSide:
+    def part(self, side: ReadSide, place: int) -> ReadSide:
         """Return the part of a side, 0 for the source and 1 for the target, that belongs to this process."""
         if isinstance(side, Scan) and self.same[place]:
             return side.shard(self.rank, self.ranks)
@@ -62,7 +63,7 @@ def scan_mark(side: object, ranks: Ranks) -> str:
 
 def with_scans(
     X: FitSide, Y: FitSide, given: GivenConditions, dealt: DealtOut | None = None
-) -> tuple[FitSide, FitSide, GivenConditions]:
+) -> tuple[ReadSide, ReadSide, GivenConditions]:
     """Return both sides, and what was given beside them, with what the columns of scans hold.
 
     A scan stays one where its rows are to be drawn as they are used. Where it is small, or where labels or covariates
@@ -76,7 +77,7 @@ def with_scans(
     Raises:
         DataError: for scans that cannot be used, or where an argument is given beside a column that holds the same.
     """
-    sides = [scan(side) if is_torch_data(side) else side for side in (X, Y)]  # type: ignore[arg-type]
+    sides = [_read_side(X), _read_side(Y)]
     prefixes = ("source", "target")
     conditioned = given.kind() is not None
     for side, prefix in zip(sides, prefixes, strict=True):
@@ -92,9 +93,16 @@ def with_scans(
     return sides[0], sides[1], given
 
 
+def _read_side(given: FitSide) -> ReadSide:
+    """Return a side, datasets and loaders of torch as scans."""
+    if is_torch_data(given):
+        return scan(cast("Dataset[Any]", given))
+    return cast(ReadSide, given)
+
+
 def _taken(
     side: Scan, name: str, prefix: str, given: GivenConditions, conditioned: bool
-) -> tuple[FitSide, GivenConditions]:
+) -> tuple[ReadSide, GivenConditions]:
     """Return a scan, or the table that is fitted in its place, with what its columns hold."""
     settings = side.settings
     small = side.size is not None and side.size <= settings.loaded_rows

@@ -11,7 +11,13 @@ from brenier.datasets import CheckedSamples, Population, Scan, population
 from brenier.errors import DataError
 from brenier.estimators import validation
 from brenier.estimators.conditions import GivenConditions
-from brenier.estimators.scanned import DealtOut, FitSide, scan_mark, with_scans
+from brenier.estimators.scanned import (
+    DealtOut,
+    FitSide,
+    ReadSide,
+    scan_mark,
+    with_scans,
+)
 from brenier.estimators.together import Side, fit_together
 from brenier.training import RankSettings, launched, led, place_of_process
 
@@ -28,7 +34,7 @@ class PopulationPair(NamedTuple):
     names: np.ndarray | None
 
 
-def both_sides(X: FitSide, Y: FitSide) -> PopulationPair:
+def both_sides(X: ReadSide, Y: ReadSide) -> PopulationPair:
     """Return the populations of a source and a target, checked against each other.
 
     Raises:
@@ -59,8 +65,8 @@ def sides_of(
     X: FitSide, Y: FitSide, given: GivenConditions, dealt: DealtOut
 ) -> tuple[Side, Side]:
     """Return what one of several processes holds of both sides; of a scan that all have its part."""
-    X, Y, given = with_scans(X, Y, given, dealt)
-    x, z, names = both_sides(X, Y)
+    of_x, of_z, given = with_scans(X, Y, given, dealt)
+    x, z, names = both_sides(of_x, of_z)
     named = None if names is None else tuple(map(str, names))
     return (
         Side(
@@ -132,8 +138,8 @@ def fit_both(
     """
     ranks = None if alone or led() is not None else launched(waiting)
     if ranks is None:
-        X, Y, given = with_scans(X, Y, given)
-        return fit(both_sides(X, Y), given)
+        x, z, given = with_scans(X, Y, given)
+        return fit(both_sides(x, z), given)
 
     def fit_sides(sides: tuple[Side, Side]) -> Result:
         x, z = sides

@@ -100,7 +100,7 @@ def _with_columns(made: Scan, asked: Asked) -> Scan:
     """Return a scan with its columns chosen and checked."""
     first = made.iterable or made.parts[0]
     labels, covariates, weight = (
-        chosen_names(_as_list(given), first.fields, first.where, argument)
+        chosen_names(_names_asked(given), first.fields, first.where, argument)
         for argument, given in (
             ("labels", asked.labels),
             ("covariates", asked.covariates),
@@ -157,7 +157,9 @@ def _chosen_features(
             left_out = tuple(field.name for field in rest if not field.number)
         features = tuple(each.name for each in rest if each.name not in left_out)
     else:
-        features = chosen_names(_as_list(asked), first.fields, first.where, "columns")
+        features = chosen_names(
+            _names_asked(asked), first.fields, first.where, "columns"
+        )
     if not features:
         raise DataError(
             f"columns: {first.where} has no column left for features; name some",
@@ -166,7 +168,7 @@ def _chosen_features(
     return features, left_out
 
 
-def _as_list(given: Names | str | int | None) -> list[str | int]:
+def _names_asked(given: Names | str | int | None) -> list[str | int]:
     """Return the columns asked for as a list."""
     if given is None:
         return []
