@@ -127,7 +127,11 @@ def export_map(
             run = kind.read(temporary)
             found = None if run is None else compared(run, subject)
         if found is not None and not found.small:
-            rounded = "" if found.rounding is None else f" ({found.rounding:.1e} of it rounding of the map itself)"
+            rounded = (
+                ""
+                if found.rounding is None
+                else f" ({found.rounding:.1e} of it rounding of the map itself)"
+            )
             raise DataError(
                 f"{place}: the file differs from the map by {found.largest:.1e} of the spread of the data{rounded}, "
                 f"{COMPARISON.error:g} at most; nothing was written. Fit with dtype='float64', or write a file of the "
@@ -218,15 +222,13 @@ def _told(
     metric = subject.coordinates.metric
     cost = "squared_euclidean" if metric is None else "mahalanobis"
     labels = getattr(transport, "labels", ()) or None
-    plain = (str, int, float)
     return {
         "made_by": f"brenier {importlib.metadata.version('brenier')}",
         "format": EXPORT.format,
         "what": subject.what,
         "dimension": d,
         "features": None if features is None else list(map(str, features)),
-        "labels": labels
-        and [each if isinstance(each, plain) else repr(each) for each in labels],
+        "labels": labels and list(labels),
         "cost": cost if ground is None else repr(ground.cost),
         "inputs": [f"{name}: {MEANINGS[name]}" for name in names.inputs],
         "outputs": [f"{name}: {MEANINGS[name]}" for name in names.outputs],

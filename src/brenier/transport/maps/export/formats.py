@@ -44,13 +44,13 @@ class FileKind(NamedTuple):
 
 
 def _nothing_needed(path: Path) -> None:
-    """torch alone writes it."""
+    """Torch alone writes it."""
 
 
 def _pt2_bytes(program: ExportedProgram, names: Names, told: Told) -> bytes:
     content = io.BytesIO()
     with quiet():
-        extra = {METADATA: json.dumps(told)}
+        extra = {METADATA: as_json(told)}
         torch.export.save(program, content, extra_files=extra)
     return content.getvalue()
 
@@ -92,7 +92,7 @@ def _onnx_bytes(program: ExportedProgram, names: Names, told: Told) -> bytes:
             )
         opset = {"opset": made.model.opset_imports[""]}
         for name, value in {**told, **opset}.items():
-            made.model.metadata_props[name] = json.dumps(value)
+            made.model.metadata_props[name] = as_json(value)
         content: bytes = made.model_proto.SerializeToString()
     except Exception as error:  # operations ONNX lacks, and files beyond what it holds
         fault = " ".join(str(error).split())[:300] or type(error).__name__
@@ -128,10 +128,14 @@ def _onnx_runner(path: Path) -> Runner | None:
     return run
 
 
+def as_json(value: object) -> str:
+    """Return a value as JSON; labels that it cannot hold by what they print as."""
+    return json.dumps(value, default=repr)
+
+
 KINDS: Mapping[str, FileKind] = MappingProxyType(
     {
         ".onnx": FileKind(_check_onnx, _onnx_bytes, _onnx_runner),
         ".pt2": FileKind(_nothing_needed, _pt2_bytes, _pt2_runner),
     }
 )
-

@@ -57,7 +57,9 @@ def traced(function: RowFunction, inputs: Sequence[Tensor]) -> ExportedProgram:
             _work_out(module)
             _keep_digits(module)
             return torch.export.export(module, tuple(inputs), dynamic_shapes=shapes)
-    except Exception as error:  # whatever a potential or a cost of a user's own leads to
+    except (
+        Exception
+    ) as error:  # whatever a potential or a cost of a user's own leads to
         named = type(function.rows.network).__name__
         fault = " ".join(str(error).split())[:300] or type(error).__name__
         raise DataError(
@@ -86,7 +88,7 @@ def quiet() -> Iterator[None]:
 
 
 def _work_out(module: GraphModule) -> None:
-    """Put constants in place of all that follows from constants alone, each in memory of its own; leave out the rest."""
+    """Put constants, each in memory of its own, in place of all that follows from constants; leave out the rest."""
     known: dict[Node, Any] = {}
     graph = module.graph
     graph.eliminate_dead_code()
@@ -135,9 +137,7 @@ def _keep_digits(module: GraphModule) -> None:
     module.recompile()
 
 
-def _softplus(
-    s: Tensor, beta: float = 1.0, threshold: float = 20.0
-) -> Tensor:
+def _softplus(s: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     if s.dtype != torch.float64:
         return NotImplemented
     scaled = s * beta
