@@ -2,12 +2,13 @@
 
     python -m benchmarks.export           # d = 16: every kind of potential, condition, cost and mass
 
-Maps are fitted for a few steps: neither size nor speed depends on how well. Each is exported with inputs and outputs of
-float64, and moves 10,000 rows of the source by `transform`, by the `.pt2` file in torch, and by the `.onnx` file in
-onnxruntime; files are given 1,024 rows at once. All take one thread. The error is the largest difference of any number
-from `transform`, as a share of the standard deviation of moved rows; "far" and "rounding" are what `export` found on
-rows up to 30 standard deviations out, and of the library beside itself in double precision. Seconds are the median of
-five calls. Target: 1e-6, or where the network is of single precision its own rounding.
+Networks are random ones of the sizes that fits take: neither size nor speed depends on how well one is trained. Each is
+exported with inputs and outputs of float64, and moves 10,000 rows of the source by `transform`, by the `.pt2` file in
+torch, and by the `.onnx` file in onnxruntime; files are given 1,024 rows at once. All take one thread. The error is the
+largest difference of any number from `transform`, as a share of the standard deviation of moved rows; "far" and
+"rounding" are what `export` found on rows up to 30 standard deviations out, and of the library beside itself in double
+precision. Seconds are the median of five calls. Target: 1e-6, or where the network is of single precision its own
+rounding.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ from benchmarks.harness import (
     always,
 )
 from brenier import (
+    Conditional,
     DenseICNN,
     Elastic,
     Mahalanobis,
+    MeanPotential,
     OptimalTransport,
+    Potential,
     Power,
     Quadratic,
+    ResidualPotential,
     TransportMap,
     UnbalancedMass,
 )
@@ -64,28 +69,49 @@ class Made(NamedTuple):
     inputs: tuple[np.ndarray, ...] = ()
 
 
-def fitted(x: np.ndarray, z: np.ndarray, seed: int, **told: Any) -> Made:
-    """Return a map fitted for a few steps."""
-    ot = OptimalTransport(**{"max_steps": 20, "random_state": seed, **told})
-    return _made(ot.fit(x, z))
+def network_of(
+    kind: Callable[..., Any], dim: int, seed: int, bounded_below: bool = False
+) -> Potential:
+    """Return a network that is not the affine map which new ones are."""
+    generator = torch.Generator().manual_seed(seed)
+    told = {"bounded_below": True} if bounded_below else {}
+    potential: Potential = kind(dim, generator=generator, **told)
+    for name, parameter in potential.named_parameters():
+        if name.endswith("readout"):
+            noise = torch.randn(parameter.shape, generator=generator)
+            parameter.data.add_(noise, alpha=0.02)
+    return potential.eval().requires_grad_(False)
 
 
-def by_label(x: np.ndarray, z: np.ndarray, seed: int) -> Made:
-    """Return a map of three classes."""
-    ot = OptimalTransport("free", max_steps=20, random_state=seed)
-    sides = [np.arange(len(side)) % 3 for side in (x, z)]
-    ot.fit(x, z, source_labels=sides[0], target_labels=sides[1])
-    numbers = np.arange(10_000) % 3
-    return _made(ot, {"labels": numbers}, (numbers.astype(np.int64),))
+def of_kind(
+    x: np.ndarray, z: np.ndarray, seed: int, kind: Callable[..., Any], **told: Any
+) -> Made:
+    """Return a map in the coordinates of the rows, with a network of some kind."""
+    ot = OptimalTransport("free", n_networks=1, max_steps=1, random_state=seed, **told)
+    ot.fit(x, z)
+    bounded = ot.map_.ground is not None
+    ot.map_.network = network_of(kind, x.shape[1], seed, bounded).to(
+        next(ot.map_.network.parameters()).dtype
+    )
+    return _made(ot)
 
 
-def by_covariate(x: np.ndarray, z: np.ndarray, seed: int) -> Made:
-    """Return a map of one covariate."""
-    ot = OptimalTransport("free", max_steps=20, random_state=seed)
-    sides = [np.linspace(0, 1, len(side))[:, None] for side in (x, z)]
-    ot.fit(x, z, source_covariates=sides[0], target_covariates=sides[1])
-    values = np.linspace(0, 1, 10_000)[:, None]
-    return _made(ot, {"covariates": values}, (values,))
+def by_condition(x: np.ndarray, z: np.ndarray, seed: int, labels: bool) -> Made:
+    """Return a map of three classes, or of one covariate."""
+    rows = 10_000
+    if labels:
+        sides = [np.arange(len(side)) % 3 for side in (x, z)]
+        given = np.arange(rows) % 3
+    else:
+        sides = [np.linspace(0, 1, len(side))[:, None] for side in (x, z)]
+        given = np.linspace(0, 1, rows)[:, None]
+    name = "labels" if labels else "covariates"
+    conditions = {f"source_{name}": sides[0], f"target_{name}": sides[1]}
+    ot = OptimalTransport("free", max_steps=1, random_state=seed)
+    ot.fit(x, z, **conditions)  # type: ignore[arg-type]
+    network = network_of(DenseICNN, ot.map_.network.dim, seed)
+    ot.map_.network = Conditional(network, x.shape[1])
+    return _made(ot, {name: given}, (given,))
 
 
 def of_plan(x: np.ndarray, z: np.ndarray, seed: int, entropic: bool) -> Made:
@@ -112,35 +138,38 @@ def _made(
     return Made(ot.transform, ot.export, given or {}, inputs)
 
 
-def _softplus(dim: int, generator: torch.Generator) -> DenseICNN:
-    return DenseICNN(dim, activation="softplus", generator=generator)
-
-
 def _quadratic(dim: int, generator: torch.Generator) -> Quadratic:
     return Quadratic(dim)
 
 
+def _mean(dim: int, generator: torch.Generator) -> MeanPotential:
+    return MeanPotential([DenseICNN(dim, generator=generator) for _ in range(3)])
+
+
 def _metric(x: np.ndarray, z: np.ndarray, seed: int) -> Made:
     matrix = np.diag(np.linspace(1, 3, x.shape[1]))
-    return fitted(x, z, seed, potential="free", cost=Mahalanobis(matrix))
+    return of_kind(x, z, seed, DenseICNN, cost=Mahalanobis(matrix))
 
 
+_SOFTPLUS = partial(DenseICNN, activation="softplus")
+_CONVEX = partial(DenseICNN, convex=True)
+_MASS = UnbalancedMass(2.0, 2.0)
 KINDS: dict[str, Callable[..., Made]] = {
-    "quadratic": partial(fitted, potential=_quadratic),
-    "free": partial(fitted, potential="free", n_networks=1),
-    "free, softplus": partial(fitted, potential=_softplus, n_networks=1),
-    "free, float64": partial(fitted, potential="free", n_networks=1, dtype="float64"),
-    "convex": partial(fitted, potential="convex"),
-    "residual": partial(fitted, potential="residual"),
-    "mean of three": partial(fitted, potential="free", n_networks=3),
+    "quadratic": partial(of_kind, kind=_quadratic),
+    "free": partial(of_kind, kind=DenseICNN),
+    "free, softplus": partial(of_kind, kind=_SOFTPLUS),
+    "free, float64": partial(of_kind, kind=DenseICNN, dtype="float64"),
+    "convex": partial(of_kind, kind=_CONVEX),
+    "residual": partial(of_kind, kind=ResidualPotential),
+    "mean of three": partial(of_kind, kind=_mean),
     f"entropic plan, {POINTS:,} points": partial(of_plan, entropic=True),
     f"max-affine, {POINTS:,} points": partial(of_plan, entropic=False),
-    "labels": by_label,
-    "covariates": by_covariate,
-    "Power(1.5)": partial(fitted, potential="free", cost=Power(1.5)),
-    "Elastic(0.1)": partial(fitted, potential="free", cost=Elastic(0.1)),
+    "labels": partial(by_condition, labels=True),
+    "covariates": partial(by_condition, labels=False),
+    "Power(1.5)": partial(of_kind, kind=DenseICNN, cost=Power(1.5)),
+    "Elastic(0.1)": partial(of_kind, kind=DenseICNN, cost=Elastic(0.1)),
     "Mahalanobis": _metric,
-    "unbalanced mass": partial(fitted, potential="free", mass=UnbalancedMass(2.0, 2.0)),
+    "unbalanced mass": partial(of_kind, kind=DenseICNN, mass=_MASS),
 }
 
 

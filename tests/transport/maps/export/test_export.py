@@ -11,7 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from problems import POTENTIALS, conditioned, make, mean, normal, positive_definite
+from problems import (
+    POTENTIALS,
+    conditioned,
+    mean,
+    normal,
+    positive_definite,
+    randomised,
+)
 from torch import Tensor
 
 from brenier import (
@@ -147,7 +154,8 @@ def test_models_of_earlier_versions(name: str, suffix: str, tmp_path: Path) -> N
     assert written.difference is not None
     assert written.difference.error <= 1e-6
     x = torch.from_numpy(np.load(MODELS / name / "expected.npz")["x"]).double()
-    given, condition = {}, []
+    given: dict[str, Any] = {}
+    condition: list[Tensor] = []
     if name == "labels":
         numbers = torch.arange(len(x)) % len(ot.labels_ or ())
         given = {"labels": [(ot.labels_ or ())[k] for k in numbers.tolist()]}
@@ -166,7 +174,7 @@ def test_costs_and_masses(name: str, suffix: str, tmp_path: Path) -> None:
     plain = plain_coordinates(
         normal(50, 3) + 4, normal(50, 3, seed=1), torch.ones(3).double()
     )
-    potential = make(Quadratic, size=0.2, bounded_below=True)
+    potential = randomised(Quadratic(3, bounded_below=True), 0.2)
     transport = TransportMap(potential, plain, ground=GROUNDS[name])
     path = tmp_path / f"map{suffix}"
     transport.export(path)
@@ -281,7 +289,7 @@ class Counting(Quadratic):
 def test_potentials_that_cannot_be_traced_are_named(kind: Any, tmp_path: Path) -> None:
     (tmp_path / "map.pt2").write_bytes(b"before")
     with pytest.raises(DataError, match=rf"map of a {kind.__name__} cannot.*x\.shape"):
-        TransportMap(make(kind)).export(tmp_path / "map.pt2")
+        TransportMap(kind(3)).export(tmp_path / "map.pt2")
     assert [path.name for path in tmp_path.iterdir()] == ["map.pt2"]
     assert (tmp_path / "map.pt2").read_bytes() == b"before"
 
@@ -335,8 +343,8 @@ def test_a_file_that_differs_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transport, other = (
-        TransportMap(make(Quadratic)),
-        TransportMap(make(Quadratic, seed=1)),
+        TransportMap(randomised(Quadratic(3), 0.5)),
+        TransportMap(randomised(Quadratic(3), 0.5, 1)),
     )
     traced = export.traced
     of_other = export.Subject.of(other, "map", torch.float64).function()
@@ -351,7 +359,7 @@ def test_a_file_that_differs_is_not_written(
 
 
 def test_the_map_stays_as_it_was(tmp_path: Path) -> None:
-    transport = TransportMap(make(Quadratic).requires_grad_(True))
+    transport = TransportMap(randomised(Quadratic(3), 0.5).requires_grad_(True))
     network, before = transport.network, transport.network.training
     transport.export(tmp_path / "map.pt2")
     assert transport.network is network

@@ -19,12 +19,13 @@ from torch.export import Dim, ExportedProgram
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.node import map_arg
+from torch.overrides import TorchFunctionMode
 
 from brenier.errors import DataError
 from brenier.potentials import usual_modes
 from brenier.transport.maps.export.functions import Outputs, RowFunction
 
-Operations: TypeAlias = Mapping[object, Callable[..., Tensor]]
+Operations: TypeAlias = Mapping[Any, Callable[..., Tensor]]
 
 
 @usual_modes(gradients=True)
@@ -40,7 +41,8 @@ def traced(function: RowFunction, inputs: Sequence[Tensor]) -> ExportedProgram:
     """
 
     def called(*given: Tensor) -> Outputs:
-        return function(*given)
+        with SoftMaximum():
+            return function(*given)
 
     rows = Dim("rows", min=0)
     shapes = tuple({0: rows} for _ in inputs)
@@ -68,6 +70,32 @@ def traced(function: RowFunction, inputs: Sequence[Tensor]) -> ExportedProgram:
             "values, and take the number of rows by x.shape[0], not len(x)",
             argument="export",
         ) from error
+
+
+class SoftMaximum(TorchFunctionMode):
+    """Have log-sum-exp made of its parts, so that the weights in its gradient are divided by their sum.
+
+    torch's own derivative is exp(s - result), which in single precision errs by the last digit of the result: more than
+    weights that sum to one, which is how potentials find their gradients by hand.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., object],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, object] | None = None,
+    ) -> object:
+        """Call a function, or that in place of log-sum-exp."""
+        if func in (torch.logsumexp, Tensor.logsumexp):
+            return _soft_maximum_of(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+def _soft_maximum_of(input: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    top = input.amax(dim, keepdim=True).detach()
+    found = (input - top).exp().sum(dim, keepdim=True).log() + top
+    return found if keepdim else found.squeeze(dim)
 
 
 @contextlib.contextmanager
