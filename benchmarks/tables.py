@@ -22,6 +22,7 @@ MODULES = (
     "costs",
     "distance",
     "drift",
+    "export",
     "finite",
     "gaussians",
     "images.job",

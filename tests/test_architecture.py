@@ -123,6 +123,7 @@ WORDS = {
 OPTIONAL = {
     *("pandas", "polars", "pyarrow", "PIL", "matplotlib", "ot", "torchdiffeq"),
     *("h5py", "zarr"),
+    *("onnx", "onnxruntime", "onnxscript"),
 }
 PRINTERS = {"apps", "__main__"}
 GLOBAL_SEEDS = re.compile(

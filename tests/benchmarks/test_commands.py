@@ -44,6 +44,7 @@ def test_help_is_shown(name: str) -> None:
         "gaussians --stream --methods default paper",
         "inner --pair separable",
         "distance --methods affine default",
+        "export",
         "limits --pairs tails",
         "masses --pairs squared outliers --rho 3",
         "ncf --methods flow head equation default plug-in identity",

@@ -11,6 +11,7 @@ from brenier.estimators import validation
 from brenier.estimators.certifying import CertifyOptions, certificate_of_fit
 from brenier.estimators.conditions import GivenConditions
 from brenier.estimators.density import EstimatedDensity
+from brenier.estimators.exported import ExportedTransport
 from brenier.estimators.parameters import condition_of
 from brenier.estimators.plan import Plan
 from brenier.estimators.samples import plan_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from brenier.estimators.optimal_transport import OptimalTransport
 
 
-class CertifiedTransport(EstimatedDensity):
+class CertifiedTransport(ExportedTransport, EstimatedDensity):
     """A map of samples, what it says of their distance, and how far it is to be trusted."""
 
     certificate_: Certificate | None

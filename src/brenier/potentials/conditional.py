@@ -128,4 +128,4 @@ class ConditionedPotential(Potential):
 
     def _with_code(self, y: Tensor) -> Tensor:
         """Return the conditioned points [y; c]: (n, d) -> (n, d + c)."""
-        return torch.cat([y, self.code.to(y).expand(len(y), -1)], -1)
+        return torch.cat([y, self.code.to(y).expand(y.shape[0], -1)], -1)

@@ -3,8 +3,8 @@
 import numpy as np
 
 COMMANDS = (
-    *("fit", "transport", "evaluate", "certify", "info", "drift"),
-    *("control", "colour", "demo"),
+    *("fit", "transport", "evaluate", "certify", "export", "info"),
+    *("drift", "control", "colour", "demo"),
 )
 SMALL = ["--max-steps", "20", "--batch-size", "64", "--quiet"]
 RNG = np.random.default_rng(0)

@@ -5,6 +5,7 @@ from brenier.apps.cli.colour import colour
 from brenier.apps.cli.control import control
 from brenier.apps.cli.drift import drift_command
 from brenier.apps.cli.evaluate import evaluate
+from brenier.apps.cli.export import export
 from brenier.apps.cli.fit import fit
 from brenier.apps.cli.info import info
 from brenier.apps.cli.transport import transport
@@ -15,6 +16,7 @@ __all__ = [
     "control",
     "drift_command",
     "evaluate",
+    "export",
     "fit",
     "info",
     "transport",

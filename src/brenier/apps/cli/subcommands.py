@@ -37,6 +37,7 @@ def add_commands(group: Commands) -> None:
     _add_transport(group)
     _add_evaluate(group)
     _add_certify(group)
+    _add_export(group)
     _add_info(group)
     add_drift(group)
     add_control(group)
@@ -197,6 +198,29 @@ def _add_certify(group: Commands) -> None:
     )
     add_json(output)
     add_seed(output)
+
+
+def _add_export(group: Commands) -> None:
+    parser = add_command(
+        group,
+        "export MODEL OUTPUT",
+        commands.export,
+        "write a saved map as one .onnx or .pt2 file, which runs without brenier",
+        "brenier export model/ model.onnx --dtype float32",
+        quiet=False,
+    )
+    add_model(parser)
+    text = "the file; its suffix, .onnx or .pt2, says what kind it is"
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help=text)
+    output = parser.add_argument_group("the file")
+    text = "the map, or what an inverse minimises (default: map)"
+    output.add_argument(
+        "--what", choices=["map", "potential"], default="map", help=text
+    )
+    text = "of inputs and outputs (default: float64)"
+    kinds = ["float32", "float64"]
+    output.add_argument("--dtype", choices=kinds, default="float64", help=text)
+    add_json(output)
 
 
 def _add_info(group: Commands) -> None:

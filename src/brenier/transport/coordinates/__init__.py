@@ -20,6 +20,10 @@ from brenier.transport.coordinates.conditioned import (
     rows_encoded_at_once,
     to_coordinates,
 )
+from brenier.transport.coordinates.in_tensors import (
+    TensorConditions,
+    tensor_conditions,
+)
 from brenier.transport.coordinates.settings import CoordinateSettings
 from brenier.transport.coordinates.span import (
     gaussian_coordinates,
@@ -42,6 +46,7 @@ __all__ = [
     "CovariateRows",
     "Covariates",
     "Metric",
+    "TensorConditions",
     "aligned_coordinates",
     "cost_units",
     "covariate_coordinates",
@@ -54,6 +59,7 @@ __all__ = [
     "plain_coordinates",
     "regularised_pair",
     "rows_encoded_at_once",
+    "tensor_conditions",
     "to_coordinates",
     "without_choice",
 ]

@@ -113,9 +113,9 @@ class Covariates:
         i, j = torch.tril_indices(d, d)
         factor[:, i, j] = entries
         factor.diagonal(dim1=-2, dim2=-1).exp_()
-        rotations = self._rotation.expand(len(found), d, d)
+        rotations = self.rotation.expand(len(found), d, d)
         basis = torch.cholesky_solve(rotations, factor)
-        inverse = self._rotation.mT @ factor @ factor.mT
+        inverse = self.rotation.mT @ factor @ factor.mT
         return dataclasses.replace(
             self.coordinates,
             source_mean=source_mean.to(unit.device),
@@ -125,28 +125,31 @@ class Covariates:
         )
 
     @functools.cached_property
-    def _rotation(self) -> Tensor:
+    def rotation(self) -> Tensor:
         """The rotation Q that the bases B^{-1} Q of all knots share: (d, d)."""
         inverse = self.coordinates.inverse[0].cpu()
         return (inverse @ matrix_power(inverse.mT @ inverse, -0.5)).mT
 
     @functools.cached_property
-    def _interpolation(self) -> Interpolation:
-        """Interpolation of means and factors: (n, p) -> (n, 2d + d(d+1)/2)."""
+    def knot_values(self) -> Tensor:
+        """What is interpolated: both means and the entries of the factor at every knot, (k, 2d + d(d+1)/2)."""
         known = self.coordinates.to("cpu")
-        factor = torch.linalg.cholesky(_symmetric(self._rotation @ known.inverse))
+        factor = torch.linalg.cholesky(_symmetric(self.rotation @ known.inverse))
         factor.diagonal(dim1=-2, dim2=-1).log_()
         i, j = torch.tril_indices(known.dim, known.dim)
-        values = torch.cat(
-            [known.source_mean, known.target_mean, factor[:, i, j]], -1
-        ).numpy()
+        return torch.cat([known.source_mean, known.target_mean, factor[:, i, j]], -1)
+
+    @functools.cached_property
+    def _interpolation(self) -> Interpolation:
+        """Interpolation of means and factors: (n, p) -> (n, 2d + d(d+1)/2)."""
+        values = self.knot_values.numpy()
         knots = self.knots.numpy()
         k, p = knots.shape
         if k == 1:
             return lambda index: np.repeat(values, len(index), axis=0)
         if k <= p + 1:
             return RBFInterpolator(knots, values, kernel="linear", degree=0)
-        directions = _directions(knots)
+        directions = varying_directions(knots)
         if len(directions) < p:  # no polynomial of degree one is determined elsewhere
             within = _radial(knots @ directions.T, values)
             return lambda index: within(index @ directions.T)
@@ -218,7 +221,7 @@ def _radial(knots: NDArray[np.floating], values: NDArray[np.floating]) -> Interp
     return RBFInterpolator(knots, values, kernel=kernel, degree=1)
 
 
-def _directions(knots: NDArray[np.floating]) -> NDArray[np.floating]:
+def varying_directions(knots: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return the directions that knots (k, p) vary in: (r, p), fewer than p where covariates depend on each other."""
     away = knots - knots.mean(0)
     rank = np.linalg.matrix_rank(away, rtol=CoordinateSettings().min_relative_spread)

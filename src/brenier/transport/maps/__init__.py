@@ -29,6 +29,7 @@ from brenier.transport.maps.cross_fit import (
 from brenier.transport.maps.density import SourceLogDensity
 from brenier.transport.maps.description import label_fault, method_from_json
 from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.export import Exported
 from brenier.transport.maps.ground import Ground
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.pooled import CountedRows, pooled_distance
@@ -61,6 +62,7 @@ __all__ = [
     "CrossFitSettings",
     "Distance",
     "Excess",
+    "Exported",
     "Figures",
     "Ground",
     "MapError",

@@ -32,6 +32,7 @@ from brenier.transport.maps.arguments import (
 from brenier.transport.maps.batched import in_batches, with_solutions
 from brenier.transport.maps.density import ConditionalDensity
 from brenier.transport.maps.distance import Distance
+from brenier.transport.maps.export import MapExport
 from brenier.transport.maps.inverse import InverseSolver, Starts
 from brenier.transport.maps.map import TransportMap
 from brenier.transport.maps.rows import RowMap
@@ -41,7 +42,7 @@ ConditionsLike: TypeAlias = (
 )  # labels or covariates, one per row or one for all
 
 
-class ConditionalMap(ConditionalDensity):
+class ConditionalMap(MapExport, ConditionalDensity):
     """Optimal transport maps given a condition, a label or covariates, from one potential network.
 
     Wherever a condition is asked for, give labels (n,) or covariates (n, p), one per row, or one for all rows. Graphs

@@ -34,6 +34,7 @@ from brenier.transport.maps.cost_rows import CostRowMap
 from brenier.transport.maps.cross_fit import AffinePart, combined
 from brenier.transport.maps.density import MapDensity
 from brenier.transport.maps.distance import Distance, Measured
+from brenier.transport.maps.export import MapExport
 from brenier.transport.maps.ground import (
     Ground,
     MapTerms,
@@ -46,7 +47,7 @@ from brenier.transport.maps.rows import RowMap
 WithSolution = Callable[[Tensor], tuple[Tensor, Solution]]
 
 
-class TransportMap(MapDensity):
+class TransportMap(MapExport, MapDensity):
     """An optimal transport map between x- and z-samples, from one potential.
 
     Arrays, tensors and frames are accepted everywhere and come back as the same kind; rows are worked on in batches, so
