@@ -30,7 +30,13 @@ from brenier.datasets.containers import (
     is_mapped,
     read,
 )
-from brenier.datasets.dialects import UNTOLD, CsvLayout, Dialect, GivenDialect
+from brenier.datasets.dialects import (
+    UNTOLD,
+    CsvLayout,
+    Dialect,
+    GivenDialect,
+    find_layout,
+)
 from brenier.datasets.files import (
     ARRAYS,
     TABLES,
@@ -85,10 +91,13 @@ from brenier.datasets.populations import (
     Stream,
     population,
 )
+from brenier.datasets.reading import read_intact
 from brenier.datasets.tables import (
     TableFile,
+    csv_chunks,
     label_column_of,
     open_table,
+    pandas_for,
     read_csv_rows,
 )
 from brenier.datasets.text_files import kind_of, open_binary
@@ -137,7 +146,9 @@ __all__ = [
     "clusters_pair",
     "convex_cost_pair",
     "coordinatewise_pair",
+    "csv_chunks",
     "file_kind",
+    "find_layout",
     "gaussian_classes",
     "gaussian_pair",
     "grouped",
@@ -161,12 +172,14 @@ __all__ = [
     "open_binary",
     "open_table",
     "outlier_pair",
+    "pandas_for",
     "population",
     "power_radial_pair",
     "radial_pair",
     "read",
     "read_covariates",
     "read_csv_rows",
+    "read_intact",
     "read_labels",
     "read_mixed",
     "read_samples",

@@ -1,0 +1,60 @@
+"""Files moved by the workers of a Dask cluster, or whatever scheduler Dask is told to use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from brenier.errors import DataError
+from brenier.transport.maps.bulk.files import BulkJob, FileCounts, move_file
+from brenier.transport.maps.bulk.pool import one_thread
+from brenier.transport.maps.bulk.records import BulkRecords
+from brenier.transport.maps.bulk.sources import SourceFile
+
+
+def dask_for(engine: str) -> ModuleType:
+    """Return dask, imported here because it is optional.
+
+    Raises:
+        DataError: where it is missing.
+    """
+    try:
+        import dask
+    except ImportError as error:
+        raise DataError(
+            f'engine: {engine!r} needs dask, which is missing; install it with pip install "brenier[dask]"'
+        ) from error
+    return dask
+
+
+def moved_by_dask(
+    job: BulkJob, records: BulkRecords, files: Sequence[SourceFile]
+) -> Iterator[tuple[SourceFile, FileCounts]]:
+    """Yield files with what became of their rows, each moved by one worker, which writes its record.
+
+    The client that there is, or the scheduler that Dask is told to use, decides where; all of them must see the same
+    folders.
+    """
+    dask = dask_for("dask")
+    held = dask.delayed(job, pure=False, traverse=False)
+    move = dask.delayed(_move_recorded, pure=False)
+    tasks = [move(held, records, source, os.getpid()) for source in files]
+    with one_thread():
+        yield from zip(files, dask.compute(*tasks), strict=True)
+
+
+def _move_recorded(
+    job: BulkJob, records: BulkRecords, source: SourceFile, asked_by: int
+) -> FileCounts:
+    """Move a file in a worker of Dask, and say so in its record."""
+    if os.getpid() != asked_by:
+        torch.set_num_threads(1)
+    target = records.target(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    counts = move_file(job, source, target)
+    records.finish(source, counts)
+    return counts
