@@ -46,6 +46,7 @@ from brenier.datasets.files import (
     read_samples,
     write_samples,
 )
+from brenier.datasets.foreign import is_dask
 from brenier.datasets.images import image_set
 from brenier.datasets.mixed import MixedTable, MixedTableLike, read_mixed
 from brenier.datasets.mixed_columns import CATEGORY, EMPTY, NUMBER, MixedColumn
@@ -82,6 +83,7 @@ from brenier.datasets.pairs import (
     unbalanced_pair,
     w2hd_pair,
 )
+from brenier.datasets.partitions import over_partitions
 from brenier.datasets.populations import (
     Population,
     Rows,
@@ -153,6 +155,7 @@ __all__ = [
     "gaussian_pair",
     "grouped",
     "image_set",
+    "is_dask",
     "is_mapped",
     "is_missing",
     "is_number",
@@ -172,6 +175,7 @@ __all__ = [
     "open_binary",
     "open_table",
     "outlier_pair",
+    "over_partitions",
     "pandas_for",
     "population",
     "power_radial_pair",

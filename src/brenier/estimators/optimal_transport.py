@@ -18,6 +18,7 @@ from brenier.datasets import (
     Sampler,
     TableLike,
     WeightsLike,
+    is_dask,
     read,
 )
 from brenier.estimators import validation
@@ -225,6 +226,9 @@ class OptimalTransport(CertifiedTransport):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         condition = self._condition(labels, covariates)
+        if is_dask(X):
+            given = {"labels": labels, "covariates": covariates}
+            return validation.lazily(self, self.transform, X, "X", **given)
         samples = self._read(X, "X")
         moved = self._apply(samples, self._fitted(), condition)
         warn_of_rows_outside(self._fitted(), samples, condition)
@@ -259,6 +263,9 @@ class OptimalTransport(CertifiedTransport):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         condition = self._condition(labels, covariates)
+        if is_dask(Z):
+            given = {"labels": labels, "covariates": covariates}
+            return validation.lazily(self, self.inverse_transform, Z, "Z", **given)
         return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
 
     def score(

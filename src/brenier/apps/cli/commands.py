@@ -1,5 +1,6 @@
 """What the commands of `brenier` do; each returns its exit code. `brenier.apps.cli.parser` parses their arguments."""
 
+from brenier.apps.cli.bulk import transport_files
 from brenier.apps.cli.certify import certify
 from brenier.apps.cli.colour import colour
 from brenier.apps.cli.control import control
@@ -7,7 +8,6 @@ from brenier.apps.cli.drift import drift_command
 from brenier.apps.cli.evaluate import evaluate
 from brenier.apps.cli.fit import fit
 from brenier.apps.cli.info import info
-from brenier.apps.cli.transport import transport
 
 __all__ = [
     "certify",
@@ -17,5 +17,5 @@ __all__ = [
     "evaluate",
     "fit",
     "info",
-    "transport",
+    "transport_files",
 ]

@@ -66,11 +66,13 @@ class ParquetBlocks:
 
         many = [field.name for field in schema if not types.is_floating(field.type)]
         options = {"compression": self._compression(), "use_dictionary": many}
-        with _closed_after(
-            parquet.ParquetWriter(temporary, schema, **options)
-        ) as opened:
-            with _grouped(opened.write_table) as write:
-                yield write
+        with (
+            _closed_after(
+                parquet.ParquetWriter(temporary, schema, **options)
+            ) as opened,
+            _grouped(opened.write_table) as write,
+        ):
+            yield write
 
     def _compression(self) -> str:
         """Return the compression of the first column of the file."""

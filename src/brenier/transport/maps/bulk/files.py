@@ -165,9 +165,7 @@ def _counted(moved: MovedBlock) -> FileCounts:
     return FileCounts(len(moved.status), *found)
 
 
-def _check_rows(
-    orders: BulkOrders, path: Path, moved: MovedBlock, first: int
-) -> None:
+def _check_rows(orders: BulkOrders, path: Path, moved: MovedBlock, first: int) -> None:
     """Raise where there are rows that are not to be left as they are."""
     for status, refused, fault, remedy in (
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Hashable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +87,13 @@ def _first_status(transport: AnyMap, block: RowBlock) -> NDArray[np.int8]:
     """Return the status of rows before they are moved: those that can be count as converged."""
     finite = np.isfinite(block.values).all(1)
     classes = classes_of(transport)
-    known = np.ones(len(finite), dtype=bool)
-    if classes is not None:
-        own = set(classes)
-        known = np.array([label in own for label in block.condition or ()], dtype=bool)
-    elif block.condition is not None:
-        finite &= np.isfinite(np.asarray(block.condition)).all(1)
+    if classes is None and block.condition is not None:
+        finite = finite & np.isfinite(np.asarray(block.condition)).all(1)
     status = np.where(finite, RowStatus.CONVERGED, RowStatus.INVALID).astype(np.int8)
-    status[~known] = RowStatus.UNKNOWN
+    if classes is not None:
+        own, labels = set(classes), block.condition or ()
+        odd = [row for row, label in enumerate(labels) if label not in own]
+        status[odd] = RowStatus.UNKNOWN
     return status
 
 
@@ -102,19 +101,19 @@ def _through(
     transport: AnyMap, orders: BulkOrders, block: RowBlock, places: NDArray[np.integer]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return some rows moved, and which of them converged."""
-    values = block.values[places]
-    arguments: list[object] = [values]
+    mapping: Any = transport  # one of two classes that take other arguments
+    arguments: list[object] = [block.values[places]]
     if isinstance(block.condition, np.ndarray):
         arguments.append(block.condition[places])
     elif block.condition is not None:
         arguments.append([block.condition[place] for place in places.tolist()])
     if orders.inverse:
-        moved, solution = transport.inverse(*arguments, return_solution=True)  # type: ignore[arg-type]
+        moved, solution = mapping.inverse(*arguments, return_solution=True)
         return moved, solution.converged.cpu().numpy()
     every = np.ones(len(places), dtype=bool)
     if orders.t is not None:
-        return transport.interpolate(*arguments, orders.t), every  # type: ignore[arg-type, misc]
-    return transport(*arguments), every  # type: ignore[arg-type, misc]
+        return mapping.interpolate(*arguments, orders.t), every
+    return mapping(*arguments), every
 
 
 def _beyond(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 
 import torch
 
 from brenier.errors import DataError
 from brenier.transport.maps.bulk.files import BulkJob, FileCounts, move_file
-from brenier.transport.maps.bulk.pool import one_thread
+from brenier.transport.maps.bulk.pool import WorkerLostError, one_thread
 from brenier.transport.maps.bulk.records import BulkRecords
 from brenier.transport.maps.bulk.sources import SourceFile
 
@@ -32,19 +31,35 @@ def dask_for(engine: str) -> ModuleType:
 
 
 def moved_by_dask(
-    job: BulkJob, records: BulkRecords, files: Sequence[SourceFile]
+    job: BulkJob,
+    records: BulkRecords,
+    files: Sequence[SourceFile],
+    tell: Callable[[float], object],
 ) -> Iterator[tuple[SourceFile, FileCounts]]:
     """Yield files with what became of their rows, each moved by one worker, which writes its record.
 
     The client that there is, or the scheduler that Dask is told to use, decides where; all of them must see the same
-    folders.
+    folders. `tell` is told the bytes of files that are finished.
+
+    Raises:
+        WorkerLostError: where Dask says that a worker has ended again and again.
     """
     dask = dask_for("dask")
     held = dask.delayed(job, pure=False, traverse=False)
     move = dask.delayed(_move_recorded, pure=False)
     tasks = [move(held, records, source, os.getpid()) for source in files]
     with one_thread():
-        yield from zip(files, dask.compute(*tasks), strict=True)
+        try:
+            found = dask.compute(*tasks)
+        except Exception as error:
+            if type(error).__name__ != "KilledWorker":
+                raise
+            raise WorkerLostError(
+                f"workers of Dask were lost while files were being moved ({error}); what is finished is kept: run the "
+                "same again to go on"
+            ) from error
+    tell(sum(source.size for source in files))
+    yield from zip(files, found, strict=True)
 
 
 def _move_recorded(

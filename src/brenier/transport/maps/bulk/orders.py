@@ -73,6 +73,8 @@ class BulkOrders:
             finite_time(self.t)
         if self.inverse and self.t is not None:
             raise DataError("t: is for the way forward; leave out inverse=True")
+        if self.columns is not None and len(set(self.columns)) != len(self.columns):
+            raise DataError("columns: name one twice; name each once, as in the fit")
         if self.columns is not None and len(self.columns) != transport.dim:
             raise DataError(
                 f"columns: are {len(self.columns)}, but the model has {transport.dim} features; name those of the "
@@ -89,7 +91,9 @@ class BulkOrders:
                 f"labels: the model was fitted with classes ({listed(classes)}); name the column that holds them"
             )
         if self.labels is not None and classes is None:
-            raise DataError("labels: the model was fitted without classes; leave them out")
+            raise DataError(
+                "labels: the model was fitted without classes; leave them out"
+            )
         if covariates and not self.covariates:
             raise DataError(
                 "covariates: the model was fitted with covariates; name the columns that hold them"

@@ -47,9 +47,7 @@ class CsvBlocks:
         import pyarrow
 
         for frame in csv_chunks(self.path, self.layout, size):
-            columns = [
-                pyarrow.array(frame[place], pyarrow.string()) for place in frame
-            ]
+            columns = [pyarrow.array(frame[place], pyarrow.string()) for place in frame]
             yield pyarrow.Table.from_arrays(columns, schema=self.schema)
 
     @contextlib.contextmanager
@@ -64,10 +62,12 @@ class CsvBlocks:
         with open_binary(temporary, "wb", target) as stream:
             text = io.TextIOWrapper(stream, encoding=dialect.encoding, newline="")
             schema.empty_table().to_pandas().to_csv(text, header=names, **options)
-            yield lambda table: (
-                table.rename_columns(numbers)
-                .to_pandas()
-                .to_csv(text, header=False, **options)
+            yield (
+                lambda table: (
+                    table.rename_columns(numbers)
+                    .to_pandas()
+                    .to_csv(text, header=False, **options)
+                )
             )
             text.flush()
             text.detach()

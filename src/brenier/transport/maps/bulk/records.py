@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from brenier.atomic import remove_stale, write_bytes
 from brenier.errors import DataError
@@ -82,6 +83,8 @@ class BulkRecords:
                 f"out: {self.out} was written by a run with another {', '.join(odd)}; give another folder, or start "
                 "again with restart=True (--restart), which writes all files anew"
             )
+        for source in files:
+            self._check_same(source)
         if before != told:
             write_bytes(self.folder / "run.json", _as_json(told))
         for folder in {self.target(source).parent for source in files}:
@@ -91,16 +94,18 @@ class BulkRecords:
     def finished(self, source: SourceFile) -> FileCounts | None:
         """Return what became of the rows of a file, None unless it is as it was, and so is its output."""
         try:
-            told = json.loads(self._record(source).read_bytes())
-            counts = FileCounts(**told["counts"])
+            told = self._told(source)
             same = told["source"] == [source.size, source.changed]
-            return counts if same and told["target"] == self._written(source) else None
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
+            if same and told["target"] == self._written(source):
+                return FileCounts(**told["counts"])
+        except (OSError, TypeError, KeyError):
+            pass
+        return None
 
     def finish(self, source: SourceFile, counts: FileCounts) -> None:
         """Say that a file is finished."""
-        told = {
+        told: dict[str, object] = {
+            "path": str(source.path.absolute()),
             "source": [source.size, source.changed],
             "target": self._written(source),
             "counts": dataclasses.asdict(counts),
@@ -131,6 +136,24 @@ class BulkRecords:
 
     def _record(self, source: SourceFile) -> Path:
         return self.folder / "files" / f"{source.name}.json"
+
+    def _told(self, source: SourceFile) -> dict[str, Any]:
+        """Return the record of a file; nothing where there is none, or it is damaged."""
+        try:
+            found = json.loads(self._record(source).read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _check_same(self, source: SourceFile) -> None:
+        """Raise where the output of a file was made of another one."""
+        told = self._told(source)
+        before, now = told.get("path"), str(source.path.absolute())
+        if before not in (None, now) and self.finished(source) is None:
+            raise DataError(
+                f"out: {self.target(source)} was made of {before}, not of {now}; give another folder, or replace it with "
+                "restart=True (--restart)"
+            )
 
     def _written(self, source: SourceFile) -> list[int]:
         """Return the size and age of an output."""

@@ -8,8 +8,6 @@ not depend on the number of workers, and are those of the map on all rows of the
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import errno
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +21,7 @@ from tqdm import tqdm
 
 from brenier.atomic import remove_stale
 from brenier.datasets import UNTOLD, GivenDialect, kind_of
-from brenier.errors import ConvergenceWarning, DataError, DataWarning, warn
+from brenier.errors import DataError, DataWarning, warn
 from brenier.transport.maps.bulk.files import BulkJob, FileCounts, move_file
 from brenier.transport.maps.bulk.model import ModelLike, packed_model
 from brenier.transport.maps.bulk.on_dask import dask_for, moved_by_dask
@@ -41,25 +39,14 @@ from brenier.transport.maps.bulk.sources import (
     SourceLike,
     source_files,
 )
+from brenier.transport.maps.bulk.telling import (
+    BulkReport,
+    full_disk_told,
+    kept_told,
+    warned_of,
+)
 
 ENGINES = ("local", "dask")
-
-
-@dataclasses.dataclass(frozen=True)
-class BulkReport:
-    """What a run did.
-
-    Attributes:
-        out: the folder, or file, that was written.
-        files: how many there are.
-        skipped: how many of them an earlier run had finished.
-        counts: what became of all rows, those of skipped files included.
-    """
-
-    out: Path
-    files: int
-    skipped: int
-    counts: FileCounts
 
 
 class _Shown(Protocol):
@@ -123,6 +110,7 @@ def transform(
         ModelFileError: where the model is missing, damaged or made by a newer version.
         WorkerLostError: where a worker process was killed.
     """
+    folder = os.fspath(out).endswith("/")
     out = Path(out)
     if engine not in ENGINES:
         raise DataError(
@@ -143,8 +131,10 @@ def transform(
     job = BulkJob(packed_model(model, device), orders, dialect)
     orders.check(job.model.map())
     workers = _checked_workers(workers)
-    alone = _single(source, out)
-    files = source_files(source, out.parent if alone else out)
+    alone = not folder and _single(source, out)
+    if not alone and out.is_file():
+        raise DataError(f"out: {out} is a file; give a folder")
+    files = source_files(source, None if alone else out)
     _check_columns(job, files)
     with tqdm(
         total=sum(each.size for each in files),
@@ -156,10 +146,10 @@ def transform(
             report = _one_file(job, files[0], out, workers, bar)
         else:
             records = BulkRecords(out)
-            with records.alone(), _kept(records, files):
+            with records.alone(), kept_told(records, files):
                 records.begin(job, files, restart)
                 report = _all_files(job, records, files, engine, workers, bar)
-    return _told(report)
+    return warned_of(report)
 
 
 def _all_files(
@@ -176,14 +166,12 @@ def _all_files(
     todo.sort(key=lambda source: -source.size)
     bar.update(sum(source.size for source in files if before[source] is not None))
     found = [counts for counts in before.values() if counts is not None]
-    if engine == "dask":
-        moved = moved_by_dask(job, records, todo)
-    else:
-        moved = _by_workers(job, records, todo, workers, bar)
-    for source, counts in moved:
-        if engine == "dask":
-            bar.update(source.size)
-        found.append(counts)
+    moved = (
+        moved_by_dask(job, records, todo, bar.update)
+        if engine == "dask"
+        else _by_workers(job, records, todo, workers, bar)
+    )
+    found.extend(counts for _, counts in moved)
     for folder in {records.target(source).parent for source in files}:
         remove_stale(folder)
     return BulkReport(records.out, len(files), len(files) - len(todo), _sum(found))
@@ -219,7 +207,7 @@ def _one_file(
     job: BulkJob, source: SourceFile, out: Path, workers: int, bar: _Shown
 ) -> BulkReport:
     """Move a file to another, without records."""
-    with _blocks_moved(job, workers) as pool, _full_disk_told(out, "nothing"):
+    with _blocks_moved(job, workers) as pool, full_disk_told(out, "nothing"):
         through = None if pool is None else partial(pool.blocks, source.path)
         counts = move_file(job, source, out, through, _teller(job, source, bar))
     return BulkReport(out, 1, 0, counts)
@@ -236,67 +224,11 @@ def _blocks_moved(job: BulkJob, workers: int) -> Iterator[WorkerPool | None]:
         yield pool
 
 
-@contextlib.contextmanager
-def _kept(records: BulkRecords, files: list[SourceFile]) -> Iterator[None]:
-    """Say what is kept where a run stops before its end."""
-
-    def finished() -> str:
-        count = sum(records.finished(source) is not None for source in files)
-        return f"{count} of {len(files)} files are finished"
-
-    try:
-        with _full_disk_told(records.out, finished):
-            yield
-    except KeyboardInterrupt as stop:
-        raise KeyboardInterrupt(
-            f"Interrupted; {finished()} and kept in {records.out}: run the same again to go on."
-        ) from stop
-
-
-@contextlib.contextmanager
-def _full_disk_told(out: Path, finished: Callable[[], str] | str) -> Iterator[None]:
-    """Say what is kept where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        done = finished if isinstance(finished, str) else finished()
-        raise DataError(
-            f"out: {error.strerror} while {error.filename or out} was being written; {done} and kept: make room, and "
-            "run the same again to go on"
-        ) from error
-
-
 def _teller(job: BulkJob, source: SourceFile, bar: _Shown) -> Callable[[int], object]:
     """Return what moves the bar on by rows of a file."""
     rows = open_blocks(source.path, job.dialect).rows or None
     share = 0.0 if rows is None else source.size / rows
     return lambda moved: bar.update(moved * share)
-
-
-def _told(report: BulkReport) -> BulkReport:
-    """Return a report, having warned of rows that are not to be relied on."""
-    counts, rows = report.counts, report.counts.rows
-    if counts.invalid:
-        warn(
-            f"source: {counts.invalid:,} of {rows:,} rows hold NaN, inf or nothing, or lie beyond the precision of the "
-            "network; they were left empty, with status 'invalid'",
-            DataWarning,
-        )
-    if counts.unknown:
-        warn(
-            f"labels: {counts.unknown:,} of {rows:,} rows are of classes that the model does not know; they were "
-            "copied unmoved or left out, as asked",
-            DataWarning,
-        )
-    if counts.unconverged:
-        warn(
-            f"inverse: {counts.unconverged:,} of {rows:,} rows did not converge and were written with their best "
-            "iterate, with status 'unconverged'; fit with potential='convex', where every inverse is unique",
-            ConvergenceWarning,
-        )
-    return report
 
 
 def _check_columns(job: BulkJob, files: list[SourceFile]) -> None:

@@ -42,12 +42,12 @@ def is_pattern(source: object) -> bool:
     )
 
 
-def source_files(source: SourceLike, out: Path) -> list[SourceFile]:
+def source_files(source: SourceLike, out: Path | None) -> list[SourceFile]:
     """Return the files to be moved, by their names.
 
     Args:
         source: a file, a folder, a pattern such as "in/*.parquet", or a list of files.
-        out: the folder that is written.
+        out: the folder that is written; None where one file goes to another.
 
     Raises:
         DataError: where there are none, two would have one name, one is of an unknown kind, or is written by this run.
@@ -62,11 +62,12 @@ def source_files(source: SourceLike, out: Path) -> list[SourceFile]:
     for path, name in found:
         if name in names:
             raise DataError(
-                f"source: {names[name]} and {path} would both be written to {out / name}; give their common folder, or "
-                "move them in two runs"
+                f"source: {names[name]} and {path} would both be written to {name}; give their common folder, or move "
+                "them in two runs into two folders"
             )
         names[name] = path
-    _check_apart(source, found, out)
+    if out is not None:
+        _check_apart(source, found, out)
     return [_described_file(path, name) for path, name in sorted(found, key=_by_name)]
 
 
@@ -145,7 +146,9 @@ def _check_apart(
     if not is_pattern(source):
         return
     pattern = Path(source).absolute()
-    inside = "**" in pattern.parts and folder.is_relative_to(_root_of(pattern).resolve())
+    inside = "**" in pattern.parts and folder.is_relative_to(
+        _root_of(pattern).resolve()
+    )
     matched = any((out / name).absolute().match(str(pattern)) for _, name in found)
     if inside or matched:
         raise DataError(
