@@ -28,8 +28,8 @@ def check_container(values: object, name: str) -> None:
     if is_dask(values):
         raise DataError(
             f"{name}: is a Dask {type(values).__name__}, which is not brought into memory unasked; give a sample of "
-            f"it, such as {name}.sample(frac=0.01).compute() of a frame or {name}[:100_000].compute() of an array, or all "
-            f"of it: {name}.compute()",
+            f"it, such as {name}.sample(frac=0.01).compute() of a frame or {name}[:100_000].compute() of an array, or "
+            f"all of it: {name}.compute()",
             argument=name,
         )
     if not _is_known(values):

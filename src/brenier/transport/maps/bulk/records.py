@@ -151,8 +151,8 @@ class BulkRecords:
         before, now = told.get("path"), str(source.path.absolute())
         if before not in (None, now) and self.finished(source) is None:
             raise DataError(
-                f"out: {self.target(source)} was made of {before}, not of {now}; give another folder, or replace it with "
-                "restart=True (--restart)"
+                f"out: {self.target(source)} was made of {before}, not of {now}; give another folder, or replace it "
+                "with restart=True (--restart)"
             )
 
     def _written(self, source: SourceFile) -> list[int]:
