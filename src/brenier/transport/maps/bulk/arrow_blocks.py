@@ -32,7 +32,7 @@ class ParquetBlocks:
 
     path: Path
     named: bool = True
-    texts: bool = False
+    decimal: None = None
 
     @property
     def schema(self) -> pyarrow.Schema:
@@ -91,7 +91,7 @@ class ArrowBlocks:
 
     path: Path
     named: bool = True
-    texts: bool = False
+    decimal: None = None
     rows: int | None = None
 
     @property

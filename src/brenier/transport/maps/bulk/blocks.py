@@ -47,7 +47,7 @@ class BlockFile(Protocol):
     Attributes:
         schema: of its columns.
         named: whether they have names.
-        texts: whether all of them are text.
+        decimal: the decimal sign where all of them are text, as in .csv files, else None.
         rows: how many there are, or None where that is not known before they are read.
     """
 
@@ -62,8 +62,8 @@ class BlockFile(Protocol):
         ...
 
     @property
-    def texts(self) -> bool:
-        """Whether all columns are text."""
+    def decimal(self) -> str | None:
+        """The decimal sign where all columns are text, else None."""
         ...
 
     @property

@@ -23,6 +23,12 @@ from brenier.transport.maps.bulk.orders import (
 if TYPE_CHECKING:
     import pyarrow
 
+# How programs write that a number is missing.
+MISSING_TEXTS = (
+    *("", "NA", "N/A", "n/a", "#N/A", "<NA>"),
+    *("nan", "NaN", "NAN", "null", "NULL", "None"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class TableColumns:
@@ -34,7 +40,7 @@ class TableColumns:
         features: their numbers.
         conditions: the numbers of the columns of labels or covariates.
         status: the name of the column that is added, or None.
-        texts: whether numbers are written as text, as in .csv files.
+        decimal: the decimal sign where numbers are written as text, as in .csv files, else None.
     """
 
     path: Path
@@ -42,7 +48,7 @@ class TableColumns:
     features: tuple[int, ...]
     conditions: tuple[int, ...]
     status: str | None
-    texts: bool = False
+    decimal: str | None = None
 
     def written(self) -> pyarrow.Schema:
         """Return the schema of the file that is written."""
@@ -67,7 +73,7 @@ class TableColumns:
             return RowBlock(values, self._matrix(table, self.conditions).astype(float))
         column = table.column(self.conditions[0]).combine_chunks()
         labels = column.to_pylist()
-        if self.texts:
+        if self.decimal is not None:
             labels = [label or None for label in labels]
         return RowBlock(values, labels_named(labels, classes))
 
@@ -115,6 +121,8 @@ class TableColumns:
         if pyarrow.types.is_floating(column.type):
             return column.to_numpy()
         try:
+            if self.decimal is not None:
+                column = _filled_numbers(column, self.decimal)
             return compute.cast(column, pyarrow.float64(), safe=False).to_numpy()
         except pyarrow.ArrowInvalid as error:
             raise DataError(
@@ -145,7 +153,7 @@ def columns_of_file(
     orders: BulkOrders,
     features: tuple[str, ...] | None,
     named: bool = True,
-    texts: bool = False,
+    decimal: str | None = None,
 ) -> TableColumns:
     """Return which columns of a file are what.
 
@@ -155,7 +163,7 @@ def columns_of_file(
         orders: what is to be done.
         features: as the model knows them, or None.
         named: whether the columns of the file have names.
-        texts: whether all columns are text.
+        decimal: the decimal sign where all columns are text, else None.
 
     Raises:
         DataError: where a column is missing, there twice or no number, or there are more or fewer features than those
@@ -170,7 +178,8 @@ def columns_of_file(
         chosen = tuple(
             place
             for place, field in enumerate(schema)
-            if place not in others and (texts or is_numeric(field.type))
+            if place not in others
+            and (decimal is not None or is_number_type(field.type))
         )
     if len(chosen) != transport.dim:
         listing = ", ".join(schema.names[place] for place in chosen[:30]) or "none"
@@ -180,7 +189,7 @@ def columns_of_file(
         )
     for place in (*chosen, *(conditions if orders.covariates else ())):
         field = schema.field(place)
-        if not texts and not is_numeric(field.type):
+        if decimal is None and not may_be_number(field.type):
             raise DataError(
                 f"{path}: column {field.name!r} is {field.type}, no number; make it numbers, or name other columns"
             )
@@ -188,23 +197,35 @@ def columns_of_file(
         raise DataError(
             f"status: {path} already has a column {orders.status!r}; give another name, or None for no such column"
         )
-    return TableColumns(path, schema, chosen, conditions, orders.status, texts)
+    return TableColumns(path, schema, chosen, conditions, orders.status, decimal)
 
 
-def is_numeric(kind: pyarrow.DataType) -> bool:
-    """Say whether values of a type can be moved."""
+def is_number_type(kind: pyarrow.DataType) -> bool:
+    """Say whether a type is one of numbers."""
     from pyarrow import types
 
-    return any(
-        of_kind(kind)
-        for of_kind in (
-            types.is_integer,
-            types.is_floating,
-            types.is_decimal,
-            types.is_boolean,
-            types.is_null,
-        )
-    )
+    kinds = types.is_integer, types.is_floating, types.is_decimal
+    return any(of_kind(kind) for of_kind in kinds)
+
+
+def may_be_number(kind: pyarrow.DataType) -> bool:
+    """Say whether values of a type can be taken for numbers where the user says so."""
+    from pyarrow import types
+
+    return is_number_type(kind) or types.is_boolean(kind) or types.is_null(kind)
+
+
+def _filled_numbers(column: pyarrow.ChunkedArray, decimal: str) -> pyarrow.ChunkedArray:
+    """Return numbers written as text with points, and nothing where one is missing."""
+    import pyarrow
+    from pyarrow import compute
+
+    column = compute.utf8_trim_whitespace(column)
+    missing = compute.is_in(column, pyarrow.array(MISSING_TEXTS, column.type))
+    column = compute.if_else(missing, pyarrow.scalar(None, column.type), column)
+    if decimal == ".":
+        return column
+    return compute.replace_substring(column, decimal, ".")
 
 
 def _place(path: Path, schema: pyarrow.Schema, name: str) -> int:

@@ -66,7 +66,7 @@ class BulkJob:
             self.orders,
             self.model.features,
             named=opened.named,
-            texts=opened.texts,
+            decimal=opened.decimal,
         )
 
     def here(self, pending: Pending) -> Done:
@@ -142,9 +142,11 @@ def _pending(
     try:
         for table in opened.blocks(size):
             yield table, columns.block(table, transport)
-    except (DataError, MemoryError, OSError):
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # damaged files raise errors of many kinds
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise DataError(
             f"{columns.path}: cannot be read to its end ({error}); give an intact file"
         ) from error

@@ -26,8 +26,12 @@ class CsvBlocks:
 
     path: Path
     layout: CsvLayout
-    texts: bool = True
     rows: int | None = None
+
+    @property
+    def decimal(self) -> str:
+        """The sign before a fraction."""
+        return self.layout.dialect.decimal
 
     @property
     def named(self) -> bool:
@@ -79,7 +83,7 @@ class ArrayBlocks:
 
     path: Path
     named: bool = False
-    texts: bool = False
+    decimal: None = None
 
     @property
     def rows(self) -> int:
