@@ -30,14 +30,14 @@ def plain_map(**settings: Any) -> TransportMap:
     return TransportMap(network, **{"batch_size": 16, **settings})
 
 
-def class_map() -> ConditionalMap:
+def class_map(labels: tuple[Any, ...] = CLASSES) -> ConditionalMap:
     """A map of two classes."""
     pairs = []
-    for k in range(len(CLASSES)):
+    for k in range(len(labels)):
         x, z = (1 + k) * normal(80, D, seed=k), k + normal(90, D, seed=9 + k)
         pairs.append(regularised_pair(moments([x]), moments([z])))
     network = Conditional(gentle(POTENTIALS["convex celu"], dim=D + 2), D)
-    classes = Classes(CLASSES, aligned_coordinates(pairs, UNIT))
+    classes = Classes(labels, aligned_coordinates(pairs, UNIT))
     return ConditionalMap(network, classes, batch_size=16)
 
 

@@ -64,11 +64,16 @@ def over_partitions(
 
 
 def _is_frame(values: object) -> bool:
-    return hasattr(values, "map_partitions") and getattr(values, "ndim", 0) == 2
+    return "DataFrame" in _kinds(values)
 
 
 def _is_array(values: object) -> bool:
-    return hasattr(values, "map_blocks")
+    return "Array" in _kinds(values)
+
+
+def _kinds(values: object) -> set[str]:
+    """Return the names of the classes of an object; some of Dask's claim to have every attribute."""
+    return {kind.__name__ for kind in type(values).__mro__}
 
 
 def _of_part(
@@ -119,7 +124,7 @@ def _check_conditions(frame: Any, conditions: Mapping[str, object], name: str) -
     for of, condition in conditions.items():
         if not is_dask(condition):
             _check_one(of, condition, name)
-        elif not hasattr(condition, "map_partitions"):
+        elif not _kinds(condition) & {"DataFrame", "Series", "Index"}:
             raise DataError(
                 f"{of}: must be a column of the Dask DataFrame {name}, or one with its partitions, got a "
                 f"{type(condition).__name__}",

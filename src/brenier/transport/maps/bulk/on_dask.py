@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -15,18 +16,36 @@ from brenier.transport.maps.bulk.records import BulkRecords
 from brenier.transport.maps.bulk.sources import SourceFile
 
 
+@dataclasses.dataclass(frozen=True)
+class DaskVersions:
+    """Which versions of Dask will do.
+
+    Attributes:
+        oldest: year and month of the first whose frames are the ones of today.
+    """
+
+    oldest: tuple[int, int] = (2025, 1)
+
+
+DASK = DaskVersions()
+
+
 def dask_for(engine: str) -> ModuleType:
     """Return dask, imported here because it is optional.
 
     Raises:
-        DataError: where it is missing.
+        DataError: where it is missing, or too old.
     """
+    remedy = 'install it with pip install "brenier[dask]"'
     try:
         import dask
     except ImportError as error:
         raise DataError(
-            f'engine: {engine!r} needs dask, which is missing; install it with pip install "brenier[dask]"'
+            f"engine: {engine!r} needs dask, which is missing; {remedy}"
         ) from error
+    found = tuple(int(part) for part in dask.__version__.split(".")[:2])
+    if found < DASK.oldest:
+        raise DataError(f"engine: dask {dask.__version__} is too old; {remedy}")
     return dask
 
 
