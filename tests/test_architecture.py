@@ -120,7 +120,10 @@ WORDS = {
     **dict.fromkeys(("nfev", "n_evals", "num_evals", "n_evaluations"), "evaluations"),
 }
 
-OPTIONAL = {"pandas", "polars", "pyarrow", "PIL", "matplotlib", "ot", "torchdiffeq"}
+OPTIONAL = {
+    *("pandas", "polars", "pyarrow", "PIL", "matplotlib", "ot", "torchdiffeq"),
+    *("dask", "distributed"),
+}
 PRINTERS = {"apps", "__main__"}
 GLOBAL_SEEDS = re.compile(
     r"(torch\.(random\.|cuda\.)?(manual_seed\w*|seed)|(np\.|numpy\.)?random\.seed)"

@@ -73,7 +73,7 @@ def test_an_array_comes_back_as_one_not_computed(
     way: Any, dtype: Any, unnamed: OptimalTransport
 ) -> None:
     ot = unnamed
-    values = (9 * VALUES).astype(dtype)
+    values = VALUES.astype(dtype)
     found = way(ot, da.from_array(values, chunks=(25, 1)))
     assert isinstance(found, da.Array)
     assert found.chunks == ((25, 25, 10), (2,))
@@ -93,11 +93,13 @@ def test_partitions_may_be_empty_or_of_unknown_sizes(ot: OptimalTransport) -> No
 
 
 def test_columns_of_several_types_come_back_as_in_memory(ot: OptimalTransport) -> None:
-    table = TABLE.assign(a=np.arange(60), b=TABLE["b"].astype("float32"))
+    table = TABLE.assign(a=TABLE["a"].astype(int), b=TABLE["b"].astype("float32"))
     found = ot.transform(lazy(table, 1))
     expected = ot.transform(table)
     assert found.dtypes.equals(expected.dtypes)
-    pd.testing.assert_frame_equal(found.compute(), expected)
+    pd.testing.assert_frame_equal(
+        found.compute().reset_index(drop=True), expected.reset_index(drop=True)
+    )
 
 
 # ---- conditions

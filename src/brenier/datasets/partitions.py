@@ -17,6 +17,7 @@ from brenier.datasets.foreign import is_dask
 from brenier.errors import DataError
 
 Check: TypeAlias = Callable[[object], object]
+Lazy: TypeAlias = Any  # a frame, series or array of Dask, which is optional
 
 
 def over_partitions(
@@ -41,7 +42,7 @@ def over_partitions(
     Raises:
         DataError: for what is no table of numbers with d features, or conditions that do not go with it.
     """
-    given: Any = values
+    given: Lazy = values
     if _is_frame(given):
         empty = _empty_frame(given, name, dim)
         apply = _of_part(function, empty)
@@ -90,7 +91,7 @@ def _of_part(
     return apply
 
 
-def _empty_frame(frame: Any, name: str, dim: int) -> CheckedSamples:
+def _empty_frame(frame: Lazy, name: str, dim: int) -> CheckedSamples:
     """Return the columns of a frame, checked, without rows."""
     odd = [
         f"{column!r} is {dtype}"
@@ -105,7 +106,7 @@ def _empty_frame(frame: Any, name: str, dim: int) -> CheckedSamples:
     return read(frame._meta, name, dim, min_rows=0)
 
 
-def _rows_whole(array: Any, name: str, dim: int) -> tuple[Any, CheckedSamples]:
+def _rows_whole(array: Lazy, name: str, dim: int) -> tuple[Lazy, CheckedSamples]:
     """Return an array whose rows are whole in every chunk, and one like it without rows, checked."""
     if array.ndim != 2 or np.isnan(array.shape[1]):
         raise DataError(
@@ -119,7 +120,7 @@ def _rows_whole(array: Any, name: str, dim: int) -> tuple[Any, CheckedSamples]:
     return array, read(blank, name, dim, min_rows=0)
 
 
-def _check_conditions(frame: Any, conditions: Mapping[str, object], name: str) -> None:
+def _check_conditions(frame: Lazy, conditions: Mapping[str, object], name: str) -> None:
     """Raise unless conditions of a frame are one for all, or series with its partitions."""
     for of, condition in conditions.items():
         if not is_dask(condition):
@@ -138,7 +139,7 @@ def _check_conditions(frame: Any, conditions: Mapping[str, object], name: str) -
             )
 
 
-def _goes_with(frame: Any, condition: Any) -> bool:
+def _goes_with(frame: Lazy, condition: Lazy) -> bool:
     """Say whether rows of two Dask frames belong together by their partitions, as far as can be known."""
     if frame.known_divisions and condition.known_divisions:
         return bool(frame.divisions == condition.divisions)
@@ -157,7 +158,7 @@ def _check_one(of: str, condition: object, name: str) -> None:
 
 def _over_chunks(
     apply: Callable[..., object],
-    array: Any,
+    array: Lazy,
     name: str,
     conditions: Mapping[str, object],
     empty: CheckedSamples,
@@ -171,7 +172,7 @@ def _over_chunks(
             _check_one(of, condition, name)
             arguments += [condition, None]
         else:
-            found: Any = condition
+            found: Lazy = condition
             arguments += [_like_chunks(found, of, array, name), "ik"[: found.ndim]]
     meta = empty.restore(torch.empty(empty.shape, dtype=empty.dtype))
     return blockwise(
@@ -185,7 +186,7 @@ def _over_chunks(
     )
 
 
-def _like_chunks(condition: Any, of: str, array: Any, name: str) -> Any:
+def _like_chunks(condition: Lazy, of: str, array: Lazy, name: str) -> Lazy:
     """Return labels or covariates in the chunks of an array."""
     if not _is_array(condition) or condition.ndim not in (1, 2):
         raise DataError(

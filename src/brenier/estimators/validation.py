@@ -19,7 +19,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import validate_data
 from torch import Tensor
 
-from brenier.datasets import Population, over_partitions
+from brenier.datasets import Population
 from brenier.errors import DataError, DataWarning, warn
 from brenier.solve import Method
 
@@ -273,12 +273,12 @@ def described(estimator: BaseEstimator) -> dict[str, Any]:
 
 def as_configured(estimator: BaseEstimator, moved: object) -> object:
     """Return moved rows in the kind given; a tensor as an array where `set_output` asks for a frame."""
-    if _output_of(estimator) != "default" and isinstance(moved, Tensor):
+    if output_of(estimator) != "default" and isinstance(moved, Tensor):
         return moved.detach().cpu().numpy()
     return moved
 
 
-def _output_of(estimator: BaseEstimator) -> object:
+def output_of(estimator: BaseEstimator) -> object:
     """Return which kind of output `set_output`, or scikit-learn's configuration, asks for."""
     configured = getattr(estimator, "_sklearn_output_config", {})
     return configured.get("transform", get_config()["transform_output"])
@@ -298,35 +298,6 @@ def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) ->
         raise DataError(
             f"{name}: {error}Give the columns used in fit, in that order"
         ) from error
-
-
-def lazily(
-    estimator: BaseEstimator,
-    function: Callable[..., object],
-    values: object,
-    name: str,
-    **conditions: object,
-) -> object:
-    """Return what a function of an estimator makes of a Dask frame or array, not yet computed.
-
-    Args:
-        estimator: fitted.
-        function: of samples and conditions.
-        values: the frame or array.
-        name: the argument's name, for messages.
-        conditions: labels and covariates.
-
-    Raises:
-        DataError: where these do not fit those of fit, or `set_output` asks for what is in memory.
-    """
-    if _output_of(estimator) != "default":
-        raise DataError(
-            f'{name}: is lazy, and set_output asks for a frame in memory; leave that at "default": a Dask DataFrame '
-            "comes back as one"
-        )
-    dim = estimator.n_features_in_
-    check = functools.partial(check_seen, estimator, name=name, dim=dim)
-    return over_partitions(function, values, name, dim, conditions, check)
 
 
 def _real(value: object) -> float | None:

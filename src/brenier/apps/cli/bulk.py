@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from brenier.apps.cli.console import ExitCode, convergence_code
 from brenier.apps.cli.transport import transport
@@ -30,26 +31,32 @@ FLAGS = {
 }
 
 
+class OfOneFile(TypedDict, total=False):
+    """What `transport` takes of one file, and this of many."""
+
+    inverse: bool
+    interpolate: float | None
+    columns: Sequence[str] | None
+    key: str | None
+    labels: str | None
+    unknown_labels: str
+    delimiter: str | None
+    decimal: str | None
+    quiet: bool
+
+
 def transport_files(
     model: Path,
     input: str,
     output: str,
     *,
-    inverse: bool = False,
-    interpolate: float | None = None,
-    columns: Sequence[str] | None = None,
-    key: str | None = None,
-    labels: str | None = None,
-    unknown_labels: str = UNKNOWN[0],
-    delimiter: str | None = None,
-    decimal: str | None = None,
     covariates: Sequence[str] | None = None,
     workers: int | None = None,
     engine: str | None = None,
     status: str | None = None,
     invalid_rows: str | None = None,
     restart: bool = False,
-    quiet: bool = False,
+    **options: Unpack[OfOneFile],
 ) -> ExitCode:
     """Move the rows of files: one to another as `transport` does, or those of a folder or pattern to a folder.
 
@@ -57,32 +64,19 @@ def transport_files(
         model: the folder that `fit` wrote.
         input: a file, a folder, or a pattern of files.
         output: a file, or a folder.
-        inverse, interpolate, columns, key, labels, unknown_labels, delimiter, decimal, quiet: those of `transport`.
         covariates: the columns of the covariates, for a model with such.
         workers: processes, 1 by default.
         engine: "local" (the default) or "dask".
         status: the column that says how every row ended; in many files "status" by default, in one none.
         invalid_rows: "null" (the default) or "error".
         restart: whether to move again what an earlier run has finished.
+        options: as `transport` takes them.
     """
     named = (covariates, workers, engine, status, invalid_rows)
     several = os.path.isdir(input) or is_pattern(input) or _is_folder(output)
     if not several and not restart and all(each is None for each in named):
-        return transport(
-            model,
-            Path(input),
-            Path(output),
-            inverse=inverse,
-            interpolate=interpolate,
-            columns=columns,
-            key=key,
-            labels=labels,
-            unknown_labels=unknown_labels,
-            delimiter=delimiter,
-            decimal=decimal,
-            quiet=quiet,
-        )
-    if key is not None:
+        return transport(model, Path(input), Path(output), **options)
+    if options.get("key") is not None:
         raise DataError("--key: names an array of one .npz file; leave it out")
     try:
         report = transform_files(
@@ -90,18 +84,18 @@ def transport_files(
             input,
             output,
             engine=engine or "local",
-            columns=columns,
+            columns=options.get("columns"),
             workers=1 if workers is None else workers,
-            inverse=inverse,
-            t=interpolate,
-            labels=labels,
+            inverse=options.get("inverse", False),
+            t=options.get("interpolate"),
+            labels=options.get("labels"),
             covariates=covariates,
             status=status or ("status" if several else None),
             invalid=invalid_rows or "null",
-            unknown_labels=unknown_labels,
+            unknown_labels=options.get("unknown_labels", UNKNOWN[0]),
             restart=restart,
-            dialect=GivenDialect(delimiter, decimal),
-            quiet=quiet,
+            dialect=GivenDialect(options.get("delimiter"), options.get("decimal")),
+            quiet=options.get("quiet", False),
         )
     except DataError as error:
         name, _, fault = str(error).partition(":")

@@ -54,10 +54,10 @@ class HasDim(Protocol):
     dim: int
 
 
-Method = TypeVar("Method", bound=Callable[..., object])
+MapMethod = TypeVar("MapMethod", bound=Callable[..., object])
 
 
-def by_partitions(method: Method) -> Method:
+def by_partitions(method: MapMethod) -> MapMethod:
     """Return a method of a map that takes Dask frames and arrays too, as its first argument; they come back as such.
 
     Raises:
@@ -80,4 +80,4 @@ def by_partitions(method: Method) -> Method:
         function = functools.partial(method, self)
         return over_partitions(function, values, name, self.dim, conditions)
 
-    return cast(Method, moved)
+    return cast(MapMethod, moved)

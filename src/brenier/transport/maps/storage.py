@@ -111,7 +111,7 @@ def save_map(
                 remove_file(folder / other)
 
 
-def fingerprint(transport: TransportMap | ConditionalMap) -> str:
+def mark_of_map(transport: TransportMap | ConditionalMap) -> str:
     """Return a checksum of a map, the same for one saved and loaded."""
     found = hashlib.sha256(weights_as_bytes(_tensors_of(transport)))
     try:

@@ -70,7 +70,7 @@ class ParquetBlocks:
             _closed_after(
                 parquet.ParquetWriter(temporary, schema, **options)
             ) as opened,
-            _grouped(opened.write_table) as write,
+            _written_together(opened.write_table) as write,
         ):
             yield write
 
@@ -155,7 +155,7 @@ def _closed_after(opened: Writer) -> Iterator[Writer]:
 
 
 @contextlib.contextmanager
-def _grouped(write: Write) -> Iterator[Write]:
+def _written_together(write: Write) -> Iterator[Write]:
     """Yield what collects blocks, and writes many of them together."""
     import pyarrow
 

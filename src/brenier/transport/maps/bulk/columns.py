@@ -14,7 +14,7 @@ from brenier.errors import DataError
 from brenier.transport.maps.bulk.moving import Floats, MovedBlock, RowBlock
 from brenier.transport.maps.bulk.orders import (
     STATUS_NAMES,
-    AnyMap,
+    BulkMap,
     BulkOrders,
     RowStatus,
     classes_of,
@@ -57,13 +57,13 @@ class TableColumns:
         schema = self.schema
         for place in self.features:
             field = schema.field(place)
-            schema = schema.set(place, field.with_type(_result_type(field.type)))
+            schema = schema.set(place, field.with_type(_moved_type(field.type)))
         if self.status is not None:
             kind = pyarrow.dictionary(pyarrow.int8(), pyarrow.string())
             schema = schema.append(pyarrow.field(self.status, kind))
         return schema.with_metadata(self._metadata())
 
-    def block(self, table: pyarrow.Table, transport: AnyMap) -> RowBlock:
+    def block(self, table: pyarrow.Table, transport: BulkMap) -> RowBlock:
         """Return the features of some rows, and their labels or covariates."""
         values = self._matrix(table, self.features)
         if not self.conditions:
@@ -105,7 +105,7 @@ class TableColumns:
 
     def _matrix(self, table: pyarrow.Table, places: tuple[int, ...]) -> Floats:
         """Return some columns as an array (n, d), NaN where a value is missing."""
-        types = [_result_type(self.schema.field(place).type) for place in places]
+        types = [_moved_type(self.schema.field(place).type) for place in places]
         dtype = np.result_type(*(kind.to_pandas_dtype() for kind in types))
         values = np.empty((table.num_rows, len(places)), dtype=dtype)
         for k, place in enumerate(places):
@@ -140,7 +140,7 @@ class TableColumns:
         for column in told.get("columns", ()):
             place = names.get(column.get("field_name", column.get("name")))
             if place is not None:
-                kind = _result_type(self.schema.field(place).type).to_pandas_dtype()
+                kind = _moved_type(self.schema.field(place).type).to_pandas_dtype()
                 name = np.dtype(kind).name
                 column.update(pandas_type=name, numpy_type=name, metadata=None)
         return {**metadata, b"pandas": json.dumps(told).encode()}
@@ -149,7 +149,7 @@ class TableColumns:
 def columns_of_file(
     path: Path,
     schema: pyarrow.Schema,
-    transport: AnyMap,
+    transport: BulkMap,
     orders: BulkOrders,
     features: tuple[str, ...] | None,
     named: bool = True,
@@ -169,10 +169,10 @@ def columns_of_file(
         DataError: where a column is missing, there twice or no number, or there are more or fewer features than those
             of the map.
     """
-    conditions = tuple(_place(path, schema, name) for name in orders.conditions)
+    conditions = tuple(_place_of(path, schema, name) for name in orders.conditions)
     wanted = orders.columns or (features if named else None)
     if wanted is not None:
-        chosen = tuple(_place(path, schema, name) for name in wanted)
+        chosen = tuple(_place_of(path, schema, name) for name in wanted)
     else:
         others = set(conditions)
         chosen = tuple(
@@ -228,7 +228,7 @@ def _filled_numbers(column: pyarrow.ChunkedArray, decimal: str) -> pyarrow.Chunk
     return compute.replace_substring(column, decimal, ".")
 
 
-def _place(path: Path, schema: pyarrow.Schema, name: str) -> int:
+def _place_of(path: Path, schema: pyarrow.Schema, name: str) -> int:
     """Return the number of a column."""
     times = schema.names.count(name)
     if times == 1:
@@ -243,7 +243,7 @@ def _place(path: Path, schema: pyarrow.Schema, name: str) -> int:
     )
 
 
-def _result_type(kind: pyarrow.DataType) -> Any:
+def _moved_type(kind: pyarrow.DataType) -> Any:
     """Return the type results are written in: float32 for single and half precision, else float64."""
     import pyarrow
 

@@ -24,7 +24,7 @@ from brenier.transport.maps.bulk.moving import (
 from brenier.transport.maps.bulk.opening import open_blocks
 from brenier.transport.maps.bulk.orders import (
     STATUS_NAMES,
-    AnyMap,
+    BulkMap,
     BulkOrders,
     RowStatus,
 )
@@ -129,14 +129,14 @@ def move_file(
         for table, moved in (through or job.here)(pending):
             _check_rows(job.orders, source.path, moved, counts.rows)
             counts = counts.plus(_counted(moved))
-            write(_rebuilt(job.orders, columns, table, moved))
+            write(_block_written(job.orders, columns, table, moved))
             if tell is not None:
                 tell(table.num_rows)
     return counts
 
 
 def _pending(
-    opened: BlockFile, columns: TableColumns, transport: AnyMap, size: int
+    opened: BlockFile, columns: TableColumns, transport: BulkMap, size: int
 ) -> Pending:
     """Yield the blocks of a file; one that cannot be read is told by the file."""
     try:
@@ -152,7 +152,7 @@ def _pending(
         ) from error
 
 
-def _rebuilt(
+def _block_written(
     orders: BulkOrders, columns: TableColumns, table: pyarrow.Table, moved: MovedBlock
 ) -> pyarrow.Table:
     """Return what is written of a block."""

@@ -12,23 +12,23 @@ import torch
 from joblib.externals.loky.backend.reduction import dumps
 
 from brenier.errors import DataError
-from brenier.transport.maps.bulk.orders import AnyMap
+from brenier.transport.maps.bulk.orders import BulkMap
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.map import TransportMap
-from brenier.transport.maps.storage import fingerprint, load_map
+from brenier.transport.maps.storage import load_map, mark_of_map
 
 
 @runtime_checkable
-class Fitted(Protocol):
+class HasMap(Protocol):
     """A fitted estimator."""
 
     @property
-    def map_(self) -> AnyMap:
+    def map_(self) -> BulkMap:
         """Its map."""
         ...
 
 
-ModelLike: TypeAlias = str | Path | AnyMap | Fitted
+ModelLike: TypeAlias = str | Path | BulkMap | HasMap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +45,7 @@ class PackedModel:
     mark: str
     features: tuple[str, ...] | None
 
-    def map(self) -> AnyMap:
+    def map(self) -> BulkMap:
         """Return the map."""
         return _unpacked(self.content)
 
@@ -68,13 +68,13 @@ def packed_model(
         transport, description = load_map(model, device or "cpu")
         features = description.get("features")
     else:
-        transport = model.map_ if isinstance(model, Fitted) else model
+        transport = model.map_ if isinstance(model, HasMap) else model
         features = getattr(model, "feature_names_in_", None)
         if not isinstance(transport, TransportMap | ConditionalMap):
             raise DataError(
                 f"model: is a {type(model).__name__}; give the folder of a saved model, a fitted estimator or a map"
             )
-    mark = fingerprint(transport)
+    mark = mark_of_map(transport)
     try:
         content = bytes(dumps(transport))
         if device is not None:
@@ -88,7 +88,7 @@ def packed_model(
 
 
 @functools.lru_cache(maxsize=1)
-def _unpacked(content: bytes) -> AnyMap:
+def _unpacked(content: bytes) -> BulkMap:
     """Return the map in some bytes."""
-    transport: AnyMap = pickle.loads(content)
+    transport: BulkMap = pickle.loads(content)
     return transport

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from brenier.errors import DataError
 from brenier.transport.coordinates import rows_encoded_at_once
 from brenier.transport.maps.bulk.orders import (
-    AnyMap,
+    BulkMap,
     BulkOrders,
     RowStatus,
     classes_of,
@@ -20,7 +20,9 @@ from brenier.transport.maps.bulk.orders import (
 from brenier.transport.maps.conditional import ConditionalMap
 
 Floats: TypeAlias = NDArray[np.floating]
-Conditions: TypeAlias = Sequence[Hashable] | Floats  # labels (n,) or covariates (n, p)
+RowConditions: TypeAlias = (
+    Sequence[Hashable] | Floats
+)  # labels (n,) or covariates (n, p)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +35,7 @@ class RowBlock:
     """
 
     values: Floats
-    condition: Conditions | None = None
+    condition: RowConditions | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,7 @@ class MovedBlock:
     status: NDArray[np.int8]
 
 
-def move_block(transport: AnyMap, orders: BulkOrders, block: RowBlock) -> MovedBlock:
+def move_block(transport: BulkMap, orders: BulkOrders, block: RowBlock) -> MovedBlock:
     """Return rows moved as ordered.
 
     Rows that can be moved go through the map together, so that without others the result is that of the map on these
@@ -62,7 +64,7 @@ def move_block(transport: AnyMap, orders: BulkOrders, block: RowBlock) -> MovedB
     places = np.flatnonzero(status == RowStatus.CONVERGED)
     while len(places):
         try:
-            found, converged = _through(transport, orders, block, places)
+            found, converged = _through_map(transport, orders, block, places)
         except DataError:
             beyond = _beyond(transport, orders, block, places)
             if not len(beyond):
@@ -76,14 +78,14 @@ def move_block(transport: AnyMap, orders: BulkOrders, block: RowBlock) -> MovedB
     return MovedBlock(moved, status)
 
 
-def rows_per_batch(transport: AnyMap) -> int:
+def rows_per_batch(transport: BulkMap) -> int:
     """Return how many rows a map works on at once."""
     if isinstance(transport, ConditionalMap):
         return min(transport.batch_size, rows_encoded_at_once(transport.dim))
     return transport.batch_size
 
 
-def _first_status(transport: AnyMap, block: RowBlock) -> NDArray[np.int8]:
+def _first_status(transport: BulkMap, block: RowBlock) -> NDArray[np.int8]:
     """Return the status of rows before they are moved: those that can be count as converged."""
     finite = np.isfinite(block.values).all(1)
     classes = classes_of(transport)
@@ -97,8 +99,8 @@ def _first_status(transport: AnyMap, block: RowBlock) -> NDArray[np.int8]:
     return status
 
 
-def _through(
-    transport: AnyMap, orders: BulkOrders, block: RowBlock, places: NDArray[np.integer]
+def _through_map(
+    transport: BulkMap, orders: BulkOrders, block: RowBlock, places: NDArray[np.integer]
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Return some rows moved, and which of them converged."""
     mapping: Any = transport  # one of two classes that take other arguments
@@ -117,11 +119,11 @@ def _through(
 
 
 def _beyond(
-    transport: AnyMap, orders: BulkOrders, block: RowBlock, places: NDArray[np.integer]
+    transport: BulkMap, orders: BulkOrders, block: RowBlock, places: NDArray[np.integer]
 ) -> NDArray[np.integer]:
     """Return which of some rows the map refuses, found by halving."""
     try:
-        _through(transport, orders, block, places)
+        _through_map(transport, orders, block, places)
     except DataError:
         if len(places) == 1:
             return places

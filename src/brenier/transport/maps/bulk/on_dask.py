@@ -11,7 +11,7 @@ import torch
 
 from brenier.errors import DataError
 from brenier.transport.maps.bulk.files import BulkJob, FileCounts, move_file
-from brenier.transport.maps.bulk.pool import WorkerLostError, one_thread
+from brenier.transport.maps.bulk.pool import WorkerLostError, with_one_thread
 from brenier.transport.maps.bulk.records import BulkRecords
 from brenier.transport.maps.bulk.sources import SourceFile
 
@@ -67,7 +67,7 @@ def moved_by_dask(
     held = dask.delayed(job, pure=False, traverse=False)
     move = dask.delayed(_move_recorded, pure=False)
     tasks = [move(held, records, source, os.getpid()) for source in files]
-    with one_thread():
+    with with_one_thread():
         try:
             found = dask.compute(*tasks)
         except Exception as error:

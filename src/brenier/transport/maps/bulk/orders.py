@@ -13,7 +13,7 @@ from brenier.transport.maps.arguments import finite_time
 from brenier.transport.maps.conditional import ConditionalMap
 from brenier.transport.maps.map import TransportMap
 
-AnyMap: TypeAlias = TransportMap | ConditionalMap
+BulkMap: TypeAlias = TransportMap | ConditionalMap
 INVALID_ROWS, UNKNOWN_LABELS = ("null", "error"), ("error", "keep", "drop")
 
 
@@ -65,7 +65,7 @@ class BulkOrders:
         """The columns of labels or covariates."""
         return self.covariates or (() if self.labels is None else (self.labels,))
 
-    def check(self, transport: AnyMap) -> None:
+    def check(self, transport: BulkMap) -> None:
         """Raise a DataError where an order is none, or does not fit the map."""
         _check_one_of("invalid", self.invalid, INVALID_ROWS)
         _check_one_of("unknown_labels", self.unknown_labels, UNKNOWN_LABELS)
@@ -82,7 +82,7 @@ class BulkOrders:
             )
         self._check_conditions(transport)
 
-    def _check_conditions(self, transport: AnyMap) -> None:
+    def _check_conditions(self, transport: BulkMap) -> None:
         """Raise unless labels or covariates are given to a map that takes them, and to no other."""
         classes = classes_of(transport)
         covariates = isinstance(transport, ConditionalMap) and classes is None
@@ -104,7 +104,7 @@ class BulkOrders:
             )
 
 
-def classes_of(transport: AnyMap) -> Sequence[Hashable] | None:
+def classes_of(transport: BulkMap) -> Sequence[Hashable] | None:
     """Return the classes of a map, None where it has none."""
     return (transport.labels or None) if isinstance(transport, ConditionalMap) else None
 

@@ -57,7 +57,7 @@ class WorkerLostError(BrenierError, RuntimeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class WorkerPool:
+class BulkPool:
     """Processes that work on one job.
 
     Attributes:
@@ -108,7 +108,7 @@ class WorkerPool:
 
 
 @contextlib.contextmanager
-def worker_pool(job: BulkJob, workers: int) -> Iterator[WorkerPool]:
+def worker_pool(job: BulkJob, workers: int) -> Iterator[BulkPool]:
     """Yield processes that work on a job; all of them have ended when the block has, however it does."""
     threads = dict.fromkeys(
         ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
@@ -117,7 +117,7 @@ def worker_pool(job: BulkJob, workers: int) -> Iterator[WorkerPool]:
         workers, initializer=_begin, initargs=(os.getpid(), job), env=threads
     )
     try:
-        yield WorkerPool(processes, workers)
+        yield BulkPool(processes, workers)
     except BaseException:
         processes.shutdown(wait=True, kill_workers=True)
         raise
@@ -125,7 +125,7 @@ def worker_pool(job: BulkJob, workers: int) -> Iterator[WorkerPool]:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
+def with_one_thread() -> Iterator[None]:
     """Let torch use one thread, as workers do, so that results are the same to the bit whoever moves rows."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

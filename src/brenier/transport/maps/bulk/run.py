@@ -8,6 +8,7 @@ not depend on the number of workers, and are those of the map on all rows of the
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -28,8 +29,8 @@ from brenier.transport.maps.bulk.on_dask import dask_for, moved_by_dask
 from brenier.transport.maps.bulk.opening import open_blocks
 from brenier.transport.maps.bulk.orders import BulkOrders
 from brenier.transport.maps.bulk.pool import (
-    WorkerPool,
-    one_thread,
+    BulkPool,
+    with_one_thread,
     worker_pool,
 )
 from brenier.transport.maps.bulk.records import BulkRecords
@@ -47,6 +48,25 @@ from brenier.transport.maps.bulk.telling import (
 )
 
 ENGINES = ("local", "dask")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """Which files are moved, where to, and by whom."""
+
+    source: SourceLike
+    out: str | os.PathLike[str]
+    engine: str
+    workers: int
+    restart: bool
+
+    def check_engine(self) -> None:
+        """Raise where there is no such engine."""
+        if self.engine not in ENGINES:
+            known = ", ".join(map(repr, ENGINES))
+            raise DataError(f"engine: must be one of {known}, got {self.engine!r}")
+        if self.engine == "dask":
+            dask_for(self.engine)
 
 
 class _Shown(Protocol):
@@ -73,53 +93,35 @@ def transform(
     dialect: GivenDialect = UNTOLD,
     quiet: bool = False,
 ) -> BulkReport:
-    """Move the rows of tables of any size; every file gives one of the same name, kind and columns.
+    """Move the rows of tables of any size; every file gives one of the same name, kind and columns, and a status.
 
-    Features stay float32 or float64, whole numbers become float64; other columns, the order of rows and what pandas
-    keeps in a file stay as they are. A column says how each row ended (see `RowStatus`): "converged"; "unconverged",
-    whose best iterate is written; "invalid", which cannot be moved and is left empty; "unknown", of a class that the
-    model does not know, which stays as it is.
-
-    A run that was interrupted goes on when it is asked for again: files that are finished, and have not changed, are
-    skipped. What is finished is recorded in the folder `_brenier` in `out`.
+    The same asked for again goes on where it was interrupted. See `brenier.transport.maps.bulk`.
 
     Args:
         model: the folder of a saved model, a fitted estimator or a map.
         source: a .parquet, .arrow, .feather, .csv or .npy file, a folder of such, a pattern ("in/*.parquet") or a list.
-            The status of the rows of x.npy goes to x.npy.status, as int8, for `numpy.load`.
         out: a folder, made where it is missing; for one file also the name of another, which is not recorded.
         engine: "local", or "dask" for the client, or else the scheduler, that Dask has.
         columns: the features, in the order of the fit; None for those of the model, else all that are numeric.
-        workers: processes of one thread each, for engine "local". One moves a file; a file that is large beside all
-            others is read and written by this process, and its blocks moved by all of them.
-        inverse: whether target rows are moved back.
-        t: where to stop between x (0) and T(x) (1), or None.
-        labels: the column of the classes, for a model with classes.
-        covariates: the columns of the covariates, for a model with covariates.
+        workers: processes of one thread each, for engine "local"; -1 for one per core.
+        inverse, t: whether target rows are moved back; where to stop between x (0) and T(x) (1), or None.
+        labels, covariates: the columns of the classes or covariates, for a model with such.
         status: the name of the status column, or None for none.
-        invalid: "null", or "error" to stop at rows with NaN, inf or nothing, or beyond the precision of the network.
+        invalid: "null" to leave rows empty that cannot be moved, or "error" to stop there.
         unknown_labels: "error", "keep" or "drop" rows of classes that the model does not know.
-        restart: whether files are moved that an earlier run has finished, and files are replaced that none has written.
+        restart: whether all is moved again, and files are replaced that no run has written.
         device: where rows are moved; None for where the map lies, the CPU for a saved one.
         dialect: what is known of how .csv files are written; the rest is told from each file.
         quiet: whether to show no progress bar.
 
     Raises:
         DataError: for arguments, files or rows that cannot be used, before anything is moved where that can be known;
-            where the disk is full. What is finished is kept.
+            where the disk is full.
         ModelFileError: where the model is missing, damaged or made by a newer version.
-        WorkerLostError: where a worker process was killed.
+        WorkerLostError: where a worker process was killed. What is finished is kept, whatever is raised.
     """
-    folder = os.fspath(out).endswith("/")
-    out = Path(out)
-    if engine not in ENGINES:
-        raise DataError(
-            f"engine: must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}"
-        )
-    if engine == "dask":
-        dask_for(engine)
     orders = BulkOrders(
-        columns=None if columns is None else tuple(columns),
+        columns=_names(columns),
         inverse=inverse,
         t=t,
         labels=labels,
@@ -129,35 +131,35 @@ def transform(
         unknown_labels=unknown_labels,
     )
     job = BulkJob(packed_model(model, device), orders, dialect)
-    orders.check(job.model.map())
-    workers = _checked_workers(workers)
-    alone = not folder and _single(source, out)
+    plan = _Plan(source, out, engine, _checked_workers(workers), restart)
+    return warned_of(_carried_out(job, plan, quiet))
+
+
+def _carried_out(job: BulkJob, plan: _Plan, quiet: bool) -> BulkReport:
+    """Check everything that can be known before, and move all files."""
+    plan.check_engine()
+    job.orders.check(job.model.map())
+    source, out = plan.source, Path(plan.out)
+    alone = not os.fspath(plan.out).endswith("/") and _single(source, out)
     if not alone and out.is_file():
         raise DataError(f"out: {out} is a file; give a folder")
     files = source_files(source, None if alone else out)
     _check_columns(job, files)
-    with tqdm(
-        total=sum(each.size for each in files),
-        unit="B",
-        unit_scale=True,
-        disable=quiet,
-    ) as bar:
+    size = sum(each.size for each in files)
+    with tqdm(total=size, unit="B", unit_scale=True, disable=quiet) as bar:
         if alone:
-            report = _one_file(job, files[0], out, workers, bar)
-        else:
-            records = BulkRecords(out)
-            with records.alone(), kept_told(records, files):
-                records.begin(job, files, restart)
-                report = _all_files(job, records, files, engine, workers, bar)
-    return warned_of(report)
+            return _one_file(job, files[0], out, plan.workers, bar)
+        records = BulkRecords(out)
+        with records.alone(), kept_told(records, files):
+            records.begin(job, files, plan.restart)
+            return _all_files(job, records, files, plan, bar)
 
 
 def _all_files(
     job: BulkJob,
     records: BulkRecords,
     files: list[SourceFile],
-    engine: str,
-    workers: int,
+    plan: _Plan,
     bar: _Shown,
 ) -> BulkReport:
     """Move all files that are not finished, and say what became of all."""
@@ -168,13 +170,13 @@ def _all_files(
     found = [counts for counts in before.values() if counts is not None]
     moved = (
         moved_by_dask(job, records, todo, bar.update)
-        if engine == "dask"
-        else _by_workers(job, records, todo, workers, bar)
+        if plan.engine == "dask"
+        else _by_workers(job, records, todo, plan.workers, bar)
     )
     found.extend(counts for _, counts in moved)
     for folder in {records.target(source).parent for source in files}:
         remove_stale(folder)
-    return BulkReport(records.out, len(files), len(files) - len(todo), _sum(found))
+    return BulkReport(records.out, len(files), len(files) - len(todo), _total(found))
 
 
 def _by_workers(
@@ -214,10 +216,10 @@ def _one_file(
 
 
 @contextlib.contextmanager
-def _blocks_moved(job: BulkJob, workers: int) -> Iterator[WorkerPool | None]:
+def _blocks_moved(job: BulkJob, workers: int) -> Iterator[BulkPool | None]:
     """Yield the workers, None where this process is the only one."""
     if workers == 1:
-        with one_thread():
+        with with_one_thread():
             yield None
         return
     with worker_pool(job, workers) as pool:
@@ -280,5 +282,5 @@ def _names(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _sum(found: list[FileCounts]) -> FileCounts:
+def _total(found: list[FileCounts]) -> FileCounts:
     return functools.reduce(FileCounts.plus, found, FileCounts())

@@ -56,7 +56,7 @@ def source_files(source: SourceLike, out: Path | None) -> list[SourceFile]:
     if not found:
         kinds = ", ".join(BULK_KINDS)
         raise DataError(
-            f"source: {_told(source)} holds no file; give files, a folder or a pattern of {kinds} files"
+            f"source: {_named_source(source)} holds no file; give files, a folder or a pattern of {kinds} files"
         )
     names: dict[str, Path] = {}
     for path, name in found:
@@ -88,7 +88,7 @@ def _by_name(found: tuple[Path, str]) -> str:
     return found[1]
 
 
-def _told(source: SourceLike) -> str:
+def _named_source(source: SourceLike) -> str:
     return str(source) if isinstance(source, str | os.PathLike) else "the list"
 
 
