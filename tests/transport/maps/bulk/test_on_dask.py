@@ -1,6 +1,7 @@
 """The same by Dask: on a scheduler of threads, and on the workers of a client."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bulk_files import FEATURES, folder_of, frame, plain_map
@@ -18,7 +19,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_dask_moves_what_workers_do(tmp_path: Path) -> None:
     folder_of(tmp_path / "in", (50, 40, 30))
-    options = {"columns": FEATURES, "quiet": True}
+    options: dict[str, Any] = {"columns": FEATURES, "quiet": True}
     source, local, out = (tmp_path / name for name in ("in", "local", "out"))
     bulk.transform(plain_map(), source, local, **options)
     first = bulk.transform(plain_map(), source, out, engine="dask", **options)
@@ -32,7 +33,7 @@ def test_what_is_finished_before_an_error_is_kept(tmp_path: Path) -> None:
     bad = frame(30)
     bad.iloc[4, bad.columns.get_loc("a")] = float("nan")
     bad.to_parquet(tmp_path / "in" / "part-9.parquet")
-    options = {"columns": FEATURES, "quiet": True, "invalid": "error"}
+    options: dict[str, Any] = {"columns": FEATURES, "quiet": True, "invalid": "error"}
     arguments = plain_map(), tmp_path / "in", tmp_path / "out"
     with (
         dask.config.set(scheduler="synchronous"),
@@ -50,7 +51,7 @@ def test_what_is_finished_before_an_error_is_kept(tmp_path: Path) -> None:
 def test_the_workers_of_a_client_move_files(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed")
     folder_of(tmp_path / "in", (50, 40))
-    options = {"columns": FEATURES, "quiet": True}
+    options: dict[str, Any] = {"columns": FEATURES, "quiet": True}
     source, local, out = (tmp_path / name for name in ("in", "local", "out"))
     bulk.transform(plain_map(), source, local, **options)
     with distributed.Client(

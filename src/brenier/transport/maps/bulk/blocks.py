@@ -26,14 +26,15 @@ class BlockSettings:
     Attributes:
         rows: of a block at most: few enough for any memory, enough that their number does not matter.
         bytes: of a block at most, where rows have many columns.
-        group_bytes: of the rows that are written together; readers of parquet like groups of many megabytes.
+        group_bytes: of the rows that are written together: many, as readers of parquet like them, and few enough that
+            the several copies of them that writing takes do not matter.
         buffer: bytes of a column read from a parquet file at once.
         status_suffix: of the file of the status of an array's rows, which has no column for it; `numpy.load` reads it.
     """
 
     rows: int = 65_536
     bytes: int = 2**25
-    group_bytes: int = 2**26
+    group_bytes: int = 2**24
     buffer: int = 2**20
     status_suffix: str = ".status"
 
