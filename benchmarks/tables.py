@@ -14,6 +14,7 @@ from benchmarks.harness.pages import update
 MODULES = (
     "ablation",
     "budget_time",
+    "bulk",
     "cells",
     "certificates.study",
     "conditional",

@@ -124,6 +124,7 @@ OPTIONAL = {
     *("pandas", "polars", "pyarrow", "PIL", "matplotlib", "ot", "torchdiffeq"),
     *("h5py", "zarr"),
     *("onnx", "onnxruntime", "onnxscript"),
+    *("dask", "distributed"),
 }
 PRINTERS = {"apps", "__main__"}
 GLOBAL_SEEDS = re.compile(

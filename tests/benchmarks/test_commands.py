@@ -31,6 +31,7 @@ def test_help_is_shown(name: str) -> None:
     [
         "ablation --pairs tails",
         "budget_time",
+        "bulk",
         "conditional",
         "control --tables policies cosine batches --problems regulator --threads 1",
         "control --tables kick rules --problems bicycle regulator --threads 1",

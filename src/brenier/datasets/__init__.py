@@ -31,7 +31,13 @@ from brenier.datasets.containers import (
     is_mapped,
     read,
 )
-from brenier.datasets.dialects import UNTOLD, CsvLayout, Dialect, GivenDialect
+from brenier.datasets.dialects import (
+    UNTOLD,
+    CsvLayout,
+    Dialect,
+    GivenDialect,
+    find_layout,
+)
 from brenier.datasets.files import (
     ARRAYS,
     TABLES,
@@ -41,6 +47,7 @@ from brenier.datasets.files import (
     read_samples,
     write_samples,
 )
+from brenier.datasets.foreign import is_dask
 from brenier.datasets.images import image_set
 from brenier.datasets.mixed import MixedTable, MixedTableLike, read_mixed
 from brenier.datasets.mixed_columns import CATEGORY, EMPTY, NUMBER, MixedColumn
@@ -77,6 +84,7 @@ from brenier.datasets.pairs import (
     unbalanced_pair,
     w2hd_pair,
 )
+from brenier.datasets.partitions import over_partitions
 from brenier.datasets.populations import (
     Population,
     Rows,
@@ -86,6 +94,7 @@ from brenier.datasets.populations import (
     Stream,
     population,
 )
+from brenier.datasets.reading import read_intact
 from brenier.datasets.scans import (
     NUMERIC,
     SCANNED,
@@ -102,8 +111,10 @@ from brenier.datasets.scans import (
 )
 from brenier.datasets.tables import (
     TableFile,
+    csv_chunks,
     label_column_of,
     open_table,
+    pandas_for,
     read_csv_rows,
 )
 from brenier.datasets.text_files import kind_of, open_binary
@@ -160,11 +171,14 @@ __all__ = [
     "clusters_pair",
     "convex_cost_pair",
     "coordinatewise_pair",
+    "csv_chunks",
     "file_kind",
+    "find_layout",
     "gaussian_classes",
     "gaussian_pair",
     "grouped",
     "image_set",
+    "is_dask",
     "is_mapped",
     "is_missing",
     "is_number",
@@ -186,12 +200,15 @@ __all__ = [
     "open_binary",
     "open_table",
     "outlier_pair",
+    "over_partitions",
+    "pandas_for",
     "population",
     "power_radial_pair",
     "radial_pair",
     "read",
     "read_covariates",
     "read_csv_rows",
+    "read_intact",
     "read_labels",
     "read_mixed",
     "read_samples",

@@ -25,6 +25,13 @@ def check_container(values: object, name: str) -> None:
         values: what was given.
         name: the argument's name.
     """
+    if is_dask(values):
+        raise DataError(
+            f"{name}: is a Dask {type(values).__name__}, which is not brought into memory unasked; give a sample of "
+            f"it, such as {name}.sample(frac=0.01).compute() of a frame or {name}[:100_000].compute() of an array, or "
+            f"all of it: {name}.compute()",
+            argument=name,
+        )
     if not _is_known(values):
         raise DataError(
             f"{name}: is a {type(values).__name__}, not numbers (n, d) in an array or frame; "
@@ -33,6 +40,12 @@ def check_container(values: object, name: str) -> None:
         )
     if isinstance(values, list | tuple) and len(values):
         _check_parts(values, name)
+
+
+def is_dask(values: object) -> bool:
+    """Say whether an object is a table of Dask, which is computed only when asked for."""
+    first = type(values).__module__.partition(".")[0]
+    return first in ("dask", "dask_expr") and hasattr(values, "compute")
 
 
 def is_sparse(values: object) -> bool:

@@ -6,8 +6,9 @@ first column without a name is an index, and no feature.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
@@ -132,6 +133,19 @@ def read_csv_rows(
     return _read_csv(pandas_for(".csv"), path, layout, **options)
 
 
+def csv_chunks(path: Path, layout: CsvLayout, rows: int) -> Iterator[Any]:
+    """Yield the rows of a `.csv` file, some at a time, as pandas frames of text with numbered columns.
+
+    Args:
+        path: the file.
+        layout: of the file.
+        rows: of each frame but the last.
+    """
+    options = {"dtype": str, "keep_default_na": False, "chunksize": rows}
+    with _open_csv(pandas_for(".csv"), path, layout, **options) as chunks:
+        yield from chunks
+
+
 def label_column_of(
     path: Path, name: str, given: GivenDialect = UNTOLD
 ) -> list[str | None]:
@@ -208,11 +222,20 @@ def _read_csv(
     pandas: ModuleType, path: Path, layout: CsvLayout, **options: object
 ) -> Any:
     """Return the rows of a `.csv` file as a frame whose columns are numbered."""
+    with _open_csv(pandas, path, layout, **options) as frame:
+        return frame
+
+
+@contextlib.contextmanager
+def _open_csv(
+    pandas: ModuleType, path: Path, layout: CsvLayout, **options: object
+) -> Iterator[Any]:
+    """Yield what pandas makes of the rows of a `.csv` file: a frame, or a reader of some rows at a time."""
     dialect = layout.dialect
     with open_text(path, dialect.encoding) as stream:
         for _ in range(layout.first_line):
             stream.readline()
-        return pandas.read_csv(
+        yield pandas.read_csv(
             stream,
             header=None,
             names=range(layout.width),

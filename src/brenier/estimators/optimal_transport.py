@@ -18,11 +18,13 @@ from brenier.datasets import (
     Sampler,
     TableLike,
     WeightsLike,
+    is_dask,
     read,
 )
 from brenier.estimators import validation
 from brenier.estimators.certified import CertifiedTransport
 from brenier.estimators.conditions import GivenConditions
+from brenier.estimators.lazily import lazily
 from brenier.estimators.outside import warn_of_rows_outside
 from brenier.estimators.parameters import Parameters, RandomState, condition_of
 from brenier.estimators.pipeline import forget_run
@@ -228,6 +230,9 @@ class OptimalTransport(CertifiedTransport):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         condition = self._condition(labels, covariates)
+        if is_dask(X):
+            given = {"labels": labels, "covariates": covariates}
+            return lazily(self, self.transform, X, "X", **given)
         samples = self._read(X, "X")
         moved = self._apply(samples, self._fitted(), condition)
         warn_of_rows_outside(self._fitted(), samples, condition)
@@ -262,6 +267,9 @@ class OptimalTransport(CertifiedTransport):
             DataError: for samples, labels or covariates that do not fit those of `fit`.
         """
         condition = self._condition(labels, covariates)
+        if is_dask(Z):
+            given = {"labels": labels, "covariates": covariates}
+            return lazily(self, self.inverse_transform, Z, "Z", **given)
         return self._apply(self._read(Z, "Z"), self._fitted().inverse, condition)
 
     def score(

@@ -273,11 +273,15 @@ def described(estimator: BaseEstimator) -> dict[str, Any]:
 
 def as_configured(estimator: BaseEstimator, moved: object) -> object:
     """Return moved rows in the kind given; a tensor as an array where `set_output` asks for a frame."""
-    configured = getattr(estimator, "_sklearn_output_config", {})
-    output = configured.get("transform", get_config()["transform_output"])
-    if output != "default" and isinstance(moved, Tensor):
+    if output_of(estimator) != "default" and isinstance(moved, Tensor):
         return moved.detach().cpu().numpy()
     return moved
+
+
+def output_of(estimator: BaseEstimator) -> object:
+    """Return which kind of output `set_output`, or scikit-learn's configuration, asks for."""
+    configured = getattr(estimator, "_sklearn_output_config", {})
+    return configured.get("transform", get_config()["transform_output"])
 
 
 def check_seen(estimator: BaseEstimator, values: object, name: str, dim: int) -> None:

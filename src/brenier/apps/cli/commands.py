@@ -1,5 +1,6 @@
 """What the commands of `brenier` do; each returns its exit code. `brenier.apps.cli.parser` parses their arguments."""
 
+from brenier.apps.cli.bulk import transport_files
 from brenier.apps.cli.certify import certify
 from brenier.apps.cli.colour import colour
 from brenier.apps.cli.control import control
@@ -8,7 +9,6 @@ from brenier.apps.cli.evaluate import evaluate
 from brenier.apps.cli.export import export
 from brenier.apps.cli.fit import fit
 from brenier.apps.cli.info import info
-from brenier.apps.cli.transport import transport
 
 __all__ = [
     "certify",
@@ -19,5 +19,5 @@ __all__ = [
     "export",
     "fit",
     "info",
-    "transport",
+    "transport_files",
 ]

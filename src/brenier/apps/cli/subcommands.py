@@ -9,6 +9,7 @@ from brenier.apps.cli import commands
 from brenier.apps.cli.arguments import (
     CommandParser,
     Commands,
+    Container,
     add_again,
     add_columns,
     add_command,
@@ -19,6 +20,7 @@ from brenier.apps.cli.arguments import (
     add_pair,
     add_seed,
     add_setting,
+    column_names,
     usable_device,
 )
 from brenier.apps.cli.control_arguments import add_control
@@ -29,6 +31,7 @@ from brenier.apps.colour import SPACES
 from brenier.apps.colour.demo import demo
 from brenier.apps.colour.palette import PALETTE
 from brenier.estimators import POTENTIALS
+from brenier.transport.maps.bulk import ENGINES, INVALID_ROWS
 
 
 def add_commands(group: Commands) -> None:
@@ -134,15 +137,16 @@ def _add_transport(group: Commands) -> None:
     parser = add_command(
         group,
         "transport MODEL INPUT OUTPUT",
-        commands.transport,
-        "move the rows of a file with a saved map",
-        "brenier transport model/ new.csv moved.csv --columns height,weight",
+        commands.transport_files,
+        "move the rows of files with a saved map",
+        "brenier transport model/ new.csv moved.csv --columns height,weight\n"
+        "  brenier transport model/ 'in/*.parquet' out/ --workers 4",
     )
     add_model(parser)
-    text = "rows to move; other columns of a table are kept"
-    parser.add_argument("input", type=Path, metavar="INPUT", help=text)
-    text = "where they go; the suffix names the kind of file"
-    parser.add_argument("output", type=Path, metavar="OUTPUT", help=text)
+    text = "rows to move, a file, a folder or a pattern of files; other columns of tables are kept"
+    parser.add_argument("input", metavar="INPUT", help=text)
+    text = "where they go: a file, whose suffix names its kind, or a folder"
+    parser.add_argument("output", metavar="OUTPUT", help=text)
     way = parser.add_argument_group("which way").add_mutually_exclusive_group()
     text = "move target rows back to the source"
     way.add_argument("--inverse", action="store_true", help=text)
@@ -157,6 +161,23 @@ def _add_transport(group: Commands) -> None:
         "--unknown-labels", choices=UNKNOWN, default=UNKNOWN[0], help=text
     )
     add_dialect(data)
+    _add_many_files(parser.add_argument_group("many files, or large ones"))
+
+
+def _add_many_files(group: Container) -> None:
+    """Add what a folder, a pattern or several processes take; .parquet, .arrow, .feather, .csv and .npy files."""
+    text = "processes of one thread each, -1 for one per core (default: 1)"
+    group.add_argument("--workers", type=int, metavar="N", help=text)
+    text = "who moves files: processes here, or the workers of Dask (default: local)"
+    group.add_argument("--engine", choices=ENGINES, help=text)
+    text = "move again what an earlier run into the folder has finished, and replace files that are in the way"
+    group.add_argument("--restart", action="store_true", help=text)
+    text = "the column that says how every row ended (default: status, in a single file none)"
+    group.add_argument("--status", metavar="NAME", help=text)
+    text = "rows with NaN, inf or nothing: leave them empty, or stop (default: null)"
+    group.add_argument("--invalid-rows", choices=INVALID_ROWS, help=text)
+    text = "the columns of the covariates, for a model that was fitted with such"
+    group.add_argument("--covariates", type=column_names, metavar="A,B", help=text)
 
 
 def _add_evaluate(group: Commands) -> None:

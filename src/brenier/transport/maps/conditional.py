@@ -25,6 +25,7 @@ from brenier.transport.coordinates import (
 )
 from brenier.transport.dual import StartSettings
 from brenier.transport.maps.arguments import (
+    by_partitions,
     checked_rows,
     finite_time,
     warn_unconverged,
@@ -133,6 +134,7 @@ class ConditionalMap(MapExport, ConditionalDensity):
             start_rows=self._start_rows_at(potential.code),
         )
 
+    @by_partitions
     def __call__(self, x: TableLike, condition: ConditionsLike) -> Any:
         """Return T(x) given the condition, row by row: (n, d) -> (n, d)."""
         samples = self._read(x, "x")
@@ -145,6 +147,7 @@ class ConditionalMap(MapExport, ConditionalDensity):
         )
         return samples.restore(moved)
 
+    @by_partitions
     def inverse(
         self, z: TableLike, condition: ConditionsLike, return_solution: bool = False
     ) -> Any:
@@ -162,6 +165,7 @@ class ConditionalMap(MapExport, ConditionalDensity):
         warn_unconverged(solution)
         return samples.restore(points)
 
+    @by_partitions
     def interpolate(self, x: TableLike, condition: ConditionsLike, t: float) -> Any:
         """Return (1 - t) x + t T(x): (n, d), for t in [0, 1]; other t extrapolate.
 

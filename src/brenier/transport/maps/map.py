@@ -24,6 +24,7 @@ from brenier.transport.coordinates import Coordinates, identity_coordinates
 from brenier.transport.costs import SquaredEuclidean
 from brenier.transport.dual import usual_method
 from brenier.transport.maps.arguments import (
+    by_partitions,
     checked_rows,
     finite_time,
     warn_unconverged,
@@ -100,6 +101,7 @@ class TransportMap(MapExport, MapDensity):
         self.start_rows = checked_rows(start_rows, potential)
         self._type = parameter.dtype
 
+    @by_partitions
     def __call__(self, x: TableLike) -> Any:
         """Return T(x): (n, d) -> (n, d)."""
         samples = self._read(x, "x")
@@ -108,6 +110,7 @@ class TransportMap(MapExport, MapDensity):
         )
         return samples.restore(moved)
 
+    @by_partitions
     def inverse(self, z: TableLike, return_solution: bool = False) -> Any:
         """Return T^{-1}(z): (n, d) -> (n, d), and on request the `Solution` (in the map's coordinates).
 
@@ -122,6 +125,7 @@ class TransportMap(MapExport, MapDensity):
         warn_unconverged(solution)
         return samples.restore(points)
 
+    @by_partitions
     def interpolate(self, x: TableLike, t: float) -> Any:
         """Return (1 - t) x + t T(x): (n, d), for t in [0, 1]; other t extrapolate.
 

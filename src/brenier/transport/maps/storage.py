@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import secrets
 from pathlib import Path
@@ -108,6 +109,17 @@ def save_map(
         for other in old:
             if other and other != name:
                 remove_file(folder / other)
+
+
+def mark_of_map(transport: TransportMap | ConditionalMap) -> str:
+    """Return a checksum of a map, the same for one saved and loaded."""
+    found = hashlib.sha256(weights_as_bytes(_tensors_of(transport)))
+    try:
+        told: object = describe(transport)
+    except DataError:  # of your own potential or cost, which cannot be saved
+        told = repr(transport.network)
+    found.update(json.dumps(told, sort_keys=True, default=repr).encode())
+    return found.hexdigest()
 
 
 def load_map(
