@@ -162,7 +162,7 @@ def measure(
 def _meets_targets(row: Row) -> bool:
     peak, waiting = row.get("peak_mib"), row.get("waiting_share")
     known = row.status == "ok" and peak is not None and waiting is not None
-    return known and peak <= MEMORY and waiting <= WAITING
+    return bool(known and row.get("steps") and peak <= MEMORY and waiting <= WAITING)
 
 
 def _check(parser: object, flags: Flags) -> None:

@@ -119,6 +119,16 @@ def test_weights_are_those_of_rows(tmp_path: Path) -> None:
     assert 0.9 * ROWS < rows.effective < ROWS
 
 
+def test_weights_do_not_make_rows_larger(tmp_path: Path) -> None:
+    made = frame()[["u", "v", "w"]].astype({"u": "float32", "v": "float32"})
+    made.to_parquet(tmp_path / "x.parquet", row_group_size=64)
+    rows = ScanRows.of(scan(tmp_path, weight="w", settings=STREAMED), "X")
+    assert (rows.scan.single, rows.scan.row_bytes) == (True, 16)
+    assert rows.pool.found.rows.dtype == torch.float32
+    drawn = rows.draws(lambda found: found, torch.Generator())(1000)
+    assert len(set(numbers(drawn))) > 500
+
+
 def test_weights_that_are_all_zero_are_refused(tmp_path: Path) -> None:
     pandas.DataFrame({"a": np.ones(50), "w": np.zeros(50)}).to_parquet(
         tmp_path / "x.parquet"

@@ -66,6 +66,8 @@ class ArrowFile:
             if not kinds[name].dtype.startswith(("float", "double", "int", "uint")):
                 column = column.cast("float64")  # decimals and booleans
             found[:, place] = column.to_numpy()
+        del table, column
+        _give_back_memory()
         return found
 
     def cells(self, run: int, first: int, last: int, column: str) -> list[Hashable]:
@@ -189,6 +191,13 @@ def ipc_part(path: Path) -> IpcPart:
 
     remedy = "an intact file in Arrow's file format, not its stream format"
     return read_intact(path, read, remedy, "an Arrow IPC or feather file")
+
+
+def _give_back_memory() -> None:
+    """Have Arrow return what it has freed, which it would keep for later."""
+    import pyarrow
+
+    pyarrow.default_memory_pool().release_unused()
 
 
 def check_arrow() -> None:

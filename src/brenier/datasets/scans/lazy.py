@@ -137,14 +137,15 @@ class Scan:
 
     @functools.cached_property
     def single(self) -> bool:
-        """Whether single precision holds all numbers that are read."""
+        """Whether single precision holds all features."""
         fields = (self.iterable or self.parts[0]).fields
-        return all(field.single for field in fields if field.name in self.read_columns)
+        return all(field.single for field in fields if field.name in self.columns)
 
     @property
     def row_bytes(self) -> int:
         """Bytes that a row takes in memory."""
-        return len(self.read_columns) * (4 if self.single else 8)
+        features = self.dim * (4 if self.single else 8)
+        return features if self.weight is None else features + 8
 
     def read(
         self, piece: Piece, columns: Sequence[str] | None = None

@@ -67,7 +67,7 @@ def scan(
         labels, covariates, weight: the columns that hold these, as `OptimalTransport.fit` takes them. With labels or
             covariates, rows are drawn at random from all over the scan into memory, up to a million.
         key: which dataset of an HDF5 file, by default its only table.
-        buffer_rows: rows that are shuffled together, by default as many as 64 MiB hold.
+        buffer_rows: rows that are shuffled together, by default as many as 32 MiB hold.
         settings: everything else about how rows are read.
 
     Raises:

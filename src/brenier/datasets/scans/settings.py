@@ -31,7 +31,7 @@ class ScanSettings:
     """
 
     buffer_rows: int | None = None
-    buffer_bytes: int = 2**26
+    buffer_bytes: int = 2**25
     mixed_pieces: int = 4
     seekable_pieces: int = 64
     least_piece_rows: int = 1024
