@@ -82,7 +82,7 @@ class MismatchError(RuntimeError):
 class OnDevice(torch.Tensor):
     """A tensor of the pretended device. Attribute `inner`: the tensor of the CPU that holds its numbers."""
 
-    inner: torch.Tensor
+    inner: torch.Tensor  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> OnDevice:
@@ -107,7 +107,7 @@ class OnDevice(torch.Tensor):
         """The tensor without its history, which may be set."""
         return self.detach()
 
-    @data.setter
+    @data.setter  # type: ignore[override]
     def data(self, other: OnDevice) -> None:
         torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
         self.inner = other.inner
