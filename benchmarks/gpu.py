@@ -1,11 +1,11 @@
-"""What a GPU gives: whether the whole path runs on it, what it learns in a minute, and how much of the time it computes.
+"""What a GPU gives: whether the whole path runs on it, what it learns in a minute, and for how long it computes.
 
     BRENIER_DATA=... python -m benchmarks.gpu      # w2hd, d = 64; without data a pair in closed form; under 15 minutes
 
 Without a GPU it says so and ends, with no rows. "Whole path" is `tests/devices` on the device: fits of every kind, and
 what is asked of them. The fit draws new samples for every batch for `--minutes`; errors are those of both maps on new
-points. `transform` moves `--rows` rows that lie on the device, the median of three calls. The share of the time that the
-device computes is that of its kernels in a fit of `--profiled` seconds, by `torch.profiler`.
+points. `transform` moves `--rows` rows that lie on the device, the median of three calls. The share of the time that
+the device computes is that of its kernels in a fit of `--profiled` seconds, by `torch.profiler`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from brenier.datasets import Pair, separable_pair, w2hd_pair
 
 PATH, FIT, MOVE, SHARE = "whole path", "fit", "transform", "share of the time"
 REPEATS = 3  # calls of `transform`
+LONGEST_PATH = 480  # seconds, after which the tests are given up
 
 
 class Fitted(NamedTuple):
@@ -92,7 +93,11 @@ def whole_path(device: str) -> dict[str, Any]:
     chosen = "gpu" if device.startswith("cuda") else "cpu_gives"
     words = ("-m", "pytest", "-q", "tests/devices/test_whole_path.py", "-k", chosen)
     done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_PATH,
     )
     counts = dict.fromkeys(("passed", "failed"), 0)
     for count, name in re.findall(r"(\d+) (passed|failed)", done.stdout):

@@ -82,7 +82,7 @@ class MismatchError(RuntimeError):
 class OnDevice(torch.Tensor):
     """A tensor of the pretended device. Attribute `inner`: the tensor of the CPU that holds its numbers."""
 
-    inner: torch.Tensor
+    inner: torch.Tensor  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, inner: torch.Tensor) -> OnDevice:
@@ -107,12 +107,12 @@ class OnDevice(torch.Tensor):
         """The tensor without its history, which may be set."""
         return self.detach()
 
-    @data.setter
+    @data.setter  # type: ignore[override]
     def data(self, other: OnDevice) -> None:
         torch.Tensor.data.__set__(self, other)  # type: ignore[attr-defined]
         self.inner = other.inner
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"OnDevice({self.inner})"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -124,7 +124,9 @@ class OnDevice(torch.Tensor):
             "can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first"
         )
 
-    def new_tensor(self, data: Any, *, dtype: Any = None, **others: Any) -> Any:
+    def new_tensor(  # type: ignore[override]
+        self, data: Any, *, dtype: Any = None, **others: Any
+    ) -> Any:
         return torch.tensor(data, dtype=dtype or self.dtype, device=DEVICE, **others)
 
     def __array__(self, dtype: Any = None) -> Any:
@@ -134,7 +136,7 @@ class OnDevice(torch.Tensor):
         return self.cpu().tolist()
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         raise RuntimeError(f"{function} on the pretended device outside of it")

@@ -58,7 +58,7 @@ def waits_per_step(dim: int, **told: Any) -> dict[str, float]:
     return {place: n / STEPS for place, n in waits.items()}
 
 
-SIDES = {
+SIDES: dict[str, dict[str, Any]] = {
     "plain": {},
     "of many features": {"dim": 16},
     "by class": {
@@ -74,7 +74,7 @@ SIDES = {
 def test_steps_of_training_hardly_wait(name: str) -> None:
     """Beside its stop tests a step asks the device a handful of questions, and waits for no copy."""
     told = dict(SIDES[name])
-    found = waits_per_step(told.pop("dim", 2), **told)  # type: ignore[arg-type]
+    found = waits_per_step(told.pop("dim", 2), **told)
     beside = {p: n for p, n in found.items() if not p.startswith(STOP_TESTS)}
     assert any(p.startswith(STOP_TESTS) for p in found), "no stop test was seen"
     assert sum(beside.values()) <= MOST, beside
@@ -87,7 +87,7 @@ def test_the_inner_loop_waits_in_its_stop_tests_alone(check_every: int) -> None:
     potential = DenseICNN(3, generator=generator)
     with torch.no_grad():
         for weight in potential.parameters():
-            weight += 0.3 * torch.randn(weight.shape, generator=generator)
+            weight.add_(torch.randn(weight.shape, generator=generator), alpha=0.3)
     z = torch.randn(50, 3, generator=generator)
     with pretended_device() as traffic:
         potential.to(DEVICE)
