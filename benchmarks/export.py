@@ -99,6 +99,8 @@ def of_kind(
 def by_condition(x: np.ndarray, z: np.ndarray, seed: int, labels: bool) -> Made:
     """Return a map of three classes, or of one covariate."""
     rows = 10_000
+    sides: list[Any]
+    given: Any
     if labels:
         sides = [np.arange(len(side)) % 3 for side in (x, z)]
         given = np.arange(rows) % 3

@@ -15,7 +15,7 @@ from brenier.transport.maps.export.subject import TRIAL, Subject
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonSettings:
+class AgreementSettings:
     """When a file is as good as the library.
 
     Attributes:
@@ -31,7 +31,7 @@ class ComparisonSettings:
     last_digits: float = 2.0
 
 
-COMPARISON = ComparisonSettings()
+COMPARISON = AgreementSettings()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def compared(run: Runner, subject: Subject) -> Difference:
     trial = subject.trial(TRIAL.rows)
     blocks = list(trial.blocks(subject.rows_at_once))
     try:
-        found = _joined([run(block.inputs) for block in blocks])
+        found = _all_rows([run(block.inputs) for block in blocks])
         for few in (0, 1):
             shapes = [part.shape for part in run(trial.rows(slice(0, few)).inputs)]
             if shapes != [(few, *part.shape[1:]) for part in found]:
@@ -83,32 +83,32 @@ def compared(run: Runner, subject: Subject) -> Difference:
             f"path: the file does not run ({fault}); nothing was written. Write a file of the other kind",
             argument="path",
         ) from error
-    expected = _joined([subject.expected(block) for block in blocks])
-    errors = _errors(found, expected, subject)
+    expected = _all_rows([subject.expected(block) for block in blocks])
+    errors = _row_errors(found, expected, subject)
     usual = subject.usual(len(errors))
     difference = Difference(float(errors[usual].max()), float(errors[~usual].max()))
     if difference.small:
         return difference
-    exact = _joined([subject.expected(block, double=True) for block in blocks])
-    rounding = float(_errors(expected, exact, subject).max())
+    exact = _all_rows([subject.expected(block, double=True) for block in blocks])
+    rounding = float(_row_errors(expected, exact, subject).max())
     return dataclasses.replace(difference, rounding=rounding)
 
 
-def _joined(parts: Sequence[Outputs]) -> Outputs:
+def _all_rows(parts: Sequence[Outputs]) -> Outputs:
     return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
 
-def _errors(found: Outputs, expected: Outputs, subject: Subject) -> Tensor:
+def _row_errors(found: Outputs, expected: Outputs, subject: Subject) -> Tensor:
     """Return the largest error of every row in all outputs: (n,)."""
     of_data = 0 if subject.what == "map" else 2  # which output is rows of the data
     errors = [
-        _shares(a, b, subject if place == of_data else None)
+        _relative(a, b, subject if place == of_data else None)
         for place, (a, b) in enumerate(zip(found, expected, strict=True))
     ]
     return torch.stack(errors).amax(0)
 
 
-def _shares(found: Tensor, expected: Tensor, subject: Subject | None) -> Tensor:
+def _relative(found: Tensor, expected: Tensor, subject: Subject | None) -> Tensor:
     """Return differences as shares of the spread, or of the distance of a row, infinite where one is no number: (n,).
 
     Args:

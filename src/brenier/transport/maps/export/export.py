@@ -115,12 +115,14 @@ def export_map(
     """Write a map into a file, as `MapExport.export` says."""
     place = _checked_path(path)
     kind = KINDS[place.suffix.lower()]
-    subject = Subject.of(transport, _checked_what(what, transport), _checked(dtype))
+    subject = Subject.of(
+        transport, _checked_what(what, transport), _checked_type(dtype)
+    )
     kind.check(place)
     names = _names(subject)
     inputs = subject.trial(EXPORT.examples).inputs
     program = traced(subject.function(), inputs)
-    content = kind.write(program, names, _told(subject, names, features))
+    content = kind.write(program, names, _metadata(subject, names, features))
     with replacing(place) as temporary:
         temporary.write_bytes(content)
         with usual_modes(gradients=False):
@@ -191,7 +193,7 @@ def _checked_what(what: object, transport: Exportable) -> str:
     return str(what)
 
 
-def _checked(dtype: object) -> torch.dtype:
+def _checked_type(dtype: object) -> torch.dtype:
     """Return a type of inputs and outputs."""
     found = TYPES.get(str(dtype).removeprefix("torch."))
     if found is None:
@@ -213,7 +215,7 @@ def _names(subject: Subject) -> Names:
     return Names(["u", "z", *given], ["value", "gradient", "x", "start"])
 
 
-def _told(
+def _metadata(
     subject: Subject, names: Names, features: Sequence[str] | None
 ) -> dict[str, object]:
     """Return what a file tells of itself, as JSON holds it."""

@@ -18,7 +18,7 @@ from brenier.transport.maps.export.functions import Outputs
 from brenier.transport.maps.export.tracing import quiet
 
 Runner: TypeAlias = Callable[[Sequence[Tensor]], Outputs]
-Told: TypeAlias = Mapping[str, object]
+Metadata: TypeAlias = Mapping[str, object]
 METADATA = "metadata.json"  # the name of a description inside a .pt2 file
 
 
@@ -39,7 +39,7 @@ class FileKind(NamedTuple):
     """
 
     check: Callable[[Path], None]
-    write: Callable[[ExportedProgram, Names, Told], bytes]
+    write: Callable[[ExportedProgram, Names, Metadata], bytes]
     read: Callable[[Path], Runner | None]
 
 
@@ -47,7 +47,7 @@ def _nothing_needed(path: Path) -> None:
     """Torch alone writes it."""
 
 
-def _pt2_bytes(program: ExportedProgram, names: Names, told: Told) -> bytes:
+def _pt2_bytes(program: ExportedProgram, names: Names, told: Metadata) -> bytes:
     content = io.BytesIO()
     with quiet():
         extra = {METADATA: as_json(told)}
@@ -79,7 +79,7 @@ def _check_onnx(path: Path) -> None:
         ) from error
 
 
-def _onnx_bytes(program: ExportedProgram, names: Names, told: Told) -> bytes:
+def _onnx_bytes(program: ExportedProgram, names: Names, told: Metadata) -> bytes:
     try:
         with quiet():
             made: Any = torch.onnx.export(

@@ -73,11 +73,11 @@ class InnerFunction(RowFunction):
         """Return F and its gradient at u, the row x that u stands for, and where a search may start."""
         u, z, *given = inputs
         rows = self.of_condition(tuple(given))
-        found = inner_problem(rows, u.double(), z.double(), by_graph)
+        found = inner_parts(rows, u.double(), z.double(), by_graph)
         return tuple(part.to(self.dtype) for part in found)
 
 
-def inner_problem(
+def inner_parts(
     rows: AnyRowMap, u: Tensor, z: Tensor, differentiated: Differentiated
 ) -> Outputs:
     """Return F (n,), its gradient (n, d), x (n, d) and the start (n, d), float64.

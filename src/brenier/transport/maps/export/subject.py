@@ -25,7 +25,7 @@ from brenier.transport.maps.export.functions import (
     Outputs,
     RowFunction,
     by_hand,
-    inner_problem,
+    inner_parts,
 )
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ Exportable: TypeAlias = "TransportMap | ConditionalMap"
 
 
 @dataclasses.dataclass(frozen=True)
-class TrialSettings:
+class TrialRows:
     """With which rows a file is compared.
 
     Attributes:
@@ -52,7 +52,7 @@ class TrialSettings:
     at_once: int = 2048
 
 
-TRIAL = TrialSettings()
+TRIAL = TrialRows()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Subject:
         if self.what == "map":
             found: Outputs = (rows.forward(first),)
         else:
-            found = inner_problem(rows, first, others[0], by_hand)
+            found = inner_parts(rows, first, others[0], by_hand)
         return tuple(each.to(self.dtype) for each in found)
 
     @staticmethod

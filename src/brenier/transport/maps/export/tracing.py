@@ -83,12 +83,12 @@ class SoftMaximum(TorchFunctionMode):
         self,
         func: Callable[..., object],
         types: object,
-        args: tuple[Any, ...] = (),
+        args: tuple[object, ...] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         """Call a function, or that in place of log-sum-exp."""
         if func in (torch.logsumexp, Tensor.logsumexp):
-            return _soft_maximum_of(*args, **(kwargs or {}))
+            return _soft_maximum_of(*args, **(kwargs or {}))  # type: ignore[arg-type]
         return func(*args, **(kwargs or {}))
 
 
@@ -131,7 +131,7 @@ def _work_out(module: GraphModule) -> None:
             known[node] = node.target(*arguments, **options)  # type: ignore[operator]
     for node, found in known.items():
         if isinstance(found, Tensor):
-            constant = _constant(module, f"constant_{node.name}", found, node)
+            constant = _new_constant(module, f"constant_{node.name}", found, node)
             node.replace_all_uses_with(constant)
     graph.eliminate_dead_code()
     used = {node.target for node in graph.nodes if node.op == "get_attr"}
@@ -141,7 +141,7 @@ def _work_out(module: GraphModule) -> None:
     module.recompile()
 
 
-def _constant(module: GraphModule, name: str, value: Tensor, before: Node) -> Node:
+def _new_constant(module: GraphModule, name: str, value: Tensor, before: Node) -> Node:
     """Return the node of a new constant."""
     module.register_buffer(name, value.clone(memory_format=torch.contiguous_format))
     with module.graph.inserting_before(before):
@@ -160,19 +160,19 @@ def _keep_digits(module: GraphModule) -> None:
             if isinstance(number, float):
                 name = f"number_{node.name}_{place}"
                 exact = torch.tensor(number, dtype=torch.float64)
-                node.update_arg(place, _constant(module, name, exact, node))
+                node.update_arg(place, _new_constant(module, name, exact, node))
                 node.target = PLAIN[node.target]
     module.recompile()
 
 
-def _softplus(s: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+def _double_softplus(s: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     if s.dtype != torch.float64:
         return NotImplemented
     scaled = s * beta
     return (scaled.relu() + scaled.abs().neg().exp().log1p()) / beta
 
 
-def _softplus_backward(
+def _double_softplus_backward(
     gradient: Tensor, s: Tensor, beta: float, threshold: float
 ) -> Tensor:
     if s.dtype != torch.float64:
@@ -196,7 +196,7 @@ PLAIN: Mapping[object, Callable[..., object]] = MappingProxyType(
 # What runtimes know in single precision alone, by what they know in double as well.
 IN_DOUBLE_PRECISION: Operations = MappingProxyType(
     {
-        torch.ops.aten.softplus.default: _softplus,
-        torch.ops.aten.softplus_backward.default: _softplus_backward,
+        torch.ops.aten.softplus.default: _double_softplus,
+        torch.ops.aten.softplus_backward.default: _double_softplus_backward,
     }
 )
