@@ -24,7 +24,7 @@ from brenier.training import Ranks
 # What a side of a fit is given as, and what of that becomes a population.
 FitSide: TypeAlias = "TableLike | Sampler | Scan | Dataset[Any] | DataLoader[Any]"
 ReadSide: TypeAlias = "TableLike | Sampler | Scan"
-KINDS = ("labels", "covariates", "weight")
+SCAN_KINDS = ("labels", "covariates", "weight")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _taken(
     small = side.size is not None and side.size <= settings.loaded_rows
     beside = [
         f"{prefix}_{kind}"
-        for kind in KINDS
+        for kind in SCAN_KINDS
         if getattr(given, f"{prefix}_{kind}") is not None
     ]
     if not (conditioned or small):
@@ -137,7 +137,7 @@ def _taken(
 
 def _check_given_once(side: Scan, prefix: str, given: GivenConditions) -> None:
     """Raise where an argument is given that a column of a scan holds too."""
-    for kind in KINDS:
+    for kind in SCAN_KINDS:
         argument = f"{prefix}_{kind}"
         if getattr(side, kind) is not None and getattr(given, argument) is not None:
             raise DataError(

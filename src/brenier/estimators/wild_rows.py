@@ -15,7 +15,7 @@ from brenier.datasets import Population, Rows, ScanRows
 from brenier.estimators.settings import FitSettings
 from brenier.statistics import Extreme, Found, extremes
 
-Side = TypeVar("Side", bound=Population)
+AnySide = TypeVar("AnySide", bound=Population)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +154,7 @@ def held(found: Sequence[Extreme], rows: Tensor) -> Tensor:
     return wild
 
 
-def without(side: Side, found: Sequence[Extreme]) -> Side:
+def without(side: AnySide, found: Sequence[Extreme]) -> AnySide:
     """Return a population without the rows that have one of some extreme values: itself where there are none."""
     if not found:
         return side
@@ -165,7 +165,7 @@ def without(side: Side, found: Sequence[Extreme]) -> Side:
         index = numbers if side.index is None else side.index[numbers]
         return dataclasses.replace(side, index=index)
     if isinstance(side, ScanRows):
-        return cast(Side, side.without(functools.partial(held, found)))
+        return cast(AnySide, side.without(functools.partial(held, found)))
     whole = side
 
     def drawn(n: int, generator: torch.Generator) -> Tensor:

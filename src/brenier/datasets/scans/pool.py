@@ -17,7 +17,7 @@ from brenier.statistics import Weighted, joined
 
 
 @dataclasses.dataclass(frozen=True)
-class Pool:
+class RowPool:
     """Rows at random, and where they are in the scan.
 
     Attributes:
@@ -33,8 +33,8 @@ class Pool:
     def __len__(self) -> int:
         return len(self.found)
 
-    def __getitem__(self, chosen: Tensor) -> Pool:
-        return Pool(self.found[chosen], self.pieces[chosen], self.places[chosen])
+    def __getitem__(self, chosen: Tensor) -> RowPool:
+        return RowPool(self.found[chosen], self.pieces[chosen], self.places[chosen])
 
     def excluded(self) -> dict[int, Tensor]:
         """Return the rows by the numbers of their pieces."""
@@ -42,7 +42,7 @@ class Pool:
         return {number: self.places[self.pieces == number] for number in numbers}
 
 
-def draw_pool(scan: Scan, most: int, pieces: int) -> Pool:
+def draw_pool(scan: Scan, most: int, pieces: int) -> RowPool:
     """Return rows drawn at random from all over a scan, the same every time.
 
     Where it has more pieces than may be read, some of these are drawn, and of each the same share of its rows: every
@@ -65,7 +65,7 @@ def draw_pool(scan: Scan, most: int, pieces: int) -> Pool:
     return pool
 
 
-def _random_rows(scan: Scan, most: int, pieces: int) -> Pool:
+def _random_rows(scan: Scan, most: int, pieces: int) -> RowPool:
     """Return rows of pieces drawn at random."""
     parts, numbers, places = [], [], []
     for number, kept in drawn_places(scan, most, pieces):
@@ -77,7 +77,7 @@ def _random_rows(scan: Scan, most: int, pieces: int) -> Pool:
         parts.append(found)
         numbers.append(torch.full((len(kept),), number))
         places.append(kept)
-    return Pool(joined(parts), torch.cat(numbers), torch.cat(places))
+    return RowPool(joined(parts), torch.cat(numbers), torch.cat(places))
 
 
 def drawn_places(scan: Scan, most: int, pieces: int) -> list[tuple[int, Tensor]]:
@@ -96,7 +96,7 @@ def drawn_places(scan: Scan, most: int, pieces: int) -> list[tuple[int, Tensor]]
     return found
 
 
-def _first_rows(scan: Scan, most: int) -> Pool:
+def _first_rows(scan: Scan, most: int) -> RowPool:
     """Return the first rows of those that come in an order of their own."""
     parts, count = [], 0
     for batch in iterated(scan):
@@ -111,7 +111,7 @@ def _first_rows(scan: Scan, most: int) -> Pool:
     if scan.weight is not None:
         places = places[torch.from_numpy(values[:, scan.dim] > 0)]
     found = as_weighted_rows(values, scan)
-    return Pool(found, torch.zeros(len(places), dtype=torch.int64), places)
+    return RowPool(found, torch.zeros(len(places), dtype=torch.int64), places)
 
 
 @dataclasses.dataclass(frozen=True)

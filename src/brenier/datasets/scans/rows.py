@@ -11,7 +11,7 @@ from torch import Tensor
 
 from brenier.datasets.scans.blocks import IterableReader, PieceReader, Reader, Step
 from brenier.datasets.scans.lazy import Scan
-from brenier.datasets.scans.pool import Pool, draw_pool
+from brenier.datasets.scans.pool import RowPool, draw_pool
 from brenier.datasets.scans.stream import ScanStream
 from brenier.errors import DataError
 from brenier.statistics import Weighted, drawn_positions
@@ -35,7 +35,7 @@ class ScanRows:
 
     scan: Scan
     name: str
-    pool: Pool
+    pool: RowPool
     dim: int
     held_out: Mapping[int, Tensor] = dataclasses.field(default_factory=dict)
     steps: tuple[Step, ...] = ()

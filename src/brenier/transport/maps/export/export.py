@@ -21,7 +21,7 @@ from brenier.transport.maps.export.comparison import (
     Difference,
     compared,
 )
-from brenier.transport.maps.export.formats import KINDS, Names
+from brenier.transport.maps.export.formats import FILE_KINDS, TensorNames
 from brenier.transport.maps.export.subject import Exportable, Subject
 from brenier.transport.maps.export.tracing import traced
 
@@ -114,7 +114,7 @@ def export_map(
 ) -> Exported:
     """Write a map into a file, as `MapExport.export` says."""
     place = _checked_path(path)
-    kind = KINDS[place.suffix.lower()]
+    kind = FILE_KINDS[place.suffix.lower()]
     subject = Subject.of(
         transport, _checked_what(what, transport), _checked_type(dtype)
     )
@@ -164,9 +164,9 @@ def _checked_path(path: object) -> Path:
             argument="path",
         )
     place = Path(os.fsdecode(path))
-    if place.suffix.lower() not in KINDS:
+    if place.suffix.lower() not in FILE_KINDS:
         raise DataError(
-            f"path: {place} must end in {' or '.join(sorted(KINDS))}, which says what kind of file it is to be",
+            f"path: {place} must end in {' or '.join(sorted(FILE_KINDS))}, which says what kind of file it is to be",
             argument="path",
         )
     if place.is_dir():
@@ -204,19 +204,19 @@ def _checked_type(dtype: object) -> torch.dtype:
     return found
 
 
-def _names(subject: Subject) -> Names:
+def _names(subject: Subject) -> TensorNames:
     """Return what inputs and outputs are called."""
     conditions = getattr(subject.transport, "conditions", None)
     given = []
     if conditions is not None:
         given = ["label" if isinstance(conditions, Classes) else "covariates"]
     if subject.what == "map":
-        return Names(["x", *given], ["moved"])
-    return Names(["u", "z", *given], ["value", "gradient", "x", "start"])
+        return TensorNames(["x", *given], ["moved"])
+    return TensorNames(["u", "z", *given], ["value", "gradient", "x", "start"])
 
 
 def _metadata(
-    subject: Subject, names: Names, features: Sequence[str] | None
+    subject: Subject, names: TensorNames, features: Sequence[str] | None
 ) -> dict[str, object]:
     """Return what a file tells of itself, as JSON holds it."""
     transport, d = subject.transport, subject.transport.dim

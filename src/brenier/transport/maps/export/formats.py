@@ -22,7 +22,7 @@ Metadata: TypeAlias = Mapping[str, object]
 METADATA = "metadata.json"  # the name of a description inside a .pt2 file
 
 
-class Names(NamedTuple):
+class TensorNames(NamedTuple):
     """What the inputs and outputs of a program are called."""
 
     inputs: list[str]
@@ -39,7 +39,7 @@ class FileKind(NamedTuple):
     """
 
     check: Callable[[Path], None]
-    write: Callable[[ExportedProgram, Names, Metadata], bytes]
+    write: Callable[[ExportedProgram, TensorNames, Metadata], bytes]
     read: Callable[[Path], Runner | None]
 
 
@@ -47,7 +47,7 @@ def _nothing_needed(path: Path) -> None:
     """Torch alone writes it."""
 
 
-def _pt2_bytes(program: ExportedProgram, names: Names, told: Metadata) -> bytes:
+def _pt2_bytes(program: ExportedProgram, names: TensorNames, told: Metadata) -> bytes:
     content = io.BytesIO()
     with quiet():
         extra = {METADATA: as_json(told)}
@@ -79,7 +79,7 @@ def _check_onnx(path: Path) -> None:
         ) from error
 
 
-def _onnx_bytes(program: ExportedProgram, names: Names, told: Metadata) -> bytes:
+def _onnx_bytes(program: ExportedProgram, names: TensorNames, told: Metadata) -> bytes:
     try:
         with quiet():
             made: Any = torch.onnx.export(
@@ -133,7 +133,7 @@ def as_json(value: object) -> str:
     return json.dumps(value, default=repr)
 
 
-KINDS: Mapping[str, FileKind] = MappingProxyType(
+FILE_KINDS: Mapping[str, FileKind] = MappingProxyType(
     {
         ".onnx": FileKind(_check_onnx, _onnx_bytes, _onnx_runner),
         ".pt2": FileKind(_nothing_needed, _pt2_bytes, _pt2_runner),
