@@ -136,6 +136,7 @@ class Sharded(Stream):
         asked = Asked(self.name, of_ranks, seed, split)
         call(PARTS.ranks, "rows", asked)
         found = asked.answer()
+        PARTS.ranks.busy = False
         orders = [torch.randperm(len(each), generator=generator) for each in found]
         return [each[order] for each, order in zip(found, orders, strict=True)]
 

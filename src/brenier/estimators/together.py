@@ -8,6 +8,7 @@ what they hold when they are asked, and are told the result.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from brenier.datasets import (
 from brenier.errors import BrenierError, DataError, DataWarning, warn
 from brenier.estimators.sharded import PARTS, Sharded
 from brenier.statistics import spread_numbers
-from brenier.training import Ranks, dismiss, follow
+from brenier.training import RankError, Ranks, dismiss, follow
 
 Result = TypeVar("Result")
 
@@ -115,19 +116,35 @@ def fit_together(
     """
     PARTS.ranks, PARTS.held = ranks, {}
     try:
-        sides = _read_by_all(ranks, read)
-        x, z = (_brought_together(ranks, side) for side in sides)
+        sides, told_of = _read_by_all(ranks, read)
+        x, z = (
+            _brought_together(ranks, side, every)
+            for side, every in zip(sides, told_of, strict=True)
+        )
         if not ranks.first:
             return _last_word(follow(ranks, {"rows": lambda asked: asked.answer()}))
-        try:
-            found = fit((x, z))
-        except BaseException as error:
-            dismiss(ranks, Failed(f"{type(error).__name__}: {error}", _known(error)))
-            raise
+        found = _fitted_for_all(ranks, lambda: fit((x, z)))
         dismiss(ranks, told(found))
         return found
+    except BaseException as error:
+        ranks.fail(f"{type(error).__name__}: {error}")
+        raise
     finally:
+        ranks.close()
         PARTS.ranks, PARTS.held = Ranks(), {}
+
+
+def _fitted_for_all(ranks: Ranks, fit: Callable[[], Result]) -> Result:
+    """Return what a fit gives; where it fails, tell the others why, if they wait for word."""
+    try:
+        return fit()
+    except BaseException as error:
+        if not ranks.busy:
+            with contextlib.suppress(RankError):  # which they find themselves
+                dismiss(
+                    ranks, Failed(f"{type(error).__name__}: {error}", _known(error))
+                )
+        raise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,25 +179,27 @@ def _array_of(values: object) -> np.ndarray | None:
 
 def _read_by_all(
     ranks: Ranks, read: Callable[[], tuple[Side, Side]]
-) -> tuple[Side, Side]:
-    """Return what this process holds, once all could read theirs and they fit together."""
-    fault, sides = "", None
+) -> tuple[tuple[Side, Side], list[list[Told]]]:
+    """Return what this process holds, and what all told of either side, once all could read theirs."""
+    fault, sides, own = "", None, list[Told]()
     try:
         sides = read()
+        own = [side.told() for side in sides]
     except Exception as error:  # all others are told before this one ends
         fault = f"{error}" if isinstance(error, DataError) else repr(error)
-    faults = ranks.gathered(fault)
-    for rank, each in enumerate(faults):
+    every = ranks.gathered((fault, own))
+    for rank, (each, _) in enumerate(every):
         if each:
             raise DataError(f"rank {rank}: {each}")
     if sides is None:
         raise DataError("nothing was read")
-    return sides
+    return sides, [
+        list(told) for told in zip(*(told for _, told in every), strict=True)
+    ]
 
 
-def _brought_together(ranks: Ranks, side: Side) -> Side:
-    """Return a side as the first rank fits it."""
-    every: list[Told] = ranks.gathered(side.told())
+def _brought_together(ranks: Ranks, side: Side, every: list[Told]) -> Side:
+    """Return a side as the first rank fits it, of which the ranks told so much."""
     _check_alike(side.name, every)
     if every[0].digest and len({each.digest for each in every}) == 1:
         return side

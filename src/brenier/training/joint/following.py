@@ -47,8 +47,9 @@ def take_part(ranks: Ranks) -> None:
 
 
 def call(ranks: Ranks, name: str, what: object) -> None:
-    """Say what the followers do next; called by the first rank."""
+    """Say what the followers do next; called by the first rank, which says when they have done it (`busy`)."""
     ranks.told((name, what))
+    ranks.busy = True
 
 
 def dismiss(ranks: Ranks, last_word: object = None) -> None:

@@ -102,15 +102,15 @@ def _place(rank: str, size: str, local: str, address: str | None) -> Place:
 
 
 def _first_host() -> str:
-    """Return the first machine of a step of Slurm: node07 of node[07-12,14]."""
+    """Return the first machine of a step of Slurm: node07 of node[07-12,14], n3-ib of n[3-4]-ib."""
     given = os.environ.get("MASTER_ADDR")
     if given:
         return given
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_NODELIST")
     if not nodes:
         return os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
-    first = re.match(r"([^\[,]+)(?:\[(\w+))?", nodes)
-    return nodes if first is None else first.group(1) + (first.group(2) or "")
+    first = re.match(r"([^\[,]+)(?:\[(\w+)[^\]]*\]([^,]*))?", nodes)
+    return nodes if first is None else "".join(filter(None, first.groups()))
 
 
 @functools.cache
@@ -128,6 +128,7 @@ def _store(seconds: float) -> dist.Store:
             place.size,
             is_master=place.rank == 0 and not agent,
             timeout=patience,
+            multi_tenant=True,  # beside a default group that the user made there
         )
     except RuntimeError as error:
         raise RankError(_why_no_store(place, error)) from error

@@ -41,11 +41,13 @@ class PauseSettings:
         seconds: while one waits for them to start.
         last_seconds: that one takes at most to end, after it was missed.
         watch_seconds: after which a process notices that the one that started it is gone.
+        meet_seconds: until those that have started are connected; one that ends just then is missed only after it.
     """
 
     seconds: float = 0.02
     last_seconds: float = 2.0
     watch_seconds: float = 0.5
+    meet_seconds: float = 30.0
 
 
 PAUSE = PauseSettings()
@@ -115,7 +117,7 @@ class LocalRanks:
             return
         store = self._known_store()
         try:
-            ranks = connected(store, NAME, 0, self.size, self._settings)
+            ranks = connected(store, NAME, 0, self.size, self._meeting())
             ranks.folder = Path(self._folder)
             share_run(run, ranks, kept)
         except RankError as error:
@@ -125,6 +127,11 @@ class LocalRanks:
             return
         self._ranks = ranks
         torch.set_num_threads(1)  # as the others have
+
+    def _meeting(self) -> RankSettings:
+        """Return how long processes wait that have all started."""
+        seconds = min(PAUSE.meet_seconds, self._settings.start_seconds)
+        return dataclasses.replace(self._settings, start_seconds=seconds)
 
     def named(self, error: RankError) -> RankError:
         """Return the error of a lost rank with how its process ended, where it has."""

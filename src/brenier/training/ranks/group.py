@@ -68,6 +68,7 @@ class Ranks:
 
     Attributes:
         folder: on a disk of this machine, where all ranks are on one; large objects go through it.
+        busy: whether the others are at what the first called, and do not wait for its word.
         sent: bytes of the tensors and objects that this rank has handed over, and `messages` how often.
     """
 
@@ -83,8 +84,9 @@ class Ranks:
         self.rank, self.size = rank, size
         self.sent = self.messages = 0
         self.folder: Path | None = None
+        self.busy = False
         self._group, self._store, self._settings = group, store, settings
-        self._name, self._parts = name, 0
+        self._name, self._parts = name, list[Ranks]()
         self.wait_shortly()
 
     def __reduce__(self) -> tuple[type[Ranks], tuple[()]]:
@@ -102,9 +104,8 @@ class Ranks:
     def seed(self, seed: int, step: int) -> int:
         """Return a seed for this rank, which joins a run of that seed at a step."""
         said = f"{seed} {self.rank} {step}".encode()
-        return int.from_bytes(
-            hashlib.sha256(said).digest()[:7], "big"
-        )  # numerical floor: seeds are below 2^63
+        # numerical floor: seeds are below 2^63
+        return int.from_bytes(hashlib.sha256(said).digest()[:7], "big")
 
     # ---- tensors
 
@@ -143,8 +144,8 @@ class Ranks:
             options = self._patient(dist.AllreduceOptions())
             options.reduceOp = how
             self._count(flat)
-            with self._naming_losses() as group:
-                group.allreduce([flat], options).wait()
+            with self._naming_losses():
+                self._known_group().allreduce([flat], options).wait()
             sizes = [values[k].numel() for k in places]
             for k, part in zip(places, flat.split(sizes), strict=True):
                 found[k] = part.view_as(values[k])
@@ -181,13 +182,23 @@ class Ranks:
         return path
 
     def handed_out(self, parcel: bytes | Path | None) -> Any:
-        """Return the object of the first rank's parcel; that rank itself, which has the object, gets None."""
-        given = self.told(parcel)
-        found = None if self.first else shipping.opened(given)
-        if isinstance(given, Path):
-            self.gathered(None)  # all have mapped it
-            if self.first:
-                given.unlink()
+        """Return the object of the first rank's parcel; that rank itself, which has the object, gets None.
+
+        Raises:
+            ValueError: on every rank, where one of them cannot make the object again.
+        """
+        given, found, fault = self.told(parcel), None, ""
+        if not self.first:
+            try:
+                found = shipping.opened(given)
+            except Exception as error:  # whatever what is missing there leads to
+                fault = f"{type(error).__name__}: {error}"
+        faults = self.gathered(fault)
+        if self.first and isinstance(given, Path):
+            given.unlink()  # all have mapped it
+        for rank, each in enumerate(faults):
+            if each:
+                raise ValueError(f"rank {rank} cannot take it over ({each})")
         return found
 
     def gathered(self, what: object) -> list[Any]:
@@ -198,8 +209,8 @@ class Ranks:
         lengths = [torch.zeros((), dtype=torch.int64) for _ in range(self.size)]
         own = torch.tensor(len(content))
         self._count(own, content)
-        with self._naming_losses() as group:
-            group.allgather(
+        with self._naming_losses():
+            self._known_group().allgather(
                 [lengths],
                 [own],
                 self._patient(dist.distributed_c10d.AllgatherOptions()),
@@ -208,8 +219,8 @@ class Ranks:
         padded = torch.zeros(longest, dtype=torch.uint8)
         padded[: len(content)] = content
         found = [torch.empty_like(padded) for _ in range(self.size)]
-        with self._naming_losses() as group:
-            group.allgather(
+        with self._naming_losses():
+            self._known_group().allgather(
                 [found],
                 [padded],
                 self._patient(dist.distributed_c10d.AllgatherOptions()),
@@ -225,8 +236,9 @@ class Ranks:
     def _broadcast(self, tensor: Tensor) -> None:
         """Overwrite a tensor with that of the first rank."""
         self._count(tensor)
-        with self._naming_losses() as group:
-            group.broadcast([tensor], self._patient(dist.BroadcastOptions())).wait()
+        options = self._patient(dist.BroadcastOptions())
+        with self._naming_losses():
+            self._known_group().broadcast([tensor], options).wait()
 
     # ---- parts of the group, and its end
 
@@ -234,13 +246,14 @@ class Ranks:
         """Return the part that this rank is in, where the ranks are dealt out to so many parts, neighbours together."""
         if count == 1 or self.size == 1:
             return self
-        self._parts += 1
         size = self.size // count
         index, rank = divmod(self.rank, size)
-        name = f"{self._name}.{self._parts}.{index}"
         if size == 1:
             return Ranks()
-        return connected(self._known_store(), name, rank, size, self._settings)
+        name = f"{self._name}.{len(self._parts)}.{index}"
+        part = connected(self._known_store(), name, rank, size, self._settings)
+        self._parts.append(part)
+        return part
 
     def wait_long(self) -> None:
         """Have the next messages wait for as long as the first rank is at work."""
@@ -259,43 +272,56 @@ class Ranks:
         return options
 
     def fail(self, reason: str) -> None:
-        """Leave word of why this rank ends, for those that will miss it."""
+        """Leave word of why this rank ends, for those that will miss it; the first word counts."""
         if self._store is not None:
-            with contextlib.suppress(
-                Exception
-            ):  # who cannot be told is told by silence
-                self._store.set(f"{self._name}/failed", f"rank {self.rank}: {reason}")
+            word = f"rank {self.rank}: {reason}"
+            with contextlib.suppress(Exception):  # who cannot be told learns by silence
+                self._store.compare_set(f"{self._name}/failed", "", word)
+
+    def close(self) -> None:
+        """Leave the group: whoever waits for this rank is told at once that it has ended."""
+        self._group = None
+        for part in self._parts:
+            part.close()
 
     def _known_store(self) -> dist.Store:
         if self._store is None:
             raise RankError("the group has no store")
         return self._store
 
+    def _known_group(self) -> dist.ProcessGroupGloo:
+        if self._group is None:
+            raise RankError("this process has left the group")
+        return self._group
+
     def _count(self, *tensors: Tensor) -> None:
         self.messages += 1
         self.sent += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     @contextlib.contextmanager
-    def _naming_losses(self) -> Iterator[Any]:
-        """Yield the group; turn what it says of a lost rank into a `RankError`."""
+    def _naming_losses(self) -> Iterator[None]:
+        """Turn what the group says of a lost rank into a `RankError`, and leave, so that others see it too."""
         try:
-            yield self._group
+            yield
+        except RankError:
+            raise
         except RuntimeError as error:
+            self.close()
             raise RankError(self._word_of_failure(error)) from error
 
     def _word_of_failure(self, error: RuntimeError) -> str:
         """Return why a rank has ended, as far as it left word, or how it was missed."""
+        fault = " ".join(str(error).split())
+        if "imed out" in fault or "imeout" in fault:  # its store may not answer either
+            waited = self._timeout.total_seconds()
+            return (
+                f"another rank than {self.rank} did not answer for {waited:g} seconds"
+            )
         name = f"{self._name}/failed"
         if self._store is not None:
             with contextlib.suppress(Exception):  # its keeper may be what was lost
                 if self._store.check([name]):
                     return self._store.get(name).decode()
-        fault = " ".join(str(error).split())
-        if "imed out" in fault or "imeout" in fault:
-            waited = self._settings.answer_seconds
-            return (
-                f"another rank than {self.rank} did not answer for {waited:g} seconds"
-            )
         return f"another rank than {self.rank} has ended ({fault[:200]})"
 
 
