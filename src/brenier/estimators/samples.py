@@ -35,7 +35,7 @@ from brenier.estimators.parameters import FittedMap, Parameters, check_warm_map
 from brenier.estimators.pipeline import fit_plan
 from brenier.estimators.plain import PlainPlan
 from brenier.estimators.plan import Plan
-from brenier.estimators.together import Side, fit_together
+from brenier.estimators.together import OwnSide, fit_together
 from brenier.potentials import UsualType, usual_modes
 from brenier.statistics import weighted_mean
 from brenier.training import Clock, Progress, Ranks, launched
@@ -77,24 +77,24 @@ def fit_samples(
         progress.phase("reading")
         if ranks is None:
             pair = both_sides(X, Y)
-            return _fit(pair, given, parameters, previous, clock, progress)
+            return _fit_pair(pair, given, parameters, previous, clock, progress)
 
-        def fit(sides: tuple[Side, Side]) -> FittedSamples:
+        def fit(sides: tuple[OwnSide, OwnSide]) -> FittedSamples:
             x, z = sides
             pair = PopulationPair(x.population, z.population, names_of_side(x))
             own = given_of(x, z)
-            return _fit(pair, own, parameters, previous, clock, progress, ranks)
+            return _fit_pair(pair, own, parameters, previous, clock, progress, ranks)
 
-        return fit_together(ranks, lambda: sides_of(X, Y, given), fit, _told)
+        return fit_together(ranks, lambda: sides_of(X, Y, given), fit, _told_to_others)
 
 
-def _told(found: FittedSamples) -> FittedSamples:
+def _told_to_others(found: FittedSamples) -> FittedSamples:
     """Return what the first of several processes tells the others of a fit: all but samples and files."""
     fitted = dataclasses.replace(found.fitted, plan=None, run_file=None)
     return found._replace(fitted=fitted)
 
 
-def _fit(
+def _fit_pair(
     pair: PopulationPair,
     given: GivenConditions,
     parameters: Parameters,
@@ -161,12 +161,12 @@ def both_sides(X: TableLike | Sampler, Y: TableLike | Sampler) -> PopulationPair
 
 def sides_of(
     X: TableLike | Sampler, Y: TableLike | Sampler, given: GivenConditions
-) -> tuple[Side, Side]:
+) -> tuple[OwnSide, OwnSide]:
     """Return what one of several processes holds of both sides; of what can be dealt out its part."""
     x, z, names = both_sides(X, Y)
     named = None if names is None else tuple(map(str, names))
     return (
-        Side(
+        OwnSide(
             "X",
             x,
             named,
@@ -174,7 +174,7 @@ def sides_of(
             given.source_covariates,
             given.source_weight,
         ),
-        Side(
+        OwnSide(
             "Y",
             z,
             named,
@@ -185,14 +185,14 @@ def sides_of(
     )
 
 
-def given_of(x: Side, z: Side) -> GivenConditions:
+def given_of(x: OwnSide, z: OwnSide) -> GivenConditions:
     """Return what belongs to the rows of two sides."""
     return GivenConditions(
         *(x.labels, z.labels, x.covariates, z.covariates), *(x.weight, z.weight)
     )
 
 
-def names_of_side(side: Side) -> np.ndarray | None:
+def names_of_side(side: OwnSide) -> np.ndarray | None:
     """Return the names of the features of a side, as an estimator keeps them."""
     return None if side.names is None else np.array(side.names, dtype=object)
 

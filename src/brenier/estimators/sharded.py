@@ -18,7 +18,7 @@ from brenier.statistics import Weighted, joined
 from brenier.training import Ranks, call
 
 
-class Parts:
+class HeldParts:
     """What this process holds of a population that several share.
 
     A task that comes from the first rank finds here what it draws from.
@@ -33,7 +33,7 @@ class Parts:
         self.held: dict[str, Population] = {}
 
 
-PARTS = Parts()
+HELD = HeldParts()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Asked:
 
     def answer(self) -> list[Weighted]:
         """Return the samples of all ranks, each joined; every rank calls this."""
-        ranks, part = PARTS.ranks, PARTS.held[self.side]
+        ranks, part = HELD.ranks, HELD.held[self.side]
         generator = torch.Generator().manual_seed(ranks.seed(self.seed, 0))
         counts = self.counts[ranks.rank]
         if self.split:
-            PARTS.held[self.side], found = part.split(tuple(counts), generator)
+            HELD.held[self.side], found = part.split(tuple(counts), generator)
         else:
             found = [part.sample_weighted(count, generator) for count in counts]
         every = ranks.gathered(found)
@@ -79,8 +79,8 @@ class OwnPart:
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Return this rank's rows of a batch, about n of them where all hold alike."""
-        own = self.shares[PARTS.ranks.rank] * len(self.shares)
-        return PARTS.held[self.side].sample(max(1, round(n * own)), generator)
+        own = self.shares[HELD.ranks.rank] * len(self.shares)
+        return HELD.held[self.side].sample(max(1, round(n * own)), generator)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Sharded(Stream):
 
     @staticmethod
     def of(side: str, dim: int, sizes: Sequence[int | None]) -> Sharded:
-        """Return the population whose parts all ranks have put into `PARTS`.
+        """Return the population whose parts all ranks have put into `HELD`.
 
         Args:
             side: "X" or "Y".
@@ -134,9 +134,9 @@ class Sharded(Stream):
         )
         of_ranks = list(zip(*(dealt(n, self.shares) for n in counts), strict=True))
         asked = Asked(self.name, of_ranks, seed, split)
-        call(PARTS.ranks, "rows", asked)
+        call(HELD.ranks, "rows", asked)
         found = asked.answer()
-        PARTS.ranks.busy = False
+        HELD.ranks.busy = False
         orders = [torch.randperm(len(each), generator=generator) for each in found]
         return [each[order] for each, order in zip(found, orders, strict=True)]
 

@@ -27,7 +27,7 @@ from brenier.datasets import (
     listed,
 )
 from brenier.errors import BrenierError, DataError, DataWarning, warn
-from brenier.estimators.sharded import PARTS, Sharded
+from brenier.estimators.sharded import HELD, Sharded
 from brenier.statistics import spread_numbers
 from brenier.training import RankError, Ranks, dismiss, follow
 
@@ -54,7 +54,7 @@ TOGETHER = TogetherSettings()
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class OwnSide:
     """What a process holds of one side.
 
     Attributes:
@@ -75,17 +75,19 @@ class Side:
         """Return labels, covariates and weights as arrays, None for those that were not given."""
         return [_array_of(each) for each in (self.labels, self.covariates, self.weight)]
 
-    def told(self) -> Told:
+    def told(self) -> SideFacts:
         """Return what other processes are told of it."""
         side = self.population
         kind = str(side.values.dtype) if isinstance(side, Rows) else "drawn"
         named = zip(("labels", "covariates", "weights"), self.beside(), strict=True)
         conditions = tuple(name for name, each in named if each is not None)
         kind = kind.removeprefix("torch.")
-        return Told(side.dim, side.size, self.names, kind, conditions, _digest(self))
+        return SideFacts(
+            side.dim, side.size, self.names, kind, conditions, _digest(self)
+        )
 
 
-class Told(NamedTuple):
+class SideFacts(NamedTuple):
     """What processes tell each other of one side: features, rows, names, type, conditions, and how to recognise it."""
 
     dim: int
@@ -98,8 +100,8 @@ class Told(NamedTuple):
 
 def fit_together(
     ranks: Ranks,
-    read: Callable[[], tuple[Side, Side]],
-    fit: Callable[[tuple[Side, Side]], Result],
+    read: Callable[[], tuple[OwnSide, OwnSide]],
+    fit: Callable[[tuple[OwnSide, OwnSide]], Result],
     told: Callable[[Result], object],
 ) -> Result:
     """Return what a fit gives, the same on every rank.
@@ -114,7 +116,7 @@ def fit_together(
         DataError: on every rank, where the samples of one cannot be used or do not fit those of others.
         RankError: where a process was lost.
     """
-    PARTS.ranks, PARTS.held = ranks, {}
+    HELD.ranks, HELD.held = ranks, {}
     try:
         sides, told_of = _read_by_all(ranks, read)
         x, z = (
@@ -131,7 +133,7 @@ def fit_together(
         raise
     finally:
         ranks.close()
-        PARTS.ranks, PARTS.held = Ranks(), {}
+        HELD.ranks, HELD.held = Ranks(), {}
 
 
 def _fitted_for_all(ranks: Ranks, fit: Callable[[], Result]) -> Result:
@@ -142,7 +144,7 @@ def _fitted_for_all(ranks: Ranks, fit: Callable[[], Result]) -> Result:
         if not ranks.busy:
             with contextlib.suppress(RankError):  # which they find themselves
                 dismiss(
-                    ranks, Failed(f"{type(error).__name__}: {error}", _known(error))
+                    ranks, Failed(f"{type(error).__name__}: {error}", _own_error(error))
                 )
         raise
 
@@ -155,11 +157,11 @@ class Failed:
     error: BrenierError | None
 
 
-def _known(error: BaseException) -> BrenierError | None:
+def _own_error(error: BaseException) -> BrenierError | None:
     return error if isinstance(error, BrenierError) else None
 
 
-def _last_word(word: Any) -> Any:
+def _last_word(word: object) -> Any:
     """Return the result of the first rank, or raise why there is none."""
     if not isinstance(word, Failed):
         return word
@@ -178,10 +180,10 @@ def _array_of(values: object) -> np.ndarray | None:
 
 
 def _read_by_all(
-    ranks: Ranks, read: Callable[[], tuple[Side, Side]]
-) -> tuple[tuple[Side, Side], list[list[Told]]]:
+    ranks: Ranks, read: Callable[[], tuple[OwnSide, OwnSide]]
+) -> tuple[tuple[OwnSide, OwnSide], list[list[SideFacts]]]:
     """Return what this process holds, and what all told of either side, once all could read theirs."""
-    fault, sides, own = "", None, list[Told]()
+    fault, sides, own = "", None, list[SideFacts]()
     try:
         sides = read()
         own = [side.told() for side in sides]
@@ -198,7 +200,7 @@ def _read_by_all(
     ]
 
 
-def _brought_together(ranks: Ranks, side: Side, every: list[Told]) -> Side:
+def _brought_together(ranks: Ranks, side: OwnSide, every: list[SideFacts]) -> OwnSide:
     """Return a side as the first rank fits it, of which the ranks told so much."""
     _check_alike(side.name, every)
     if every[0].digest and len({each.digest for each in every}) == 1:
@@ -206,13 +208,13 @@ def _brought_together(ranks: Ranks, side: Side, every: list[Told]) -> Side:
     if every[0].conditions or _is_small(every):
         return _gathered(ranks, side)
     _warn_if_uneven(side.name, every)
-    PARTS.held[side.name] = side.population
+    HELD.held[side.name] = side.population
     sizes = [each.size for each in every]
     whole = Sharded.of(side.name, side.population.dim, sizes)
     return dataclasses.replace(side, population=whole)
 
 
-def _check_alike(name: str, every: list[Told]) -> None:
+def _check_alike(name: str, every: list[SideFacts]) -> None:
     """Raise, on every rank alike, where the parts of a side do not fit together."""
     first = every[0]
     for rank, other in enumerate(every):
@@ -236,7 +238,7 @@ def _check_alike(name: str, every: list[Told]) -> None:
         )
 
 
-def _is_small(every: list[Told]) -> bool:
+def _is_small(every: list[SideFacts]) -> bool:
     """Say whether all parts of a side fit into one process."""
     sizes = [each.size for each in every]
     if any(size is None for size in sizes):
@@ -245,7 +247,7 @@ def _is_small(every: list[Told]) -> bool:
     return numbers <= TOGETHER.gathered_numbers
 
 
-def _gathered(ranks: Ranks, side: Side) -> Side:
+def _gathered(ranks: Ranks, side: OwnSide) -> OwnSide:
     """Return a side with the rows, and what belongs to them, of all ranks, in their order."""
     population = side.population
     rows = population.sample_distinct(population.size or 0, torch.Generator())
@@ -261,7 +263,7 @@ def _gathered(ranks: Ranks, side: Side) -> Side:
     )
 
 
-def _warn_if_uneven(name: str, every: list[Told]) -> None:
+def _warn_if_uneven(name: str, every: list[SideFacts]) -> None:
     """Warn where a process holds so many more rows than another that the others wait for it."""
     sizes = [each.size for each in every if each.size is not None]
     if len(sizes) == len(every) and max(sizes) > TOGETHER.uneven * min(sizes):
@@ -272,7 +274,7 @@ def _warn_if_uneven(name: str, every: list[Told]) -> None:
         )
 
 
-def _digest(side: Side) -> str:
+def _digest(side: OwnSide) -> str:
     """Return what tells the samples of a side from others, or nothing of what is drawn."""
     rows = side.population
     if not isinstance(rows, Rows):

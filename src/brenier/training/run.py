@@ -43,7 +43,7 @@ COUNTERS = (
     "finished",
 )
 # What the first rank tells the others, since clocks differ.
-TIMES = ("seconds", "step_seconds", "evaluation_seconds", "last_evaluation")
+AGREED_TIMES = ("seconds", "step_seconds", "evaluation_seconds", "last_evaluation")
 
 
 class Run(Generic[Model]):
@@ -197,9 +197,9 @@ class Run(Generic[Model]):
 
     def _agree(self) -> None:
         """Take over from the first rank what depends on its clock."""
-        own = [getattr(self, name) for name in TIMES]
+        own = [getattr(self, name) for name in AGREED_TIMES]
         times, self.limit = agreed_times(own, self.limit, self.ranks)
-        for name, seconds in zip(TIMES, times, strict=True):
+        for name, seconds in zip(AGREED_TIMES, times, strict=True):
             setattr(self, name, seconds)
 
     def _differentiate(self, rows: int, rate: float) -> str:

@@ -15,11 +15,11 @@ import torch
 import torch.distributed as dist
 
 from brenier.training.joint.following import follow
-from brenier.training.joint.local import HOST, NAME, PAUSE
+from brenier.training.joint.local import GROUP, HOST, PAUSE
 from brenier.training.ranks import RankError, RankSettings, connected
 
 
-def main() -> None:
+def follow_parent() -> None:
     """Follow the process whose port and number, with this one's rank and how many there are, are the last arguments."""
     port, rank, size, parent = map(int, sys.argv[-4:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is for the parent
@@ -34,7 +34,7 @@ def main() -> None:
     settings = RankSettings(**json.loads(store.get("settings")))
     store.add("ready", 1)
     try:
-        ranks = connected(store, NAME, rank, size, settings)
+        ranks = connected(store, GROUP, rank, size, settings)
         follow(ranks)
     except RankError:
         os._exit(1)  # the parent has ended, or says what was lost

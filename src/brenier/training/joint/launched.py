@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from brenier.training.ranks import RankError, Ranks, RankSettings, connected
 
-_fits = itertools.count()
+_fit_numbers = itertools.count()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +71,7 @@ def launched(settings: RankSettings = RankSettings()) -> Ranks | None:  # noqa: 
     if torch.cuda.is_available():
         torch.cuda.set_device(place.local % torch.cuda.device_count())
     store = _store(settings.start_seconds)
-    name = f"fit-{next(_fits)}"
+    name = f"fit-{next(_fit_numbers)}"
     return connected(store, name, place.rank, place.size, settings)
 
 
@@ -80,14 +80,14 @@ def place_of_process() -> Place | None:
     said = os.environ
     if said.get("WORLD_SIZE", "1") != "1" and "RANK" in said:
         size, local = said["WORLD_SIZE"], said.get("LOCAL_RANK", said["RANK"])
-        return _place(said["RANK"], size, local, said.get("MASTER_ADDR"))
+        return _place_said(said["RANK"], size, local, said.get("MASTER_ADDR"))
     if said.get("SLURM_STEP_NUM_TASKS", "1") != "1" and "SLURM_PROCID" in said:
         size, local = said["SLURM_STEP_NUM_TASKS"], said.get("SLURM_LOCALID", "0")
-        return _place(said["SLURM_PROCID"], size, local, _first_host())
+        return _place_said(said["SLURM_PROCID"], size, local, _first_host())
     return None
 
 
-def _place(rank: str, size: str, local: str, address: str | None) -> Place:
+def _place_said(rank: str, size: str, local: str, address: str | None) -> Place:
     """Return the place that some variables say."""
     port = os.environ.get("MASTER_PORT")
     if port is None:

@@ -29,8 +29,8 @@ from brenier.training.ranks import RankError, Ranks, RankSettings, connected
 from brenier.training.run import Run
 from brenier.training.threads import threads_kept
 
-HOST, NAME = "127.0.0.1", "local"
-COMMAND = "from brenier.training.joint.child import main; main()"
+HOST, GROUP = "127.0.0.1", "local"
+COMMAND = "from brenier.training.joint.child import follow_parent; follow_parent()"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class LocalRanks:
             return
         store = self._known_store()
         try:
-            ranks = connected(store, NAME, 0, self.size, self._meeting())
+            ranks = connected(store, GROUP, 0, self.size, self._meeting())
             ranks.folder = Path(self._folder)
             share_run(run, ranks, kept)
         except RankError as error:

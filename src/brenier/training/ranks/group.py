@@ -8,51 +8,26 @@ answer in time, the others get a `RankError`.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from brenier.errors import BrenierError
 from brenier.training.ranks import shipping
+from brenier.training.ranks.patience import RankError, RankSettings
 
-
-class RankError(BrenierError, RuntimeError):
-    """A process that shared the work of training has ended, does not answer, or cannot be started.
-
-    Args:
-        reason: what is known of it.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"a process that shared the work of training was lost: {reason}. Fit again with the same `checkpoint`, and "
-            "the run goes on from its last evaluation; or fit in one process, with n_jobs=1. Exit status -9 often "
-            "means that memory ran out"
-        )
-        self.reason = reason
-
-
-@dataclasses.dataclass(frozen=True)
-class RankSettings:
-    """How long processes wait for each other.
-
-    Attributes:
-        answer_seconds: while they train, until one that does not answer is given up.
-        start_seconds: until all have started.
-        idle_seconds: between two phases, while the first rank does what is not shared, which may take hours.
-    """
-
-    answer_seconds: float = 600.0
-    start_seconds: float = 300.0
-    idle_seconds: float = 30.0 * 86_400.0
+Patient = TypeVar(
+    "Patient",
+    dist.AllreduceOptions,
+    dist.BroadcastOptions,
+    dist.distributed_c10d.AllgatherOptions,
+)
 
 
 class Ranks:
@@ -78,7 +53,7 @@ class Ranks:
         size: int = 1,
         group: dist.ProcessGroupGloo | None = None,
         store: dist.Store | None = None,
-        settings: RankSettings = RankSettings(),
+        settings: RankSettings = RankSettings(),  # noqa: B008
         name: str = "ranks",
     ) -> None:
         self.rank, self.size = rank, size
@@ -266,7 +241,7 @@ class Ranks:
     def _wait(self, seconds: float) -> None:
         self._timeout = timedelta(seconds=seconds)
 
-    def _patient(self, options: Any) -> Any:
+    def _patient(self, options: Patient) -> Patient:
         """Return options of a message that waits for so long as is usual now."""
         options.timeout = self._timeout
         return options

@@ -60,7 +60,7 @@ def opened(parcel: bytes | Path) -> Any:
     return torch.load(parcel, weights_only=False, map_location="cpu", mmap=True)
 
 
-def _usual_place(storage: Any, location: str) -> Any:
+def _usual_place(storage: torch.UntypedStorage, location: str) -> object:
     """Return a storage where this process computes: on the same kind of device."""
     if location == "cpu":
         return storage
