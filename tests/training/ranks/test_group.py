@@ -60,7 +60,7 @@ def test_the_first_is_told_and_all_are_gathered(size: int) -> None:
     def work(ranks: Ranks) -> tuple[Any, Any, Any, Any]:
         rows = torch.full((ranks.rank, 2), float(ranks.rank), requires_grad=True)
         return (
-            ranks.told({"who": ranks.rank, "what": lambda: ranks.size}),
+            ranks.told({"who": ranks.rank, "what": lambda: size}),
             ranks.gathered("a" * 10**ranks.rank),
             ranks.others(rows),
             ranks.agree([ranks.rank + 0.1, 2.0]),
@@ -151,7 +151,7 @@ def test_a_parcel_that_cannot_be_opened_is_named_on_all(
         ranks.folder = tmp_path if on_disk else None
         parcel = ranks.parcel(NotMadeAgain()) if ranks.first else None
         with pytest.raises(
-            ValueError, match="rank 1 cannot take it over .KeyError: 'not here'"
+            ValueError, match=r"rank 1 cannot take it over .KeyError: 'not here'"
         ):
             ranks.handed_out(parcel)
         return ranks.sums([torch.ones(1)])[0].item()  # they still understand each other

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,14 +20,12 @@ from brenier import (
     DualSettings,
     DualTask,
     DualValue,
-    Evaluation,
     MeanPotential,
     MemberSamples,
     Potential,
     Run,
     Settings,
 )
-from brenier.solve import Status
 from brenier.statistics import Calibration
 from brenier.statistics.calibration import Features
 from brenier.training import RankError, Ranks, follow, share_run
@@ -111,7 +110,11 @@ def run_of(
     one = samples[0] if len(samples) == 1 else samples
     task = DualTask(model, objective, one, told, generator)
     steps = Settings(
-        max_steps=STEPS, batch_size=ROWS, evaluate_every=2, learning_rate=0.02
+        max_steps=STEPS,
+        batch_size=ROWS,
+        evaluate_every=2,
+        # Unlike Adam's its steps do not make much of rounding.
+        optimizer=functools.partial(torch.optim.SGD, lr=0.05),
     )
     return Run(task, steps, generator)
 
