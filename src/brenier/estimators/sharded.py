@@ -89,9 +89,11 @@ class Sharded(Stream):
 
     Attributes:
         shares: of the rows, that each rank holds.
+        rows: of all ranks, or None where they are drawn; at most half of them are split off.
     """
 
     shares: tuple[float, ...] = (1.0,)
+    rows: int | None = None
 
     @staticmethod
     def of(side: str, dim: int, sizes: Sequence[int | None]) -> Sharded:
@@ -105,7 +107,8 @@ class Sharded(Stream):
         known = [size for size in sizes if size is not None]
         rows = known if len(known) == len(sizes) else [1] * len(sizes)
         shares = tuple(each / sum(rows) for each in rows)
-        return Sharded(OwnPart(side, shares), side, dim, shares)
+        count = sum(known) if len(known) == len(sizes) else None
+        return Sharded(OwnPart(side, shares), side, dim, shares, count)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """Return this rank's rows of a batch, from its own part."""
@@ -123,6 +126,9 @@ class Sharded(Stream):
         self, counts: tuple[int, ...], generator: torch.Generator
     ) -> tuple[Stream, list[Weighted]]:
         """Return the population without samples of the given sizes, and these."""
+        most = sum(counts) if self.rows is None else self.rows // 2
+        if sum(counts) > most:
+            counts = tuple(count * most // sum(counts) for count in counts)
         return self, self._ask(counts, generator, split=True)
 
     def _ask(
