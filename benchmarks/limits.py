@@ -45,7 +45,7 @@ from benchmarks.harness import (
 from brenier import DenseICNN, OptimalTransport, Settings, TransportMap
 from brenier.datasets import Pair
 from brenier.estimators import POTENTIALS
-from brenier.training.run import ema_update
+from brenier.training.optimiser import ema_update
 from brenier.training.settings import cosine_schedule
 from brenier.transport.dual import conjugate
 

@@ -16,8 +16,8 @@ from brenier.errors import DataWarning, warn
 from brenier.estimators.options import Options
 from brenier.estimators.ties import Ties
 from brenier.estimators.wild_rows import (
+    AnySide,
     Looked,
-    Side,
     WildRows,
     held,
     look_at,
@@ -73,12 +73,12 @@ def _chosen(side: CovariateRows, kept: Tensor) -> CovariateRows:
 
 
 def _inspected(
-    pairs: Sequence[tuple[Side, Side]], where: Sequence[str], options: Options
-) -> list[tuple[Side, Side]]:
+    pairs: Sequence[tuple[AnySide, AnySide]], where: Sequence[str], options: Options
+) -> list[tuple[AnySide, AnySide]]:
     """Return pairs of populations without wild rows, one that serves several pairs looked at once."""
     wild = WildRows(options.settings)
     columns = _columns(pairs[0][0].dim, options.features)
-    sides: dict[int, tuple[Looked, Side]] = {}
+    sides: dict[int, tuple[Looked, AnySide]] = {}
     for pair, place in zip(pairs, where, strict=True):
         for k, side in enumerate(pair):
             if id(side) in sides:

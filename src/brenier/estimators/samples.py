@@ -81,19 +81,19 @@ def fit_samples(
         progress.phase("reading")
 
         def fit(pair: PopulationPair, own: GivenConditions) -> FittedSamples:
-            return _fit(pair, own, parameters, previous, clock, progress)
+            return _fit_pair(pair, own, parameters, previous, clock, progress)
 
         waiting = overridden(RankSettings(), check_settings(parameters.settings))
-        return fit_both(X, Y, given, fit, _told, alone, waiting)
+        return fit_both(X, Y, given, fit, _told_to_others, alone, waiting)
 
 
-def _told(found: FittedSamples) -> FittedSamples:
+def _told_to_others(found: FittedSamples) -> FittedSamples:
     """Return what the first of several processes tells the others of a fit: all but samples and files."""
     fitted = dataclasses.replace(found.fitted, plan=None, run_file=None)
     return found._replace(fitted=fitted)
 
 
-def _fit(
+def _fit_pair(
     pair: PopulationPair,
     given: GivenConditions,
     parameters: Parameters,

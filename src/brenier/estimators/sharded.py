@@ -18,7 +18,7 @@ from brenier.statistics import Weighted, joined
 from brenier.training import Ranks, call
 
 
-class Parts:
+class HeldParts:
     """What this process holds of a population that several share.
 
     A task that comes from the first rank finds here what it draws from.
@@ -33,7 +33,7 @@ class Parts:
         self.held: dict[str, Population] = {}
 
 
-PARTS = Parts()
+HELD = HeldParts()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,11 +54,11 @@ class Asked:
 
     def answer(self) -> list[Weighted]:
         """Return the samples of all ranks, each joined; every rank calls this."""
-        ranks, part = PARTS.ranks, PARTS.held[self.side]
+        ranks, part = HELD.ranks, HELD.held[self.side]
         generator = torch.Generator().manual_seed(ranks.seed(self.seed, 0))
         counts = self.counts[ranks.rank]
         if self.split:
-            PARTS.held[self.side], found = part.split(tuple(counts), generator)
+            HELD.held[self.side], found = part.split(tuple(counts), generator)
         else:
             found = [part.sample_weighted(count, generator) for count in counts]
         every = ranks.gathered(found)
@@ -83,8 +83,8 @@ class OwnDraw:
 
     def __call__(self, n: int, generator: torch.Generator) -> Tensor:
         """Return this rank's rows of a batch, about n of them where all hold alike."""
-        own = self.shares[PARTS.ranks.rank] * len(self.shares)
-        rows, part = max(1, round(n * own)), PARTS.held[self.side]
+        own = self.shares[HELD.ranks.rank] * len(self.shares)
+        rows, part = max(1, round(n * own)), HELD.held[self.side]
         if not isinstance(part, ScanRows):
             return self.encode(part.sample(rows, generator))
         return self._streamed(part, generator)(rows, generator)
@@ -101,7 +101,7 @@ class OwnDraw:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go to a place in the scan."""
-        part = PARTS.held.get(self.side)
+        part = HELD.held.get(self.side)
         if state and isinstance(part, ScanRows):
             self._streamed(part, torch.Generator()).load_state_dict(state)
 
@@ -118,21 +118,26 @@ class Sharded(Stream):
 
     Attributes:
         shares: of the rows, that each rank holds.
+        rows: of all ranks, or None where they are drawn; at most half of them are split off.
     """
 
     shares: tuple[float, ...] = (1.0,)
+    rows: int | None = None
 
     @staticmethod
-    def of(side: str, dim: int, masses: Sequence[float]) -> Sharded:
-        """Return the population whose parts all ranks have put into `PARTS`.
+    def of(
+        side: str, dim: int, masses: Sequence[float], rows: int | None = None
+    ) -> Sharded:
+        """Return the population whose parts all ranks have put into `HELD`.
 
         Args:
             side: "X" or "Y".
             dim: features.
             masses: of each part, its rows or the sum of their weights; all alike for streams.
+            rows: of all parts, None for streams.
         """
         shares = tuple(each / sum(masses) for each in masses)
-        return Sharded(OwnDraw(side, shares, unchanged), side, dim, shares)
+        return Sharded(OwnDraw(side, shares, unchanged), side, dim, shares, rows)
 
     def draws(self, encode: Encode) -> OwnDraw:
         """Return what draws batches for training, on every rank from its own part.
@@ -158,6 +163,9 @@ class Sharded(Stream):
         self, counts: tuple[int, ...], generator: torch.Generator
     ) -> tuple[Stream, list[Weighted]]:
         """Return the population without samples of the given sizes, and these."""
+        most = sum(counts) if self.rows is None else self.rows // 2
+        if sum(counts) > most:
+            counts = tuple(count * most // sum(counts) for count in counts)
         return self, self._ask(counts, generator, split=True)
 
     def _ask(
@@ -169,8 +177,9 @@ class Sharded(Stream):
         )
         of_ranks = list(zip(*(dealt(n, self.shares) for n in counts), strict=True))
         asked = Asked(self.name, of_ranks, seed, split)
-        call(PARTS.ranks, "rows", asked)
+        call(HELD.ranks, "rows", asked)
         found = asked.answer()
+        HELD.ranks.busy = False
         orders = [torch.randperm(len(each), generator=generator) for each in found]
         return [each[order] for each, order in zip(found, orders, strict=True)]
 

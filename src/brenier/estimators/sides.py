@@ -18,7 +18,7 @@ from brenier.estimators.scanned import (
     scan_mark,
     with_scans,
 )
-from brenier.estimators.together import Side, fit_together
+from brenier.estimators.together import OwnSide, fit_together
 from brenier.training import RankSettings, launched, led, place_of_process
 
 # The names of features, or None.
@@ -63,13 +63,13 @@ def both_sides(X: ReadSide, Y: ReadSide) -> PopulationPair:
 
 def sides_of(
     X: FitSide, Y: FitSide, given: GivenConditions, dealt: DealtOut
-) -> tuple[Side, Side]:
+) -> tuple[OwnSide, OwnSide]:
     """Return what one of several processes holds of both sides; of a scan that all have its part."""
     of_x, of_z, given = with_scans(X, Y, given, dealt)
     x, z, names = both_sides(of_x, of_z)
     named = None if names is None else tuple(map(str, names))
     return (
-        Side(
+        OwnSide(
             "X",
             x,
             named,
@@ -77,7 +77,7 @@ def sides_of(
             given.source_covariates,
             given.source_weight,
         ),
-        Side(
+        OwnSide(
             "Y",
             z,
             named,
@@ -88,14 +88,14 @@ def sides_of(
     )
 
 
-def given_of(x: Side, z: Side) -> GivenConditions:
+def given_of(x: OwnSide, z: OwnSide) -> GivenConditions:
     """Return what belongs to the rows of two sides."""
     return GivenConditions(
         *(x.labels, z.labels, x.covariates, z.covariates), *(x.weight, z.weight)
     )
 
 
-def names_of_side(side: Side) -> np.ndarray | None:
+def names_of_side(side: OwnSide) -> np.ndarray | None:
     """Return the names of the features of a side, as an estimator keeps them."""
     return None if side.names is None else np.array(side.names, dtype=object)
 
@@ -141,7 +141,7 @@ def fit_both(
         x, z, given = with_scans(X, Y, given)
         return fit(both_sides(x, z), given)
 
-    def fit_sides(sides: tuple[Side, Side]) -> Result:
+    def fit_sides(sides: tuple[OwnSide, OwnSide]) -> Result:
         x, z = sides
         pair = PopulationPair(x.population, z.population, names_of_side(x))
         return fit(pair, given_of(x, z))

@@ -27,7 +27,7 @@ from brenier.datasets import (
     listed,
 )
 from brenier.errors import DataError, DataWarning, warn
-from brenier.estimators.sharded import PARTS, Sharded
+from brenier.estimators.sharded import HELD, Sharded
 from brenier.statistics import spread_numbers
 from brenier.training import Ranks, conducted
 
@@ -54,7 +54,7 @@ TOGETHER = TogetherSettings()
 
 
 @dataclasses.dataclass(frozen=True)
-class Side:
+class OwnSide:
     """What a process holds of one side.
 
     Attributes:
@@ -75,7 +75,7 @@ class Side:
         """Return labels, covariates and weights as arrays, None for those that were not given."""
         return [_array_of(each) for each in (self.labels, self.covariates, self.weight)]
 
-    def told(self) -> Told:
+    def told(self) -> SideFacts:
         """Return what other processes are told of it."""
         side = self.population
         kind = str(side.values.dtype) if isinstance(side, Rows) else "drawn"
@@ -84,13 +84,13 @@ class Side:
         kind = kind.removeprefix("torch.")
         weights = side.own_weights if isinstance(side, ScanRows) else None
         worth = 1.0 if weights is None else float(weights.mean())
-        return Told(
+        return SideFacts(
             *(side.dim, side.size, worth, self.names),
             *(kind, conditions, _digest(self)),
         )
 
 
-class Told(NamedTuple):
+class SideFacts(NamedTuple):
     """What processes tell each other of one side.
 
     Attributes:
@@ -114,8 +114,8 @@ class Told(NamedTuple):
 
 def fit_together(
     ranks: Ranks,
-    read: Callable[[], tuple[Side, Side]],
-    fit: Callable[[tuple[Side, Side]], FitResult],
+    read: Callable[[], tuple[OwnSide, OwnSide]],
+    fit: Callable[[tuple[OwnSide, OwnSide]], FitResult],
     told: Callable[[FitResult], object],
 ) -> FitResult:
     """Return what a fit gives, the same on every rank.
@@ -130,14 +130,21 @@ def fit_together(
         DataError: on every rank, where the samples of one cannot be used or do not fit those of others.
         RankError: where a process was lost.
     """
-    PARTS.ranks, PARTS.held = ranks, {}
+    HELD.ranks, HELD.held = ranks, {}
     try:
-        sides = _read_by_all(ranks, read)
-        x, z = (_brought_together(ranks, side) for side in sides)
+        sides, told_of = _read_by_all(ranks, read)
+        x, z = (
+            _brought_together(ranks, side, every)
+            for side, every in zip(sides, told_of, strict=True)
+        )
         answers = {"rows": lambda asked: asked.answer()}
         return conducted(ranks, lambda: fit((x, z)), told, answers)
+    except BaseException as error:
+        ranks.fail(f"{type(error).__name__}: {error}")
+        raise
     finally:
-        PARTS.ranks, PARTS.held = Ranks(), {}
+        ranks.close()
+        HELD.ranks, HELD.held = Ranks(), {}
 
 
 def _array_of(values: object) -> np.ndarray | None:
@@ -150,26 +157,28 @@ def _array_of(values: object) -> np.ndarray | None:
 
 
 def _read_by_all(
-    ranks: Ranks, read: Callable[[], tuple[Side, Side]]
-) -> tuple[Side, Side]:
-    """Return what this process holds, once all could read theirs and they fit together."""
-    fault, sides = "", None
+    ranks: Ranks, read: Callable[[], tuple[OwnSide, OwnSide]]
+) -> tuple[tuple[OwnSide, OwnSide], list[list[SideFacts]]]:
+    """Return what this process holds, and what all told of either side, once all could read theirs."""
+    fault, sides, own = "", None, list[SideFacts]()
     try:
         sides = read()
+        own = [side.told() for side in sides]
     except Exception as error:  # all others are told before this one ends
         fault = f"{error}" if isinstance(error, DataError) else repr(error)
-    faults = ranks.gathered(fault)
-    for rank, each in enumerate(faults):
+    every = ranks.gathered((fault, own))
+    for rank, (each, _) in enumerate(every):
         if each:
             raise DataError(f"rank {rank}: {each}")
     if sides is None:
         raise DataError("nothing was read")
-    return sides
+    return sides, [
+        list(told) for told in zip(*(told for _, told in every), strict=True)
+    ]
 
 
-def _brought_together(ranks: Ranks, side: Side) -> Side:
-    """Return a side as the first rank fits it."""
-    every: list[Told] = ranks.gathered(side.told())
+def _brought_together(ranks: Ranks, side: OwnSide, every: list[SideFacts]) -> OwnSide:
+    """Return a side as the first rank fits it, of which the ranks told so much."""
     _check_alike(side.name, every)
     if every[0].digest and len({each.digest for each in every}) == 1:
         return side
@@ -177,14 +186,15 @@ def _brought_together(ranks: Ranks, side: Side) -> Side:
     if not drawn and (every[0].conditions or _is_small(every)):
         return _gathered(ranks, side)
     _warn_if_uneven(side.name, every)
-    PARTS.held[side.name] = side.population
+    HELD.held[side.name] = side.population
     counted = all(each.size is not None for each in every)
     masses = [each.worth * (each.size or 0) if counted else 1.0 for each in every]
-    whole = Sharded.of(side.name, side.population.dim, masses)
+    rows = sum(each.size or 0 for each in every) if counted else None
+    whole = Sharded.of(side.name, side.population.dim, masses, rows)
     return dataclasses.replace(side, population=whole)
 
 
-def _check_alike(name: str, every: list[Told]) -> None:
+def _check_alike(name: str, every: list[SideFacts]) -> None:
     """Raise, on every rank alike, where the parts of a side do not fit together."""
     first = every[0]
     for rank, other in enumerate(every):
@@ -208,7 +218,7 @@ def _check_alike(name: str, every: list[Told]) -> None:
         )
 
 
-def _is_small(every: list[Told]) -> bool:
+def _is_small(every: list[SideFacts]) -> bool:
     """Say whether all parts of a side fit into one process."""
     sizes = [each.size for each in every]
     if any(size is None for size in sizes):
@@ -217,7 +227,7 @@ def _is_small(every: list[Told]) -> bool:
     return numbers <= TOGETHER.gathered_numbers
 
 
-def _gathered(ranks: Ranks, side: Side) -> Side:
+def _gathered(ranks: Ranks, side: OwnSide) -> OwnSide:
     """Return a side with the rows, and what belongs to them, of all ranks, in their order."""
     population = side.population
     rows = population.sample_distinct(population.size or 0, torch.Generator())
@@ -233,7 +243,7 @@ def _gathered(ranks: Ranks, side: Side) -> Side:
     )
 
 
-def _warn_if_uneven(name: str, every: list[Told]) -> None:
+def _warn_if_uneven(name: str, every: list[SideFacts]) -> None:
     """Warn where a process holds so many more rows than another that the others wait for it."""
     sizes = [each.size for each in every if each.size is not None]
     if len(sizes) == len(every) and max(sizes) > TOGETHER.uneven * min(sizes):
@@ -244,7 +254,7 @@ def _warn_if_uneven(name: str, every: list[Told]) -> None:
         )
 
 
-def _digest(side: Side) -> str:
+def _digest(side: OwnSide) -> str:
     """Return what tells the samples of a side from others, or nothing of what is drawn."""
     rows = side.population
     if not isinstance(rows, Rows):

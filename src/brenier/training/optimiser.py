@@ -1,4 +1,4 @@
-"""An optimiser of the user's, made and checked: what it cannot do is said before training, or at its first step."""
+"""Steps of an optimiser, the user's too, whose faults are named; and the running average of the weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from brenier.errors import DataError
 
@@ -71,3 +71,23 @@ def take_step(optimizer: torch.optim.Optimizer, own: bool) -> None:
             "that takes dense gradients of parameters of any shape, and neither a closure nor second derivatives",
             argument="optimizer",
         ) from error
+
+
+@torch.no_grad()
+def ema_update(
+    average: nn.Module, model: nn.Module, step: int, max_decay: float
+) -> None:
+    """Take a step's weights into their exponential moving average, of about a ninth of the steps.
+
+    Args:
+        average: the average, changed in place.
+        model: the module whose weights it takes in.
+        step: how many were taken before.
+        max_decay: largest decay.
+    """
+    decay = min(max_decay, (1 + step) / (10 + step))
+    averages, weights = (
+        list[Tensor](average.parameters()),
+        list[Tensor](model.parameters()),
+    )
+    torch._foreach_lerp_(averages, weights, 1 - decay)

@@ -140,14 +140,16 @@ def train(
     ranks = led()
     if ranks is not None and run.ranks.size == 1 and not run.finished:
         share_run(run, ranks, keeper is not None)
-    evaluated, written = -1, bool(run.finished)
+    # The same on a rank that joins on the way: all ranks write the run down, or none.
+    evaluated = run.history[-1]["step"] if run.history else -1.0
+    written = bool(run.finished)
     progress.training(run.settings.max_steps, run.step)
     while not run.finished:
         run.advance()
         written = False
         progress.at(run.step)
         if run.history and run.history[-1]["step"] > evaluated:
-            evaluated = int(run.history[-1]["step"])
+            evaluated = run.history[-1]["step"]
             progress.tell(run.task.summary(run.history[-1]))
             if keeper is not None:
                 keeper.save(run)

@@ -12,16 +12,20 @@ each has batches, and what is in flight, of its own.
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Mapping
 from typing import Any, Generic
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from brenier.training.agreement import (
+    agreed_times,
+    pooled_row,
+    summed_gradients,
+)
 from brenier.training.clock import Now
-from brenier.training.optimiser import take_step
+from brenier.training.optimiser import ema_update, take_step
 from brenier.training.ranks import Ranks
 from brenier.training.selection import Selection
 from brenier.training.settings import Settings
@@ -38,30 +42,8 @@ COUNTERS = (
     "evaluations_without_improvement",
     "finished",
 )
-
-
 # What the first rank tells the others, since clocks differ.
-TIMES = ("seconds", "step_seconds", "evaluation_seconds", "last_evaluation")
-
-
-@torch.no_grad()
-def ema_update(
-    average: nn.Module, model: nn.Module, step: int, max_decay: float
-) -> None:
-    """Take a step's weights into their exponential moving average, of about a ninth of the steps.
-
-    Args:
-        average: the average, changed in place.
-        model: the module whose weights it takes in.
-        step: how many were taken before.
-        max_decay: largest decay.
-    """
-    decay = min(max_decay, (1 + step) / (10 + step))
-    averages, weights = (
-        list[Tensor](average.parameters()),
-        list[Tensor](model.parameters()),
-    )
-    torch._foreach_lerp_(averages, weights, 1 - decay)
+AGREED_TIMES = ("seconds", "step_seconds", "evaluation_seconds", "last_evaluation")
 
 
 class Run(Generic[Model]):
@@ -195,6 +177,7 @@ class Run(Generic[Model]):
 
     def leave(self) -> None:
         """Be alone again."""
+        self.ranks.busy = False
         self.ranks = Ranks()
         self.task.join(None)
 
@@ -214,14 +197,10 @@ class Run(Generic[Model]):
 
     def _agree(self) -> None:
         """Take over from the first rank what depends on its clock."""
-        if self.ranks.size == 1:
-            return
-        limit = math.inf if self.limit is None else self.limit
-        own = [getattr(self, name) for name in TIMES]
-        *times, limit = self.ranks.agree([*own, limit])
-        for name, seconds in zip(TIMES, times, strict=True):
+        own = [getattr(self, name) for name in AGREED_TIMES]
+        times, self.limit = agreed_times(own, self.limit, self.ranks)
+        for name, seconds in zip(AGREED_TIMES, times, strict=True):
             setattr(self, name, seconds)
-        self.limit = None if math.isinf(limit) else limit
 
     def _differentiate(self, rows: int, rate: float) -> str:
         """Differentiate the losses of one step; say why the step must not be taken, if it must not."""
@@ -233,34 +212,12 @@ class Run(Generic[Model]):
                 loss.value.backward()
             elif self.ranks.size == 1:
                 break
-        fault = self._summed(fault)
+        fault = summed_gradients(self.task.model, self.ranks, fault, self.task.shares)
         if fault:
             return fault
         for member in self.task.members():
             nn.utils.clip_grad_norm_(member.parameters(), self.settings.clip)
         return ""
-
-    def _summed(self, fault: str) -> str:
-        """Make the gradients of all ranks one; return why the step must not be taken, by any of them."""
-        if self.ranks.size == 1:
-            return fault
-        parameters = [
-            each for each in self.task.model.parameters() if each.requires_grad
-        ]
-        gradients = [
-            torch.zeros_like(each) if each.grad is None else each.grad
-            for each in parameters
-        ]
-        had = [float(each.grad is not None) for each in parameters]
-        told = gradients[0].new_tensor([float(bool(fault)), *had])
-        *gradients, told = self.ranks.sums([*gradients, told])
-        faulty, *had = told.tolist()
-        scale = 1.0 if self.task.shares else 1 / self.ranks.size
-        for parameter, gradient, known in zip(parameters, gradients, had, strict=True):
-            parameter.grad = gradient * scale if known else None
-        if fault or not faulty:
-            return fault
-        return "the loss of another process cannot be used"
 
     def _set_rate(self) -> float:
         """Set the scheduled learning rate; return its factor."""
@@ -340,11 +297,7 @@ class Run(Generic[Model]):
             _mean([row[name] for row in self._records]) for name in self.task.averages
         ]
         sums = [sum(row[name] for row in self._records) for name in self.task.counts]
-        if self.ranks.size > 1:
-            own = torch.tensor([*means, *sums], dtype=torch.float64)
-            found = self.ranks.sums([own])[0].tolist()
-            means = [each / self.ranks.size for each in found[: len(means)]]
-            sums = found[len(means) :]
+        means, sums = pooled_row(means, sums, self.ranks)
         return {
             "step": self.step,
             "seconds": self.seconds,

@@ -33,7 +33,7 @@ from brenier.statistics.two_sample.features import (
     pair_features,
 )
 from brenier.statistics.two_sample.groups import RowGroups, row_groups, signed_shares
-from brenier.statistics.two_sample.ranks import Ranks, pooled_ranks, rows_numbered
+from brenier.statistics.two_sample.ranks import PooledRanks, pooled_ranks, rows_numbered
 from brenier.statistics.two_sample.result import TwoSampleTest
 from brenier.statistics.two_sample.settings import (
     COMPARISON_SETTINGS,
@@ -56,7 +56,7 @@ class GroupedSamples:
     x: Tensor
     z: Tensor
     groups: RowGroups
-    ranks: Ranks
+    ranks: PooledRanks
     settings: ComparisonSettings
 
     def first_scores(self) -> Tensor:

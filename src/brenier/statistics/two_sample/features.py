@@ -9,7 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from brenier.statistics.two_sample.ranks import Ranks
+from brenier.statistics.two_sample.ranks import PooledRanks
 from brenier.statistics.two_sample.settings import ComparisonSettings
 from brenier.statistics.two_sample.surprise import (
     among_others,
@@ -94,7 +94,7 @@ class ColumnFeatures:
         return torch.stack(weighted).amax(0) - math.log(z.shape[1])
 
 
-def column_features(ranks: Ranks, settings: ComparisonSettings) -> ColumnFeatures:
+def column_features(ranks: PooledRanks, settings: ComparisonSettings) -> ColumnFeatures:
     """Return the features of columns with these ranks."""
     shares, scores = ranks.shares, ranks.scores
     ends = [shares <= end for end in settings.ends]

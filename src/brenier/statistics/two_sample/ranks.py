@@ -15,7 +15,7 @@ from brenier.statistics.two_sample.groups import RowGroups
 
 
 @dataclasses.dataclass(frozen=True)
-class Ranks:
+class PooledRanks:
     """The values among which others are ranked.
 
     Attributes:
@@ -47,13 +47,13 @@ class Ranks:
         return (below + not_above).mT
 
 
-def pooled_ranks(x: Tensor, z: Tensor, groups: RowGroups) -> Ranks:
+def pooled_ranks(x: Tensor, z: Tensor, groups: RowGroups) -> PooledRanks:
     """Return the ranks among the first rows of all groups."""
     pooled = torch.cat(
         [rows_numbered(x, groups.x[:, 0]), rows_numbered(z, groups.z[:, 0])]
     )
     values = pooled.double().mT.contiguous().sort(-1).values
-    return Ranks(values, torch.searchsorted(values, values, right=True))
+    return PooledRanks(values, torch.searchsorted(values, values, right=True))
 
 
 def rows_numbered(sample: Tensor, numbers: Tensor) -> Tensor:

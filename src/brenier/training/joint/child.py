@@ -15,11 +15,11 @@ import torch
 import torch.distributed as dist
 
 from brenier.training.joint.following import follow
-from brenier.training.joint.local import HOST, NAME, PAUSE
+from brenier.training.joint.local import GROUP, HOST, PAUSE
 from brenier.training.ranks import RankError, RankSettings, connected
 
 
-def main() -> None:
+def follow_parent() -> None:
     """Follow the process whose store and number are among the last arguments, with this one's rank and their count."""
     place = sys.argv[-4]
     rank, size, parent = map(int, sys.argv[-3:])
@@ -35,7 +35,7 @@ def main() -> None:
     settings = RankSettings(**json.loads(store.get("settings")))
     store.add("ready", 1)
     try:
-        ranks = connected(store, NAME, rank, size, settings, HOST)
+        ranks = connected(store, GROUP, rank, size, settings, HOST)
         follow(ranks)
     except RankError:
         os._exit(1)  # the parent has ended, or says what was lost

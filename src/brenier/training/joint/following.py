@@ -7,6 +7,7 @@ done.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
@@ -82,17 +83,23 @@ def conducted(
         except BaseException as error:
             ranks.fail(f"{type(error).__name__}: {error}")
             raise
+        finally:
+            ranks.close()
         return _result_of(word)
     try:
         with leading(ranks):
             found = work()
-    except RankError:
-        raise  # there is nobody to be told
+        dismiss(ranks, told(found))
     except BaseException as error:
-        known = error if isinstance(error, BrenierError) else None
-        dismiss(ranks, Failed(f"{type(error).__name__}: {error}", known))
+        reason = f"{type(error).__name__}: {error}"
+        if not ranks.busy:  # the others wait for word
+            known = error if isinstance(error, BrenierError) else None
+            with contextlib.suppress(RankError):  # which they find themselves
+                dismiss(ranks, Failed(reason, known))
+        ranks.fail(reason)
         raise
-    dismiss(ranks, told(found))
+    finally:
+        ranks.close()
     return found
 
 

@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from brenier.training.ranks import RankError, Ranks, RankSettings, connected
 
-_fits = itertools.count()
+_fit_numbers = itertools.count()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def launched(settings: RankSettings | None = None) -> Ranks | None:
         torch.cuda.set_device(place.local % torch.cuda.device_count())
     settings = settings or RankSettings()
     store = _store(settings.start_seconds)
-    name = f"fit-{next(_fits)}"
+    name = f"fit-{next(_fit_numbers)}"
     return connected(store, name, place.rank, place.size, settings)
 
 
@@ -81,14 +81,14 @@ def place_of_process() -> Place | None:
     said = os.environ
     if said.get("WORLD_SIZE", "1") != "1" and "RANK" in said:
         size, local = said["WORLD_SIZE"], said.get("LOCAL_RANK", said["RANK"])
-        return _place(said["RANK"], size, local, said.get("MASTER_ADDR"))
+        return _place_said(said["RANK"], size, local, said.get("MASTER_ADDR"))
     if said.get("SLURM_STEP_NUM_TASKS", "1") != "1" and "SLURM_PROCID" in said:
         size, local = said["SLURM_STEP_NUM_TASKS"], said.get("SLURM_LOCALID", "0")
-        return _place(said["SLURM_PROCID"], size, local, _first_host())
+        return _place_said(said["SLURM_PROCID"], size, local, _first_host())
     return None
 
 
-def _place(rank: str, size: str, local: str, address: str | None) -> Place:
+def _place_said(rank: str, size: str, local: str, address: str | None) -> Place:
     """Return the place that some variables say."""
     port = os.environ.get("MASTER_PORT")
     if port is None:
@@ -103,15 +103,15 @@ def _place(rank: str, size: str, local: str, address: str | None) -> Place:
 
 
 def _first_host() -> str:
-    """Return the first machine of a step of Slurm: node07 of node[07-12,14]."""
+    """Return the first machine of a step of Slurm: node07 of node[07-12,14], n3-ib of n[3-4]-ib."""
     given = os.environ.get("MASTER_ADDR")
     if given:
         return given
     nodes = os.environ.get("SLURM_STEP_NODELIST") or os.environ.get("SLURM_NODELIST")
     if not nodes:
         return os.environ.get("SLURM_LAUNCH_NODE_IPADDR", "127.0.0.1")
-    first = re.match(r"([^\[,]+)(?:\[(\w+))?", nodes)
-    return nodes if first is None else first.group(1) + (first.group(2) or "")
+    first = re.match(r"([^\[,]+)(?:\[(\w+)[^\]]*\]([^,]*))?", nodes)
+    return nodes if first is None else "".join(filter(None, first.groups()))
 
 
 @functools.cache
@@ -129,6 +129,7 @@ def _store(seconds: float) -> dist.Store:
             place.size,
             is_master=place.rank == 0 and not agent,
             timeout=patience,
+            multi_tenant=True,  # beside a default group that the user made there
         )
     except RuntimeError as error:
         raise RankError(_why_no_store(place, error)) from error

@@ -34,8 +34,8 @@ from brenier.training.ranks import (
 from brenier.training.run import Run
 from brenier.training.threads import threads_kept
 
-HOST, NAME = "127.0.0.1", "local"
-COMMAND = "from brenier.training.joint.child import main; main()"
+HOST, GROUP = "127.0.0.1", "local"
+COMMAND = "from brenier.training.joint.child import follow_parent; follow_parent()"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +46,13 @@ class PauseSettings:
         seconds: while one waits for them to start.
         last_seconds: that one takes at most to end, after it was missed.
         watch_seconds: after which a process notices that the one that started it is gone.
+        meet_seconds: until those that have started are connected; one that ends just then is missed only after it.
     """
 
     seconds: float = 0.02
     last_seconds: float = 2.0
     watch_seconds: float = 0.5
+    meet_seconds: float = 30.0
 
 
 PAUSE = PauseSettings()
@@ -120,7 +122,7 @@ class LocalRanks:
             return
         store = self._known_store()
         try:
-            ranks = connected(store, NAME, 0, self.size, self._settings, HOST)
+            ranks = connected(store, GROUP, 0, self.size, self._meeting(), HOST)
             ranks.folder = Path(self._folder)
             share_run(run, ranks, kept)
         except RankError as error:
@@ -130,6 +132,11 @@ class LocalRanks:
             return
         self._ranks = ranks
         torch.set_num_threads(1)  # as the others have
+
+    def _meeting(self) -> RankSettings:
+        """Return how long processes wait that have all started."""
+        seconds = min(PAUSE.meet_seconds, self._settings.start_seconds)
+        return dataclasses.replace(self._settings, start_seconds=seconds)
 
     def named(self, error: RankError) -> RankError:
         """Return the error of a lost rank with how its process ended, where it has."""

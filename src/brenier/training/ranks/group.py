@@ -8,50 +8,25 @@ answer in time, the others get a `RankError`.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from brenier.errors import BrenierError
 from brenier.training.ranks import shipping
+from brenier.training.ranks.patience import RankError, RankSettings
 
-
-class RankError(BrenierError, RuntimeError):
-    """A process that shared the work of training has ended, does not answer, or cannot be started.
-
-    Args:
-        reason: what is known of it.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"a process that shared the work of training was lost: {reason}. Fit again with the same `checkpoint`, and "
-            "the run goes on from its last evaluation; or fit in one process, with n_jobs=1. Exit status -9 often "
-            "means that memory ran out"
-        )
-        self.reason = reason
-
-
-@dataclasses.dataclass(frozen=True)
-class RankSettings:
-    """How long processes wait for each other.
-
-    Attributes:
-        answer_seconds: while they train, until one that does not answer is given up.
-        start_seconds: until all have started.
-        idle_seconds: between two phases, while the first rank does what is not shared, which may take hours.
-    """
-
-    answer_seconds: float = 600.0
-    start_seconds: float = 300.0
-    idle_seconds: float = 30.0 * 86_400.0
+Patient = TypeVar(
+    "Patient",
+    dist.AllreduceOptions,
+    dist.BroadcastOptions,
+    dist.distributed_c10d.AllgatherOptions,
+)
 
 
 class Ranks:
@@ -68,6 +43,7 @@ class Ranks:
     Attributes:
         folder: on a disk of this machine, where all ranks are on one; large objects go through it.
         host: at which this process is reached, or None for the name of the machine.
+        busy: whether the others are at what the first called, and do not wait for its word.
         sent: bytes of the tensors and objects that this rank has handed over, and `messages` how often.
     """
 
@@ -83,11 +59,12 @@ class Ranks:
         self.rank, self.size = rank, size
         self.sent = self.messages = 0
         self.folder: Path | None = None
+        self.busy = False
         self.host: str | None = None
         self._group, self._store = group, store
         self._settings = settings or RankSettings()
-        self._name, self._parts = name, 0
         self._of_gpus: Any = None
+        self._name, self._parts = name, list[Ranks]()
         self.wait_shortly()
 
     def __reduce__(self) -> tuple[type[Ranks], tuple[()]]:
@@ -142,20 +119,20 @@ class Ranks:
         for dtype in dict.fromkeys(value.dtype for value in values):
             places = [k for k, value in enumerate(values) if value.dtype == dtype]
             flat = torch.cat([values[k].detach().reshape(-1) for k in places])
-            options = self._patient(dist.AllreduceOptions())
+            options: Any = self._patient(dist.AllreduceOptions())
             options.reduceOp = how
             self._count(flat)
-            with self._naming_losses() as group:
-                own = self._device_group(flat) or group
-                summed = flat if own is not group else flat.cpu()
-                own.allreduce([summed], options).wait()
+            with self._naming_losses():
+                of_gpus = self._group_of_gpus(flat)
+                summed = flat.cpu() if of_gpus is None else flat
+                (of_gpus or self._known_group()).allreduce([summed], options).wait()
             sizes = [values[k].numel() for k in places]
             for k, part in zip(places, summed.split(sizes), strict=True):
                 found[k] = part.to(values[k].device).view_as(values[k])
         return found
 
-    def _device_group(self, tensor: Tensor) -> Any:
-        """Return the group of GPUs that sums of their tensors go through, None on any other device."""
+    def _group_of_gpus(self, tensor: Tensor) -> Any:
+        """Return the group that sums of tensors on GPUs go through, None on any other device."""
         if not tensor.is_cuda or not dist.is_nccl_available():
             return None
         if self._of_gpus is None:
@@ -194,13 +171,23 @@ class Ranks:
         return path
 
     def handed_out(self, parcel: bytes | Path | None) -> Any:
-        """Return the object of the first rank's parcel; that rank itself, which has the object, gets None."""
-        given = self.told(parcel)
-        found = None if self.first else shipping.opened(given)
-        if isinstance(given, Path):
-            self.gathered(None)  # all have mapped it
-            if self.first:
-                given.unlink()
+        """Return the object of the first rank's parcel; that rank itself, which has the object, gets None.
+
+        Raises:
+            ValueError: on every rank, where one of them cannot make the object again.
+        """
+        given, found, fault = self.told(parcel), None, ""
+        if not self.first:
+            try:
+                found = shipping.opened(given)
+            except Exception as error:  # whatever what is missing there leads to
+                fault = f"{type(error).__name__}: {error}"
+        faults = self.gathered(fault)
+        if self.first and isinstance(given, Path):
+            given.unlink()  # all have mapped it
+        for rank, each in enumerate(faults):
+            if each:
+                raise ValueError(f"rank {rank} cannot take it over ({each})")
         return found
 
     def gathered(self, what: object) -> list[Any]:
@@ -211,8 +198,8 @@ class Ranks:
         lengths = [torch.zeros((), dtype=torch.int64) for _ in range(self.size)]
         own = torch.tensor(len(content))
         self._count(own, content)
-        with self._naming_losses() as group:
-            group.allgather(
+        with self._naming_losses():
+            self._known_group().allgather(
                 [lengths],
                 [own],
                 self._patient(dist.distributed_c10d.AllgatherOptions()),
@@ -221,8 +208,8 @@ class Ranks:
         padded = torch.zeros(longest, dtype=torch.uint8)
         padded[: len(content)] = content
         found = [torch.empty_like(padded) for _ in range(self.size)]
-        with self._naming_losses() as group:
-            group.allgather(
+        with self._naming_losses():
+            self._known_group().allgather(
                 [found],
                 [padded],
                 self._patient(dist.distributed_c10d.AllgatherOptions()),
@@ -237,8 +224,9 @@ class Ranks:
     def _broadcast(self, tensor: Tensor) -> None:
         """Overwrite a tensor with that of the first rank."""
         self._count(tensor)
-        with self._naming_losses() as group:
-            group.broadcast([tensor], self._patient(dist.BroadcastOptions())).wait()
+        options = self._patient(dist.BroadcastOptions())
+        with self._naming_losses():
+            self._known_group().broadcast([tensor], options).wait()
 
     # ---- parts of the group, and its end
 
@@ -246,14 +234,14 @@ class Ranks:
         """Return the part that this rank is in, where the ranks are dealt out to so many parts, neighbours together."""
         if count == 1 or self.size == 1:
             return self
-        self._parts += 1
         size = self.size // count
         index, rank = divmod(self.rank, size)
-        name = f"{self._name}/{self._parts}.{index}"
         if size == 1:
             return Ranks()
-        store = self._known_store()
-        return connected(store, name, rank, size, self._settings, self.host)
+        name, store = f"{self._name}/{len(self._parts)}.{index}", self._known_store()
+        part = connected(store, name, rank, size, self._settings, self.host)
+        self._parts.append(part)
+        return part
 
     def wait_long(self) -> None:
         """Have the next messages wait for as long as the first rank is at work."""
@@ -266,52 +254,66 @@ class Ranks:
     def _wait(self, seconds: float) -> None:
         self._timeout = timedelta(seconds=seconds)
 
-    def _patient(self, options: Any) -> Any:
+    def _patient(self, options: Patient) -> Patient:
         """Return options of a message that waits for so long as is usual now."""
         options.timeout = self._timeout
         return options
 
     def fail(self, reason: str) -> None:
-        """Leave word of why this rank ends, for those that will miss it."""
+        """Leave word of why this rank ends, for those that will miss it; the first word counts."""
         if self._store is not None:
-            # Who cannot be told is told by silence.
-            with contextlib.suppress(Exception):
-                self._store.set(self._word, f"rank {self.rank}: {reason}")
+            word = f"rank {self.rank}: {reason}"
+            with contextlib.suppress(Exception):  # who cannot be told learns by silence
+                self._store.compare_set(self._word, "", word)
 
     @property
     def _word(self) -> str:
         """Where a rank of this group, or of one that it is a part of, leaves word."""
         return f"{self._name.partition('/')[0]}/failed"
 
+    def close(self) -> None:
+        """Leave the group: whoever waits for this rank is told at once that it has ended."""
+        self._group = None
+        for part in self._parts:
+            part.close()
+
     def _known_store(self) -> dist.Store:
         if self._store is None:
             raise RankError("the group has no store")
         return self._store
+
+    def _known_group(self) -> Any:
+        if self._group is None:
+            raise RankError("this process has left the group")
+        return self._group
 
     def _count(self, *tensors: Tensor) -> None:
         self.messages += 1
         self.sent += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
     @contextlib.contextmanager
-    def _naming_losses(self) -> Iterator[Any]:
-        """Yield the group; turn what it says of a lost rank into a `RankError`."""
+    def _naming_losses(self) -> Iterator[None]:
+        """Turn what the group says of a lost rank into a `RankError`, and leave, so that others see it too."""
         try:
-            yield self._group
+            yield
+        except RankError:
+            raise
         except RuntimeError as error:
+            self.close()
             raise RankError(self._word_of_failure(error)) from error
 
     def _word_of_failure(self, error: RuntimeError) -> str:
         """Return why a rank has ended, as far as it left word, or how it was missed."""
+        fault = " ".join(str(error).split())
+        if "imed out" in fault or "imeout" in fault:  # its store may not answer either
+            waited = self._timeout.total_seconds()
+            return (
+                f"another rank than {self.rank} did not answer for {waited:g} seconds"
+            )
         if self._store is not None:
             with contextlib.suppress(Exception):  # its keeper may be what was lost
                 if self._store.check([self._word]):
                     return self._store.get(self._word).decode()
-        fault = " ".join(str(error).split())
-        if "imed out" in fault or "imeout" in fault:
-            waited = self._settings.answer_seconds
-            return (
-                f"another rank than {self.rank} did not answer for {waited:g} seconds"
-            )
         return f"another rank than {self.rank} has ended ({fault[:200]})"
 
 
@@ -337,9 +339,8 @@ def connected(
     """
     own = dist.PrefixStore(name, store)
     gloo: Any = dist.ProcessGroupGloo
-    options = gloo._Options()
+    options, usual = gloo._Options(), host is None
     options._timeout = timedelta(seconds=settings.start_seconds)
-    usual = host is None
     options._devices = [
         gloo.create_default_device() if usual else gloo.create_device(hostname=host)
     ]

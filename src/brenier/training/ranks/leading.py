@@ -48,8 +48,9 @@ def share_run(run: Run[Any], ranks: Ranks, kept: bool) -> None:
 
 
 def call(ranks: Ranks, name: str, what: object) -> None:
-    """Say what the followers do next; called by the first rank."""
+    """Say what the followers do next; called by the first rank, which says when they have done it (`busy`)."""
     ranks.told((name, what))
+    ranks.busy = True
 
 
 def dismiss(ranks: Ranks, last_word: object = None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import torch
+from torch.types import Storage
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -57,11 +58,11 @@ def opened(parcel: bytes | Path) -> Any:
     )
 
 
-def _usual_place(storage: Any, location: str) -> Any:
+def _usual_place(storage: Storage, location: str) -> Storage:
     """Return a storage where this process computes: on the same kind of device."""
     if location == "cpu":
         return storage
-    return storage.to(torch.device(location.partition(":")[0]))
+    return storage.to(device=torch.device(location.partition(":")[0]))
 
 
 def _place_of(rows: np.memmap) -> tuple[Any, ...] | None:
