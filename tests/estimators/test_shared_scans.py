@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, DistributedSampler, TensorDataset
 
 from brenier.datasets import Scan, ScanRows, scan
 from brenier.estimators.scanned import DealtOut, scan_mark
-from brenier.estimators.sharded import PARTS, Sharded, dealt, unchanged
+from brenier.estimators.sharded import HELD, Sharded, dealt, unchanged
 from brenier.training import Ranks
 
 ROWS, FILES = 4_000, 4
@@ -83,9 +83,9 @@ def test_a_stream_goes_on_elsewhere_and_in_another_order(rows: Scan) -> None:
 @pytest.fixture
 def held(rows: Scan) -> Iterator[Sharded]:
     """A side of which this process, the second of two, holds a scan of a quarter of the rows."""
-    PARTS.ranks, PARTS.held = Ranks(1, 2), {"X": ScanRows.of(rows, "X")}
+    HELD.ranks, HELD.held = Ranks(1, 2), {"X": ScanRows.of(rows, "X")}
     yield Sharded.of("X", 2, [3.0 * ROWS, ROWS])
-    PARTS.ranks, PARTS.held = Ranks(), {}
+    HELD.ranks, HELD.held = Ranks(), {}
 
 
 def test_a_rank_draws_its_share_of_a_batch_and_goes_on_where_it_was(

@@ -180,13 +180,11 @@ class OptimalTransport(CertifiedTransport):
         """Learn the map from the distribution of X (n, d) to that of Y (m, d), unpaired.
 
         Args:
-            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), or functions
-                (n, generator) -> (n, d) for endless streams. The `torch.Generator` must be their only randomness. Also
-                files and datasets that do not fit into memory: what `brenier.datasets.scan` returns, whose columns may
-                hold labels, covariates and weights, and datasets and loaders of `torch.utils.data`.
+            X, Y: arrays, tensors, frames, memory-mapped arrays (read in batches), what `brenier.datasets.scan` returns,
+                datasets and loaders of `torch.utils.data`, or functions (n, generator) -> (n, d) for endless streams,
+                whose only randomness must be the `torch.Generator`.
             source_labels, target_labels: one label per row, of any hashable kind. Transport then stays within a class:
-                one map per label, from one network. Rows of a class that only one side has are left out, with a
-                `DataWarning`.
+                one map per label, from one network. Classes that only one side has are left out, with a `DataWarning`.
             source_covariates, target_covariates: numbers per row, (n, p) or (n,), such as a dose or a time. There is
                 then a map at every value of them, unseen ones included. Both sides are samples in memory.
             source_weight, target_weight: how much each row counts, (n,) and (m,), with labels within its class.

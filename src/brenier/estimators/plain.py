@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from brenier.estimators.inspection import inspected
 from brenier.estimators.kept_rows import kept_rows
 from brenier.estimators.options import Options
 from brenier.estimators.plan import Choice, RoundTripRows
-from brenier.estimators.sharded import Sharded
+from brenier.estimators.sharded import Encode, Sharded
 from brenier.estimators.verdict import Comparison, network_or_start
 from brenier.potentials import Potential
 from brenier.statistics import (
@@ -38,8 +37,6 @@ from brenier.transport.coordinates import (
 )
 from brenier.transport.dual import Draw, DualTask, MemberSamples
 from brenier.transport.maps import ConditionalMap, TransportMap
-
-Encode = Callable[[Tensor], Tensor]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -37,7 +37,7 @@ HELD = HeldParts()
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class AskedRows:
     """What the first rank asks of the parts of all.
 
     Attributes:
@@ -176,7 +176,7 @@ class Sharded(Stream):
             torch.randint(torch.iinfo(torch.int64).max, (1,), generator=generator)
         )
         of_ranks = list(zip(*(dealt(n, self.shares) for n in counts), strict=True))
-        asked = Asked(self.name, of_ranks, seed, split)
+        asked = AskedRows(self.name, of_ranks, seed, split)
         call(HELD.ranks, "rows", asked)
         found = asked.answer()
         HELD.ranks.busy = False

@@ -10,9 +10,9 @@ from typing import TypedDict, Unpack
 from brenier.apps.cli.console import ExitCode, convergence_code
 from brenier.apps.cli.transport import transport
 from brenier.apps.cli.unknown import UNKNOWN
-from brenier.datasets import GivenDialect
+from brenier.datasets import GivenDialect, is_pattern
 from brenier.errors import DataError
-from brenier.transport.maps.bulk import BulkReport, is_pattern
+from brenier.transport.maps.bulk import BulkReport
 from brenier.transport.maps.bulk import transform as transform_files
 
 # What arguments of `bulk.transform` are called on the command line.

@@ -71,8 +71,7 @@ def fit(
     dialect = GivenDialect(delimiter, decimal)
     named = weight_names(weight, source_weight, target_weight)
     wanted = Wanted(columns, labels, dialect, weights=named)
-    following = follows(settings.get("n_jobs") == 1)
-    keys = source_key, target_key
+    following, keys = follows(settings.get("n_jobs") == 1), (source_key, target_key)
     sides = fit_sides(source, target, wanted, keys, quiet or following)
     if following:
         sides.fit(OptimalTransport(**settings, random_state=seed))

@@ -58,8 +58,10 @@ def scan_parts(source: object, key: str | None) -> tuple[ScanPart, ...]:
     return parts
 
 
-def is_pattern(path: str | Path) -> bool:
-    """Say whether a path is no file's or folder's, and has signs that stand for others."""
+def is_pattern(path: object) -> bool:
+    """Say whether something is a path that is no file's or folder's, and has signs that stand for others."""
+    if not isinstance(path, str | Path):
+        return False
     return glob.has_magic(str(path)) and not Path(path).exists()
 
 

@@ -25,7 +25,7 @@ def follow_parent() -> None:
     rank, size, parent = map(int, sys.argv[-3:])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interruption is for the parent
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     warnings.simplefilter("ignore")  # the parent warns
     torch.set_num_threads(1)
     import brenier  # noqa: F401  (what the first task needs is there when it comes)
@@ -44,7 +44,7 @@ def follow_parent() -> None:
         raise
 
 
-def _end_with(parent: int) -> None:
+def _end_after(parent: int) -> None:
     """End this process when its parent has ended."""
     while os.getppid() == parent:
         time.sleep(PAUSE.watch_seconds)

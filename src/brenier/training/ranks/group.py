@@ -245,14 +245,11 @@ class Ranks:
 
     def wait_long(self) -> None:
         """Have the next messages wait for as long as the first rank is at work."""
-        self._wait(self._settings.idle_seconds)
+        self._timeout = timedelta(seconds=self._settings.idle_seconds)
 
     def wait_shortly(self) -> None:
         """Have the next messages wait for as long as a step may take."""
-        self._wait(self._settings.answer_seconds)
-
-    def _wait(self, seconds: float) -> None:
-        self._timeout = timedelta(seconds=seconds)
+        self._timeout = timedelta(seconds=self._settings.answer_seconds)
 
     def _patient(self, options: Patient) -> Patient:
         """Return options of a message that waits for so long as is usual now."""

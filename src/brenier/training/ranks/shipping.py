@@ -11,7 +11,6 @@ from typing import Any
 import cloudpickle
 import numpy as np
 import torch
-from torch.types import Storage
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -22,7 +21,7 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(given, torch.device) and given.index is not None:
             return torch.device, (given.type,)
         if isinstance(given, np.memmap):
-            place = _place_of(given)
+            place = _place_in_file(given)
             if place is not None:
                 return _mapped, place
         return super().reducer_override(given)
@@ -53,19 +52,18 @@ def opened(parcel: bytes | Path) -> Any:
     """Return the object in a parcel, its tensors where this process computes; those of a file are pages of that."""
     mapped = isinstance(parcel, Path)
     content = parcel if isinstance(parcel, Path) else io.BytesIO(parcel)
-    return torch.load(
-        content, weights_only=False, map_location=_usual_place, mmap=mapped
-    )
+    place: Any = _usual_place
+    return torch.load(content, weights_only=False, map_location=place, mmap=mapped)
 
 
-def _usual_place(storage: Storage, location: str) -> Storage:
+def _usual_place(storage: torch.UntypedStorage, location: str) -> torch.UntypedStorage:
     """Return a storage where this process computes: on the same kind of device."""
     if location == "cpu":
         return storage
     return storage.to(device=torch.device(location.partition(":")[0]))
 
 
-def _place_of(rows: np.memmap) -> tuple[Any, ...] | None:
+def _place_in_file(rows: np.memmap) -> tuple[Any, ...] | None:
     """Return file, type, offset and shape of whole rows of a memory-mapped file, None for anything else."""
     name = getattr(rows, "filename", None)
     if name is None or not rows.flags.c_contiguous or not os.path.exists(name):

@@ -20,7 +20,7 @@ from brenier.transport.maps.bulk.orders import (
 )
 from brenier.transport.maps.bulk.pool import WorkerLostError
 from brenier.transport.maps.bulk.run import ENGINES, BulkReport, transform
-from brenier.transport.maps.bulk.sources import BULK_KINDS, is_pattern
+from brenier.transport.maps.bulk.sources import BULK_KINDS
 
 __all__ = [
     "BULK_KINDS",
@@ -31,6 +31,5 @@ __all__ = [
     "FileCounts",
     "RowStatus",
     "WorkerLostError",
-    "is_pattern",
     "transform",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from brenier.datasets import kind_of
+from brenier.datasets import is_pattern, kind_of
 from brenier.errors import DataError
 
 SourceLike: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -31,15 +31,6 @@ class SourceFile:
     name: str
     size: int
     changed: int
-
-
-def is_pattern(source: object) -> bool:
-    """Say whether a path is a pattern of several."""
-    return (
-        isinstance(source, str | os.PathLike)
-        and glob.has_magic(os.fspath(source))
-        and not os.path.exists(source)
-    )
 
 
 def source_files(source: SourceLike, out: Path | None) -> list[SourceFile]:

@@ -119,7 +119,7 @@ def export_map(
         transport, _checked_what(what, transport), _checked_type(dtype)
     )
     kind.check(place)
-    names = _names(subject)
+    names = _tensor_names(subject)
     inputs = subject.trial(EXPORT.examples).inputs
     program = traced(subject.function(), inputs)
     content = kind.write(program, names, _metadata(subject, names, features))
@@ -204,7 +204,7 @@ def _checked_type(dtype: object) -> torch.dtype:
     return found
 
 
-def _names(subject: Subject) -> TensorNames:
+def _tensor_names(subject: Subject) -> TensorNames:
     """Return what inputs and outputs are called."""
     conditions = getattr(subject.transport, "conditions", None)
     given = []
