@@ -117,7 +117,7 @@ class Ranks:
             places = [k for k, value in enumerate(values) if value.dtype == dtype]
             flat = torch.cat([values[k].detach().reshape(-1) for k in places])
             options = self._patient(dist.AllreduceOptions())
-            options.reduceOp = how
+            options.reduceOp = how  # type: ignore[assignment]
             self._count(flat)
             with self._naming_losses():
                 self._known_group().allreduce([flat], options).wait()
@@ -264,7 +264,7 @@ class Ranks:
             raise RankError("the group has no store")
         return self._store
 
-    def _known_group(self) -> dist.ProcessGroupGloo:
+    def _known_group(self) -> Any:
         if self._group is None:
             raise RankError("this process has left the group")
         return self._group

@@ -45,7 +45,7 @@ def packed(what: object) -> bytes:
 
 def unpacked(content: BinaryIO) -> Any:
     """Return the object of some bytes, its tensors where this process computes."""
-    return torch.load(content, weights_only=False, map_location=_usual_place)
+    return torch.load(content, weights_only=False, map_location=_usual_place)  # type: ignore[arg-type]
 
 
 def pack_file(what: object, path: Path) -> None:
@@ -64,7 +64,7 @@ def _usual_place(storage: torch.UntypedStorage, location: str) -> object:
     """Return a storage where this process computes: on the same kind of device."""
     if location == "cpu":
         return storage
-    return storage.to(torch.device(location.partition(":")[0]))
+    return storage.to(device=torch.device(location.partition(":")[0]))
 
 
 def _place_of(rows: np.memmap) -> tuple[Any, ...] | None:
