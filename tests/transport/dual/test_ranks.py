@@ -168,7 +168,7 @@ COSTED: dict[str, dict[str, Any]] = {
     "one side unbalanced": {
         "objective": DualObjective(tol=1e-10, mass=UnbalancedMass(math.inf, 3.0))
     },
-    "another cost": {"objective": DualObjective(tol=1e-9, cost=LogCosh(2.0))},
+    "another cost": {"objective": DualObjective(tol=1e-8, cost=LogCosh(20.0))},
 }
 
 
@@ -179,7 +179,7 @@ def test_ranks_take_the_steps_of_one_process(name: str, size: int) -> None:
     runs = together(
         size, lambda ranks: ended(run_of(size, ranks.rank, **COSTED[name]), ranks)
     )
-    agree(runs, alone)
+    agree(runs, alone, near=1e-5 if name == "another cost" else 1e-8)
 
 
 @pytest.mark.parametrize(("size", "members"), [(2, 2), (4, 2), (3, 2), (2, 4)])
