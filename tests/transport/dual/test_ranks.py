@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import math
@@ -30,7 +31,7 @@ from brenier.statistics import Calibration
 from brenier.statistics.calibration import Features
 from brenier.training import RankError, Ranks, follow, share_run
 from brenier.training.joint import dismiss
-from brenier.transport.costs import Power
+from brenier.transport.costs import LogCosh
 from brenier.transport.dual import Batch, ParallelSettings, UnbalancedMass
 from brenier.transport.dual.objective import Evaluator
 from brenier.transport.dual.parallel import SharedRows
@@ -167,7 +168,7 @@ COSTED: dict[str, dict[str, Any]] = {
     "one side unbalanced": {
         "objective": DualObjective(tol=1e-10, mass=UnbalancedMass(math.inf, 3.0))
     },
-    "another cost": {"objective": DualObjective(tol=1e-10, cost=Power(1.5))},
+    "another cost": {"objective": DualObjective(tol=1e-8, cost=LogCosh(20.0))},
 }
 
 
@@ -178,7 +179,7 @@ def test_ranks_take_the_steps_of_one_process(name: str, size: int) -> None:
     runs = together(
         size, lambda ranks: ended(run_of(size, ranks.rank, **COSTED[name]), ranks)
     )
-    agree(runs, alone)
+    agree(runs, alone, near=1e-5 if name == "another cost" else 1e-8)
 
 
 @pytest.mark.parametrize(("size", "members"), [(2, 2), (4, 2), (3, 2), (2, 4)])
@@ -380,7 +381,7 @@ def driven(ranks: Ranks, steps: Sequence[int], state: Any = None) -> list[Any]:
     """States of this rank's run after so many more steps each, all in step."""
     run = usual_run(100)
     if state is not None:
-        run.load_state_dict(state)
+        run.load_state_dict(copy.deepcopy(state))  # which the run goes on with
     run.join(ranks)
     found = []
     for more in steps:
@@ -426,7 +427,7 @@ def test_another_number_of_ranks_goes_on_too(size: int) -> None:
 
     found = [work(Ranks())] if size == 1 else together(size, work)
     assert found[0][0]["counters"]["step"] == 25
-    assert len(found[0][0].get("others", [])) == (size - 1 if size > 1 else 1)
+    assert len(found[0][0].get("others", [])) == size - 1
     generators = [each["generator"] for each in found[0][0].get("others", [])]
     assert not any(torch.equal(found[0][0]["generator"], each) for each in generators)
 

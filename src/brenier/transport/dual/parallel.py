@@ -119,5 +119,5 @@ class SharedRows:
         parts.insert(self.ranks.rank, own.detach())
         whole = torch.cat(parts)
         k, n = len(parts), len(whole)
-        places = torch.cat([torch.arange(i, n, k) for i in range(k)]).argsort()
+        places = torch.cat([torch.arange(n)[i::k] for i in range(k)]).argsort()
         return whole[places.to(whole.device)]
