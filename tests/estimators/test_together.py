@@ -224,8 +224,12 @@ def test_what_does_not_fit_together_is_named_on_every_rank(name: str) -> None:
 
 
 def test_dtypes_that_differ_are_named() -> None:
-    a = (torch.tensor(X, dtype=torch.float32), torch.tensor(Y, dtype=torch.float32), {})
-    b = (torch.tensor(X), torch.tensor(Y), {})
+    a: Any = (
+        torch.tensor(X, dtype=torch.float32),
+        torch.tensor(Y, dtype=torch.float32),
+        {},
+    )
+    b: Any = (torch.tensor(X), torch.tensor(Y), {})
     found = fitted(2, lambda rank: b if rank else a)
     kinds = {type(each) for each in found}
     assert len(kinds) == 1

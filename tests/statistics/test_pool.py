@@ -77,8 +77,8 @@ def test_parts_are_weighted_as_the_whole_batch(
         assert counts == [side.count for side in known]
         for mean, side in zip(means, known, strict=True):
             torch.testing.assert_close(mean, side.mean, rtol=1e-12, atol=1e-12)
-    for side in (0, 1):
-        total = sum(float(weights[side].sum()) for weights, *_ in found)
+    for place in (0, 1):
+        total = sum(float(weights[place].sum()) for weights, *_ in found)
         assert total == pytest.approx(1, abs=near)
     if sum(sizes) > 50:  # of fewer all count alike
         uneven = [float(weights.max() - weights.min()) for weights in expected]

@@ -22,6 +22,7 @@ from brenier.training.ranks import (
     Ranks,
     RankSettings,
     call,
+    dismiss,
     led,
     share_run,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Task",
     "call",
     "conducted",
+    "dismiss",
     "fingerprint",
     "follow",
     "launched",

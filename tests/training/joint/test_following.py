@@ -76,7 +76,7 @@ def test_the_mean_over_parts_is_that_of_one_process(size: int) -> None:
 
     alone = run_of(1, None)
     train(alone)
-    runs = together(size, work)
+    runs: list[Any] = together(size, work)
     assert [run.task.evaluated for run in runs] == [5] + [0] * (size - 1)
     for run in runs:
         for name, value in alone.result().state_dict().items():

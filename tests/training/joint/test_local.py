@@ -408,7 +408,7 @@ def test_children_end_with_the_first_rank(moment: str) -> None:
 
 
 def test_settings_of_ranks_are_those_of_the_estimator() -> None:
-    settings = shared_fit(settings={"answer_seconds": 3.0}).settings
+    settings: Any = shared_fit(settings={"answer_seconds": 3.0}).settings
     assert settings["answer_seconds"] == 3.0
     assert RankSettings().answer_seconds == 600
     assert math.isfinite(RankSettings().idle_seconds)

@@ -29,8 +29,7 @@ from brenier import (
 )
 from brenier.statistics import Calibration
 from brenier.statistics.calibration import Features
-from brenier.training import RankError, Ranks, follow, share_run
-from brenier.training.joint import dismiss
+from brenier.training import RankError, Ranks, dismiss, follow, share_run
 from brenier.transport.costs import LogCosh
 from brenier.transport.dual import Batch, ParallelSettings, UnbalancedMass
 from brenier.transport.dual.objective import Evaluator
@@ -66,6 +65,11 @@ class Dealt:
         return found
 
 
+def task_of(run: Run[Any]) -> Any:
+    """The task of a run, whatever it has beside what all tasks have."""
+    return run.task
+
+
 def network(seed: int = 0) -> Potential:
     return make(DenseICNN, DIM, 0.2, seed, hidden=(8, 4), convex=True)
 
@@ -95,7 +99,7 @@ def run_of(
         penalty_rows=0,
         **settings,
     )
-    weights = (None, None)
+    weights: Any = (None, None)
     if weighted:
         weights = tuple(normal(len(side), seed=4).exp() for side in held_out)
     samples = [
@@ -133,14 +137,14 @@ def agree(runs: Sequence[Run[Any]], alone: Run[Any], near: float = 1e-8) -> None
     moved = [
         float((value - start).abs().max())
         for value, start in zip(
-            alone.task.model.parameters(), network().parameters(), strict=False
+            task_of(alone).model.parameters(), network().parameters(), strict=False
         )
     ]
     assert max(moved) > 1e-3
     for run in runs:
         assert (run.step, run.rollbacks, run.finished) == (STEPS, 0, "budget")
-        for name, value in alone.task.model.state_dict().items():
-            found = run.task.model.state_dict()[name]
+        for name, value in task_of(alone).model.state_dict().items():
+            found = task_of(run).model.state_dict()[name]
             torch.testing.assert_close(found, value, rtol=near, atol=near)
         assert len(run.history) == len(alone.history) == 4
         for row, other in zip(run.history, alone.history, strict=True):
@@ -151,7 +155,7 @@ def agree(runs: Sequence[Run[Any]], alone: Run[Any], near: float = 1e-8) -> None
     first, *others = runs
     for run in others:
         for name, value in first.task.model.state_dict().items():
-            assert torch.equal(run.task.model.state_dict()[name], value)
+            assert torch.equal(task_of(run).model.state_dict()[name], value)
             assert torch.equal(
                 run.average.state_dict()[name], first.average.state_dict()[name]
             )
@@ -191,21 +195,21 @@ def test_members_are_dealt_out_before_rows(size: int, members: int) -> None:
 
     def work(ranks: Ranks) -> tuple[Run[Any], list[int]]:
         run = run_of(size, ranks.rank, model(), sharing=size // deal)
-        return ended(run, ranks), run.task._own_members
+        return ended(run, ranks), task_of(run)._own_members
 
     alone = ended(run_of(size, None, model(), sharing=size // deal))
     found = together(size, work)
     agree([run for run, _ in found], alone)
     for k in range(members):
         assert sum(k in own for _, own in found) == size // deal
-    drawn = {run.task.drawn for run, _ in found}
-    assert drawn == {alone.task.drawn} == {STEPS * ROWS * members}
+    drawn = {task_of(run).drawn for run, _ in found}
+    assert drawn == {task_of(alone).drawn} == {STEPS * ROWS * members}
 
 
 def penalised(rows: int, pool: Ranks | None) -> tuple[Tensor, float]:
     """The gradient of a loss with penalties, whose rows and numbers are the same on every rank."""
     run = run_of(1, None, make(DenseICNN, DIM, 0.8, 1, hidden=(8, 4)))
-    task = run.task
+    task = task_of(run)
     task.settings = dataclasses.replace(
         task.settings, penalty_rows=rows, curvature_rows=rows, curvature_dim=1
     )
@@ -301,20 +305,20 @@ def test_a_fault_on_one_rank_stops_the_step_on_all(
     def work(ranks: Ranks) -> Run[Any]:
         run = run_of(2, ranks.rank, calibrated=calibrated, complete=True)
         if ranks.rank == spoil:
-            spoiled(run.task, 3)
-        forget = run.task.forget
+            spoiled(task_of(run), 3)
+        forget = task_of(run).forget
         run.join(ranks)
 
         def noted() -> None:
             forgotten[ranks.rank].append(run.step)
             forget()
 
-        run.task.forget = noted
+        task_of(run).forget = noted
         return ended(run)
 
     for run in together(2, work):
         assert (run.step, run.rollbacks, run.rate_factor) == (STEPS, 1, 0.5)
-        assert all(bool(p.isfinite().all()) for p in run.task.model.parameters())
+        assert all(bool(p.isfinite().all()) for p in task_of(run).model.parameters())
     assert forgotten == [[2], [2]]
 
 
@@ -322,7 +326,7 @@ def test_a_rank_whose_draw_fails_is_named() -> None:
     def work(ranks: Ranks) -> None:
         run = run_of(2, ranks.rank)
         if ranks.rank == 1:
-            run.task._batches[0].source = lambda n, generator: 1 / 0
+            task_of(run)._batches[0].source = lambda n, generator: 1 / 0
         try:
             ended(run, ranks)
         except ZeroDivisionError as error:
