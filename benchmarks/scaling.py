@@ -138,7 +138,9 @@ TABLE = Table(
         Column("efficiency, %", "efficiency", ".1f"),
     ),
 )
-SHORT = TABLE.short(lambda row: True, "kB sent by a rank", "of a step, %")
+SHORT = TABLE.short(
+    lambda row: row.get("ranks") in (2, 16), "kB sent by a rank", "of a step, %"
+)
 ARGUMENTS = Arguments(
     (
         flag("--ranks", type=int, nargs="+", default=[1, 2, 4, 8, 16]),
