@@ -26,6 +26,7 @@ MODULES = (
     "export",
     "finite",
     "gaussians",
+    "gpu",
     "images.job",
     "inner",
     "limits",

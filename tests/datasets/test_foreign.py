@@ -47,10 +47,6 @@ CASES: dict[str, tuple[Any, str]] = {
     ),
     "a frame with values": (Walked(columns=["a"], values=TABLE), r"X\.values"),
     "a lazy frame": (pl.DataFrame(TABLE).lazy(), r"X\.collect\(\)"),
-    "TensorDataset": (
-        torch.utils.data.TensorDataset(torch.ones(4, 2)),
-        r"np\.stack",
-    ),
     "sparse": (scipy.sparse.csr_array(TABLE), r"X\.toarray\(\)"),
     "a list of sparse": ([scipy.sparse.csr_array(TABLE)], r"X\[0\]\.toarray\(\)"),
     "a list of them": ([Walked(X=TABLE)] * 2, r"a list of Walked.* X\[0\]\.X"),

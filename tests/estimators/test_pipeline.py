@@ -99,7 +99,7 @@ def test_every_kind_of_fit_says_the_same_things(kind: str) -> None:
     assert list(ot.diagnostics_) == [
         *("selected", "stopped", "steps", "rollbacks", "round_trip"),
         *("round_trip_missed", "round_trip_unconverged", "round_trip_rows"),
-        *("threads", "processes"),
+        *("drawn", "threads", "processes"),
     ]
     assert list(ot.history_[0]) == [
         *("step", "seconds", "value", "standard_error", "evaluations"),

@@ -19,7 +19,7 @@ from fits import PAIR, quick, same, weights
 from ranked import outcomes
 
 from brenier import DataError, DataWarning, OptimalTransport
-from brenier.estimators import samples, sharded
+from brenier.estimators import sharded, sides
 from brenier.estimators import together as engine
 from brenier.training import RankError, Ranks, place_of_process
 
@@ -40,7 +40,8 @@ def threads_as_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     held = HeldByThread()
     monkeypatch.setattr(sharded, "HELD", held)
     monkeypatch.setattr(engine, "HELD", held)
-    monkeypatch.setattr(samples, "launched", lambda: OWN.ranks)
+    monkeypatch.setattr(sides, "launched", lambda waiting: OWN.ranks)
+    monkeypatch.setattr(sides, "follows", lambda alone=False: OWN.ranks.rank > 0)
 
 
 Given = tuple[Any, Any, dict[str, Any]]

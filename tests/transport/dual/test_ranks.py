@@ -135,7 +135,7 @@ def ended(run: Run[Any], ranks: Ranks | None = None) -> Run[Any]:
 def agree(runs: Sequence[Run[Any]], alone: Run[Any], near: float = 1e-8) -> None:
     """All runs took the steps of the one."""
     moved = [
-        float((value - start).abs().max())
+        float((value - start).detach().abs().max())
         for value, start in zip(
             task_of(alone).model.parameters(), network().parameters(), strict=False
         )
@@ -222,7 +222,7 @@ def penalised(rows: int, pool: Ranks | None) -> tuple[Tensor, float]:
     gradients = [
         p.grad.flatten() for p in task.model.parameters() if p.grad is not None
     ]
-    return torch.cat(gradients), float(found)
+    return torch.cat(gradients), float(found.detach())
 
 
 def test_penalties_are_shared() -> None:
