@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from typing import NamedTuple
 
 import torch
@@ -111,30 +112,36 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
     keep_pace = functools.partial(_keep_pace, run, task, options)
     with LocalRanks(_processes(task, options), settings.ranks) as local:
         run.step_seconds = options.pace.step_seconds(run.batch_size)
-        keep_pace()
-        local.join(run, kept, patient)
 
-        def after_step() -> None:
+        def before_step() -> None:
             keep_pace()
-            local.join(run, kept, patient=False)
+            if _processes(task, options, run.step) > 1:
+                local.join(run, kept, patient)
 
+        before_step()
         try:
-            train(run, keeper, options.progress, after_step)
+            train(run, keeper, options.progress, before_step)
         except RankError as error:
             raise local.named(error) from error
         _warn_of_few_steps(run, options.pace)
         ranks = led()
-        return local.size if ranks is None else ranks.size
+        return local.taking_part if ranks is None else ranks.size
 
 
-def _processes(task: DualTask, options: Options) -> int:
-    """Return how many processes of this machine train: as many as asked for, if steps are large enough for them."""
+def _processes(task: DualTask, options: Options, step: float = math.inf) -> int:
+    """Return how many processes of this machine train: as many as asked for, if a step is large enough for them.
+
+    Args:
+        task: what is trained.
+        options: what the fit is told.
+        step: which; by default the last, whose batch is the largest.
+    """
     if options.device.type != "cpu" or led() is not None:
         return 1
-    settings, members = options.settings, task.members()
-    if options.processes is None:
-        return settings.parallel.worthwhile_processes(members, settings.training)
-    return settings.parallel.processes(members, settings.training, options.processes)
+    settings = options.settings
+    parallel, training = settings.parallel, settings.training
+    most = options.processes or parallel.worthwhile_processes(task.members(), training)
+    return parallel.processes(task.members(), training, most, step)
 
 
 def _keep_pace(run: Run[Potential], task: DualTask, options: Options) -> None:

@@ -105,6 +105,11 @@ class LocalRanks:
             child.wait()
         self._exit.close()
 
+    @property
+    def taking_part(self) -> int:
+        """How many take part now, this one included."""
+        return 1 if self._ranks is None else self.size
+
     def join(self, run: Run[Any], kept: bool, patient: bool) -> None:
         """Let the other processes take part in a run once they have started; nothing where they do already.
 
