@@ -2,6 +2,7 @@
 
     python -m benchmarks.processes                       # log-sum-exp pairs, d = 16, 64; a minute each
     BRENIER_DATA=... python -m benchmarks.processes --pair w2hd --seconds 60
+    python -m benchmarks.processes --ways "one thread" "two processes" --batch-size 4096 --seconds 30
 
 Endless samples, the default fit with `max_time`: by one process with one thread, by one with two threads, and by two
 processes of one thread each (`n_jobs=2`), which add up their gradients in every step. Rows are those of the target that
@@ -23,6 +24,7 @@ from benchmarks.harness import (
     Column,
     Flags,
     Table,
+    choices,
     flag,
     in_new_process,
 )
@@ -55,25 +57,35 @@ def problems(flags: Flags) -> Iterator[Choice]:
 
 
 def methods(flags: Flags, of_problem: tuple[str, int]) -> Iterator[Choice]:
-    for name, way in WAYS.items():
-        told = {"seconds": flags.seconds, "processes": way.processes}
-        yield Choice(f"{name}, {flags.seconds:.0f} s", way, told)
+    for name in flags.ways:
+        way, batch = WAYS[name], flags.batch_size
+        told = {"seconds": flags.seconds, "batch_size": batch, **way._asdict()}
+        rows = "" if batch is None else f", batches of {batch:,}"
+        yield Choice(f"{name}{rows}, {flags.seconds:.0f} s", way, told)
 
 
 def measure(
     of_problem: tuple[str, int], way: Way, seed: int, flags: Flags
 ) -> dict[str, Any]:
     """Return rows solved in a second of training, and the errors of both maps."""
-    settings = (flags.seconds, way.processes, seed, flags.points)
+    settings = (flags.seconds, way.processes, seed, flags.points, flags.batch_size)
     return in_new_process(way.threads, fit, *of_problem, *settings)
 
 
 def fit(
-    name: str, dim: int, seconds: float, processes: int, seed: int, points: int
+    name: str,
+    dim: int,
+    seconds: float,
+    processes: int,
+    seed: int,
+    points: int,
+    batch: int | None,
 ) -> dict[str, Any]:
     """Fit in this process, and those that it starts."""
     pair: Pair = PAIRS[name](dim)
-    ot = OptimalTransport(max_time=seconds, random_state=seed, n_jobs=processes)
+    ot = OptimalTransport(
+        max_time=seconds, random_state=seed, n_jobs=processes, batch_size=batch
+    )
     ot.fit(pair.source, pair.target)
     found, last = ot.diagnostics_, ot.history_[-1]
     members = len(ot.map_.network.members())
@@ -108,6 +120,8 @@ SHORT = TABLE.short(
 ARGUMENTS = Arguments(
     (
         flag("--pair", choices=tuple(PAIRS), default="logsumexp"),
+        choices("--ways", WAYS),
+        flag("--batch-size", type=int, help="rows of a step (default as in a fit)"),
         flag(
             "--seconds",
             type=float,
