@@ -471,14 +471,24 @@ def test_as_many_processes_as_are_worth_it(monkeypatch: pytest.MonkeyPatch) -> N
         return ParallelSettings().worthwhile_processes([network], Settings(**settings))
 
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
-    assert processes(batch_size=1000) == 4
-    assert processes(batch_size=500) == 2
-    assert processes(batch_size=500, largest_batch=800) == 3
-    assert processes(batch_size=500, largest_batch=800, max_steps=900) == 2
-    assert processes(batch_size=10) == 1
-    assert processes(batch_size=500, max_steps=100) == 1
-    assert processes(batch_size=500, max_steps=math.inf, max_time=5.0) == 1
-    assert processes(batch_size=500, max_steps=math.inf, max_time=60.0) == 2
+    assert processes(batch_size=25000) == 4
+    assert processes(batch_size=2500) == 2
+    assert processes(batch_size=2500, largest_batch=4000) == 3
+    assert processes(batch_size=2500, largest_batch=4000, max_steps=900) == 2
+    assert processes(batch_size=50) == 1
+    assert processes(batch_size=2500, max_steps=100) == 1
+    assert processes(batch_size=2500, max_steps=math.inf, max_time=5.0) == 1
+    assert processes(batch_size=2500, max_steps=math.inf, max_time=60.0) == 2
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(1, 4), (2, 1)])
+def test_threads_share_small_steps_as_well(
+    threads: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network: Any = torch.nn.Linear(100, 500)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    settings = Settings(batch_size=1000)
+    assert ParallelSettings().processes([network], settings, 4) == expected
 
 
 def test_members_of_an_ensemble_are_worth_processes() -> None:
