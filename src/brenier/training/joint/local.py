@@ -187,8 +187,11 @@ class LocalRanks:
             if self._known_store().add("ready", 0) >= self.size - 1:
                 return True
             for rank, child in enumerate(self._children, 1):
-                if child.poll() is not None:
-                    self._lost = f"rank {rank} ended with exit status {child.poll()}"
+                status = child.poll()
+                if status is not None:
+                    self._lost = f"rank {rank} ended with exit status {status}"
+                    if patient and status < 0:  # killed: alone it would be another fit
+                        raise RankError(self._lost)
             if time.monotonic() - self._began > self._settings.start_seconds:
                 seconds = self._settings.start_seconds
                 self._lost = f"not all had started after {seconds:g} seconds"
