@@ -115,7 +115,7 @@ def _train(prepared: Prepared, start: Start, options: Options) -> int:
 
         def before_step() -> None:
             keep_pace()
-            if _processes(task, options, run.step) > 1:
+            if local.waiting and _processes(task, options, run.step) > 1:
                 local.join(run, kept, patient)
 
         before_step()

@@ -29,7 +29,7 @@ from brenier.datasets import (
 from brenier.errors import DataError, DataWarning, warn
 from brenier.estimators.sharded import HELD, Sharded
 from brenier.statistics import spread_numbers
-from brenier.training import Ranks, conducted
+from brenier.training import Ranks, conducted, leaving
 
 FitResult = TypeVar("FitResult")
 
@@ -132,18 +132,15 @@ def fit_together(
     """
     HELD.ranks, HELD.held = ranks, {}
     try:
-        sides, told_of = _read_by_all(ranks, read)
-        x, z = (
-            _brought_together(ranks, side, every)
-            for side, every in zip(sides, told_of, strict=True)
-        )
-        answers = {"rows": lambda asked: asked.answer()}
-        return conducted(ranks, lambda: fit((x, z)), told, answers)
-    except BaseException as error:
-        ranks.fail(f"{type(error).__name__}: {error}")
-        raise
+        with leaving(ranks):
+            sides, told_of = _read_by_all(ranks, read)
+            x, z = (
+                _brought_together(ranks, side, every)
+                for side, every in zip(sides, told_of, strict=True)
+            )
+            answers = {"rows": lambda asked: asked.answer()}
+            return conducted(ranks, lambda: fit((x, z)), told, answers)
     finally:
-        ranks.close()
         HELD.ranks, HELD.held = Ranks(), {}
 
 
@@ -182,14 +179,18 @@ def _brought_together(ranks: Ranks, side: OwnSide, every: list[SideFacts]) -> Ow
     _check_alike(side.name, every)
     if every[0].digest and len({each.digest for each in every}) == 1:
         return side
-    drawn = not isinstance(side.population, Rows)
-    if not drawn and (every[0].conditions or _is_small(every)):
+    sizes = [each.size for each in every if each.size is not None]
+    counted = len(sizes) == len(every)
+    small = counted and sum(sizes) * every[0].dim <= TOGETHER.gathered_numbers
+    if isinstance(side.population, Rows) and (every[0].conditions or small):
         return _gathered(ranks, side)
-    _warn_if_uneven(side.name, every)
+    if counted:
+        _warn_if_uneven(side.name, sizes)
     HELD.held[side.name] = side.population
-    counted = all(each.size is not None for each in every)
-    masses = [each.worth * (each.size or 0) if counted else 1.0 for each in every]
-    rows = sum(each.size or 0 for each in every) if counted else None
+    masses, rows = [1.0] * len(every), None
+    if counted:
+        pairs = zip(every, sizes, strict=True)
+        masses, rows = [each.worth * size for each, size in pairs], sum(sizes)
     whole = Sharded.of(side.name, side.population.dim, masses, rows)
     return dataclasses.replace(side, population=whole)
 
@@ -218,15 +219,6 @@ def _check_alike(name: str, every: list[SideFacts]) -> None:
         )
 
 
-def _is_small(every: list[SideFacts]) -> bool:
-    """Say whether all parts of a side fit into one process."""
-    sizes = [each.size for each in every]
-    if any(size is None for size in sizes):
-        return False
-    numbers = sum(size or 0 for size in sizes) * every[0].dim
-    return numbers <= TOGETHER.gathered_numbers
-
-
 def _gathered(ranks: Ranks, side: OwnSide) -> OwnSide:
     """Return a side with the rows, and what belongs to them, of all ranks, in their order."""
     population = side.population
@@ -243,10 +235,9 @@ def _gathered(ranks: Ranks, side: OwnSide) -> OwnSide:
     )
 
 
-def _warn_if_uneven(name: str, every: list[SideFacts]) -> None:
+def _warn_if_uneven(name: str, sizes: list[int]) -> None:
     """Warn where a process holds so many more rows than another that the others wait for it."""
-    sizes = [each.size for each in every if each.size is not None]
-    if len(sizes) == len(every) and max(sizes) > TOGETHER.uneven * min(sizes):
+    if max(sizes) > TOGETHER.uneven * min(sizes):
         warn(
             f"{name}: the processes hold between {min(sizes):,} and {max(sizes):,} rows, so that most wait for the "
             "largest part in every step; deal the rows out evenly",

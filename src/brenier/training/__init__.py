@@ -23,6 +23,7 @@ from brenier.training.ranks import (
     RankSettings,
     call,
     dismiss,
+    leaving,
     led,
     share_run,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "fingerprint",
     "follow",
     "launched",
+    "leaving",
     "led",
     "place_of_process",
     "read_run",

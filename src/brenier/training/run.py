@@ -113,6 +113,8 @@ class Run(Generic[Model]):
                 self.average, self.task.model, self.step, self.settings.ema_decay
             )
         self.step += 1
+        if self.ranks.size == 1:
+            self._others = []  # they were elsewhere, and this run went on without them
         self._count_step(self._now() - began)
 
     def result(self) -> Model:

@@ -234,3 +234,12 @@ def test_a_process_alone_is_as_it_was() -> None:
     share_run(run, Ranks(), kept=True)
     train(run)
     assert run.finished
+
+
+def test_what_others_held_is_forgotten_once_a_run_goes_on_without_them() -> None:
+    """Else ranks that join later would go on from where others were long ago."""
+    run = run_of(1, None)
+    run._others = [{"records": []}]
+    assert len(run.state_dict()["others"]) == 1
+    run.advance()
+    assert "others" not in run.state_dict()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from brenier.errors import BrenierError
-from brenier.training.ranks import RankError, Ranks, dismiss, leading
+from brenier.training.ranks import RankError, Ranks, dismiss, leading, leaving
 from brenier.training.resume import Witness, train
 from brenier.training.run import Run
 
@@ -77,30 +77,21 @@ def conducted(
     """
     if ranks is None:
         return work()
-    if not ranks.first:
+    with leaving(ranks):
+        if not ranks.first:
+            return _result_of(follow(ranks, answers))
         try:
-            word = follow(ranks, answers)
+            with leading(ranks):
+                found = work()
+            dismiss(ranks, told(found))
         except BaseException as error:
-            ranks.fail(f"{type(error).__name__}: {error}")
+            if not ranks.busy:  # the others wait for word
+                reason = f"{type(error).__name__}: {error}"
+                known = error if isinstance(error, BrenierError) else None
+                with contextlib.suppress(RankError):  # which they find themselves
+                    dismiss(ranks, Failed(reason, known))
             raise
-        finally:
-            ranks.close()
-        return _result_of(word)
-    try:
-        with leading(ranks):
-            found = work()
-        dismiss(ranks, told(found))
-    except BaseException as error:
-        reason = f"{type(error).__name__}: {error}"
-        if not ranks.busy:  # the others wait for word
-            known = error if isinstance(error, BrenierError) else None
-            with contextlib.suppress(RankError):  # which they find themselves
-                dismiss(ranks, Failed(reason, known))
-        ranks.fail(reason)
-        raise
-    finally:
-        ranks.close()
-    return found
+        return found
 
 
 def _result_of(word: Any) -> Any:

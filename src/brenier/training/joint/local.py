@@ -106,6 +106,11 @@ class LocalRanks:
         self._exit.close()
 
     @property
+    def waiting(self) -> bool:
+        """Whether there are others that do not take part yet."""
+        return self.size > 1 and self._ranks is None
+
+    @property
     def taking_part(self) -> int:
         """How many take part now, this one included."""
         return 1 if self._ranks is None else self.size
@@ -121,9 +126,7 @@ class LocalRanks:
         Raises:
             RankError: where one of them was lost while it took over the run.
         """
-        if self.size == 1 or self._ranks is not None or run.finished:
-            return
-        if not self._ready(patient):
+        if not self.waiting or run.finished or not self._ready(patient):
             return
         store = self._known_store()
         try:

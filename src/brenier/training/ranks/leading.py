@@ -25,6 +25,18 @@ def leading(ranks: Ranks) -> Iterator[None]:
         _led.reset(token)
 
 
+@contextlib.contextmanager
+def leaving(ranks: Ranks) -> Iterator[None]:
+    """Leave the group after the block, however that ends; where it fails, leave word of why."""
+    try:
+        yield
+    except BaseException as error:
+        ranks.fail(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        ranks.close()
+
+
 def led() -> Ranks | None:
     """Return the processes that this one leads, or None."""
     return _led.get()

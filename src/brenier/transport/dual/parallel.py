@@ -31,8 +31,9 @@ class ParallelSettings:
     Attributes:
         process_work: rows times parameters that a process should have to do in a step, at least; adding up gradients
             costs more than it saves where it has less.
-        threaded_work: the same where torch has threads that would share the step as well: of 1,024 rows in d = 64 two
-            threads take 38 ms and two processes 47, of 4,096 rows 127 and 121.
+        threaded_work: the same where torch has threads that would share the step as well. Chosen by what workers of
+            version 0.1 took, which were sent their rows: of 1,024 in d = 64 two threads took 38 ms and two processes
+            47, of 4,096 rows 127 and 121.
         parallel_seconds, parallel_steps: of a run during which processes have time to start, which takes seconds.
     """
 
